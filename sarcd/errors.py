@@ -1,0 +1,98 @@
+"""One family of errors, each of which says what is wrong, where, and what would mend it."""
+
+
+class SarcdError(Exception):
+    """Base class of every error that sarcd raises on purpose.
+
+    Parameters
+    ----------
+    error : str
+        What is wrong, in one clause without a full stop.
+    where : str, optional
+        The file, variable, chunk or option it was found in.
+    mend : str, optional
+        What the user can do about it.
+
+    Examples
+    --------
+    >>> str(SarcdError("time has 1 date; change needs 2", where="scene.zarr", mend="add an image"))
+    'scene.zarr: time has 1 date; change needs 2: add an image'
+    """
+
+    def __init__(self, error: str, *, where: str | None = None, mend: str | None = None) -> None:
+        self.error = error
+        self.where = where
+        self.mend = mend
+        parts = [part for part in (where, error, mend) if part]
+        super().__init__(": ".join(" ".join(part.split()) for part in parts))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only fields do not survive the default pickling, and errors travel from worker processes.
+        return _rebuild, (type(self), self.__dict__.copy(), str(self))
+
+
+def _rebuild(kind: type[SarcdError], fields: dict[str, object], text: str) -> SarcdError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, text)
+    error.__dict__.update(fields)
+    return error
+
+
+class SceneError(SarcdError):
+    """A dataset or store is not the scene that the operation needs."""
+
+
+class InputError(SarcdError):
+    """A file given by the user cannot be used: absent, unreadable, truncated, or of another kind."""
+
+
+class OptionError(SarcdError):
+    """An option or a configuration file holds a value that cannot be used."""
+
+
+class StatisticsError(SarcdError):
+    """Amplitude statistics are absent, empty or degenerate (MAD = 0)."""
+
+
+class ModelError(SarcdError):
+    """A model file is absent, damaged, hostile, or does not fit the scene."""
+
+
+class TrainingError(SarcdError):
+    """Training cannot start or go on."""
+
+
+class StoreError(SarcdError):
+    """A store cannot be written as asked."""
+
+
+class LockedError(StoreError):
+    """Another process is writing the same variable."""
+
+
+class MismatchError(StoreError):
+    """Stored or half-made results were made with other parameters than those asked for."""
+
+
+class CorruptChunkError(StoreError):
+    """A stored chunk is absent, truncated or fails its checksum.
+
+    Parameters
+    ----------
+    variable : str
+        Name of the array.
+    chunk : str
+        Key of the chunk within the array, for example ``c/0/3/1``; empty where it could not be told.
+    reason : str
+        What the codec said.
+    """
+
+    def __init__(self, variable: str, chunk: str, reason: str) -> None:
+        self.variable = variable
+        self.chunk = chunk
+        where = f"{variable}/{chunk}" if chunk else variable
+        super().__init__(
+            f"chunk cannot be read ({reason})",
+            where=where,
+            mend=f"compute '{variable}' again with --overwrite, or ingest again if it is an input",
+        )

@@ -1,0 +1,1 @@
+"""Reading products, the scene store, and rasters out."""

@@ -1,0 +1,169 @@
+"""Windows of a stored scene, read through a cache of decoded chunks.
+
+Neighbouring regions share the chunks that their halos reach into; the cache keeps each from being decoded nine times.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.errors import CorruptChunkError
+from sarcd.io.store import SceneStore, completeness, open_scene, require_chunks
+
+_Key = tuple[str, tuple[int, ...]]
+
+
+class SceneReader:
+    """Reads rectangles of a stored scene into memory, as small scenes.
+
+    Parameters
+    ----------
+    path : str or Path
+        Scene.
+    cache_bytes : int
+        Decoded chunks kept at most.
+
+    Notes
+    -----
+    Safe to use from several threads: a chunk that two of them want is decoded once.
+    """
+
+    def __init__(self, path: str | Path, *, cache_bytes: int = 2**28) -> None:
+        self.path = str(path)
+        self.scene = open_scene(path, chunks=None)
+        self.images = str(schema.images_of(self.scene).name)
+        self.shape = self.scene.sizes["y"], self.scene.sizes["x"]
+        self._store = SceneStore(path)
+        self._arrays: dict[str, Any] = {}
+        self._present: set[tuple[str, int]] = set()
+        self._cache: OrderedDict[_Key, Future[np.ndarray]] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def window(
+        self, pair: tuple[int, int], y: slice, x: slice, *, also: Sequence[str] = (), position: int | None = None
+    ) -> xr.Dataset:
+        """Return a rectangle of the two images of a pair, in memory, as a scene of its own.
+
+        Parameters
+        ----------
+        pair : (int, int)
+            Positions along `time` of the images before and after.
+        y, x : slice
+            Rectangle within the scene.
+        also : sequence of str
+            Pair variables to read too, such as `coherence` or `label`; the scene must have them.
+        position : int, optional
+            Place of the pair in the scene's list, needed for `also`.
+
+        Returns
+        -------
+        xr.Dataset
+            With 2 dates and 1 pair, and the scene's attributes, its statistics among them.
+
+        Raises
+        ------
+        CorruptChunkError
+            If a chunk is absent or cannot be decoded.
+        """
+        sub = self.scene[[self.images]].drop_dims("pair", errors="ignore")
+        sub = sub.isel(time=list(pair), y=y, x=x)
+        images = np.stack([self._read(self.images, date, y, x) for date in pair])
+        variables: dict[str, Any] = {self.images: sub[self.images].copy(data=images)}
+        times = sub["time"].values
+        for name in also:
+            source = self.scene[name].variable
+            data = self._read(name, int(position or 0), y, x)[None]
+            attrs = dict(source.attrs)
+            if schema.COMPLETE in attrs:
+                attrs[schema.COMPLETE] = [completeness(self.scene[name])[int(position or 0)]]
+            variables[name] = (source.dims, data, attrs)
+        coords = {"before": ("pair", times[:1]), "after": ("pair", times[1:])}
+        return sub.assign(variables).assign_coords(coords)
+
+    def _read(self, name: str, index: int, y: slice, x: slice) -> np.ndarray:
+        """Put a rectangle together from decoded chunks."""
+        array = self._array(name)
+        self._require(name, index)
+        step_y, step_x = array.chunks[1:]
+        out = np.empty((y.stop - y.start, x.stop - x.start), array.dtype)
+        rows = range(y.start // step_y, -(-y.stop // step_y))
+        columns = range(x.start // step_x, -(-x.stop // step_x))
+        for i, j in product(rows, columns):
+            chunk = self._chunk((name, (index, i, j)))
+            y0, x0 = i * step_y, j * step_x
+            top, left = max(y.start, y0), max(x.start, x0)
+            bottom, right = min(y.stop, y0 + chunk.shape[0]), min(x.stop, x0 + chunk.shape[1])
+            out[top - y.start : bottom - y.start, left - x.start : right - x.start] = chunk[
+                top - y0 : bottom - y0, left - x0 : right - x0
+            ]
+        return out
+
+    def _array(self, name: str) -> Any:
+        with self._lock:
+            if name not in self._arrays:
+                self._arrays[name] = self._store.array(name)
+            return self._arrays[name]
+
+    def _require(self, name: str, index: int) -> None:
+        """Look once for absent chunks, which would read as NaN; pairs that are not complete have none to miss."""
+        with self._lock:
+            if (name, index) in self._present:
+                return
+        complete = completeness(self.scene[name])
+        if not complete or complete[index]:
+            require_chunks(self._store, name, [index])
+        with self._lock:
+            self._present.add((name, index))
+
+    def _chunk(self, key: _Key) -> np.ndarray:
+        with self._lock:
+            future = self._cache.get(key)
+            mine = future is None
+            if future is None:
+                future = self._cache[key] = Future()
+            self._cache.move_to_end(key)
+        if not mine:
+            return future.result()
+        try:
+            chunk = self._decode(key)
+        except BaseException as error:
+            with self._lock:
+                self._cache.pop(key, None)
+            future.set_exception(error)
+            raise
+        future.set_result(chunk)
+        self._make_room(chunk.nbytes)
+        return chunk
+
+    def _make_room(self, added: int) -> None:
+        with self._lock:
+            self._held += added
+            for key in list(self._cache):
+                if self._held <= self._cache_bytes:
+                    return
+                if self._cache[key].done():
+                    self._held -= self._cache.pop(key).result().nbytes
+
+    def _decode(self, key: _Key) -> np.ndarray:
+        name, (index, i, j) = key
+        array = self._array(name)
+        step_y, step_x = array.chunks[1:]
+        y, x = slice(i * step_y, (i + 1) * step_y), slice(j * step_x, (j + 1) * step_x)
+        try:
+            return np.asarray(array[index, y, x])
+        except (ValueError, RuntimeError) as error:
+            grid = array.shards or array.chunks
+            stored = f"c/{index}/{i * step_y // grid[1]}/{j * step_x // grid[2]}"
+            raise CorruptChunkError(name, stored, str(error).strip().splitlines()[0][:120]) from error

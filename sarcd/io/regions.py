@@ -1,0 +1,235 @@
+"""Derived variables written region by region, resumed after a kill, and published when whole.
+
+A region is one stored chunk (or shard). The chunks that exist are the ledger of what is done; the attributes of the
+unpublished array say with which parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import sarcd
+from sarcd import schema
+from sarcd.errors import MismatchError
+from sarcd.io.create import grid_of
+from sarcd.io.locks import structure_lock, variable_locks
+from sarcd.io.pairs import fit_pairs
+from sarcd.io.store import SceneStore, completeness, expected_keys, publish
+
+Json = dict[str, Any]
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of one pair that is computed and written as one: whole chunks, but for the scene's end."""
+
+    pair: int
+    y: slice
+    x: slice
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels in the region."""
+        return (self.y.stop - self.y.start) * (self.x.stop - self.x.start)
+
+    @property
+    def index(self) -> tuple[int, slice, slice]:
+        """Index of the region in an array of dims (pair, y, x)."""
+        return self.pair, self.y, self.x
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    """What made a derived variable; two results are the same only where these agree.
+
+    Parameters
+    ----------
+    operation : str
+        Name of the operation, for example ``coherence``.
+    parameters : dict
+        JSON values: everything that the bytes depend on.
+    """
+
+    operation: str
+    parameters: Json
+
+    def attrs(self) -> Json:
+        """Attributes of the stored array."""
+        return {
+            "sarcd_operation": self.operation,
+            "sarcd_parameters": self.parameters,
+            "sarcd_version": sarcd.__version__,
+        }
+
+    def differences(self, attrs: Json) -> list[str]:
+        """Say in which parameters a stored array differs, as ``window 5 -> 7``."""
+        if attrs.get("sarcd_operation") != self.operation:
+            return [f"made by {attrs.get('sarcd_operation', 'another program')}"]
+        stored = attrs.get("sarcd_parameters", {})
+        keys = sorted({*stored, *self.parameters})
+        return [
+            f"{key} {_short(stored.get(key))}, now {_short(self.parameters.get(key))}"
+            for key in keys
+            if stored.get(key) != self.parameters.get(key)
+        ]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+class Staging:
+    """The variables of one job while they are being written.
+
+    Parameters
+    ----------
+    store : SceneStore
+        Store that holds them.
+    names : sequence of str
+        Variables that the job writes, all with the same regions.
+    pairs : sequence of int
+        Pairs that are to be whole at the end.
+    """
+
+    def __init__(self, store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
+        self.store = store
+        self.names = list(names)
+        self.pairs = list(pairs)
+        self._arrays = {name: store.array(name) for name in names}
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Size of a region along y and x."""
+        array = self._arrays[self.names[0]]
+        return tuple((array.shards or array.chunks)[1:])  # type: ignore[return-value]
+
+    def missing(self, blocks: tuple[int, int] = (1, 1)) -> list[Region]:
+        """Return the regions, grouped to blocks of so many chunks, of which any chunk is absent; in storage order."""
+        absent = set()
+        for name, array in self._arrays.items():
+            absent |= expected_keys(array, self.pairs) - self.store.keys(name)
+        indices = {tuple(int(part) for part in key.split("/")[1:]) for key in absent}
+        grouped = sorted({(pair, y // blocks[0], x // blocks[1]) for pair, y, x in indices})
+        height, width = self.store.shape
+        step_y, step_x = self.grid[0] * blocks[0], self.grid[1] * blocks[1]
+        return [
+            Region(
+                pair,
+                slice(y * step_y, min((y + 1) * step_y, height)),
+                slice(x * step_x, min((x + 1) * step_x, width)),
+            )
+            for pair, y, x in grouped
+        ]
+
+    def write(self, region: Region, values: dict[str, np.ndarray]) -> None:
+        """Write a region of every variable; each chunk appears whole or not at all."""
+        for name in self.names:
+            self._arrays[name][region.index] = values[name]
+
+    def finish(self) -> None:
+        """Mark the pairs complete and let plain opens see the variables."""
+        for name, array in self._arrays.items():
+            flags = completeness(self.store.array(name))
+            for pair in self.pairs:
+                flags[pair] = True
+            if expected_keys(array, [i for i, flag in enumerate(flags) if flag]) - self.store.keys(name):
+                raise MismatchError("chunks vanished while the job ran", where=f"{self.store.path}/{name}")
+            self.store.set_attrs(name, {schema.COMPLETE: flags})
+        publish(self.store, add=self.names)
+
+
+@contextlib.contextmanager
+def stage(
+    store: SceneStore, names: Sequence[str], pairs: Sequence[int], made_by: MadeBy, *, overwrite: bool = False
+) -> Iterator[Staging]:
+    """Prepare variables for being written, new, resumed or replaced, under their locks.
+
+    Parameters
+    ----------
+    store : SceneStore
+        Store to write into.
+    names : sequence of str
+        Variables to write.
+    pairs : sequence of int
+        Positions of the pairs wanted.
+    made_by : MadeBy
+        What makes them; a half-made or finished array made otherwise is refused.
+    overwrite : bool
+        Replace whatever is there, from the start.
+
+    Yields
+    ------
+    Staging
+        With nothing missing if all was done before.
+
+    Raises
+    ------
+    MismatchError
+        If what is there was made otherwise and `overwrite` is False.
+    LockedError
+        If another process writes one of the variables.
+    """
+    with variable_locks(store.path, names):
+        sweep_partial_files(store, names)
+        total = len(store.dates("before"))
+        with structure_lock(store.path):
+            for name in names:
+                _prepare(store, name, total, made_by, overwrite=overwrite)
+            _hide_incomplete(store, names, pairs)
+        yield Staging(store, names, pairs)
+
+
+def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overwrite: bool) -> None:
+    if name in store:
+        attrs = dict(store.array(name).attrs)
+        differences = made_by.differences(attrs)
+        finished = name in store.published()
+        if not finished and not differences and attrs.get("sarcd_version") != sarcd.__version__:
+            differences = [f"begun by sarcd {attrs.get('sarcd_version')}"]
+        if differences and not overwrite:
+            state = "is in the store" if finished else "was begun"
+            raise MismatchError(
+                f"{state} with other settings ({'; '.join(differences)})",
+                where=f"{store.path}/{name}",
+                mend="pass --overwrite to replace it, --name to keep both, or use the same settings",
+            )
+        if not overwrite:
+            fit_pairs(store, name, total)
+            return
+        publish(store, remove=[name], locked=True)  # first: a reader never sees a variable that is being taken apart
+    image = store.array(next(image for image in schema.IMAGES if image in store))
+    height, width = store.shape
+    shape = (total, height, width)
+    chunks, _ = grid_of(shape, image.chunks[1])
+    shards = None if image.shards is None else (1, *image.shards[1:])
+    store.create(
+        name, shape, {**made_by.attrs(), schema.COMPLETE: [False] * total}, chunks=image.chunks or chunks, shards=shards
+    )
+
+
+def _hide_incomplete(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
+    """Take finished variables off the list while further pairs are written into them."""
+    growing = [
+        name
+        for name in names
+        if name in store.published() and not all(completeness(store.array(name))[pair] for pair in pairs)
+    ]
+    if growing:
+        publish(store, remove=growing, locked=True)
+
+
+def sweep_partial_files(store: SceneStore, names: Sequence[str]) -> None:
+    """Remove what a killed writer left of chunks it had not finished (local stores; object stores leave nothing)."""
+    if "://" in store.path:
+        return
+    for name in names:
+        for partial in Path(store.path, name).rglob("*.partial"):
+            partial.unlink(missing_ok=True)

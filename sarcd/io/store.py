@@ -1,0 +1,304 @@
+"""The scene on disk: opening it, and the handle through which writers change it.
+
+What is finished is what the consolidated metadata of the root lists; `publish` is the only writer of it. Arrays
+are created and resized in place meanwhile, unseen by a plain `xr.open_zarr`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import ZstdCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from sarcd import schema
+from sarcd.errors import CorruptChunkError, SceneError, StoreError
+from sarcd.io.locks import structure_lock
+
+Json = dict[str, Any]
+
+
+def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  {} is xarray's own word for "as stored"
+    """Open a stored scene and check it against the schema.
+
+    Parameters
+    ----------
+    path : str or Path
+        A Zarr group.
+    chunks : dict or None, optional
+        As in `xarray.open_zarr`; ``{}`` gives dask arrays in the stored chunks, None arrays read when indexed.
+
+    Returns
+    -------
+    xr.Dataset
+        What `xarray.open_zarr` gives, less arrays that no writer has finished.
+
+    Raises
+    ------
+    SceneError
+        If the path holds no Zarr group, or one that is not a scene.
+    """
+    where = str(path)
+    if "://" not in where and not Path(where).exists():
+        raise SceneError("no such scene", where=where, mend="make one with 'sarcd ingest' or 'sarcd simulate'")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a foreign store without a metadata list is worth an error or nothing
+            scene = xr.open_zarr(where, chunks=chunks)
+    except Exception as error:
+        raise SceneError(f"not a Zarr group that xarray can open ({_first_line(error)})", where=where) from error
+    unfinished = [
+        name for name, array in scene.data_vars.items() if schema.COMPLETE in array.attrs and not any(completeness(array))
+    ]
+    return schema.validate(scene.drop_vars(unfinished))
+
+
+def completeness(array: xr.DataArray | zarr.Array[Any]) -> list[bool]:
+    """Return the flags, one a pair, of what is finished in a derived array."""
+    flags = array.attrs.get(schema.COMPLETE, [])
+    return [bool(flag) for flag in np.atleast_1d(cast(Any, flags))]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+class SceneStore:
+    """Handle on a scene's Zarr group for those who write into it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Path or URL of a Zarr v3 group.
+
+    Raises
+    ------
+    SceneError
+        If there is no Zarr v3 group.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        try:
+            self._group = zarr.open_group(self.path, mode="r+", use_consolidated=False, zarr_format=3)
+        except Exception as error:
+            raise SceneError(
+                f"not a Zarr v3 group that can be written ({_first_line(error)})",
+                where=self.path,
+                mend="make a scene with 'sarcd ingest'",
+            ) from error
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    def _read_json(self, key: str) -> Json:
+        buffer = sync(self._group.store.get(self._key(key), prototype=default_buffer_prototype()))
+        if buffer is None:
+            raise StoreError("metadata are missing", where=f"{self.path}/{key}")
+        try:
+            return cast(Json, json.loads(buffer.to_bytes()))
+        except ValueError as error:
+            raise StoreError(f"metadata cannot be read ({error})", where=f"{self.path}/{key}") from error
+
+    def _write_json(self, key: str, value: Json) -> None:
+        data = json.dumps(value, indent=2).encode()
+        sync(self._group.store.set(self._key(key), default_buffer_prototype().buffer.from_bytes(data)))
+
+    def _key(self, key: str) -> str:
+        return f"{self._group.path}/{key}" if self._group.path else key
+
+    def keys(self, name: str) -> set[str]:
+        """Return the chunk keys that exist of an array, such as ``c/0/3/1``, by one listing."""
+
+        async def listing() -> list[str]:
+            return [key async for key in self._group.store.list_prefix(self._key(f"{name}/c/"))]
+
+        prefix = len(self._key(f"{name}/"))
+        return {key[prefix:] for key in sync(listing()) if not key.endswith(".partial")}
+
+    # -- what there is ----------------------------------------------------------------------------------------------
+
+    @property
+    def attrs(self) -> Json:
+        """Root attributes, as published."""
+        return cast(Json, self._read_json("zarr.json").get("attributes", {}))
+
+    def published(self) -> dict[str, Json]:
+        """Return the metadata of every finished array, by name."""
+        consolidated = self._read_json("zarr.json").get("consolidated_metadata") or {}
+        return cast(dict[str, Json], consolidated.get("metadata", {}))
+
+    def members(self) -> list[str]:
+        """Return the names of all arrays, finished or not."""
+        return sorted(name for name, _ in self._group.arrays())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._group
+
+    def array(self, name: str) -> zarr.Array[Any]:
+        """Return an array, finished or not, that writes every chunk it is given, empty ones too."""
+        path = f"{self._group.path}/{name}" if self._group.path else name
+        return zarr.open_array(self._group.store, path=path, mode="r+", config={"write_empty_chunks": True})
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size of the scene along y and x."""
+        listed = self.published()
+        return listed["y"]["shape"][0], listed["x"]["shape"][0]
+
+    def dates(self, name: str) -> np.ndarray:
+        """Return a published coordinate of dates (`time`, `before` or `after`) as datetime64[us]."""
+        listed = self.published()
+        if name not in listed:
+            return np.empty(0, "datetime64[us]")
+        count = listed[name]["shape"][0]
+        return np.asarray(self.array(name)[:count]).astype("datetime64[us]")
+
+    # -- changing it ------------------------------------------------------------------------------------------------
+
+    def create(self, name: str, shape: Sequence[int], attrs: Json, *, chunks: Sequence[int], shards: Any = None) -> None:
+        """Create an array of the schema, unseen until it is published; whatever lay under the name is removed."""
+        variable = schema.variable(name)
+        self.delete(name)
+        self._group.create_array(
+            name,
+            shape=tuple(shape),
+            dtype=variable.dtype,
+            chunks=tuple(chunks),
+            shards=shards,
+            compressors=[ZstdCodec(level=1, checksum=True)],
+            fill_value=variable.fill,
+            dimension_names=variable.dims,
+            attributes={**variable.attrs(), "grid_mapping": "spatial_ref", **attrs},
+        )
+
+    def create_coordinate(self, name: str, values: np.ndarray, dims: tuple[str, ...], attrs: Json) -> None:
+        """Create a coordinate array and write it; dates get room to grow within one chunk."""
+        self.delete(name)
+        chunks = tuple(1024 if name in ("time", "before", "after") else max(1, size) for size in values.shape)
+        array = self._group.create_array(
+            name,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=chunks,
+            compressors=[ZstdCodec(level=1, checksum=True)],
+            fill_value=0,
+            dimension_names=dims,
+            attributes=attrs,
+            config={"write_empty_chunks": True},
+        )
+        array[...] = values
+
+    def delete(self, name: str) -> None:
+        """Remove an array and every key under it, whether or not its metadata are still there."""
+        sync(self._group.store.delete_dir(self._key(name)))
+
+    def set_attrs(self, name: str, attrs: Json) -> None:
+        """Update attributes of an array in its own metadata; `publish` makes them seen."""
+        self.array(name).update_attributes(attrs)
+
+
+def publish(
+    store: SceneStore,
+    *,
+    add: Iterable[str] = (),
+    remove: Iterable[str] = (),
+    attrs: Json | None = None,
+    locked: bool = False,
+) -> None:
+    """Change what a plain open of the store sees, in one atomic replacement of the root metadata.
+
+    Parameters
+    ----------
+    store : SceneStore
+        Store to change.
+    add : iterable of str
+        Arrays to list as they stand now, new or already listed.
+    remove : iterable of str
+        Arrays to take off the list; they stay on disk.
+    attrs : dict, optional
+        Root attributes to set.
+    locked : bool
+        True if the caller already holds the structure lock.
+    """
+    with contextlib.nullcontext() if locked else structure_lock(store.path):
+        root = store._read_json("zarr.json")
+        listed = (root.get("consolidated_metadata") or {}).get("metadata", {})
+        for name in remove:
+            listed.pop(name, None)
+        for name in add:
+            listed[name] = store._read_json(f"{name}/zarr.json")
+        root["attributes"] = {**root.get("attributes", {}), **(attrs or {})}
+        root["consolidated_metadata"] = {
+            "kind": "inline",
+            "must_understand": False,
+            "metadata": {name: listed[name] for name in sorted(listed)},
+        }
+        store._write_json("zarr.json", root)
+
+
+def expected_keys(array: zarr.Array[Any], leading: Iterable[int] | None = None) -> set[str]:
+    """Return the keys an array has when whole, for the given indices of its first axis (all by default)."""
+    grid = array.shards or array.chunks
+    counts = [-(-size // step) for size, step in zip(array.shape, grid, strict=True)]
+    axes = [range(count) for count in counts]
+    if leading is not None:
+        axes[0] = leading  # type: ignore[call-overload]
+    return {"c/" + "/".join(map(str, index)) for index in product(*axes)}
+
+
+def require_chunks(store: SceneStore, name: str, leading: Iterable[int]) -> None:
+    """Raise unless every chunk of the given dates or pairs of a published array exists.
+
+    Raises
+    ------
+    CorruptChunkError
+        Naming the first absent chunk: read as it is, it would pass for NaN.
+    """
+    absent = sorted(expected_keys(store.array(name), leading) - store.keys(name))
+    if absent:
+        raise CorruptChunkError(name, absent[0], f"absent, and {len(absent) - 1} more" if absent[1:] else "absent")
+
+
+@contextlib.contextmanager
+def chunk_errors(path: str | Path) -> Iterator[None]:
+    """Turn a codec's error during a computation on a stored scene into `CorruptChunkError` naming the chunk.
+
+    The codec does not say which chunk it was, so the published arrays are searched, only then.
+    """
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as error:
+        found = find_corrupt_chunk(path)
+        if found is None:
+            raise
+        raise found from error
+
+
+def find_corrupt_chunk(path: str | Path) -> CorruptChunkError | None:
+    """Decode every published chunk and return the error of the first that fails, or None."""
+    try:
+        store = SceneStore(path)
+    except SceneError:
+        return None
+    for name in store.published():
+        array = store.array(name)
+        grid = array.shards or array.chunks
+        for key in sorted(store.keys(name)):
+            index = [int(part) for part in key.split("/")[1:]]
+            window = tuple(slice(i * step, (i + 1) * step) for i, step in zip(index, grid, strict=True))
+            try:
+                array[window]
+            except (ValueError, RuntimeError) as error:
+                return CorruptChunkError(name, key, _first_line(error))
+    return None

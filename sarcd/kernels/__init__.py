@@ -1,0 +1,1 @@
+"""Arithmetic on plain arrays: numba, numpy and scipy, ndarray in and ndarray out."""

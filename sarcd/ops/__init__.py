@@ -1,0 +1,8 @@
+"""Operations on scenes: xarray in, lazy xarray out; nothing computes until asked."""
+
+from sarcd.ops.coherence import coherence
+from sarcd.ops.features import features
+from sarcd.ops.normalize import normalize
+from sarcd.ops.statistics import AmplitudeStatistics, amplitude_statistics
+
+__all__ = ["AmplitudeStatistics", "amplitude_statistics", "coherence", "features", "normalize"]

@@ -1,0 +1,120 @@
+"""The adapters that operations share: pixel by pixel, and window with halo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+import sarcd
+from sarcd import schema
+
+Kernel = Callable[..., np.ndarray]
+
+
+def is_lazy(array: xr.DataArray) -> bool:
+    """Tell whether the data are a dask array, without importing dask."""
+    return array.chunks is not None
+
+
+def pointwise(kernel: Kernel, array: xr.DataArray, *, dtype: Any, **options: Any) -> xr.DataArray:
+    """Apply a kernel to every block of an array; shape and chunks stay."""
+    if not is_lazy(array):
+        return array.copy(data=kernel(array.values, **options))
+    lazy = array.data.map_blocks(kernel, dtype=dtype, meta=np.empty((0,) * array.ndim, dtype), **options)
+    return array.copy(data=lazy)
+
+
+def window_map(kernel: Kernel, images: Sequence[xr.DataArray], *, halo: tuple[int, int], dtype: Any) -> Any:
+    """Apply a kernel of images (y, x) whose result at a pixel depends on pixels up to `halo` away.
+
+    Parameters
+    ----------
+    kernel : callable
+        Takes one (Y, X) array an image and returns one of the same shape; cuts its windows at the borders it is given.
+    images : sequence of (y, x) DataArray
+        All of one shape, and of one chunking where they are lazy.
+    halo : (int, int)
+        Pixels along y and x.
+    dtype : dtype
+        Of the result.
+
+    Returns
+    -------
+    ndarray or dask array, (Y, X)
+        Lazy if the images are; equal to the kernel over the whole images for any chunking.
+    """
+    if not any(is_lazy(image) for image in images):
+        return kernel(*(image.values for image in images))
+    import dask.array as da
+
+    first = next(image for image in images if is_lazy(image))
+    # A chunk shorter than the halo cannot serve its neighbour; an axis in one chunk has no neighbour to serve.
+    chunks = tuple(
+        merge_short(sizes, reach) if len(sizes) > 1 else sizes for sizes, reach in zip(first.chunks, halo, strict=True)
+    )
+    depth = {axis: reach if len(sizes) > 1 else 0 for axis, (sizes, reach) in enumerate(zip(chunks, halo, strict=True))}
+    arrays = [da.asarray(image.data).rechunk(chunks) for image in images]
+    lazy = da.map_overlap(
+        kernel,
+        *arrays,
+        depth=depth,
+        boundary="none",
+        trim=True,
+        allow_rechunk=False,
+        align_arrays=False,
+        dtype=dtype,
+        meta=np.empty((0, 0), dtype),
+    )
+    return lazy.rechunk(first.chunks)
+
+
+def merge_short(sizes: Sequence[int], least: int) -> tuple[int, ...]:
+    """Merge neighbouring chunks until none is shorter than `least`.
+
+    Examples
+    --------
+    >>> merge_short((5, 1, 1, 4, 1), 2)
+    (5, 2, 5)
+    """
+    merged: list[int] = []
+    for size in sizes:
+        if merged and merged[-1] < least:
+            merged[-1] += size
+        else:
+            merged.append(size)
+    if len(merged) > 1 and merged[-1] < least:
+        last = merged.pop()
+        merged[-1] += last
+    return tuple(merged)
+
+
+def made_by_attrs(operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Attributes that tell what made a derived variable."""
+    return {"sarcd_operation": operation, "sarcd_parameters": parameters, "sarcd_version": sarcd.__version__}
+
+
+def paired_array(
+    scene: xr.Dataset, name: str, data: Any, pairs: Sequence[tuple[int, int]], attrs: dict[str, Any]
+) -> xr.DataArray:
+    """Name a (pair, y, x) result and give it the scene's coordinates and the schema's attributes."""
+    times = schema.dates_of(scene, "time")
+    coords: dict[str, Any] = {key: scene[key] for key in ("y", "x", "spatial_ref") if key in scene.coords}
+    coords["before"] = ("pair", times[[before for before, _ in pairs]])
+    coords["after"] = ("pair", times[[after for _, after in pairs]])
+    grid_mapping = {"grid_mapping": "spatial_ref"} if "spatial_ref" in coords else {}
+    wanted = schema.variable(name)
+    return xr.DataArray(
+        data, dims=wanted.dims, coords=coords, name=name, attrs={**wanted.attrs(), **grid_mapping, **attrs}
+    )
+
+
+def stack(arrays: Sequence[Any]) -> Any:
+    """Stack arrays along a new first axis, lazily if any of them is lazy."""
+    if all(isinstance(array, np.ndarray) for array in arrays):
+        return np.stack(arrays)
+    import dask.array as da
+
+    return da.stack(arrays)

@@ -1,0 +1,51 @@
+"""Which images of a scene an operation compares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.errors import OptionError, SceneError
+from sarcd.io.pairs import Pair, select_pairs
+
+
+def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> list[tuple[int, int]]:
+    """Return the positions along `time` of the two images of each pair.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        Scene.
+    pairs : str or sequence of (before, after), optional
+        A policy of `sarcd.io.pairs.select_pairs`, or dates; by default the scene's own list, or consecutive dates where
+        it has none.
+
+    Raises
+    ------
+    SceneError
+        If the scene has fewer than two dates.
+    OptionError
+        If a date is not in the scene.
+    """
+    times = schema.dates_of(scene, "time")
+    if len(times) < 2:
+        raise SceneError(
+            f"time has {len(times)} date; change needs 2",
+            where=schema.source_of(scene),
+            mend="add images with 'sarcd ingest --append'",
+        )
+    if pairs is None and "pair" in scene.dims:
+        chosen = list(zip(schema.dates_of(scene, "before"), schema.dates_of(scene, "after"), strict=True))
+    elif pairs is None or isinstance(pairs, str):
+        chosen = select_pairs(pairs or "consecutive", times)
+    else:
+        chosen = [(np.datetime64(before, "us"), np.datetime64(after, "us")) for before, after in pairs]
+    positions = {time: index for index, time in enumerate(times)}
+    for pair in chosen:
+        for date in pair:
+            if date not in positions:
+                raise OptionError(f"{date} is no date of the scene", where="pairs")
+    return [(positions[before], positions[after]) for before, after in chosen]

@@ -1,0 +1,220 @@
+"""The scene: every variable's name, dims, dtype, fill value and meaning, and the checks of a foreign dataset."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd.errors import SceneError
+
+VERSION = 1
+"""Version of this schema, kept in the store's root attributes as `sarcd_schema`."""
+
+COMPLETE = "sarcd_complete"
+"""Attribute of a stored derived array: one flag per pair (a single one for arrays without `pair`)."""
+
+NO_LABEL = 255
+"""Value of `label`, `change` and `pseudo_label` where nothing is known."""
+
+TIME_UNITS = "microseconds since 1970-01-01"
+CHUNK = 1024
+"""Side of a stored chunk along y and x; chunks are 1 along time and pair."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What the schema says of one variable."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    units: str = "1"
+    derived: bool = True
+    flags: tuple[str, ...] = ()
+
+    @property
+    def fill(self) -> Any:
+        """Value of what was never written or is invalid."""
+        if self.dtype == "complex64":
+            return complex(np.nan, np.nan)
+        if self.dtype == "float32":
+            return float("nan")
+        return 0 if self.name == "mask" else NO_LABEL
+
+    def attrs(self) -> dict[str, Any]:
+        """Attributes every stored or computed instance of the variable carries."""
+        attrs: dict[str, Any] = {"long_name": self.long_name, "units": self.units}
+        if self.flags:
+            attrs["flag_values"] = [int(flag.split()[0]) for flag in self.flags]
+            attrs["flag_meanings"] = " ".join(flag.split()[1] for flag in self.flags)
+        return attrs
+
+
+_SERIES, _PAIRED, _PLANE = ("time", "y", "x"), ("pair", "y", "x"), ("y", "x")
+_CHANGE_FLAGS = ("0 no_change", "1 change_of_interest", "255 unknown")
+
+VARIABLES: dict[str, Variable] = {
+    variable.name: variable
+    for variable in (
+        Variable("slc", _SERIES, "complex64", "coregistered single-look complex image, linear", derived=False),
+        Variable("amplitude", _SERIES, "float32", "amplitude of a detected image, linear", derived=False),
+        Variable("label", _PAIRED, "uint8", "change of interest, by a person", derived=False, flags=_CHANGE_FLAGS),
+        Variable("coherence", _PAIRED, "float32", "magnitude of the complex coherence, 0 to 1"),
+        Variable("change_probability", _PAIRED, "float32", "probability of a change of interest, 0 to 1"),
+        Variable("change_score", _PAIRED, "float32", "evidence of change from a label-free method"),
+        Variable("change", _PAIRED, "uint8", "change of interest", flags=_CHANGE_FLAGS),
+        Variable("pseudo_label", _PAIRED, "uint8", "change of interest, by a model", flags=_CHANGE_FLAGS),
+        Variable("uncertainty", _PAIRED, "float32", "spread of the probability among variants"),
+        Variable("mask", _PLANE, "uint8", "why a pixel cannot be judged: bit flags, 0 = usable"),
+    )
+}
+
+IMAGES = ("slc", "amplitude")
+"""Names a scene may keep its images under; exactly one of them is present."""
+
+COORDINATES = ("time", "before", "after", "y", "x", "spatial_ref")
+
+
+def variable(name: str) -> Variable:
+    """Return what the schema says of `name`, which may carry a suffix as in `change_mymodel`.
+
+    Raises
+    ------
+    SceneError
+        If the name belongs to no variable of the schema.
+    """
+    if name in VARIABLES:
+        return VARIABLES[name]
+    for known in sorted(VARIABLES, key=len, reverse=True):
+        if re.fullmatch(rf"{known}_[A-Za-z0-9_-]+", name):
+            return VARIABLES[known]
+    raise SceneError(f"'{name}' is no variable of a scene", mend=f"known are {', '.join(VARIABLES)}")
+
+
+def images_of(scene: xr.Dataset) -> xr.DataArray:
+    """Return the scene's images: `slc` where there is phase, else `amplitude`."""
+    for name in IMAGES:
+        if name in scene:
+            return scene[name]
+    raise SceneError(
+        "no 'slc' and no 'amplitude'", where=source_of(scene), mend="make the scene with 'sarcd ingest IMAGE... -o'"
+    )
+
+
+def source_of(scene: xr.Dataset) -> str | None:
+    """Return the path the dataset was opened from, if it knows it."""
+    source = scene.encoding.get("source")
+    return None if source is None else str(source)
+
+
+def validate(scene: xr.Dataset) -> xr.Dataset:
+    """Check a dataset against the schema and return it.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        Anything: a scene of sarcd's own, or somebody else's Zarr store.
+
+    Raises
+    ------
+    SceneError
+        With the variable at fault, what it should be and how to get there.
+
+    Examples
+    --------
+    >>> validate(xr.Dataset({"ndvi": ("y", [1.0])}))
+    Traceback (most recent call last):
+    ...
+    sarcd.errors.SceneError: no 'slc' and no 'amplitude': make the scene with 'sarcd ingest IMAGE... -o'
+    """
+    where = source_of(scene)
+    version = scene.attrs.get("sarcd_schema", VERSION)
+    if version != VERSION:
+        raise SceneError(
+            f"store is of schema version {version!r}, this sarcd reads version {VERSION}",
+            where=where,
+            mend="use the sarcd that wrote it, or ingest the images again",
+        )
+    images_of(scene)
+    if all(name in scene for name in IMAGES):
+        raise SceneError("both 'slc' and 'amplitude' are present", where=where, mend="drop one of them")
+    for name, array in scene.data_vars.items():
+        if str(name).split("_")[0] in {known.split("_")[0] for known in VARIABLES}:
+            _check_array(str(name), array, where)
+    _check_coordinates(scene, where)
+    return scene
+
+
+def _check_array(name: str, array: xr.DataArray, where: str | None) -> None:
+    try:
+        wanted = variable(name)
+    except SceneError:
+        return  # somebody's own variable beside ours
+    if array.dims != wanted.dims:
+        raise SceneError(
+            f"'{name}' has dims {array.dims}, should be {wanted.dims}",
+            where=where,
+            mend=f"rename and transpose: scene['{name}'].transpose{wanted.dims}",
+        )
+    if array.dtype != np.dtype(wanted.dtype):
+        raise SceneError(
+            f"'{name}' is {array.dtype}, should be {wanted.dtype}",
+            where=where,
+            mend=f"convert it: scene['{name}'].astype('{wanted.dtype}')",
+        )
+    if 0 in array.shape:
+        raise SceneError(f"'{name}' is empty: shape {array.shape}", where=where)
+
+
+def _check_coordinates(scene: xr.Dataset, where: str | None) -> None:
+    for name in ("time", "before", "after"):
+        needed = name == "time" or "pair" in scene.dims
+        if name not in scene.coords:
+            if needed:
+                raise SceneError(f"coordinate '{name}' is missing", where=where, mend="assign datetime64 dates to it")
+            continue
+        if scene[name].dtype.kind != "M":
+            raise SceneError(
+                f"coordinate '{name}' is {scene[name].dtype}, should be datetime64",
+                where=where,
+                mend=f"assign dates: scene.assign_coords({name}=...)",
+            )
+    times = scene["time"].values
+    if len(np.unique(times)) != len(times):
+        raise SceneError("two images have the same date in 'time'", where=where)
+    if "pair" in scene.dims:
+        for name in ("before", "after"):
+            if not np.isin(scene[name].values, times).all():
+                raise SceneError(f"'{name}' names a date that is not in 'time'", where=where)
+
+
+def dates_of(scene: xr.Dataset, name: str) -> np.ndarray:
+    """Return a coordinate of dates as datetime64[us].
+
+    `before` and `after` are dask arrays after a plain `xr.open_zarr`: these few dates are read here and now, since which
+    images an operation takes depends on them.
+    """
+    if name not in scene.coords:
+        raise SceneError(f"coordinate '{name}' is missing", where=source_of(scene), mend="assign datetime64 dates to it")
+    coordinate = scene[name].variable
+    values = coordinate.compute(scheduler="synchronous") if coordinate.chunks is not None else coordinate
+    return np.asarray(values.values).astype("datetime64[us]")
+
+
+def require(scene: xr.Dataset, name: str) -> xr.DataArray:
+    """Return the variable `name`, or say which command makes it."""
+    if name in scene:
+        return scene[name]
+    makers = {
+        "slc": "detected images have no phase: ingest the complex images",
+        "label": "add labels with 'sarcd ingest --label'",
+        "coherence": "run 'sarcd coherence' on the scene first",
+        "change_probability": "run 'sarcd predict' on the scene first",
+        "change": "run 'sarcd predict' on the scene first",
+    }
+    raise SceneError(f"no '{name}' in the scene", where=source_of(scene), mend=makers.get(name))
