@@ -1,7 +1,7 @@
 """Change maps between radar images of the same ground.
 
-Importing sarcd registers the ``.sarcd`` accessor of xarray datasets and loads nothing heavy: torch, numba, dask, rasterio
-and matplotlib are imported when something first needs them.
+Importing sarcd registers the ``.sarcd`` accessor of xarray datasets and loads nothing heavy: torch, numba, dask,
+rasterio and matplotlib are imported when something first needs them.
 
 Examples
 --------
@@ -15,3 +15,7 @@ Examples
 """
 
 __version__ = "0.1.0"
+
+from sarcd.accessor import SceneAccessor  # noqa: E402  modules below read the version
+
+__all__ = ["SceneAccessor", "__version__"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -48,7 +49,7 @@ class Window:
             return window
         if isinstance(window, (tuple, list)) and len(window) == 2:
             return cls(*window)
-        return cls(window, window)  # type: ignore[arg-type]
+        return cls(window, window)
 
     @property
     def pixels(self) -> int:
@@ -87,33 +88,71 @@ class TrainOptions:
     """Training of a change network; the defaults are Table 4 of Murdaca et al. 2023 where it gives a value."""
 
     model: str = field(default="unet", metadata={"help": "network, by name"})
-    widths: tuple[int, ...] = field(default=(32, 64, 128, 256), metadata={"help": "channels of each encoder level"})
-    bottleneck: int = field(default=0, metadata={"help": "channels of a level below the last one; 0 for none"})
-    convolutions: int = field(default=2, metadata={"help": "3 x 3 convolutions a level"})
+    widths: tuple[int, ...] | None = field(
+        default=None, metadata={"help": "channels of each encoder level; empty for what the network's name says"}
+    )
+    bottleneck: int | None = field(
+        default=None, metadata={"help": "channels of a level below the last one, 0 for none; empty as above"}
+    )
+    convolutions: int | None = field(default=None, metadata={"help": "3 x 3 convolutions a level; empty as above"})
     use_coherence: bool = field(default=True, metadata={"help": "coherence as third input channel (Eq. 5)"})
     coherence: CoherenceOptions = field(default_factory=CoherenceOptions)
+    statistics: Literal["scene", "model"] = field(
+        default="scene",
+        metadata={"help": "whose median and MAD normalise: each scene's own, or those of all training scenes together"},
+    )
     patch: int = field(default=256, metadata={"help": "patch side in pixels; patches do not overlap"})
     batch: int = field(default=64, metadata={"help": "patches a step"})
     epochs: int = field(default=300, metadata={"help": "passes over the training patches"})
     learning_rate: float = field(default=1e-3, metadata={"help": "AdamW's rate"})
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW's decay"})
     drop_at: float = field(default=0.9, metadata={"help": "share of the epochs after which the rate falls to a tenth"})
-    flips: bool = field(default=True, metadata={"help": "random flips along azimuth and range, each at 0.5"})
-    swap_dates: bool = field(default=True, metadata={"help": "random swap of the two dates at 0.5"})
+    flip_azimuth: float = field(default=0.5, metadata={"help": "probability that a patch is turned round along y"})
+    flip_range: float = field(default=0.5, metadata={"help": "probability that a patch is turned round along x"})
+    swap_dates: float = field(default=0.5, metadata={"help": "probability that a patch's two dates change places"})
+    precision: Literal["float32", "bfloat16"] = field(
+        default="float32", metadata={"help": "of the forward pass; bfloat16 pays where the hardware has it"}
+    )
     threshold: float = field(default=0.5, metadata={"help": "probability from which a pixel counts as changed"})
-    seed: int = field(default=0, metadata={"help": "seed of weights, patch draw and order"})
+    score_every: int = field(default=1, metadata={"help": "epochs from one validation to the next"})
+    keep: Literal["last", "best"] = field(
+        default="last", metadata={"help": "weights to keep: of the last epoch, or of the best validation F1"}
+    )
+    seed: int = field(default=0, metadata={"help": "seed of weights, patch draw, order and augmentation"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
+    memory_bytes: int = field(
+        default=2**31, metadata={"help": "patches are kept in memory up to this; beyond, they are read each time"}
+    )
+    workers: int = field(default=0, metadata={"help": "processes that read patches where memory does not hold them"})
 
     def __post_init__(self) -> None:
-        for name in ("patch", "batch", "epochs"):
+        for name in ("patch", "batch", "epochs", "score_every"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} is {getattr(self, name)}", where=name, mend="use a whole number from 1")
+        for name in ("seed", "memory_bytes", "workers"):
+            if getattr(self, name) < 0:
+                raise OptionError(f"{name} is {getattr(self, name)}", where=name, mend="use a whole number from 0")
+        for name in ("flip_azimuth", "flip_range", "swap_dates"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} is {getattr(self, name)}", where=name, mend="use a probability from 0 to 1")
         if not 0 < self.threshold < 1:
             raise OptionError(f"threshold is {self.threshold}", where="threshold", mend="use a value between 0 and 1")
         if not 0 < self.drop_at <= 1:
             raise OptionError(f"drop_at is {self.drop_at}", where="drop_at", mend="use a share above 0, up to 1")
-        if self.learning_rate <= 0 or self.weight_decay < 0:
-            raise OptionError("learning_rate must be above 0 and weight_decay not below it", where="learning_rate")
+        if not 0 < self.learning_rate < math.inf:
+            raise OptionError(
+                f"learning_rate is {self.learning_rate}", where="learning_rate", mend="use a number above 0"
+            )
+        if not 0 <= self.weight_decay < math.inf:
+            raise OptionError(f"weight_decay is {self.weight_decay}", where="weight_decay", mend="use 0 or more")
+        _one_of("statistics", self.statistics, ("scene", "model"))
+        _one_of("precision", self.precision, ("float32", "bfloat16"))
+        _one_of("keep", self.keep, ("last", "best"))
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise OptionError(f"{name} is {value!r}", where=name, mend=f"use {' or '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -121,7 +160,8 @@ class PredictOptions:
     """Tiled prediction of a whole scene."""
 
     tiles: int | Literal["auto", "whole"] = field(
-        default="auto", metadata={"help": "side of a tile in pixels (rounded up to the network's stride), auto or whole"}
+        default="auto",
+        metadata={"help": "side of a tile in pixels (rounded up to the network's stride), auto or whole"},
     )
     batch: int = field(default=0, metadata={"help": "tiles a forward pass; 0 chooses from the memory budget"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
@@ -129,7 +169,57 @@ class PredictOptions:
         default=None, metadata={"help": "whose median and MAD normalise: scene, model; empty for what the model says"}
     )
     threshold: float | None = field(default=None, metadata={"help": "empty for what the model says"})
-    memory_bytes: int = field(default=2**30, metadata={"help": "memory that tiles in flight may take"})
+    memory_bytes: int = field(default=3 * 2**28, metadata={"help": "memory that one forward pass may take"})
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise OptionError(f"threshold is {self.threshold}", where="threshold", mend="use a value between 0 and 1")
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """How rasters become a scene."""
+
+    kind: Literal["slc", "amplitude", "intensity", "db"] | None = field(
+        default=None, metadata={"help": "what the pixels are: slc, amplitude, intensity or db; slc for complex data"}
+    )
+    bands: tuple[str, ...] = field(
+        default=(), metadata={"help": "band of every image, or one an image: number, name, or two as in '1,2' for I, Q"}
+    )
+    iq: bool = field(default=False, metadata={"help": "two bands are real and imaginary part of one complex image"})
+    dates: tuple[str, ...] = field(default=(), metadata={"help": "date of each image, ISO 8601, in their order"})
+    labels: tuple[str, ...] = field(
+        default=(), metadata={"help": "label file of each pair in order, or BEFORE:AFTER=FILE"}
+    )
+    label_change: str | None = field(
+        default=None, metadata={"help": "values of label files that mean change, such as '255' or '1,128-255'"}
+    )
+    label_ignore: str | None = field(default=None, metadata={"help": "values of label files that mean unlabelled"})
+    wavelength_m: float | None = field(default=None, metadata={"help": "wavelength in metres"})
+    spacing_m: tuple[float, ...] | None = field(default=None, metadata={"help": "pixel spacing [y, x] in metres"})
+    looks: float | None = field(default=None, metadata={"help": "number of looks"})
+    chunk: int = field(default=1024, metadata={"help": "side of a stored chunk in pixels"})
+    shard: int = field(default=0, metadata={"help": "side of a shard in pixels, a multiple of chunk; 0 for none"})
+    overwrite: bool = field(default=False, metadata={"help": "replace a scene that is there already"})
+    memory_bytes: int = field(default=2**28, metadata={"help": "memory that one block of an image may take"})
+
+    def __post_init__(self) -> None:
+        for name in ("wavelength_m", "looks"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise OptionError(f"{name} is {value}", where=name, mend="use a number above 0")
+        if self.spacing_m is not None and (
+            len(self.spacing_m) != 2 or not all(0 < s < math.inf for s in self.spacing_m)
+        ):
+            raise OptionError(f"spacing_m is {self.spacing_m}", where="spacing_m", mend="use two lengths above 0: y, x")
+        if self.chunk < 1 or self.memory_bytes < 1:
+            raise OptionError("chunk and memory_bytes must be above 0", where="chunk")
+        if self.shard < 0 or self.shard % self.chunk:
+            raise OptionError(
+                f"shard is {self.shard}, which is no multiple of chunk, {self.chunk}",
+                where="shard",
+                mend="use a multiple, or 0 for none",
+            )
 
 
 def to_dict(options: Any) -> dict[str, Any]:
@@ -164,7 +254,7 @@ def from_dict(kind: type[Options], values: dict[str, Any], *, where: str = "conf
     return kind(**{key: _convert(value, hints[key], f"{where}: {key}") for key, value in values.items()})
 
 
-def _convert(value: Any, hint: Any, where: str) -> Any:
+def _convert(value: Any, hint: Any, where: str) -> Any:  # noqa: PLR0911  one return a kind of type
     """Check one value against a type hint of the small set that options use."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

@@ -196,11 +196,13 @@ def _check_coordinates(scene: xr.Dataset, where: str | None) -> None:
 def dates_of(scene: xr.Dataset, name: str) -> np.ndarray:
     """Return a coordinate of dates as datetime64[us].
 
-    `before` and `after` are dask arrays after a plain `xr.open_zarr`: these few dates are read here and now, since which
-    images an operation takes depends on them.
+    `before` and `after` are dask arrays after a plain `xr.open_zarr`: these few dates are read here and now, since
+    which images an operation takes depends on them.
     """
     if name not in scene.coords:
-        raise SceneError(f"coordinate '{name}' is missing", where=source_of(scene), mend="assign datetime64 dates to it")
+        raise SceneError(
+            f"coordinate '{name}' is missing", where=source_of(scene), mend="assign datetime64 dates to it"
+        )
     coordinate = scene[name].variable
     values = coordinate.compute(scheduler="synchronous") if coordinate.chunks is not None else coordinate
     return np.asarray(values.values).astype("datetime64[us]")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import zarr
@@ -160,11 +161,19 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """
     if not path.exists():
         return
-    is_scene = (path / "zarr.json").exists()
-    if not is_scene:
+    if not _is_scene(path):
         raise StoreError("is there already and is not a scene", where=str(path), mend="choose another name")
     if not overwrite:
         raise StoreError("is there already", where=str(path), mend="choose another name, or pass --overwrite")
+
+
+def _is_scene(path: Path) -> bool:
+    """Tell a scene from every other folder, other people's Zarr groups too: --overwrite is about to remove it."""
+    try:
+        root = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(root, dict) and "sarcd_schema" in (root.get("attributes") or {})
 
 
 def grid_of(shape: Sequence[int], chunk: int, shard: int = 0) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
@@ -174,7 +183,8 @@ def grid_of(shape: Sequence[int], chunk: int, shard: int = 0) -> tuple[tuple[int
     chunks = (1, *(min(chunk, size) for size in shape[1:]))
     if not shard or all(size <= chunk for size in shape[1:]):
         return chunks, None
-    return chunks, tuple([1, *(-(-min(shard, size) // step) * step for size, step in zip(shape[1:], chunks[1:], strict=True))])
+    sides = [-(-min(shard, size) // step) * step for size, step in zip(shape[1:], chunks[1:], strict=True)]
+    return chunks, (1, *sides)
 
 
 def _microseconds(dates: np.ndarray) -> np.ndarray:

@@ -139,9 +139,13 @@ def _is_paired(store: SceneStore, name: str) -> bool:
 
 
 def fit_pairs(store: SceneStore, name: str, total: int) -> None:
-    """Give a pair array the length of the list, and a flag of completeness for each pair."""
+    """Give a pair array the length of the list, and a flag of completeness for each pair.
+
+    An array without flags, such as labels that came whole, is complete for the pairs it has.
+    """
     array = store.array(name)
-    if array.shape[0] != total:
-        array.resize((total, *array.shape[1:]))
-    flags = completeness(array)[:total]
+    flags = (completeness(array) or [True] * array.shape[0])[:total]
     store.set_attrs(name, {schema.COMPLETE: flags + [False] * (total - len(flags))})
+    if array.shape[0] != total:
+        # through a handle of its own: resizing writes back the attributes that a handle was opened with
+        store.array(name).resize((total, *array.shape[1:]))

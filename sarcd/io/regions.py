@@ -17,7 +17,6 @@ import numpy as np
 import sarcd
 from sarcd import schema
 from sarcd.errors import MismatchError
-from sarcd.io.create import grid_of
 from sarcd.io.locks import structure_lock, variable_locks
 from sarcd.io.pairs import fit_pairs
 from sarcd.io.store import SceneStore, completeness, expected_keys, publish
@@ -37,7 +36,7 @@ class Region:
     @property
     def pixels(self) -> int:
         """Number of pixels in the region."""
-        return (self.y.stop - self.y.start) * (self.x.stop - self.x.start)
+        return int((self.y.stop - self.y.start) * (self.x.stop - self.x.start))
 
     @property
     def index(self) -> tuple[int, slice, slice]:
@@ -179,8 +178,8 @@ def stage(
     """
     with variable_locks(store.path, names):
         sweep_partial_files(store, names)
-        total = len(store.dates("before"))
         with structure_lock(store.path):
+            total = len(store.dates("before"))  # under the lock: dates may have been appended while it was waited for
             for name in names:
                 _prepare(store, name, total, made_by, overwrite=overwrite)
             _hide_incomplete(store, names, pairs)
@@ -208,11 +207,8 @@ def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overw
     image = store.array(next(image for image in schema.IMAGES if image in store))
     height, width = store.shape
     shape = (total, height, width)
-    chunks, _ = grid_of(shape, image.chunks[1])
     shards = None if image.shards is None else (1, *image.shards[1:])
-    store.create(
-        name, shape, {**made_by.attrs(), schema.COMPLETE: [False] * total}, chunks=image.chunks or chunks, shards=shards
-    )
+    store.create(name, shape, {**made_by.attrs(), schema.COMPLETE: [False] * total}, chunks=image.chunks, shards=shards)
 
 
 def _hide_incomplete(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:

@@ -58,7 +58,9 @@ def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B0
     except Exception as error:
         raise SceneError(f"not a Zarr group that xarray can open ({_first_line(error)})", where=where) from error
     unfinished = [
-        name for name, array in scene.data_vars.items() if schema.COMPLETE in array.attrs and not any(completeness(array))
+        name
+        for name, array in scene.data_vars.items()
+        if schema.COMPLETE in array.attrs and not any(completeness(array))
     ]
     return schema.validate(scene.drop_vars(unfinished))
 
@@ -166,7 +168,9 @@ class SceneStore:
 
     # -- changing it ------------------------------------------------------------------------------------------------
 
-    def create(self, name: str, shape: Sequence[int], attrs: Json, *, chunks: Sequence[int], shards: Any = None) -> None:
+    def create(
+        self, name: str, shape: Sequence[int], attrs: Json, *, chunks: Sequence[int], shards: Any = None
+    ) -> None:
         """Create an array of the schema, unseen until it is published; whatever lay under the name is removed."""
         variable = schema.variable(name)
         self.delete(name)

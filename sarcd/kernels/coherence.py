@@ -35,9 +35,9 @@ def boxcar(before: np.ndarray, after: np.ndarray, window: tuple[int, int], min_v
     g = abs(sum z1 conj(z2)) / sqrt(sum abs(z1)^2 sum abs(z2)^2), the maximum-likelihood estimator of [1]_.
 
     No sum is ever reduced by subtraction, as a running sum is: a value that has left the window leaves nothing behind,
-    so that a bright target cannot harm dark ground beside it. Down the columns a window is the tail of one block of rows
-    plus the head of the next (three additions a pixel whatever the window); along the rows it is put together from sums
-    over 1, 2, 4, 8 ... pixels.
+    so that a bright target cannot harm dark ground beside it. Down the columns a window is the tail of one block of
+    rows plus the head of the next (three additions a pixel whatever the window); along the rows it is put together
+    from sums over 1, 2, 4, 8 ... pixels.
 
     References
     ----------
@@ -176,9 +176,7 @@ def _slide(line: Any, columns: int, count: int, power: Any) -> None:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _ratio(
-    line: Any, x0: int, x1: int, half_x: int, inside_y: int, min_valid: float, masked: bool, out: Any
-) -> None:
+def _ratio(line: Any, x0: int, x1: int, half_x: int, inside_y: int, min_valid: float, masked: bool, out: Any) -> None:
     nan, one = np.float32(np.nan), np.float32(1)
     for i in range(x1 - x0):
         # the product of roots, not the root of the product: powers squared would leave float32's range

@@ -49,7 +49,7 @@ def lower_histogram(values: np.ndarray, upper: int, centre: float | None = None)
 
 def _magnitudes(values: np.ndarray) -> np.ndarray:
     if np.iscomplexobj(values):
-        return np.abs(values).ravel()
+        return np.asarray(np.abs(values).ravel())
     return np.ascontiguousarray(values, dtype=np.float32).ravel()
 
 

@@ -51,9 +51,10 @@ def window_map(kernel: Kernel, images: Sequence[xr.DataArray], *, halo: tuple[in
     import dask.array as da
 
     first = next(image for image in images if is_lazy(image))
+    sizes_of: tuple[tuple[int, ...], ...] = first.data.chunks
     # A chunk shorter than the halo cannot serve its neighbour; an axis in one chunk has no neighbour to serve.
     chunks = tuple(
-        merge_short(sizes, reach) if len(sizes) > 1 else sizes for sizes, reach in zip(first.chunks, halo, strict=True)
+        merge_short(sizes, reach) if len(sizes) > 1 else sizes for sizes, reach in zip(sizes_of, halo, strict=True)
     )
     depth = {axis: reach if len(sizes) > 1 else 0 for axis, (sizes, reach) in enumerate(zip(chunks, halo, strict=True))}
     arrays = [da.asarray(image.data).rechunk(chunks) for image in images]
@@ -68,7 +69,7 @@ def window_map(kernel: Kernel, images: Sequence[xr.DataArray], *, halo: tuple[in
         dtype=dtype,
         meta=np.empty((0, 0), dtype),
     )
-    return lazy.rechunk(first.chunks)
+    return lazy.rechunk(sizes_of)
 
 
 def merge_short(sizes: Sequence[int], least: int) -> tuple[int, ...]:

@@ -75,7 +75,8 @@ def coherence_with(
     window = options.window
     kernel = partial(boxcar, window=(window.y, window.x), min_valid=options.min_valid)
     layers = [
-        window_map(kernel, [images[before], images[after]], halo=window.halo, dtype="float32") for before, after in chosen
+        window_map(kernel, [images[before], images[after]], halo=window.halo, dtype="float32")
+        for before, after in chosen
     ]
     attrs = made_by_attrs("coherence", config.to_dict(options))
     return paired_array(scene, "coherence", stack(layers), chosen, attrs)

@@ -74,7 +74,9 @@ def _as_statistics(statistics: Any) -> AmplitudeStatistics:
     if isinstance(statistics, (tuple, list)) and len(statistics) == 2:
         return AmplitudeStatistics.given(*statistics)
     raise OptionError(
-        f"unknown statistics {statistics!r}", where="statistics", mend="use 'scene', a model's statistics, or (median, mad)"
+        f"unknown statistics {statistics!r}",
+        where="statistics",
+        mend="use 'scene', a model's statistics, or (median, mad)",
     )
 
 

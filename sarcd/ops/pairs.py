@@ -42,10 +42,16 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
     elif pairs is None or isinstance(pairs, str):
         chosen = select_pairs(pairs or "consecutive", times)
     else:
-        chosen = [(np.datetime64(before, "us"), np.datetime64(after, "us")) for before, after in pairs]
+        chosen = [(_date(before), _date(after)) for before, after in pairs]
     positions = {time: index for index, time in enumerate(times)}
     for pair in chosen:
         for date in pair:
             if date not in positions:
                 raise OptionError(f"{date} is no date of the scene", where="pairs")
     return [(positions[before], positions[after]) for before, after in chosen]
+
+
+def _date(value: object) -> np.datetime64:
+    """Return a date given as text, datetime or datetime64."""
+    date: np.datetime64 = np.asarray(value, "datetime64[us]")[()]
+    return date

@@ -103,7 +103,7 @@ class AmplitudeStatistics:
 
 def iso(date: np.datetime64) -> str:
     """Return a date as text, to the microsecond."""
-    return str(np.datetime64(date, "us"))
+    return str(date.astype("datetime64[us]"))
 
 
 def check_spread(median: float, mad: float) -> float:
@@ -147,9 +147,9 @@ def amplitude_statistics(scene: xr.Dataset, *, per_date: bool = False) -> xr.Dat
 
     Notes
     -----
-    The bits of non-negative floats sort like their values: one pass counts the upper 16 bits, a second the lower 16 within
-    the bin of the median. Amplitude is ``np.abs`` in float32, deviations from the median are rounded to float32, an even
-    count takes the mean of the two middle values in float64; the result equals numpy computed that way.
+    The bits of non-negative floats sort like their values: one pass counts the upper 16 bits, a second the lower 16
+    within the bin of the median. Amplitude is ``np.abs`` in float32, deviations from the median are rounded to float32,
+    an even count takes the mean of the two middle values in float64; the result equals numpy computed that way.
 
     References
     ----------
@@ -199,13 +199,13 @@ def _median_and_mad(images: xr.DataArray) -> tuple[Any, Any]:
     if images.chunks is None:
         median, mad = _Reading(images.values)()
         return np.array(median), np.array(mad)
-    import dask
     import dask.array as da
+    from dask.delayed import delayed
 
     # One task that reads the images pass after pass: as tasks of the caller's graph, the passes would share their keys,
     # and dask would keep the whole scene in memory from the first to the last.
-    both = dask.delayed(_Reading(images.data), traverse=False, pure=False)()
-    median, mad = (da.from_delayed(dask.delayed(np.asarray)(both[i]), (), float) for i in range(2))
+    both = delayed(_Reading(images.data), traverse=False, pure=False)()
+    median, mad = (da.from_delayed(delayed(np.asarray)(both[i]), (), float) for i in range(2))
     return median, mad
 
 
@@ -233,11 +233,11 @@ class _Reading:
         """Add up a histogram of every block."""
         if isinstance(self.data, np.ndarray):
             return np.asarray(histogram(self.data, *arguments))
-        import dask
+        from dask.delayed import delayed
 
-        parts = [dask.delayed(histogram)(block, *arguments) for block in self.data.to_delayed().ravel()]
+        parts = [delayed(histogram)(block, *arguments) for block in self.data.to_delayed().ravel()]
         while len(parts) > 1:
-            parts = [dask.delayed(sum)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+            parts = [delayed(sum)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
         return np.asarray(parts[0].compute())
 
 

@@ -1,0 +1,226 @@
+"""What commands share: the options that many have, results on stdout, and notes and progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import json as json_format
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_LONG = 8  # tasks of a graph that is worth a bar: reading a few dates is not
+_PLACES = ("output", "out", "scene")  # parameters that name what a command writes to, nearest first
+
+
+def common_options(*, json: bool = False) -> Callable[[Function], Function]:
+    """Give a command ``--debug``, and ``--json`` (as its argument `json`) if it prints a result.
+
+    `sarcd_cli.main` obeys both where a command fails: with the traceback, and with one JSON object on stdout.
+
+    Parameters
+    ----------
+    json : bool
+        True if the command prints a result, which it then passes through `echo_result`.
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def command(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except OSError as error:
+                # Writing to a full disk fails without a name: the place that was written to says which disk.
+                if error.errno is not None and error.filename is None:
+                    error.filename = next((str(kwargs[name]) for name in _PLACES if kwargs.get(name)), None)
+                raise
+
+        option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+        decorated = option(command)
+        if json:
+            decorated = click.option("--json", is_flag=True, help="Print one JSON object, errors too.")(decorated)
+        return decorated  # type: ignore[return-value]
+
+    return decorate
+
+
+def job_options(function: Function) -> Function:
+    """Give a command that writes variables ``--pairs``, ``--name`` and ``--overwrite``."""
+    for option in (
+        click.option("--overwrite", is_flag=True, help="Replace a result that was made with other settings."),
+        click.option("--name", default="", metavar="SUFFIX", help="Keep the result beside others, as VARIABLE_SUFFIX."),
+        click.option(
+            "--pairs",
+            metavar="WHICH",
+            help="consecutive, reference (first date with each), all, or BEFORE:AFTER,... [every pair of the scene].",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def parse_window(text: str) -> int | list[int]:
+    """Return a window given as ``7`` or ``7x5`` (along y, along x).
+
+    Examples
+    --------
+    >>> parse_window("7"), parse_window("7x5")
+    (7, [7, 5])
+    """
+    parts = text.lower().split("x")
+    if not all(part.strip().isdigit() for part in parts) or len(parts) > 2:
+        raise click.BadParameter(f"{text!r} is no window; use an odd number such as 7, or 7x5 for y and x")
+    sizes = [int(part) for part in parts]
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def note(text: str) -> None:
+    """Tell the user something on stderr, which is not the result."""
+    click.echo(text, err=True)
+
+
+def echo_result(result: Mapping[str, Any], json: bool) -> None:
+    """Print a result on stdout: one JSON object, or a line for each entry.
+
+    Parameters
+    ----------
+    result : mapping
+        Plain values, NumPy scalars and arrays, dates and paths; mappings and lists of them. NaN becomes null in JSON.
+    json : bool
+        True for JSON.
+
+    Examples
+    --------
+    >>> echo_result({"pixels": 12, "sensor": {"wavelength_m": 0.0555, "looks": None}}, json=False)
+    pixels  12
+    sensor
+      wavelength_m  0.0555
+      looks         -
+    """
+    if json:
+        click.echo(json_format.dumps(_plain(result), allow_nan=False))
+    else:
+        click.echo("\n".join(_lines(result)))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if type(value).__name__ == "datetime64":
+        return str(value)
+    if hasattr(value, "tolist"):  # NumPy's scalars and arrays, xarray's too by way of their values
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, (datetime.date, Path)):
+        return str(value)
+    return value
+
+
+def _lines(result: Mapping[str, Any]) -> Iterator[str]:
+    flat = [len(str(key)) for key, value in result.items() if not isinstance(value, Mapping)]
+    width = max(flat, default=0)
+    for key, value in result.items():
+        if isinstance(value, Mapping):
+            yield str(key)
+            yield from (f"  {line}" for line in _lines(value))
+        else:
+            yield f"{key!s:<{width}}  {_text(value)}"
+
+
+def _text(value: Any) -> str:
+    value = _plain(value)
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "-"
+    return str(value)
+
+
+def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout, aligned by spaces, numbers to the right; the header is bold on a terminal.
+
+    Examples
+    --------
+    >>> echo_table(["over", "F1"], [["pooled", "0.913"], ["2023-03-19/2023-03-31", "0.9"]])
+    over                      F1
+    pooled                 0.913
+    2023-03-19/2023-03-31    0.9
+    """
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        right = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        line = "  ".join([row[0].ljust(widths[0]), *right]).rstrip()
+        click.secho(line, bold=True if row is header else None)
+
+
+def _ignore(n: float = 1) -> None:
+    """Take a step of a bar that is not shown."""
+
+
+@contextlib.contextmanager
+def progress(description: str, total: float | None) -> Iterator[Callable[..., None]]:
+    """Show a bar on stderr while something long is done, if a person is there to see it.
+
+    Parameters
+    ----------
+    description : str
+        What is being done.
+    total : float or None
+        Steps there are; None where that is not known.
+
+    Yields
+    ------
+    callable
+        ``advance(n=1)`` moves the bar, from any thread.
+    """
+    if not sys.stderr.isatty():
+        yield _ignore
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda n=1: bar.update(task, advance=n)
+
+
+@contextlib.contextmanager
+def dask_progress(description: str) -> Iterator[None]:
+    """Show a bar on stderr for whatever dask computes inside, if a person is there to see it."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from dask.callbacks import Callback
+
+    with contextlib.ExitStack() as shown:
+        bars: list[Callable[..., None]] = []
+
+        def start(_graph: Any, state: Mapping[str, Any]) -> None:
+            total = sum(len(state[kind]) for kind in ("ready", "waiting", "running"))
+            small = total < _LONG
+            bars[:] = [_ignore if small else shown.enter_context(progress(description, total))]
+
+        def step(*_task: Any) -> None:
+            bars[0]()
+
+        def finish(*_outcome: Any) -> None:
+            shown.close()  # a second computation gets a bar of its own
+
+        with Callback(start_state=start, posttask=step, finish=finish):
+            yield

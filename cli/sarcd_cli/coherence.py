@@ -1,0 +1,44 @@
+"""``sarcd coherence``."""
+
+from __future__ import annotations
+
+import click
+
+from sarcd_cli._frame import common_options, echo_result, job_options, parse_window, progress
+
+
+@click.command("coherence")
+@click.argument("scene")
+@click.option("--window", default="5", show_default=True, metavar="N|YxX", help="Odd size in pixels: 7, or 7x5.")
+@click.option("--estimator", type=click.Choice(["boxcar"]), default="boxcar", show_default=True, help="Weights in it.")
+@click.option("--min-valid", type=float, default=0.5, show_default=True, help="Least share of valid pixels in a window.")
+@job_options
+@common_options(json=True)
+def command(
+    scene: str, window: str, estimator: str, min_valid: float, pairs: str | None, name: str, overwrite: bool, json: bool
+) -> None:
+    """Estimate coherence, how alike two radar echoes are, and keep it in the scene.
+
+    Written region by region; stopped at any moment, the same command goes on where it was.
+    """
+    from sarcd.config import CoherenceOptions, from_dict
+    from sarcd.jobs import write_coherence
+
+    values = {"window": parse_window(window), "estimator": estimator, "min_valid": min_valid}
+    result = write_coherence(
+        scene,
+        from_dict(CoherenceOptions, values),
+        pairs=pairs,
+        name=f"coherence_{name}" if name else "coherence",
+        overwrite=overwrite,
+        progress=progress,
+    )
+    echo_result(
+        {
+            "variable": result.variables[0],
+            "pairs": result.pairs,
+            "regions_computed": result.computed,
+            "regions_kept": result.kept,
+        },
+        json,
+    )

@@ -1,0 +1,196 @@
+"""Entry point of ``sarcd``: finds the command, runs it, and ends every failure in one line and an exit code.
+
+Only click is imported here, so that ``sarcd --help`` answers at once; a command's module is imported when it is run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import json
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+COMMANDS = {
+    "stats": "Compute the median and MAD of the amplitudes, and keep them in the scene.",
+    "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
+    "predict": "Map the changes of a scene with a trained network.",
+    "evaluate": "Score a change map against the labels of the scene.",
+}
+"""Every command and its help in one line. The file ``<name>.py`` beside this one (``_`` for ``-``) has a click command
+called ``command`` whose docstring begins with the same line."""
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports the one that is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of a first session."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module and return its command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"sarcd_cli.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is asked for, or say which one may have been meant."""
+        close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if close and args[0] not in COMMANDS:
+            ctx.fail(f"No such command '{args[0]}'; did you mean '{close[0]}'?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, keeping click from taking its errors for a person's Ctrl-C or Ctrl-D."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
+        except EOFError as error:  # nothing is ever asked for here, so this comes from a file
+            raise RuntimeError(f"EOFError: {error}") from error
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="sarcd", prog_name="sarcd", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """Map the changes that matter between radar images of the same ground.
+
+    'sarcd demo' shows the whole way on a simulated mine; 'sarcd COMMAND --help' explains one step.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+class Failure(NamedTuple):
+    """What is told of a failure, and the exit code."""
+
+    error: str
+    where: str | None = None
+    mend: str | None = None
+    code: int = FAILED
+
+    def line(self) -> str:
+        """Return it as the one line that people read."""
+        if self.code == INTERRUPTED:
+            return f"{self.error}; {self.mend}"
+        return "error: " + ": ".join(_one_line(part) for part in (self.where, self.error, self.mend) if part)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        What stands behind ``sarcd``; the program's own arguments by default.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        with _terminate_as_interrupt(), _short_warnings():
+            code = group.main(words, prog_name="sarcd", standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:
+        failure = explain(error)
+        # Read from the words themselves: an error of usage comes before any option has a value.
+        flags = set(words[: words.index("--")] if "--" in words else words)
+        if "--debug" in flags:
+            traceback.print_exception(error)
+        if "--json" in flags:
+            click.echo(json.dumps({"error": failure.error, "where": failure.where, "mend": failure.mend}))
+        else:
+            click.echo(failure.line(), err=True)
+        return failure.code
+    return code if isinstance(code, int) else DONE  # click returns the code of an early exit, such as --help
+
+
+def explain(error: BaseException) -> Failure:
+    """Return what to tell of an exception: nobody who did nothing wrong reads a traceback."""
+    own = sys.modules.get("sarcd.errors")  # not loaded: then it is none of them
+    if own is not None and isinstance(error, own.SarcdError):
+        return Failure(error.error, error.where, error.mend)
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return Failure("interrupted", None, "run the same command again to go on", INTERRUPTED)
+    if isinstance(error, click.ClickException):
+        return _explain_usage(error)
+    if isinstance(error, OSError):
+        return _explain_system(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own is a RuntimeError
+        text = _one_line(str(error))
+        return Failure(f"out of memory ({text})" if text else "out of memory", None, "use smaller tiles or batches")
+    text = f"internal error: {type(error).__name__}: {_one_line(str(error))} (run with --debug for the traceback)"
+    return Failure(text)
+
+
+def _explain_usage(error: click.ClickException) -> Failure:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "sarcd"
+    mend = f"see '{path} --help'" if isinstance(error, click.UsageError) else None
+    return Failure(error.format_message().rstrip("."), path, mend, error.exit_code)
+
+
+def _explain_system(error: OSError) -> Failure:
+    mend = None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        mend = "free some space there, then run the same command again"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        mend = "check its permissions, or name another place"
+    where = None if error.filename is None else str(error.filename)
+    return Failure((error.strerror or str(error) or type(error).__name__).lower(), where, mend)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@contextlib.contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C, so that a cluster's time limit leaves a run that can go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous or signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Show a warning as one line without the source that raised it."""
+
+    def show(message: Warning | str, *_where: Any, **_more: Any) -> None:
+        click.echo(f"warning: {_one_line(str(message))}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

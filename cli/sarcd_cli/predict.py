@@ -1,0 +1,99 @@
+"""``sarcd predict``."""
+
+from __future__ import annotations
+
+import click
+
+from sarcd_cli._frame import common_options, echo_result, job_options, note, progress
+
+
+class _Tiles(click.ParamType[int | str]):
+    """A number of pixels, auto or whole."""
+
+    name = "tiles"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Return the value, or explain the likely slip: a bare --tiles has swallowed the scene."""
+        if isinstance(value, int) or value in ("auto", "whole"):
+            return value  # type: ignore[return-value]
+        text = str(value)
+        if text.isdigit() and int(text) > 0:
+            return int(text)
+        self.fail(f"{text!r} is no number of pixels, auto or whole; put the scene before --tiles", param, ctx)
+
+
+@click.command("predict")
+@click.argument("scene")
+@click.option("--model", required=True, metavar="FILE", help="Model file made by 'sarcd train'.")
+@click.option(
+    "--tiles",
+    type=_Tiles(),
+    is_flag=False,
+    flag_value="auto",
+    default="auto",
+    metavar="[N|auto|whole]",
+    help="Side of a tile in pixels, rounded up to the network's stride [auto: from the memory]. The map is the same.",
+)
+@click.option("--batch", type=click.IntRange(0), default=0, help="Tiles in one forward pass [0: from the memory].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option(
+    "--statistics",
+    type=click.Choice(["scene", "model"]),
+    help="Whose median and MAD normalise the amplitudes [what the model says, as a rule the scene's].",
+)
+@click.option("--threshold", type=float, help="Probability from which a pixel counts as changed [the model's].")
+@click.option("--memory", type=click.FloatRange(min=0.1), help="GiB that one forward pass may take [0.75].")
+@job_options
+@common_options(json=True)
+def command(
+    scene: str,
+    model: str,
+    tiles: int | str,
+    batch: int,
+    device: str,
+    statistics: str | None,
+    threshold: float | None,
+    memory: float | None,
+    pairs: str | None,
+    name: str,
+    overwrite: bool,
+    json: bool,
+) -> None:
+    """Map the changes of a scene with a trained network.
+
+    Writes change_probability and change, region by region; stopped at any moment, the same command goes on where it
+    was. The map does not depend on the tiles.
+    """
+    from sarcd.config import PredictOptions, from_dict
+    from sarcd.jobs import write_prediction
+
+    values = {
+        "tiles": tiles,
+        "batch": batch,
+        "device": device,
+        "statistics": statistics,
+        "threshold": threshold,
+        **({} if memory is None else {"memory_bytes": int(memory * 2**30)}),
+    }
+    result = write_prediction(
+        scene,
+        model,
+        from_dict(PredictOptions, values),
+        pairs=pairs,
+        suffix=name,
+        overwrite=overwrite,
+        progress=progress,
+        note=note,
+    )
+    echo_result(
+        {
+            "variables": list(result.variables),
+            "pairs": result.pairs,
+            "regions_computed": result.computed,
+            "regions_kept": result.kept,
+            "tile": result.tile,
+            "batch": result.batch,
+            "kept_share": result.kept_share,
+        },
+        json,
+    )

@@ -1,0 +1,111 @@
+"""``scene.sarcd``: every operation as a method of the dataset, with the signature of the function behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import xarray as xr
+
+from sarcd.config import CoherenceOptions, Window
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sarcd.io.pairs import Pair
+
+
+@xr.register_dataset_accessor("sarcd")
+class SceneAccessor:
+    """Methods of a scene; each is a function of sarcd that takes the dataset first.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        The dataset the accessor was reached from.
+    """
+
+    def __init__(self, scene: xr.Dataset) -> None:
+        self._scene = scene
+
+    def statistics(self, *, per_date: bool = False) -> xr.Dataset:
+        """Exact median and MAD of amplitude; see `sarcd.ops.amplitude_statistics`."""
+        from sarcd import ops
+
+        return ops.amplitude_statistics(self._scene, per_date=per_date)
+
+    def coherence(
+        self,
+        *,
+        window: int | Window = 5,
+        estimator: Literal["boxcar"] = "boxcar",
+        min_valid: float = 0.5,
+        pairs: str | Sequence[Pair] | None = None,
+    ) -> xr.DataArray:
+        """Windowed coherence of every pair; see `sarcd.ops.coherence`."""
+        from sarcd import ops
+
+        return ops.coherence(self._scene, window=window, estimator=estimator, min_valid=min_valid, pairs=pairs)
+
+    def normalize(self, *, statistics: Any = "scene") -> xr.DataArray:
+        """Amplitudes normalised by median and MAD; see `sarcd.ops.normalize`."""
+        from sarcd import ops
+
+        return ops.normalize(self._scene, statistics=statistics)
+
+    def features(
+        self,
+        *,
+        channels: Sequence[str] | None = None,
+        statistics: Any = "scene",
+        coherence: CoherenceOptions | None = None,
+        pairs: str | Sequence[Pair] | None = None,
+    ) -> xr.DataArray:
+        """Input of the networks; see `sarcd.ops.features`."""
+        from sarcd import ops
+
+        return ops.features(self._scene, channels=channels, statistics=statistics, coherence=coherence, pairs=pairs)
+
+    def detect(
+        self,
+        *,
+        model: str | Path,
+        tiles: int | Literal["auto", "whole"] = "auto",
+        device: str = "auto",
+        statistics: Any = None,
+        threshold: float | None = None,
+        pairs: str | Sequence[Pair] | None = None,
+    ) -> xr.Dataset:
+        """Map of changes by a trained network; see `sarcd.detect.detect`."""
+        from sarcd.detect import detect
+
+        return detect(
+            self._scene,
+            model=model,
+            tiles=tiles,
+            device=device,
+            statistics=statistics,
+            threshold=threshold,
+            pairs=pairs,
+        )
+
+    def evaluate(
+        self, *, variable: str = "change", truth: str = "label", threshold: float | None = None
+    ) -> xr.Dataset:
+        """Scores against labels; see `sarcd.evaluate.evaluate`."""
+        from sarcd.evaluate import evaluate
+
+        return evaluate(self._scene, variable=variable, truth=truth, threshold=threshold)
+
+    def plot(self, *, pair: int = 0, variable: str | None = None, stretch_percent: float = 1.0) -> Figure:
+        """Figure that explains the result of a pair; see `sarcd.plot.plot`."""
+        from sarcd.plot import plot
+
+        return plot(self._scene, pair=pair, variable=variable, stretch_percent=stretch_percent)
+
+    def export(self, path: str | Path, *, variable: str | None = None, overwrite: bool = False) -> Path:
+        """Write a result as a file that other programs read, by its suffix; see `sarcd.export.export`."""
+        from sarcd.export import export
+
+        return export(self._scene, path, variable=variable, overwrite=overwrite)

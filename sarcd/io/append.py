@@ -1,0 +1,247 @@
+"""Later dates, or labels, added to a scene that is there.
+
+Everything is written beside what readers see, beyond the published sizes, and shown by one publish at the end. What a
+killed run left there is cut off at the start of the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sarcd import schema
+from sarcd.config import IngestOptions
+from sarcd.errors import InputError, MismatchError, OptionError
+from sarcd.io.georef import Georeference, of_scene
+from sarcd.io.ingest import (
+    IngestReport,
+    create_labels,
+    pair_text,
+    report,
+    source_attrs,
+    write_image,
+    write_labels,
+)
+from sarcd.io.locks import structure_lock, variable_locks
+from sarcd.io.pairs import Pair, consecutive, extend_pairs, fit_pairs
+from sarcd.io.progress import Progress, silent
+from sarcd.io.rasters import gdal_session
+from sarcd.io.regions import sweep_partial_files
+from sarcd.io.sources import DatedImage, PairLabels, check_same_grid, gather_images, gather_labels
+from sarcd.io.store import SceneStore, completeness, open_scene, publish
+
+Json = dict[str, Any]
+
+
+def append(
+    images: Sequence[str | Path],
+    scene: str | Path,
+    options: IngestOptions | None = None,
+    *,
+    progress: Progress = silent,
+) -> IngestReport:
+    """Add later dates to a scene, with the pairs they make; or, without images, labels to pairs it has.
+
+    Every variable of pairs grows with them: not labelled, floats NaN, not complete. Amplitude statistics stay as they
+    are, with the dates they came from.
+
+    Parameters
+    ----------
+    images : sequence of str or Path
+        Images on the scene's grid, later than its last date; none to add labels alone.
+    scene : str or Path
+        A scene on disk.
+    options : IngestOptions, optional
+        As for `sarcd.io.ingest.ingest`; `chunk` and `shard` are the scene's own. `labels` are of the new pairs.
+        `overwrite` replaces labels that a pair has.
+    progress : callable
+        See `sarcd.io.progress.Progress`; counts pixels.
+
+    Returns
+    -------
+    IngestReport
+        What was added.
+
+    Raises
+    ------
+    InputError, OptionError
+        If an image or label cannot be used or does not fit the scene.
+    LockedError
+        If another process writes into the scene.
+    """
+    options = options or IngestOptions()
+    opened = open_scene(scene, chunks=None)
+    name = str(schema.images_of(opened).name)
+    store = SceneStore(scene)
+    georeference = of_scene(opened)
+    if not images:
+        return _append_labels(store, name, georeference, options, progress)
+    with gdal_session():
+        dated = gather_images(images, options)
+        for image in dated:
+            check_same_grid(image, name, store.shape, georeference, first="the scene")
+        with _locked(store, name):
+            old = store.dates("time")
+            _check_later(store, dated, old)
+            times = np.concatenate([old, [image.date for image in dated]]).astype("datetime64[us]")
+            pairs = consecutive(times)[-len(dated) :]
+            labels = gather_labels(options, times, shape=store.shape, georeference=georeference, pairs=pairs)
+            pairs += [label.pair for label in labels if label.pair not in pairs]
+            _check_new(store, labels, old)
+            valid = _grow(store, name, dated, labels, pairs, options, progress)
+    return report(scene, dated, valid, labels, len(store.dates("before")))
+
+
+@contextlib.contextmanager
+def _locked(store: SceneStore, images: str) -> Iterator[None]:
+    """Keep every writer out, clear away what a killed run left, and do so again if this one fails."""
+    paired = [name for name in store.members() if name not in schema.COORDINATES]
+    with variable_locks(store.path, {images, "label", *paired}), structure_lock(store.path):
+        _cut_back(store, images)
+        try:
+            yield
+        except BaseException:
+            _cut_back(store, images)
+            raise
+
+
+def _cut_back(store: SceneStore, images: str) -> None:
+    """Bring images, dates and labels back to the sizes and attributes that are published."""
+    published = store.published()
+    sweep_partial_files(store, [images, "time", "label"])
+    for name in (images, "time"):
+        array, shape = store.array(name), tuple(published[name]["shape"])
+        if array.shape != shape:
+            array.resize(shape)
+    if "label" not in store:
+        return
+    if "label" not in published:
+        store.delete("label")
+        return
+    array, shape = store.array("label"), tuple(published["label"]["shape"])
+    if array.shape != shape:
+        array.resize(shape)
+    attrs = published["label"]["attributes"]
+    store.set_attrs("label", {schema.COMPLETE: [True] * shape[0], **attrs})
+
+
+def _check_later(store: SceneStore, dated: Sequence[DatedImage], old: np.ndarray) -> None:
+    if dated[0].date <= old[-1]:
+        raise InputError(
+            f"is of {dated[0].date.astype('datetime64[s]')}, not later than the scene's last date "
+            f"{old[-1].astype('datetime64[s]')}",
+            where=dated[0].path,
+            mend="ingest all images anew into a scene of its own",
+        )
+
+
+def _check_new(store: SceneStore, labels: Sequence[PairLabels], old: np.ndarray) -> None:
+    for label in labels:
+        if label.pair[1] <= old[-1]:
+            raise OptionError(
+                f"{pair_text(label.pair)} is no new pair",
+                where="--label",
+                mend="label the pairs that the scene has in a run of its own, without images",
+            )
+
+
+def _grow(
+    store: SceneStore,
+    name: str,
+    dated: Sequence[DatedImage],
+    labels: Sequence[PairLabels],
+    pairs: Sequence[Pair],
+    options: IngestOptions,
+    progress: Progress,
+) -> list[float]:
+    array, count = store.array(name), len(store.dates("time"))
+    array.resize((count + len(dated), *array.shape[1:]))
+    height, width = store.shape
+    with progress("append", height * width * (len(dated) + len(labels))) as advance:
+        valid = [
+            write_image(store, name, count + i, image, options.memory_bytes, advance) for i, image in enumerate(dated)
+        ]
+        grown = ["time", name]
+        if labels:
+            total = len(store.dates("before")) + len(pairs)
+            _fit_labels(store, name, total)
+            for label in labels:
+                index = total - len(pairs) + list(pairs).index(label.pair)
+                write_labels(store, index, label, options.memory_bytes, advance)
+            grown.append("label")
+    store.set_attrs(name, source_attrs(dated, store.published()[name]["attributes"]))
+    time = store.array("time")
+    time.resize((count + len(dated),))
+    time[count:] = np.array([image.date for image in dated], "datetime64[us]").astype("int64")
+    extend_pairs(store, pairs, also=grown)
+    return valid
+
+
+def _fit_labels(store: SceneStore, images: str, total: int) -> None:
+    if "label" in store:
+        fit_pairs(store, "label", total)
+    else:
+        create_labels(store, images, total)
+
+
+def _append_labels(
+    store: SceneStore, name: str, georeference: Georeference, options: IngestOptions, progress: Progress
+) -> IngestReport:
+    """Label pairs that the scene has, or pairs of its dates that it has not had yet."""
+    if not options.labels:
+        raise InputError("nothing to add", where=store.path, mend="name later images, or labels with --label")
+    with gdal_session(), _locked(store, name):
+        times = store.dates("time")
+        labels = gather_labels(options, times, shape=store.shape, georeference=georeference)
+        listed = list(zip(store.dates("before"), store.dates("after"), strict=True))
+        _refuse_labelled(store, labels, listed, overwrite=options.overwrite)
+        extend_pairs(store, [label.pair for label in labels])
+        listed = list(zip(store.dates("before"), store.dates("after"), strict=True))
+        _fit_labels(store, name, len(listed))
+        _take_back(store, [listed.index(label.pair) for label in labels])
+        height, width = store.shape
+        with progress("labels", height * width * len(labels)) as advance:
+            for label in labels:
+                write_labels(store, listed.index(label.pair), label, options.memory_bytes, advance)
+        publish(store, add=["label"], locked=True)
+    return IngestReport(
+        scene=store.path,
+        images=name,
+        size=store.shape,
+        georeference=georeference.kind,
+        sources=(),
+        dates=(),
+        valid=(),
+        pairs=len(listed),
+        labelled=tuple(pair_text(label.pair) for label in labels),
+    )
+
+
+def _take_back(store: SceneStore, indices: Sequence[int]) -> None:
+    """Mark pairs as not labelled and remove their labels, those of other pairs staying where they are."""
+    flags = completeness(store.array("label"))
+    labelled = [index for index in indices if flags[index]]
+    if not labelled:
+        return
+    store.set_attrs("label", {schema.COMPLETE: [flag and i not in labelled for i, flag in enumerate(flags)]})
+    publish(store, add=["label"], locked=True)
+    for index in labelled:
+        store.delete(f"label/c/{index}")
+
+
+def _refuse_labelled(
+    store: SceneStore, labels: Sequence[PairLabels], listed: Sequence[Pair], *, overwrite: bool
+) -> None:
+    flags = completeness(store.array("label")) if "label" in store else []  # _cut_back has seen to it that it has some
+    for label in labels:
+        index = listed.index(label.pair) if label.pair in listed else len(flags)
+        if index < len(flags) and flags[index] and not overwrite:
+            raise MismatchError(
+                f"{pair_text(label.pair)} is labelled already",
+                where=f"{store.path}/label",
+                mend="pass --overwrite to replace these labels",
+            )

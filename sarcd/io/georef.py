@@ -1,0 +1,282 @@
+"""Where the pixels lie: from a raster into a scene's coordinates, and from a scene back to what rasterio writes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import rasterio.control
+import rasterio.crs
+import xarray as xr
+from affine import Affine
+
+from sarcd.errors import SceneError
+
+Json = dict[str, Any]
+
+_TOLERANCE = 0.01
+"""Share of a pixel by which the grids of coregistered images may differ: what is left of rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Georeference:
+    """CRS and transform, or ground control points, or neither.
+
+    Parameters
+    ----------
+    crs : rasterio.crs.CRS or None
+        Of the transform, or of the control points.
+    transform : Affine or None
+        From (column, row), counted from the outer corner of the first pixel, to x and y.
+    gcps : tuple of rasterio.control.GroundControlPoint
+        Control points; empty where there is a transform.
+    """
+
+    crs: Any = None
+    transform: Affine | None = None
+    gcps: tuple[Any, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Georeference):
+            return NotImplemented
+        points, others = ([vars(point) for point in each.gcps] for each in (self, other))
+        return bool(self.crs == other.crs) and self.transform == other.transform and points == others
+
+    __hash__ = None  # type: ignore[assignment]  # control points have no hash
+
+    @property
+    def kind(self) -> str:
+        """One of ``transform``, ``gcps``, ``none``."""
+        if self.transform is not None:
+            return "transform"
+        return "gcps" if self.gcps else "none"
+
+    @property
+    def is_rectilinear(self) -> bool:
+        """Whether x depends on the column alone and y on the row alone."""
+        return self.transform is not None and self.transform.b == 0 and self.transform.d == 0
+
+    def profile(self) -> Json:
+        """Return the keywords of `rasterio.open` that give a new raster this georeference."""
+        given = {"crs": self.crs, "transform": self.transform, "gcps": list(self.gcps)}
+        return {key: value for key, value in given.items() if value}
+
+    def difference(self, other: Georeference, shape: tuple[int, int]) -> str | None:
+        """Say how another georeference of a raster of the same size differs, or return None if it does not.
+
+        Examples
+        --------
+        >>> Georeference().difference(Georeference(transform=Affine.scale(2)), (4, 4))
+        'georeference (transform, not none)'
+        """
+        if self.kind != other.kind:
+            return f"georeference ({other.kind}, not {self.kind})"
+        if self.crs != other.crs:
+            return f"CRS ({_name(other.crs)}, not {_name(self.crs)})"
+        if self.kind == "none":
+            return None
+        if self.transform is not None and other.transform is not None:
+            shift = _largest_shift(self.transform, other.transform, shape)
+            return f"grid (shifted by up to {shift:.3g} pixels)" if shift > _TOLERANCE else None
+        return None if _same_points(self.gcps, other.gcps) else "ground control points"
+
+    def cropped(self, first: tuple[float, float], step: tuple[float, float]) -> Georeference:
+        """Return the georeference of every `step`-th pixel from pixel `first` on, both along (y, x)."""
+        (y, x), (step_y, step_x) = first, step
+        # The pixel's centre keeps its place: a corner is half a pixel before it, in old pixels and in new ones.
+        y, x = y + 0.5 - 0.5 * step_y, x + 0.5 - 0.5 * step_x
+        transform = self.transform
+        if transform is not None:
+            transform = _chain(transform, Affine(step_x, 0.0, x, 0.0, step_y, y))
+        points = tuple(
+            rasterio.control.GroundControlPoint(
+                (point.row - y) / step_y, (point.col - x) / step_x, point.x, point.y, point.z, point.id, point.info
+            )
+            for point in self.gcps
+        )
+        return Georeference(self.crs, transform, points)
+
+
+def _chain(outer: Affine, inner: Affine) -> Affine:
+    # affine 3 wants @ where affine 2 knows only *
+    product = _matrix(outer) @ _matrix(inner)
+    return Affine(*product.ravel()[:6].tolist())
+
+
+def _matrix(transform: Affine) -> np.ndarray:
+    return np.array((*tuple(transform)[:6], 0.0, 0.0, 1.0)).reshape(3, 3)
+
+
+def _name(crs: Any) -> str:
+    if crs is None:
+        return "none"
+    code = crs.to_authority()
+    return ":".join(code) if code else str(crs.to_wkt())[:40]
+
+
+def _largest_shift(first: Affine, second: Affine, shape: tuple[int, int]) -> float:
+    """Return how many pixels the corners of two rasters lie apart at most."""
+    height, width = shape
+    if first.determinant == 0:  # such a transform maps the raster to a line
+        return 0.0 if first == second else math.inf
+    corners = np.array([(0, 0, 1), (width, 0, 1), (0, height, 1), (width, height, 1)], float).T
+    moved = np.linalg.inv(_matrix(first)) @ _matrix(second) @ corners
+    return float(np.abs(moved - corners).max())
+
+
+def _same_points(first: Sequence[Any], second: Sequence[Any]) -> bool:
+    if len(first) != len(second):
+        return False
+    a, b = (np.array([[p.row, p.col, p.x, p.y, p.z or 0.0] for p in points]) for points in (first, second))
+    span = np.ptp(a, axis=0)
+    pixels = max(span[0], span[1], 1.0)
+    ground = _TOLERANCE * max(span[2], span[3]) / pixels
+    return bool((np.abs(a - b) <= [_TOLERANCE, _TOLERANCE, ground, ground, 1.0]).all())
+
+
+def of_dataset(dataset: Any) -> Georeference:
+    """Return the georeference of an open rasterio dataset."""
+    transform, crs = dataset.transform, dataset.crs
+    if transform != Affine.identity() or (crs is not None and not dataset.gcps[0]):
+        return Georeference(crs, transform)
+    points, crs = dataset.gcps
+    return Georeference(crs, None, tuple(points)) if points else Georeference()
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """A georeference as the coordinates of a scene.
+
+    Parameters
+    ----------
+    y, x : ndarray
+        Pixel centres (float64) if the grid is rectilinear, else pixel numbers (int64) from 0.
+    spatial_ref, y_attrs, x_attrs : dict
+        Attributes of the CF grid mapping, as rioxarray writes them, and of the coordinates.
+    """
+
+    y: np.ndarray
+    x: np.ndarray
+    spatial_ref: Json = field(default_factory=dict)
+    y_attrs: Json = field(default_factory=dict)
+    x_attrs: Json = field(default_factory=dict)
+
+
+def to_coordinates(georeference: Georeference, shape: tuple[int, int]) -> Coordinates:
+    """Return the coordinates of a scene of `shape` (y, x)."""
+    import rioxarray  # noqa: F401  registers .rio
+
+    carrier = xr.DataArray(np.zeros((1, 1), "uint8"), dims=("y", "x"))
+    crs, transform = georeference.crs, georeference.transform
+    if crs is not None:
+        carrier = carrier.rio.write_crs(crs)
+    if transform is not None:
+        carrier = carrier.rio.write_transform(transform)
+    if georeference.gcps:
+        carrier = carrier.rio.write_gcps(georeference.gcps, crs)
+    spatial_ref = dict(carrier.coords["spatial_ref"].attrs) if "spatial_ref" in carrier.coords else {}
+    height, width = shape
+    if transform is None or not georeference.is_rectilinear:
+        counted = {"units": "1"}
+        return Coordinates(
+            np.arange(height),
+            np.arange(width),
+            spatial_ref,
+            {"long_name": "row of the image", **counted},
+            {"long_name": "column of the image", **counted},
+        )
+    y = transform.f + (np.arange(height) + 0.5) * transform.e
+    x = transform.c + (np.arange(width) + 0.5) * transform.a
+    attrs = _axis_attrs(crs)
+    return Coordinates(y, x, spatial_ref, attrs["Y"], attrs["X"])
+
+
+def _axis_attrs(crs: Any) -> dict[str, Json]:
+    """Return what CF says of the axes of a CRS, by axis."""
+    found: dict[str, Json] = {"Y": {}, "X": {}}
+    if crs is None:
+        return found
+    import pyproj
+
+    for axis in pyproj.CRS.from_user_input(crs).cs_to_cf():
+        found[axis["axis"]] = {key: value for key, value in axis.items() if key != "axis"}
+    return found
+
+
+def of_scene(scene: xr.Dataset) -> Georeference:
+    """Return the georeference of a scene, or of a part of one.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With coordinates `y` and `x`, and `spatial_ref` with the attributes that rioxarray writes. A scene that was
+        cut or thinned by ``isel`` is told by its coordinates.
+
+    Raises
+    ------
+    SceneError
+        If the attributes cannot be read, or the coordinates are unevenly spaced.
+    """
+    attrs = scene["spatial_ref"].attrs if "spatial_ref" in scene.coords else {}
+    try:
+        crs = _read_crs(attrs)
+        transform = _read_transform(attrs)
+        gcps = tuple(_read_point(point) for point in json.loads(attrs["gcps"])["features"]) if "gcps" in attrs else ()
+    except Exception as error:
+        raise SceneError(f"'spatial_ref' cannot be read ({error})", mend="write it with rioxarray") from error
+    y, x = (scene[name].values if name in scene.coords else np.arange(scene.sizes[name]) for name in ("y", "x"))
+    stored = Georeference(crs, transform, gcps if transform is None else ())
+    if not stored.is_rectilinear and y.dtype.kind in "iu" and x.dtype.kind in "iu":
+        first, step = (float(y[0]), float(x[0])), (_step(y), _step(x))
+        return stored if (first, step) == ((0, 0), (1, 1)) or stored.kind == "none" else stored.cropped(first, step)
+    return _from_centres(stored, y, x)
+
+
+def _from_centres(stored: Georeference, y: np.ndarray, x: np.ndarray) -> Georeference:
+    """Trust the stored transform where it gives the coordinates, else derive one from them."""
+    if stored.transform is None and stored.gcps:
+        return stored
+    old = stored.transform
+    if old is None and len(y) < 2 and len(x) < 2:
+        return stored
+    step_y = _step(y, old.e if old else None)
+    step_x = _step(x, old.a if old else None)
+    new = Affine(step_x, 0.0, float(x[0]) - step_x / 2, 0.0, step_y, float(y[0]) - step_y / 2)
+    if old is not None and _largest_shift(old, new, (len(y), len(x))) < _TOLERANCE:
+        return stored
+    return Georeference(stored.crs, new)
+
+
+def _step(values: np.ndarray, single: float | None = None) -> float:
+    """Return the spacing of a coordinate; `single` is that of a coordinate of one value."""
+    if len(values) < 2:
+        return 1.0 if single is None else single
+    step = float(values[-1] - values[0]) / (len(values) - 1)
+    even = float(values[0]) + step * np.arange(len(values))
+    if step == 0 or np.abs(values - even).max() > _TOLERANCE * abs(step):
+        raise SceneError("'y' or 'x' is not evenly spaced", mend="resample the scene to a regular grid")
+    return step
+
+
+def _read_crs(attrs: Json) -> Any:
+    text = attrs.get("crs_wkt") or attrs.get("spatial_ref")
+    return rasterio.crs.CRS.from_wkt(text) if text else None
+
+
+def _read_transform(attrs: Json) -> Affine | None:
+    text = attrs.get("GeoTransform")
+    if text is None:
+        return None
+    return Affine.from_gdal(*(float(part) for part in text.split()))
+
+
+def _read_point(feature: Json) -> Any:
+    x, y, *z = feature["geometry"]["coordinates"]
+    about = feature["properties"]
+    return rasterio.control.GroundControlPoint(
+        about["row"], about["col"], x, y, z[0] if z else None, about.get("id"), about.get("info")
+    )

@@ -1,0 +1,287 @@
+"""Rasters to a scene: opened, compared, and streamed into a new store chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from sarcd import schema
+from sarcd.config import IngestOptions
+from sarcd.errors import InputError, StoreError
+from sarcd.io.create import NewScene, SceneLayout, refuse_existing
+from sarcd.io.georef import to_coordinates
+from sarcd.io.labels import Window
+from sarcd.io.locks import variable_locks
+from sarcd.io.pairs import Pair, consecutive
+from sarcd.io.progress import Progress, silent
+from sarcd.io.rasters import LayerReader, gdal_session
+from sarcd.io.sensor import common_facts, sensor_facts
+from sarcd.io.sources import DatedImage, PairLabels, gather_images, gather_labels
+from sarcd.io.store import SceneStore
+
+Json = dict[str, Any]
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What was written.
+
+    Parameters
+    ----------
+    scene : str
+        The store.
+    images : str
+        Name of the image variable.
+    size : (y, x)
+        Pixels.
+    georeference : str
+        ``transform``, ``gcps`` or ``none``.
+    sources, dates : tuple of str
+        Files and their dates, those written now.
+    valid : tuple of float
+        Share of valid pixels of each.
+    pairs : int
+        Pairs that the scene has now.
+    labelled : tuple of str
+        Pairs labelled now, as BEFORE:AFTER.
+    """
+
+    scene: str
+    images: str
+    size: tuple[int, int]
+    georeference: str
+    sources: tuple[str, ...]
+    dates: tuple[str, ...]
+    valid: tuple[float, ...]
+    pairs: int
+    labelled: tuple[str, ...]
+
+
+def ingest(
+    images: Sequence[str | Path],
+    output: str | Path,
+    options: IngestOptions | None = None,
+    *,
+    progress: Progress = silent,
+) -> IngestReport:
+    """Make a scene of two or more coregistered images.
+
+    Parameters
+    ----------
+    images : sequence of str or Path
+        Anything that GDAL opens, in any order.
+    output : str or Path
+        The scene to make. It is there when it is whole, or not at all.
+    options : IngestOptions, optional
+        What the pixels are, dates, labels, chunks.
+    progress : callable
+        See `sarcd.io.progress.Progress`; counts pixels.
+
+    Returns
+    -------
+    IngestReport
+        Dates, share of valid pixels, pairs.
+
+    Raises
+    ------
+    InputError
+        If an image or label cannot be used, or they do not fit one another.
+    OptionError
+        If the options do not fit the images.
+    StoreError
+        If something is at `output` already.
+
+    Examples
+    --------
+    ::
+
+        ingest(["20230319.tif", "20230331.tif"], "scene.zarr")
+        ingest(["a.bmp", "b.bmp"], "scene.zarr", IngestOptions(kind="amplitude", dates=("2008-06", "2009-06")))
+    """
+    options = options or IngestOptions()
+    refuse_existing(Path(output), overwrite=options.overwrite)
+    if len(images) < 2:
+        raise InputError(
+            f"{len(images)} image{'' if len(images) == 1 else 's'} given, change needs two",
+            where=str(images[0]) if images else None,
+            mend="name two or more, or add one to a scene with --append",
+        )
+    with gdal_session():
+        dated = gather_images(images, options)
+        layer = dated[0].image.layer
+        times = np.array([image.date for image in dated], "datetime64[us]")
+        labels = gather_labels(options, times, shape=layer.shape, georeference=layer.georeference)
+        layout = _layout(dated, labels, options)
+        with _hold_output(output), NewScene(output, layout, overwrite=options.overwrite) as store:
+            valid = _write_all(store, layout, dated, labels, options, progress)
+    return report(output, dated, valid, labels, len(layout.pairs or ()))
+
+
+def report(
+    output: str | Path, dated: Sequence[DatedImage], valid: Sequence[float], labels: Sequence[PairLabels], pairs: int
+) -> IngestReport:
+    """Return what is told of images that were written."""
+    layer = dated[0].image.layer
+    return IngestReport(
+        scene=str(output),
+        images=dated[0].image.variable,
+        size=layer.shape,
+        georeference=layer.georeference.kind,
+        sources=tuple(image.source for image in dated),
+        dates=tuple(str(image.date.astype("datetime64[s]")) for image in dated),
+        valid=tuple(valid),
+        pairs=pairs,
+        labelled=tuple(pair_text(label.pair) for label in labels),
+    )
+
+
+def pair_text(pair: Pair) -> str:
+    """Return a pair as BEFORE:AFTER, days only where they are enough.
+
+    Examples
+    --------
+    >>> pair_text((np.datetime64("2023-03-19", "us"), np.datetime64("2023-03-31T05:50:32", "us")))
+    '2023-03-19:2023-03-31T05-50-32'
+    """
+    days = [date.astype("datetime64[D]") for date in pair]
+    texts = [
+        str(day) if day == date else str(date.astype("datetime64[s]")).replace(":", "-")
+        for day, date in zip(days, pair, strict=True)
+    ]
+    return ":".join(texts)
+
+
+def _hold_output(output: str | Path) -> Any:
+    """Keep a second ingest, and writers of a scene that is being replaced, out of the way."""
+    path = Path(output)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = SceneStore(path).members() if path.exists() else []
+        return variable_locks(str(path), ["ingest", *(name for name in names if name not in schema.COORDINATES)])
+    except OSError as error:
+        raise StoreError(f"cannot be made ({error.strerror})", where=str(output), mend="name another place") from error
+
+
+def _layout(dated: Sequence[DatedImage], labels: Sequence[PairLabels], options: IngestOptions) -> SceneLayout:
+    layer = dated[0].image.layer
+    times = np.array([image.date for image in dated], "datetime64[us]")
+    pairs = consecutive(times)
+    pairs += [label.pair for label in labels if label.pair not in pairs]
+    coordinates = to_coordinates(layer.georeference, layer.shape)
+    facts = common_facts([sensor_facts(image.image.layer.tags) for image in dated])
+    given = {"wavelength_m": options.wavelength_m, "spacing_m": options.spacing_m, "looks": options.looks}
+    facts.update({key: value for key, value in given.items() if value is not None})
+    if "spacing_m" in facts:
+        facts["spacing_m"] = [float(side) for side in facts["spacing_m"]]
+    return SceneLayout(
+        times=times,
+        y=coordinates.y,
+        x=coordinates.x,
+        images=dated[0].image.variable,
+        spatial_ref=coordinates.spatial_ref,
+        attrs=facts,
+        y_attrs=coordinates.y_attrs,
+        x_attrs=coordinates.x_attrs,
+        pairs=pairs,
+        chunk=options.chunk,
+        shard=options.shard,
+    )
+
+
+def _write_all(
+    store: SceneStore,
+    layout: SceneLayout,
+    dated: Sequence[DatedImage],
+    labels: Sequence[PairLabels],
+    options: IngestOptions,
+    progress: Progress,
+) -> list[float]:
+    name, pairs = layout.images, list(layout.pairs or ())
+    store.set_attrs(name, source_attrs(dated))
+    if labels:
+        create_labels(store, name, len(pairs))
+    pixels = dated[0].image.layer.shape[0] * dated[0].image.layer.shape[1]
+    with progress("ingest", pixels * (len(dated) + len(labels))) as advance:
+        valid = [write_image(store, name, i, image, options.memory_bytes, advance) for i, image in enumerate(dated)]
+        for label in labels:
+            write_labels(store, pairs.index(label.pair), label, options.memory_bytes, advance)
+    return valid
+
+
+# -- what a new scene and a growing one share -----------------------------------------------------------------------
+
+
+def source_attrs(dated: Sequence[DatedImage], before: Json | None = None) -> Json:
+    """Return the attributes that tell where images came from, behind those of earlier images."""
+    before = before or {}
+    return {
+        "sources": [*before.get("sources", []), *(image.source for image in dated)],
+        "source_kinds": [*before.get("source_kinds", []), *(image.image.kind for image in dated)],
+    }
+
+
+def write_image(
+    store: SceneStore, name: str, index: int, dated: DatedImage, memory_bytes: int, advance: Advance
+) -> float:
+    """Stream an image into one date of the store, and return the share of its pixels that are valid.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read to its end or holds no valid pixel.
+    """
+    array, image = store.array(name), dated.image
+    valid = 0
+    with LayerReader(image.layer) as reader, zarr.config.set({"async.concurrency": 4}):
+        for y, x in windows(array, image.layer.pixel_bytes, memory_bytes):
+            values = image.read(reader, y, x)
+            array[index, y, x] = values
+            valid += int(np.count_nonzero(~np.isnan(values)))
+            advance(values.size)
+    if not valid:
+        hint = "if the values are decibels, say --kind db" if image.kind in ("amplitude", "intensity") else None
+        raise InputError("has no valid pixel", where=dated.path, mend=hint or "check the file and its no-data value")
+    return valid / (image.layer.shape[0] * image.layer.shape[1])
+
+
+def create_labels(store: SceneStore, images: str, pairs: int) -> None:
+    """Create `label` for so many pairs, none of them labelled, in the chunks of the images."""
+    image = store.array(images)
+    attrs = {schema.COMPLETE: [False] * pairs, "sources": [""] * pairs}
+    store.create("label", (pairs, *image.shape[1:]), attrs, chunks=image.chunks, shards=image.shards)
+
+
+def write_labels(store: SceneStore, index: int, labels: PairLabels, memory_bytes: int, advance: Advance) -> None:
+    """Write the labels of a pair and mark it complete; `publish` makes that seen."""
+    array = store.array("label")
+    with labels.labels.open() as reader, zarr.config.set({"async.concurrency": 4}):
+        for y, x in windows(array, 16, memory_bytes):
+            values = reader.read(y, x)
+            array[index, y, x] = values
+            advance(values.size)
+    attrs: Json = dict(array.attrs)
+    flags, sources = list(attrs[schema.COMPLETE]), list(attrs.get("sources", []))
+    sources += [""] * (len(flags) - len(sources))
+    flags[index], sources[index] = True, labels.source
+    store.set_attrs("label", {schema.COMPLETE: flags, "sources": sources})
+
+
+def windows(array: zarr.Array[Any], pixel_bytes: int, memory_bytes: int) -> Iterator[Window]:
+    """Yield windows of whole chunks (or shards) that fit the memory, as wide as may be.
+
+    Most files keep their pixels by rows, and a window as wide as the image reads each of them once.
+    """
+    step_y, step_x = (array.shards or array.chunks)[1:]
+    height, width = array.shape[1:]
+    columns = max(1, memory_bytes // (step_y * step_x * pixel_bytes))
+    wide = min(columns * step_x, -(-width // step_x) * step_x)
+    tall = max(1, min(columns * step_x // wide, schema.CHUNK // step_y)) * step_y
+    for y in range(0, height, tall):
+        for x in range(0, width, wide):
+            yield slice(y, min(y + tall, height)), slice(x, min(x + wide, width))

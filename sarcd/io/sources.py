@@ -1,0 +1,207 @@
+"""The images and labels that a user names for a scene: dated, ordered, and held against one another."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sarcd.config import IngestOptions
+from sarcd.errors import InputError, OptionError
+from sarcd.io.dates import acquisition_date, parse_date, split_path
+from sarcd.io.georef import Georeference
+from sarcd.io.labels import LabelFile, LabelWords, open_labels
+from sarcd.io.pairs import Pair, consecutive, select_pairs
+from sarcd.io.pixels import Image, open_image
+
+_EXPLICIT = re.compile(r"(?P<pair>\d{4}[\dT:.-]*:\d{4}[\dT:.-]*)=(?P<path>.+)")
+
+
+@dataclass(frozen=True)
+class DatedImage:
+    """An image and its date of acquisition, UTC, datetime64[us]."""
+
+    image: Image
+    date: np.datetime64
+
+    @property
+    def path(self) -> str:
+        """The file, as the user gave it."""
+        return self.image.layer.path
+
+    @property
+    def source(self) -> str:
+        """Name of the file without its folders, as the scene keeps it."""
+        return split_path(self.path)[0].name
+
+
+def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[DatedImage]:
+    """Open and date images, and return them by date.
+
+    Raises
+    ------
+    InputError
+        If one cannot be used, or two do not lie on one grid or have one date.
+    OptionError
+        If dates or bands are not as many as the images.
+    """
+    names = [str(path) for path in paths]
+    bands = _one_each("--band", options.bands, names, shared=True)
+    dates = _one_each("--date", options.dates, names)
+    found = []
+    for name, band, date in zip(names, bands, dates, strict=True):
+        image = open_image(name, kind=options.kind, band=band, iq=options.iq)
+        when = (
+            parse_date(date) if date is not None else acquisition_date(name, image.layer.tags, inner=image.layer.names)
+        )
+        found.append(DatedImage(image, when))
+    for other in found[1:]:
+        check_same_grid(other, found[0].image.variable, found[0].image.layer.shape, found[0].image.layer.georeference)
+    found.sort(key=lambda image: image.date)
+    for before, after in itertools.pairwise(found):
+        if before.date == after.date:
+            raise InputError(
+                f"has the same date as {before.path}, {_short(after.date)}",
+                where=after.path,
+                mend="say the dates with --date, once for each image in their order, with times of day if need be",
+            )
+    return found
+
+
+def _one_each(
+    option: str, values: Sequence[str], names: Sequence[str], *, shared: bool = False
+) -> Sequence[str | None]:
+    if not values:
+        return [None] * len(names)
+    if shared and len(values) == 1:
+        return list(values) * len(names)
+    if len(values) != len(names):
+        once = " or once for all" if shared else ""
+        raise OptionError(
+            f"is given {len(values)} times for {len(names)} images",
+            where=option,
+            mend=f"give it once for each image, in their order{once}",
+        )
+    return values
+
+
+def check_same_grid(
+    image: DatedImage,
+    variable: str,
+    shape: tuple[int, int],
+    georeference: Georeference,
+    *,
+    first: str = "the first image",
+) -> None:
+    """Raise unless an image lies on a grid and holds what the others do.
+
+    Raises
+    ------
+    InputError
+        Saying what differs.
+    """
+    layer = image.image.layer
+    mend = "coregister the images to one grid first"
+    if image.image.variable != variable:
+        kinds = {"slc": "complex", "amplitude": "detected"}
+        raise InputError(
+            f"is {kinds[image.image.variable]}, {first} {kinds[variable]}",
+            where=image.path,
+            mend="give images of one kind, or --kind amplitude for complex ones too",
+        )
+    if layer.shape != shape:
+        size = f"{layer.shape[0]} x {layer.shape[1]} pixels, {first} {shape[0]} x {shape[1]}"
+        raise InputError(f"has {size}", where=image.path, mend=mend)
+    difference = georeference.difference(layer.georeference, shape)
+    if difference:
+        raise InputError(f"differs from {first} in {difference}", where=image.path, mend=mend)
+
+
+@dataclass(frozen=True)
+class PairLabels:
+    """Labels of one pair."""
+
+    pair: Pair
+    labels: LabelFile
+
+    @property
+    def source(self) -> str:
+        """Name of the file without its folders, as the scene keeps it."""
+        return split_path(self.labels.path)[0].name
+
+
+def gather_labels(
+    options: IngestOptions,
+    times: np.ndarray,
+    *,
+    shape: tuple[int, int],
+    georeference: Georeference,
+    pairs: Sequence[Pair] | None = None,
+) -> list[PairLabels]:
+    """Open label files and tell which pair each belongs to.
+
+    Parameters
+    ----------
+    options : IngestOptions
+        With `labels` as the user wrote them.
+    times : ndarray of datetime64
+        All dates of the scene.
+    shape, georeference
+        Of the scene.
+    pairs : sequence of (before, after), optional
+        Pairs that labels without dates belong to, in order; the consecutive ones by default.
+
+    Raises
+    ------
+    OptionError
+        If it is unclear which label belongs to which pair.
+    InputError
+        If a file cannot be used.
+    """
+    if not options.labels:
+        if options.label_change is not None or options.label_ignore is not None:
+            raise OptionError("says what label values mean, but there is no --label", where="--label-change")
+        return []
+    words = LabelWords.parse(options.label_change, options.label_ignore)
+    wanted = _label_pairs(options.labels, times, consecutive(times) if pairs is None else list(pairs))
+    return [
+        PairLabels(pair, open_labels(path, shape=shape, georeference=georeference, words=words))
+        for pair, path in wanted
+    ]
+
+
+def _label_pairs(labels: Sequence[str], times: np.ndarray, pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
+    matches = [_EXPLICIT.fullmatch(text) for text in labels]
+    explicit = [match for match in matches if match is not None]
+    if explicit and len(explicit) < len(labels):
+        raise OptionError("some labels name their dates and some do not", where="--label", mend="name them all or none")
+    if explicit:
+        found = [(_pair_of(match["pair"], times), match["path"]) for match in explicit]
+    elif len(labels) != len(pairs):
+        raise OptionError(
+            f"{len(labels)} label files for {len(pairs)} pairs of consecutive dates",
+            where="--label",
+            mend="give one for each pair, or say whose they are, as --label 2023-03-19:2023-03-31=FILE",
+        )
+    else:
+        found = list(zip(pairs, labels, strict=True))
+    if len({pair for pair, _ in found}) < len(found):
+        raise OptionError("a pair is labelled twice", where="--label", mend="join the two files")
+    return found
+
+
+def _pair_of(text: str, times: np.ndarray) -> Pair:
+    try:
+        return select_pairs(text, times)[0]
+    except OptionError as error:
+        raise OptionError(error.error, where="--label", mend=error.mend) from error
+
+
+def _short(date: np.datetime64) -> Any:
+    day = date.astype("datetime64[D]")
+    return day if day == date else date.astype("datetime64[s]")

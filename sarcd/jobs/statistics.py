@@ -1,0 +1,82 @@
+"""Amplitude statistics of a stored scene, kept in the store."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from sarcd import schema
+from sarcd.io.pairs import fit_pairs
+from sarcd.io.store import SceneStore, chunk_errors, open_scene, publish, require_chunks
+from sarcd.jobs._run import Progress, silent
+from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics, compute_statistics, iso
+
+
+def write_statistics(
+    path: str | Path, *, per_date: bool = False, refresh: bool = False, progress: Progress = silent
+) -> tuple[AmplitudeStatistics, bool]:
+    """Compute median and MAD of the amplitude and keep them in the store.
+
+    Parameters
+    ----------
+    path : str or Path
+        Scene.
+    per_date : bool
+        One value a date instead of one for all together.
+    refresh : bool
+        Compute them again, for example after dates were appended, and mark what depends on the old ones stale.
+    progress : callable
+        See `Progress`.
+
+    Returns
+    -------
+    statistics : AmplitudeStatistics
+    computed : bool
+        False if they were there already and are returned as they are.
+
+    Raises
+    ------
+    StatisticsError
+        If there is no valid pixel or the MAD is 0.
+    StoreError
+        If an image has lost a chunk.
+    """
+    scene = open_scene(path)
+    kept = AmplitudeStatistics.stored(scene)
+    if kept is not None and not refresh and kept.per_date == per_date:
+        return kept, False
+    store = SceneStore(path)
+    images = schema.images_of(scene)
+    require_chunks(store, str(images.name), range(images.sizes["time"]))
+    with _dask_progress(progress, "statistics"), chunk_errors(path), zarr.config.set({"async.concurrency": 4}):
+        statistics = compute_statistics(scene, per_date=per_date)
+    stale = [name for name in store.published() if _depends_on_other(store, name, statistics)]
+    for name in stale:
+        fit_pairs(store, name, len(store.dates("before")))
+        store.set_attrs(name, {"sarcd_stale": "amplitude statistics were renewed since"})
+    publish(store, add=stale, attrs={ATTRIBUTE: statistics.to_json()})
+    return statistics, True
+
+
+def _depends_on_other(store: SceneStore, name: str, statistics: AmplitudeStatistics) -> bool:
+    parameters = store.array(name).attrs.get("sarcd_parameters")
+    used = parameters.get("statistics") if isinstance(parameters, dict) else None
+    return isinstance(used, dict) and used.get("policy") == "scene" and used.get("median") != list(statistics.median)
+
+
+def covers(statistics: AmplitudeStatistics, times: np.ndarray) -> bool:
+    """Tell whether statistics came from all of the given dates."""
+    return {iso(time) for time in times} <= set(statistics.dates)
+
+
+@contextlib.contextmanager
+def _dask_progress(progress: Progress, description: str) -> Iterator[None]:
+    """Show the tasks of dask computations: four passes, of which each starts anew as the one before it ends."""
+    from dask.callbacks import Callback
+
+    with progress(description, 0) as advance, Callback(posttask=lambda *_: advance(1)):
+        yield

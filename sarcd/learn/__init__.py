@@ -1,0 +1,1 @@
+"""Learning from labelled scenes: patches from the store, augmentation, training."""

@@ -1,0 +1,86 @@
+"""Land cover of a mine and what X-band radar sees of each class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Cover(IntEnum):
+    """Values of a land-cover map."""
+
+    GROUND = 0
+    BENCH_FLOOR = 1
+    BENCH_FACE = 2
+    DUMP = 3
+    DUMP_ACTIVE = 4
+    TAILINGS = 5
+    TAILINGS_WET = 6
+    VEGETATION = 7
+    WATER = 8
+    ROAD = 9
+    ROAD_BUSY = 10
+    BUILDINGS = 11
+
+
+@dataclass(frozen=True)
+class Backscatter:
+    """Radar signature of one class.
+
+    Parameters
+    ----------
+    sigma0_db : float
+        Mean reflectivity on flat ground, dB.
+    coherence : float
+        Temporal coherence over `REFERENCE_DAYS`.
+    coherence_end : float
+        Coherence that is left after a long time.
+    decay_days : float
+        Time constant of the loss between.
+    texture_order : float
+        Order of the gamma-distributed texture; large is smooth.
+    """
+
+    sigma0_db: float
+    coherence: float
+    coherence_end: float
+    decay_days: float
+    texture_order: float
+
+
+REFERENCE_DAYS = 11.0
+"""Revisit time to which the coherences of `SIGNATURES` belong."""
+
+# Guesses for X-band: reflectivities, coherences and orders after the project's table of classes; the decay constants
+# are chosen so that the coherence at zero days stays below 1.
+SIGNATURES: dict[Cover, Backscatter] = {
+    Cover.GROUND: Backscatter(-12.0, 0.60, 0.30, 60.0, 8.0),
+    Cover.BENCH_FLOOR: Backscatter(-10.0, 0.75, 0.45, 120.0, 10.0),
+    Cover.BENCH_FACE: Backscatter(-4.0, 0.65, 0.40, 120.0, 4.0),
+    Cover.DUMP: Backscatter(-8.0, 0.65, 0.35, 90.0, 6.0),
+    Cover.DUMP_ACTIVE: Backscatter(-8.0, 0.35, 0.05, 20.0, 5.0),
+    Cover.TAILINGS: Backscatter(-15.0, 0.60, 0.25, 60.0, 20.0),
+    Cover.TAILINGS_WET: Backscatter(-18.0, 0.20, 0.02, 10.0, 20.0),
+    Cover.VEGETATION: Backscatter(-9.0, 0.08, 0.02, 6.0, 8.0),
+    Cover.WATER: Backscatter(-22.0, 0.02, 0.02, 1.0, 30.0),
+    Cover.ROAD: Backscatter(-16.0, 0.60, 0.30, 60.0, 15.0),
+    Cover.ROAD_BUSY: Backscatter(-16.0, 0.20, 0.05, 15.0, 15.0),
+    Cover.BUILDINGS: Backscatter(0.0, 0.85, 0.75, 300.0, 2.0),
+}
+
+
+def table(name: str) -> NDArray[np.float32]:
+    """Return one column of `SIGNATURES` as an array indexed by the class's value.
+
+    Examples
+    --------
+    >>> float(table("sigma0_db")[Cover.WATER])
+    -22.0
+    """
+    column = np.zeros(len(Cover), np.float32)
+    for cover, signature in SIGNATURES.items():
+        column[cover] = getattr(signature, name)
+    return column

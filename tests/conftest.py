@@ -1,0 +1,85 @@
+"""What all tests share: a fair share of the cores, kernels compiled once a worker, real data, and proof of laziness."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+# All of this before numpy, torch and numba are imported, which read it once; subprocesses inherit it.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # gw0, gw1 ...; absent in the process that starts them
+if _WORKER:
+    _share = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(_name, str(_share))
+
+# Two processes that compile kernels with cache=True into one folder race, so each worker has its own. The folder above
+# them lives as long as the first process, unless NUMBA_CACHE_DIR names one, which then saves the compilation next time.
+_OWN_CACHE = not _WORKER and "NUMBA_CACHE_DIR" not in os.environ
+if not _WORKER:
+    os.environ["SARCD_TEST_CACHE"] = os.environ.get("NUMBA_CACHE_DIR") or tempfile.mkdtemp(prefix="sarcd-numba-")
+os.environ["NUMBA_CACHE_DIR"] = str(Path(os.environ["SARCD_TEST_CACHE"]) / (_WORKER or "single"))
+
+os.environ["MPLBACKEND"] = "Agg"
+
+import hypothesis  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+hypothesis.settings.register_profile("dev", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("dev"), derandomize=True)
+hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("dev"), max_examples=500)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_unconfigure() -> None:
+    if _OWN_CACHE:
+        shutil.rmtree(os.environ["SARCD_TEST_CACHE"], ignore_errors=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device")
+    if item.get_closest_marker("distributed") and importlib.util.find_spec("distributed") is None:
+        pytest.skip("needs dask.distributed")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the real images."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("SARCD_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set SARCD_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raise_if_dask_computes() -> Callable[[], AbstractContextManager[None]]:
+    """``with raise_if_dask_computes():`` fails if anything inside computes a dask graph."""
+    import dask
+
+    def scheduler(_graph: Any, keys: Any, **_options: Any) -> Any:
+        raise AssertionError(f"dask computed {keys!r} where nothing should compute")
+
+    @contextlib.contextmanager
+    def guard() -> Iterator[None]:
+        with dask.config.set(scheduler=scheduler):
+            yield
+
+    return guard
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers, the same in every run."""
+    return np.random.default_rng(20231206)

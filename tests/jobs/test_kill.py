@@ -1,0 +1,81 @@
+"""A job killed at any instant: the store opens, nothing half-made shows, and the rerun ends with the same bytes."""
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from sarcd_cli.main import main
+from tests.networks import random_model_file
+from tests.scenes import stored_scene
+
+SHAPE, CHUNK = (2, 208, 208), 16  # 169 chunks a variable: enough to be hit between the first and the last
+KILLS = 10
+
+
+def tree(path):
+    return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def chunks_of(scene, names):
+    return sum(1 for name in names for file in (scene / name).glob("c/*/*/*") if file.suffix != ".partial")
+
+
+def kill_at(command, scene, names, count):
+    """Run a command in a process of its own and kill it once so many chunks are there; return how many there were."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sarcd_cli.main", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        while process.poll() is None and chunks_of(scene, names) < count:
+            opened = xr.open_zarr(scene)  # while the command runs, plain xarray sees the old state
+            assert not set(names) & set(opened)
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.kill()
+        process.communicate()
+    return chunks_of(scene, names)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a POSIX signal")
+@pytest.mark.parametrize("job", ["coherence", "predict"])
+def test_kill_and_rerun(tmp_path, job):
+    source = stored_scene(tmp_path / "source.zarr", np.random.default_rng(0), SHAPE, chunk=CHUNK, holes=0.01)
+    if job == "coherence":
+        names, options = ["coherence"], ["--window", "7"]
+    else:
+        model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+        names, options = ["change_probability", "change"], ["--model", str(model), "--tiles", "16", "--device", "cpu"]
+        assert main(["stats", str(source)]) == 0
+    undisturbed = tmp_path / "undisturbed.zarr"
+    shutil.copytree(source, undisturbed)
+    assert main([job, str(undisturbed), *options]) == 0
+    expected = tree(undisturbed)
+    total = chunks_of(undisturbed, names)
+    between = 0
+    for count in sorted(random.Random(7).sample(range(1, total * 9 // 10), KILLS)):
+        scene = tmp_path / f"killed{count}.zarr"
+        shutil.copytree(source, scene)
+        reached = kill_at([job, str(scene), *options], scene, names, count)
+        between += 0 < reached < total
+        check_killed(scene, names, finished=reached == total)
+        assert main([job, str(scene), *options]) == 0
+        assert tree(scene) == expected
+        shutil.rmtree(scene)
+    assert between >= 8
+
+
+def check_killed(scene: Path, names, *, finished):
+    opened = xr.open_zarr(scene)
+    np.testing.assert_array_equal(opened.slc, xr.open_zarr(scene.parent / "source.zarr").slc)
+    if not finished:
+        assert not set(names) & set(opened)

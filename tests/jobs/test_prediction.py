@@ -1,0 +1,132 @@
+"""Prediction kept in the store: exact for any tile, resumed, and equal to the lazy dataset."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from sarcd import ops
+from sarcd.config import CoherenceOptions, PredictOptions, Window
+from sarcd.errors import MismatchError, ModelError, OptionError, SceneError
+from sarcd.io.store import SceneStore, open_scene
+from sarcd.jobs import write_coherence, write_prediction
+from tests.networks import random_model_file
+from tests.scenes import stored_scene
+
+SHAPE = (2, 150, 181)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return random_model_file(tmp_path_factory.mktemp("model") / "m.safetensors", widths=(4, 8, 12))
+
+
+@pytest.fixture
+def path(tmp_path, rng):
+    return stored_scene(tmp_path / "scene.zarr", rng, SHAPE, chunk=48, holes=0.002)
+
+
+def test_any_tile_gives_the_same_map_as_one_pass(path, model):
+    maps = {}
+    for tiles in (24, 50, 96, "whole"):
+        result = write_prediction(path, model, PredictOptions(tiles=tiles), suffix=f"t{tiles}")
+        maps[tiles] = open_scene(path)[f"change_probability_t{tiles}"].values
+        assert 0 < result.kept_share <= 1
+    assert np.nanstd(maps["whole"]) > 0.1
+    for found in maps.values():
+        np.testing.assert_allclose(found, maps["whole"], atol=1e-5)
+    features = ops.features(open_scene(path))
+    np.testing.assert_array_equal(np.isnan(maps["whole"]), np.isnan(features).any("feature"))
+
+
+def test_equals_the_lazy_dataset(path, model, raise_if_dask_computes):
+    write_prediction(path, model, PredictOptions(tiles=48))
+    scene = open_scene(path)
+    with raise_if_dask_computes():
+        lazy = xr.open_zarr(path).sarcd.detect(model=model, tiles=64)
+    np.testing.assert_allclose(lazy.change_probability, scene.change_probability, atol=1e-5)
+    agree = (lazy.change.values == scene.change.values).mean()
+    assert agree > 0.9999
+    assert set(np.unique(scene.change)) == {0, 1, 255}
+    in_memory = scene.compute().sarcd.detect(model=model)
+    np.testing.assert_allclose(in_memory.change_probability, scene.change_probability, atol=1e-5)
+
+
+def test_stored_coherence_is_used_if_it_fits(path, model, tmp_path):
+    notes = []
+    write_prediction(path, model, suffix="computed", note=notes.append)
+    assert any("coherence (5 x 5 boxcar) is computed" in text for text in notes)
+    assert any("statistics computed" in text for text in notes)
+    write_coherence(path)
+    notes.clear()
+    write_prediction(path, model, suffix="stored", note=notes.append)
+    assert notes == []
+    scene = open_scene(path)
+    np.testing.assert_allclose(scene.change_probability_stored, scene.change_probability_computed, atol=1e-5)
+    other = random_model_file(
+        tmp_path / "other.safetensors", coherence=CoherenceOptions(window=Window(9, 9)), widths=(4, 8)
+    )
+    write_prediction(path, other, suffix="other", note=notes.append)
+    assert any("9 x 9" in text for text in notes)
+
+
+def test_a_run_begun_is_obeyed_and_other_settings_are_refused(path, model):
+    write_prediction(path, model, PredictOptions(tiles=64, threshold=0.4))
+    again = write_prediction(path, model, PredictOptions(threshold=0.4))
+    assert (again.computed, again.tile) == (0, 64)
+    with pytest.raises(MismatchError, match=r"tile 64, now 32"):
+        write_prediction(path, model, PredictOptions(tiles=32, threshold=0.4))
+    with pytest.raises(MismatchError, match=r"threshold 0.4, now 0.5"):
+        write_prediction(path, model)
+    assert write_prediction(path, model, PredictOptions(tiles=32), overwrite=True).computed > 0
+
+
+def test_a_partly_done_run_goes_on_to_the_same_bytes(path, model, tmp_path):
+    write_prediction(path, model, PredictOptions(tiles=32))
+    reference = {name: (path / name).rglob("*") for name in ("change_probability", "change")}
+    reference = {file: file.read_bytes() for files in reference.values() for file in files if file.is_file()}
+    store = SceneStore(path)
+    for name in ("change_probability", "change"):
+        store.set_attrs(name, {"sarcd_complete": [False]})
+    from sarcd.io.store import publish
+
+    publish(store, remove=["change_probability", "change"])
+    for key in ("c/0/1/2", "c/0/3/3"):
+        (path / "change_probability" / key).unlink()
+    (path / "change" / "c/0/0/0").unlink()
+    result = write_prediction(path, model)
+    assert result.computed == 3
+    assert {file: file.read_bytes() for file in reference} == reference
+
+
+def test_detected_images_with_a_model_of_two_channels(tmp_path, rng, model):
+    from sarcd.io.create import NewScene, SceneLayout
+    from tests.scenes import dates
+
+    amplitude = rng.rayleigh(size=(2, 60, 70)).astype("float32")
+    layout = SceneLayout(dates(2), np.arange(60), np.arange(70), images="amplitude")
+    with NewScene(tmp_path / "detected.zarr", layout) as store:
+        store.array("amplitude")[...] = amplitude
+    two = random_model_file(tmp_path / "two.safetensors", channels=("before", "after"), widths=(4, 8))
+    write_prediction(tmp_path / "detected.zarr", two)
+    assert np.isfinite(open_scene(tmp_path / "detected.zarr").change_probability).all()
+    with pytest.raises(SceneError, match="--no-coherence"):
+        write_prediction(tmp_path / "detected.zarr", model)
+
+
+def test_statistics_policies(path, model):
+    with pytest.raises(ModelError, match="keeps no statistics"):
+        write_prediction(path, model, PredictOptions(statistics="model"))
+    scene = open_scene(path)
+    given = scene.sarcd.detect(model=model, statistics=(0.5, 0.2)).change_probability
+    own = scene.sarcd.detect(model=model).change_probability
+    assert float(abs(given - own).max()) > 0.01
+
+
+def test_bad_options(path, model, tmp_path):
+    with pytest.raises(ModelError):
+        write_prediction(path, tmp_path / "absent.safetensors")
+    with pytest.raises(OptionError, match="device"):
+        write_prediction(path, model, PredictOptions(device="abacus"))
+    with pytest.raises(OptionError, match="threshold"):
+        PredictOptions(threshold=1.5)
+    assert "change" not in xr.open_zarr(path)

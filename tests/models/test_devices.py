@@ -1,0 +1,63 @@
+"""The choice of a device."""
+
+import pytest
+import torch
+
+from sarcd.errors import OptionError
+from sarcd.models.devices import choose_device
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretend to have so many CUDA devices, and mps or not."""
+
+    def pretend(cuda=0, mps=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+    return pretend
+
+
+def test_auto_takes_the_fastest(machine):
+    machine()
+    assert choose_device() == torch.device("cpu")
+    machine(mps=True)
+    assert choose_device("auto") == torch.device("mps")
+    machine(cuda=2, mps=True)
+    assert choose_device("auto") == torch.device("cuda:0")
+
+
+def test_named_devices(machine):
+    machine(cuda=2, mps=True)
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("mps") == torch.device("mps")
+    assert choose_device("cuda") == torch.device("cuda:0")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cuda", "there is no CUDA device: use auto or cpu"),
+        ("cuda:0", "there is no CUDA device"),
+        ("mps", "there is no mps device"),
+        ("gpu", "unknown device 'gpu': use auto, cpu, cuda, cuda:N or mps"),
+        ("cuda:", "unknown device"),
+        ("cuda:one", "unknown device"),
+        ("cuda:-1", "unknown device"),
+        ("cpu:0", "unknown device"),
+        ("CPU\n", "unknown device"),
+        ("", "unknown device"),
+    ],
+)
+def test_what_is_not_there_is_refused(machine, name, message):
+    machine()
+    with pytest.raises(OptionError, match=message):
+        choose_device(name)
+
+
+def test_a_number_too_high_is_refused(machine):
+    machine(cuda=2)
+    with pytest.raises(OptionError, match="there is no cuda:2: the last one is cuda:1"):
+        choose_device("cuda:2")

@@ -1,0 +1,37 @@
+"""Networks by name."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sarcd.errors import OptionError
+from sarcd.models import ARCHITECTURES, UNet, create_model, model_options
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_name_builds_what_its_options_say(name):
+    options = model_options(name)
+    network = create_model(name, 2)
+    assert network.in_channels == 2
+    assert {key: getattr(network, key) for key in options} == options
+
+
+def test_names_differ_in_width():
+    assert create_model("unet", 3).widths == (32, 64, 128, 256)
+    assert create_model("unet-small", 3).widths == (16, 32, 64, 128)
+    assert create_model("unet-small", 3, widths=[4, 8]).widths == (4, 8)
+    assert isinstance(create_model("unet-small", 3, bottleneck=8), UNet)
+
+
+def test_unknown_names_and_options_are_refused():
+    with pytest.raises(OptionError, match="unknown network 'resnet': known are unet, unet-small"):
+        create_model("resnet", 3)
+    with pytest.raises(OptionError, match="unet has no option 'depth': known are widths, bottleneck, convolutions"):
+        create_model("unet", 3, depth=4)
+
+
+def test_networks_load_no_scene_library():
+    code = "import sys, sarcd.models.unet; print([m for m in ('dask.array', 'zarr', 'rasterio', 'numba') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
