@@ -13,7 +13,9 @@ from sarcd.config import CoherenceOptions, Window
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from sarcd.export import Exported
     from sarcd.io.pairs import Pair
+    from sarcd.ops.results import WhichPair
 
 
 @xr.register_dataset_accessor("sarcd")
@@ -90,22 +92,28 @@ class SceneAccessor:
             pairs=pairs,
         )
 
-    def evaluate(
-        self, *, variable: str = "change", truth: str = "label", threshold: float | None = None
-    ) -> xr.Dataset:
+    def evaluate(self, *, variable: str = "change", truth: str = "label", threshold: float | None = None) -> xr.Dataset:
         """Scores against labels; see `sarcd.evaluate.evaluate`."""
         from sarcd.evaluate import evaluate
 
         return evaluate(self._scene, variable=variable, truth=truth, threshold=threshold)
 
-    def plot(self, *, pair: int = 0, variable: str | None = None, stretch_percent: float = 1.0) -> Figure:
+    def plot(self, *, pair: WhichPair = 0, variable: str | None = None, stretch_percent: float = 1.0) -> Figure:
         """Figure that explains the result of a pair; see `sarcd.plot.plot`."""
         from sarcd.plot import plot
 
         return plot(self._scene, pair=pair, variable=variable, stretch_percent=stretch_percent)
 
-    def export(self, path: str | Path, *, variable: str | None = None, overwrite: bool = False) -> Path:
+    def export(
+        self,
+        path: str | Path,
+        *,
+        variable: str | None = None,
+        pair: WhichPair | None = None,
+        min_pixels: int | None = None,
+        overwrite: bool = False,
+    ) -> Exported:
         """Write a result as a file that other programs read, by its suffix; see `sarcd.export.export`."""
         from sarcd.export import export
 
-        return export(self._scene, path, variable=variable, overwrite=overwrite)
+        return export(self._scene, path, variable=variable, pair=pair, min_pixels=min_pixels, overwrite=overwrite)

@@ -106,7 +106,11 @@ class TrainOptions:
     epochs: int = field(default=300, metadata={"help": "passes over the training patches"})
     learning_rate: float = field(default=1e-3, metadata={"help": "AdamW's rate"})
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW's decay"})
-    drop_at: float = field(default=0.9, metadata={"help": "share of the epochs after which the rate falls to a tenth"})
+    schedule: Literal["step", "one-cycle"] = field(
+        default="step",
+        metadata={"help": "of the rate: one fall to a tenth, or a rise and a long fall, which suits short training"},
+    )
+    drop_at: float = field(default=0.9, metadata={"help": "step: share of the epochs after which the rate falls"})
     flip_azimuth: float = field(default=0.5, metadata={"help": "probability that a patch is turned round along y"})
     flip_range: float = field(default=0.5, metadata={"help": "probability that a patch is turned round along x"})
     swap_dates: float = field(default=0.5, metadata={"help": "probability that a patch's two dates change places"})
@@ -148,6 +152,7 @@ class TrainOptions:
         _one_of("statistics", self.statistics, ("scene", "model"))
         _one_of("precision", self.precision, ("float32", "bfloat16"))
         _one_of("keep", self.keep, ("last", "best"))
+        _one_of("schedule", self.schedule, ("step", "one-cycle"))
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -11,7 +11,9 @@ from sarcd_cli._frame import common_options, echo_result, job_options, parse_win
 @click.argument("scene")
 @click.option("--window", default="5", show_default=True, metavar="N|YxX", help="Odd size in pixels: 7, or 7x5.")
 @click.option("--estimator", type=click.Choice(["boxcar"]), default="boxcar", show_default=True, help="Weights in it.")
-@click.option("--min-valid", type=float, default=0.5, show_default=True, help="Least share of valid pixels in a window.")
+@click.option(
+    "--min-valid", type=float, default=0.5, show_default=True, help="Least share of valid pixels in a window."
+)
 @job_options
 @common_options(json=True)
 def command(

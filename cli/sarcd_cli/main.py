@@ -21,10 +21,15 @@ from typing import Any, NamedTuple
 import click
 
 COMMANDS = {
+    "demo": "Learn on one simulated mine and map the changes of another, in some two minutes.",
+    "simulate": "Simulate a mine with known changes as a scene.",
+    "ingest": "Make a scene of two or more coregistered radar images.",
+    "info": "Show what a scene holds, what was made from what, and what is unfinished.",
     "stats": "Compute the median and MAD of the amplitudes, and keep them in the scene.",
     "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
     "predict": "Map the changes of a scene with a trained network.",
     "evaluate": "Score a change map against the labels of the scene.",
+    "export": "Write a result as a GeoTIFF, as polygons, or as a picture, by the suffix of the file.",
 }
 """Every command and its help in one line. The file ``<name>.py`` beside this one (``_`` for ``-``) has a click command
 called ``command`` whose docstring begins with the same line."""

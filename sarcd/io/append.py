@@ -117,6 +117,7 @@ def _cut_back(store: SceneStore, images: str) -> None:
         array, shape = store.array(name), tuple(published[name]["shape"])
         if array.shape != shape:
             array.resize(shape)
+            store.set_attrs(name, published[name]["attributes"])
     if "label" not in store:
         return
     if "label" not in published:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
-import zarr
-from zarr.core.sync import sync
 
 from sarcd import schema
 from sarcd.errors import SceneError
@@ -54,7 +52,8 @@ def scene_info(path: str | Path) -> Json:
     listed = store.published()
     if not listed:
         raise SceneError("has no list of what is finished", where=str(path), mend="ingest the images with sarcd")
-    variables = [_variable(store, name, listed) for name in store.members() if name not in schema.COORDINATES]
+    names = sorted({*store.members(), *listed} - set(schema.COORDINATES))
+    variables = [_variable(store, name, listed) for name in names]
     return {
         "scene": str(path),
         "schema": scene.attrs.get("sarcd_schema"),
@@ -99,29 +98,30 @@ def _statistics(scene: xr.Dataset, store: SceneStore) -> Json | None:
 
 
 def _variable(store: SceneStore, name: str, listed: dict[str, Json]) -> Json:
-    array = store.array(name)
     is_listed = name in listed
+    array = store.array(name) if name in store else None
     # What a plain open sees is what was published; an unlisted array is only what it says of itself.
-    shape = tuple(listed[name]["shape"]) if is_listed else array.shape
-    attrs = listed[name].get("attributes", {}) if is_listed else dict(array.attrs)
-    dims = [str(dim) for dim in array.metadata.to_dict().get("dimension_names") or ()]  # type: ignore[union-attr]
+    metadata = cast(Json, listed[name] if array is None or is_listed else array.metadata.to_dict())
+    attrs, shape = metadata.get("attributes", {}), tuple(metadata["shape"])
+    dims = [str(dim) for dim in metadata.get("dimension_names") or ()]
     flags = _flags(attrs, shape, dims)
     present = store.keys(name)
-    wanted = _keys_within(array, shape)
-    owed = expected_keys(array, [i for i, flag in enumerate(flags) if flag]) & wanted if flags else wanted
-    told = {
+    wanted = (
+        set() if array is None else expected_keys(array, range(shape[0]) if "pair" in dims or "time" in dims else None)
+    )
+    owed = wanted if array is None or not flags else expected_keys(array, [i for i, flag in enumerate(flags) if flag])
+    told: Json = {
         "name": name,
+        "state": _state(is_listed, flags, is_lacking=array is None or not owed <= present),
         "dims": dims,
-        "dtype": str(array.dtype),
         "shape": list(shape),
-        "chunks": list(array.chunks),
-        "shards": None if array.shards is None else list(array.shards),
-        "units": attrs.get("units"),
-        "state": _state(is_listed, flags, bool(owed - present)),
+        "dtype": str(metadata["data_type"]),
+        "chunks": None if array is None else list(array.chunks),
+        "shards": None if array is None or array.shards is None else list(array.shards),
         "chunks_present": len(present & wanted),
         "chunks_expected": len(wanted),
-        "chunks_missing": len(owed - present) if is_listed else 0,
-        "bytes": _bytes(store, name),
+        "bytes": store.stored_bytes(name),
+        "units": attrs.get("units"),
         "made_by": attrs.get("sarcd_operation"),
         "parameters": attrs.get("sarcd_parameters"),
         "version": attrs.get("sarcd_version"),
@@ -129,27 +129,18 @@ def _variable(store: SceneStore, name: str, listed: dict[str, Json]) -> Json:
         "sources": attrs.get("sources"),
     }
     if "pair" in dims:
-        told["pairs_complete"] = [bool(flag) for flag in flags] or [is_listed] * shape[0]
+        told["pairs_complete"] = flags or [is_listed] * shape[0]
     return told
 
 
-def _flags(attrs: Json, shape: tuple[int, ...], dims: list[str]) -> list[bool]:
+def _flags(attrs: Any, shape: tuple[int, ...], dims: list[str]) -> list[bool]:
     flags = [bool(flag) for flag in np.atleast_1d(attrs.get(schema.COMPLETE, []))]
     return flags[: shape[0]] if "pair" in dims else []
 
 
-def _state(is_listed: bool, flags: list[bool], lacks: bool) -> str:
+def _state(is_listed: bool, flags: list[bool], *, is_lacking: bool) -> str:
     if not is_listed:
         return "unfinished"
-    if lacks:
+    if is_lacking:
         return "damaged"
     return "complete" if all(flags) else "partial"
-
-
-def _keys_within(array: zarr.Array[Any], shape: tuple[int, ...]) -> set[str]:
-    """Return the keys of an array whole, as far as the published length of its first axis goes."""
-    return expected_keys(array, range(shape[0])) if len(shape) == 3 else expected_keys(array)
-
-
-def _bytes(store: SceneStore, name: str) -> int:
-    return sync(store._group.store.getsize_prefix(store._key(f"{name}/")))

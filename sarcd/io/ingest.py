@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from sarcd.errors import InputError, StoreError
 from sarcd.io.create import NewScene, SceneLayout, refuse_existing
 from sarcd.io.georef import to_coordinates
 from sarcd.io.labels import Window
-from sarcd.io.locks import variable_locks
+from sarcd.io.locks import new_scene_lock, variable_locks
 from sarcd.io.pairs import Pair, consecutive
 from sarcd.io.progress import Progress, silent
 from sarcd.io.rasters import LayerReader, gdal_session
@@ -102,7 +103,7 @@ def ingest(
     ::
 
         ingest(["20230319.tif", "20230331.tif"], "scene.zarr")
-        ingest(["a.bmp", "b.bmp"], "scene.zarr", IngestOptions(kind="amplitude", dates=("2008-06", "2009-06")))
+        ingest(["a.bmp", "b.bmp"], "scene.zarr", IngestOptions(kind="amplitude", dates=("2008-06-01", "2009-06-01")))
     """
     options = options or IngestOptions()
     refuse_existing(Path(output), overwrite=options.overwrite)
@@ -157,15 +158,17 @@ def pair_text(pair: Pair) -> str:
     return ":".join(texts)
 
 
-def _hold_output(output: str | Path) -> Any:
+@contextlib.contextmanager
+def _hold_output(output: str | Path) -> Iterator[None]:
     """Keep a second ingest, and writers of a scene that is being replaced, out of the way."""
     path = Path(output)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        names = SceneStore(path).members() if path.exists() else []
-        return variable_locks(str(path), ["ingest", *(name for name in names if name not in schema.COORDINATES)])
     except OSError as error:
         raise StoreError(f"cannot be made ({error.strerror})", where=str(output), mend="name another place") from error
+    replaced = set(SceneStore(path).members()) - set(schema.COORDINATES) if path.exists() else set()
+    with new_scene_lock(str(path)), variable_locks(str(path), replaced):
+        yield
 
 
 def _layout(dated: Sequence[DatedImage], labels: Sequence[PairLabels], options: IngestOptions) -> SceneLayout:

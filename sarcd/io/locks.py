@@ -53,6 +53,23 @@ def variable_locks(store: str, names: Iterable[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def new_scene_lock(store: str) -> Iterator[None]:
+    """Hold the lock of a scene that is being made; unlike the others its file goes, so that a failure leaves nothing.
+
+    Raises
+    ------
+    LockedError
+        If another process is making it.
+    """
+    with _hold(store, "new", 0, "another process is making this scene"):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # some systems keep a file that is open
+                _lock_path(store, "new").unlink()
+
+
+@contextlib.contextmanager
 def structure_lock(store: str) -> Iterator[None]:
     """Hold the lock under which arrays appear, grow, and are published.
 

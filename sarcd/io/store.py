@@ -128,6 +128,10 @@ class SceneStore:
         prefix = len(self._key(f"{name}/"))
         return {key[prefix:] for key in sync(listing()) if not key.endswith(".partial")}
 
+    def stored_bytes(self, name: str) -> int:
+        """Return the size on disk of an array with all its keys."""
+        return int(sync(self._group.store.getsize_prefix(self._key(f"{name}/"))))
+
     # -- what there is ----------------------------------------------------------------------------------------------
 
     @property
@@ -150,7 +154,10 @@ class SceneStore:
     def array(self, name: str) -> zarr.Array[Any]:
         """Return an array, finished or not, that writes every chunk it is given, empty ones too."""
         path = f"{self._group.path}/{name}" if self._group.path else name
-        return zarr.open_array(self._group.store, path=path, mode="r+", config={"write_empty_chunks": True})
+        opened = zarr.open_array(self._group.store, path=path, mode="r+")
+        # `open_array` takes a `config` and passes it over where the array exists, so the handle is made anew.
+        metadata = cast(Any, opened.metadata)
+        return zarr.Array(zarr.AsyncArray(metadata, opened.store_path, {"write_empty_chunks": True}))
 
     @property
     def shape(self) -> tuple[int, int]:

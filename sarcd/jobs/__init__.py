@@ -1,6 +1,7 @@
 """Whole jobs on a stored scene, region by region, resumed where they were stopped."""
 
-from sarcd.jobs._run import JobResult, Progress, silent
+from sarcd.io.progress import Progress, silent
+from sarcd.jobs._run import JobResult
 from sarcd.jobs.coherence import write_coherence
 from sarcd.jobs.prediction import write_prediction
 from sarcd.jobs.statistics import write_statistics

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,11 +11,9 @@ import zarr
 
 from sarcd.errors import SceneError
 from sarcd.io.pairs import pair_indices, select_pairs
+from sarcd.io.progress import Progress, silent
 from sarcd.io.regions import Region, Staging
 from sarcd.io.store import SceneStore, chunk_errors
-
-Progress = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
-"""Called with a description and a total; gives a context whose value is called with each advance."""
 
 Rectangle = tuple[slice, slice]
 
@@ -39,12 +36,6 @@ class JobResult:
     pairs: int
     computed: int
     kept: int
-
-
-@contextlib.contextmanager
-def silent(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show no progress."""
-    yield lambda count: None
 
 
 def run_regions(

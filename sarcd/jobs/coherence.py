@@ -8,12 +8,12 @@ import numpy as np
 
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions
+from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.io.regions import MadeBy, Region, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._run import (
     JobResult,
-    Progress,
     choose_pairs,
     count_regions,
     grow,
@@ -21,7 +21,6 @@ from sarcd.jobs._run import (
     inside,
     pair_positions,
     run_regions,
-    silent,
 )
 from sarcd.ops.coherence import coherence_with
 

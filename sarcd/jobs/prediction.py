@@ -14,12 +14,12 @@ import xarray as xr
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.errors import ModelError, SceneError
+from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.io.regions import MadeBy, Region, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._run import (
     JobResult,
-    Progress,
     choose_pairs,
     count_regions,
     grow,
@@ -27,7 +27,6 @@ from sarcd.jobs._run import (
     inside,
     pair_positions,
     run_regions,
-    silent,
 )
 from sarcd.jobs.statistics import covers, write_statistics
 from sarcd.ops.features import features, stored_coherence

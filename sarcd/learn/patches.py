@@ -141,6 +141,17 @@ def _count_cells(flags: np.ndarray, size: int) -> np.ndarray:
     return counts
 
 
+def changed_share(indices: Sequence[PatchIndex], patches: Sequence[Patch]) -> float:
+    """Return the share of the labelled pixels of some patches that are changed, kept off 0 and 1."""
+    cells = [
+        (indices[patch.scene], (patch.pair, patch.y // indices[patch.scene].size, patch.x // indices[patch.scene].size))
+        for patch in patches
+    ]
+    labelled = sum(int(index.labelled[cell]) for index, cell in cells)
+    share = sum(int(index.changed[cell]) for index, cell in cells) / labelled
+    return min(max(share, 1e-4), 1 - 1e-4)  # a share of 0 or 1 has no logit
+
+
 def every_patch(indices: Sequence[PatchIndex]) -> list[Patch]:
     """Return every patch with a labelled pixel, in the order of scenes, pairs, rows and columns."""
     return [patch for scene, index in enumerate(indices) for patch in index.patches(scene, index.labelled > 0)]

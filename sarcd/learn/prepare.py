@@ -11,7 +11,7 @@ from sarcd.config import TrainOptions
 from sarcd.errors import TrainingError
 from sarcd.io.reader import SceneReader
 from sarcd.learn.data import LabelledScene, PatchDataset, check_channels, pooled_statistics, statistics_of
-from sarcd.learn.patches import PatchIndex, balanced_patches, every_patch, index_patches
+from sarcd.learn.patches import PatchIndex, balanced_patches, changed_share, every_patch, index_patches
 from sarcd.ops.features import AMPLITUDES, WITH_COHERENCE
 from sarcd.ops.statistics import AmplitudeStatistics
 
@@ -41,6 +41,8 @@ class TrainingData:
         Training patches with change.
     statistics : AmplitudeStatistics or None
         Median and MAD of all training scenes together, where they are known.
+    share : float
+        Share of the labelled pixels of the training patches that are changed.
     """
 
     channels: tuple[str, ...]
@@ -48,6 +50,7 @@ class TrainingData:
     validation: PatchDataset
     changed: int
     statistics: AmplitudeStatistics | None
+    share: float
 
 
 def prepare(
@@ -98,7 +101,7 @@ def prepare(
             note(f"{scene.name}: coherence ({window.y} x {window.x}) is computed as patches are read: none is stored")
     _keep(training, judged, options.memory_bytes, progress, note)
     changed = sum(int((index.changed > 0).sum()) for index in indices[: len(scenes)])
-    return TrainingData(channels, training, judged, changed, pooled)
+    return TrainingData(channels, training, judged, changed, pooled, changed_share(indices, drawn))
 
 
 def _refuse_repeated(paths: Sequence[str]) -> None:

@@ -127,6 +127,9 @@ def train(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # the caller's stream stays his own
         torch.manual_seed(seed_of(options.seed, WEIGHTS))
         network = create_model(options.model, len(data.channels), **_network_options(options))
+        # At first the network claims change as often as there is any; from a half, it would spend its first epochs
+        # on learning no more than that changes are rare.
+        torch.nn.init.constant_(network.head.bias, math.log(data.share / (1 - data.share)))
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         record = _fit(network, data, options, device, run, progress)
 
@@ -169,9 +172,8 @@ def _fit(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=options.weight_decay
     )
-    drop = max(1, round(options.drop_at * options.epochs))
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [drop], gamma=0.1)
     batches = Batches(data.training, options, device, shuffle=True)
+    schedule = _schedule(optimizer, options, len(batches))
     judged = Batches(data.validation, options, device, shuffle=False) if len(data.validation) else None
     best: Json | None = None
     weights: dict[str, Tensor] = {}
@@ -195,10 +197,10 @@ def _fit(
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
+                schedule.step()
                 count = int((target != IGNORE).sum())
                 total, pixels = total + value * count, pixels + count
                 advance(1)
-            schedule.step()
             record["loss"] = total / max(pixels, 1)
 
             if judged is not None and (epoch % options.score_every == 0 or epoch == options.epochs):
@@ -211,6 +213,17 @@ def _fit(
         return record
     network.load_state_dict(weights)
     return best
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, options: TrainOptions, batches: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return the schedule of the learning rate, to be stepped after every batch."""
+    if options.schedule == "one-cycle":
+        steps = options.epochs * batches
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)
+    drop = max(1, round(options.drop_at * options.epochs)) * batches
+    return torch.optim.lr_scheduler.MultiStepLR(optimizer, [drop], gamma=0.1)
 
 
 def evaluate(network: Network, batches: Batches, options: TrainOptions) -> dict[str, float | None]:

@@ -20,12 +20,15 @@ class Network(nn.Module):
         Sides of the input must be multiples of it, and tiles that are to be exact must start on them.
     reach : int
         Farthest distance, along y or x, at which an input pixel can move an output pixel.
+    head : nn.Conv2d
+        Last layer, whose bias is the logit of a pixel of which nothing else is known.
     """
 
     exact_tiles: ClassVar[bool] = False
     in_channels: int
     stride: int
     reach: int
+    head: nn.Conv2d
 
     @property
     def halo(self) -> int:

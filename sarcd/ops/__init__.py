@@ -2,7 +2,8 @@
 
 from sarcd.ops.coherence import coherence
 from sarcd.ops.features import features
+from sarcd.ops.log_ratio import log_ratio
 from sarcd.ops.normalize import normalize
 from sarcd.ops.statistics import AmplitudeStatistics, amplitude_statistics
 
-__all__ = ["AmplitudeStatistics", "amplitude_statistics", "coherence", "features", "normalize"]
+__all__ = ["AmplitudeStatistics", "amplitude_statistics", "coherence", "features", "log_ratio", "normalize"]

@@ -78,7 +78,9 @@ def _reduce_block(block: np.ndarray, reduce: Reduce, factor: tuple[int, int]) ->
 
 
 def _root_mean_power(blocks: np.ndarray) -> np.ndarray:
-    return np.sqrt(_mean(blocks.real**2 + blocks.imag**2 if blocks.dtype.kind == "c" else blocks**2))
+    power = blocks.real**2 + blocks.imag**2 if blocks.dtype.kind == "c" else blocks**2
+    amplitude: np.ndarray = np.sqrt(_mean(power))
+    return amplitude
 
 
 def _mean(blocks: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -65,10 +66,10 @@ def pair_position(scene: xr.Dataset, pair: WhichPair) -> int:
         if len(wanted) != 1 or wanted[0] not in pairs:
             raise _no_pair(scene, repr(pair))
         return pairs.index(wanted[0])
-    before, after = (np.asarray(date, "datetime64[us]")[()] for date in pair)
-    if (before, after) not in pairs:
-        raise _no_pair(scene, f"{before}:{after}")
-    return pairs.index((before, after))
+    dates: Any = tuple(np.asarray(date, "datetime64[us]")[()] for date in pair)
+    if dates not in pairs:
+        raise _no_pair(scene, ":".join(map(str, dates)))
+    return pairs.index(dates)
 
 
 def _no_pair(scene: xr.Dataset, text: str) -> OptionError:

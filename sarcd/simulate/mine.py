@@ -135,8 +135,8 @@ def add_buildings(ground: Ground, rng: np.random.Generator, centre: Point, *, ra
     lots = lots[:, row - row.min(), column - column.min()]
     in_x = np.abs(along - (column + 0.5) * block[0]) < block[0] * (0.18 + 0.2 * lots[0])
     in_y = np.abs(across - (row + 0.5) * block[1]) < block[1] * (0.16 + 0.2 * lots[1])
-    inside = shape.inward_px > 0
-    ground.paint(shape.box, inside & ~np.isin(ground.cover[shape.box], (Cover.WATER,)), Cover.GROUND)
+    inside = (shape.inward_px > 0) & (ground.cover[shape.box] != Cover.WATER)
+    ground.paint(shape.box, inside, Cover.GROUND)
     if streets:
         edge = np.minimum(
             np.abs(along - np.round(along / block[0]) * block[0]),

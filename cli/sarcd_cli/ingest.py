@@ -1,0 +1,103 @@
+"""``sarcd ingest``."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import click
+
+from sarcd_cli._frame import common_options, echo_result, progress
+
+_ONLY_NEW = ("chunk", "shard")
+
+
+@click.command("ingest")
+@click.argument("images", nargs=-1, metavar="IMAGE...")
+@click.option("-o", "--output", required=True, metavar="SCENE", help="The scene to make, or to grow with --append.")
+@click.option("--append", is_flag=True, help="Add later images to SCENE, or labels alone if no image is named.")
+@click.option(
+    "--kind",
+    type=click.Choice(["slc", "amplitude", "intensity", "db"]),
+    help="What the pixels are; slc is for complex data, the others have to be said.",
+)
+@click.option(
+    "--band",
+    "bands",
+    multiple=True,
+    metavar="N|NAME",
+    help="Band to read, for all images or once for each; 'I,Q' or '1,2' for two.",
+)
+@click.option("--iq", is_flag=True, help="The two bands are real and imaginary part.")
+@click.option(
+    "--date", "dates", multiple=True, metavar="DATE", help="Date of each image in their order, as 2023-03-19T05:58:00."
+)
+@click.option(
+    "--label", "labels", multiple=True, metavar="FILE", help="Labels of each pair in order, or BEFORE:AFTER=FILE."
+)
+@click.option("--label-change", metavar="VALUES", help="Values of label files that mean change, as 255 or 1,128-255.")
+@click.option("--label-ignore", metavar="VALUES", help="Values of label files that mean unlabelled.")
+@click.option("--wavelength", "wavelength_m", type=float, metavar="M", help="Wavelength in metres.")
+@click.option("--spacing", metavar="Y,X", help="Pixel spacing in metres.")
+@click.option("--looks", type=float, metavar="N", help="Number of looks.")
+@click.option("--chunk", type=click.IntRange(1), metavar="N", help="Side of a stored chunk in pixels [1024].")
+@click.option("--shard", type=click.IntRange(0), metavar="N", help="Side of a shard, a multiple of it [0: none].")
+@click.option("--memory", type=click.FloatRange(min=0.01), metavar="GIB", help="Memory for one block [0.25].")
+@click.option("--config", type=click.Path(dir_okay=False), metavar="FILE", help="TOML file of options; flags win.")
+@click.option("--overwrite", is_flag=True, help="Replace a scene, or with --append labels, that is there already.")
+@common_options(json=True)
+def command(
+    images: tuple[str, ...],
+    output: str,
+    append: bool,
+    spacing: str | None,
+    memory: float | None,
+    config: str | None,
+    json: bool,
+    **given: Any,
+) -> None:
+    """Make a scene of two or more coregistered radar images.
+
+    IMAGE is anything that GDAL opens. Dates come from --date, else from the file's metadata, else from its name.
+    Labels are rasters of the scene's size that hold 0 and 1, or vector files: every shape is change, unless an
+    attribute called label says otherwise.
+    """
+    from sarcd.config import IngestOptions, merge, read_toml
+    from sarcd.io.append import append as append_images
+    from sarcd.io.ingest import ingest
+
+    if append and any(given[name] is not None for name in _ONLY_NEW):
+        raise click.UsageError("--chunk and --shard are of a new scene; --append uses those of the scene")
+    values = {name: value for name, value in given.items() if value not in (None, (), False)}
+    if spacing is not None:
+        values["spacing_m"] = _two_numbers(spacing)
+    if memory is not None:
+        values["memory_bytes"] = int(memory * 2**30)
+    options = merge(IngestOptions(), **values) if config is None else read_toml(config, IngestOptions, **values)
+    report = (append_images if append else ingest)(images, output, options, progress=progress)
+    if json:
+        echo_result(dataclasses.asdict(report), json=True)
+        return
+    lines: dict[str, Any] = {"scene": report.scene}
+    for source, date, valid in zip(report.sources, report.dates, report.valid, strict=True):
+        lines[date.removesuffix("T00:00:00")] = f"{source}, {_percent(valid)} valid"
+    lines[report.images] = f"{report.size[0]} x {report.size[1]} pixels, {report.pairs} pair{'s'[: report.pairs > 1]}"
+    if report.labelled:
+        lines["labelled"] = list(report.labelled)
+    echo_result(lines, json=False)
+
+
+def _percent(share: float) -> str:
+    """Round down: 100 % means all."""
+    return f"{math.floor(share * 10_000) / 100:g} %"
+
+
+def _two_numbers(text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 2:
+        raise click.BadParameter(f"{text!r} is not two numbers, as in 13.9,2.3", param_hint="'--spacing'")
+    return numbers

@@ -1,0 +1,196 @@
+"""Maps of changes as polygons, and files of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd.errors import StoreError
+from sarcd.io.georef import Georeference
+
+DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
+_STRIP = 1024  # rows that are looked at together
+_SPLINE_FROM = 10  # control points; fewer make a smooth surface, a grid of them is followed point by point
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Changes that hang together by their sides, each a polygon with holes.
+
+    Parameters
+    ----------
+    outlines : (N,) ndarray of shapely polygons
+        Corners as (column, row), counted from the outer corner of the first pixel.
+    pixels : (N,) int64 ndarray
+        Number of pixels of each.
+    mean, highest : (N,) float64 ndarray
+        Mean and maximum of the evidence over each; NaN where there is none.
+    """
+
+    outlines: np.ndarray
+    pixels: np.ndarray
+    mean: np.ndarray
+    highest: np.ndarray
+
+
+def find_patches(change: np.ndarray, evidence: xr.DataArray | None = None, *, min_pixels: int = 1) -> Patches:
+    """Find the patches of a map.
+
+    Parameters
+    ----------
+    change : (y, x) uint8
+        Changed where it is 1. It is looked at whole, so that no patch is cut: with a number for each pixel that makes
+        some 6 bytes a pixel.
+    evidence : (y, x) DataArray, optional
+        Probability or score, read a strip of rows at a time.
+    min_pixels : int
+        Size from which a patch counts.
+
+    Returns
+    -------
+    Patches
+        In the order of their first pixels, row by row.
+
+    Examples
+    --------
+    >>> found = find_patches(np.array([[1, 1, 0], [0, 0, 1]], np.uint8))
+    >>> found.pixels.tolist(), found.outlines[0].bounds
+    ([2, 1], (0.0, 0.0, 2.0, 1.0))
+    """
+    import rasterio.features
+    import shapely
+    from scipy import ndimage
+
+    numbers = np.empty(change.shape, np.int32)
+    count = ndimage.label(change == 1, output=numbers)  # sides touch, corners do not
+    strips = [slice(top, top + _STRIP) for top in range(0, len(change), _STRIP)]
+    pixels = sum((np.bincount(numbers[rows].ravel(), minlength=count + 1) for rows in strips), np.zeros(count + 1, int))
+    kept = pixels >= min_pixels
+    kept[0] = False
+    new_number = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    for rows in strips:
+        numbers[rows] = new_number[numbers[rows]]
+
+    total, valid, highest = np.zeros(kept.sum()), np.zeros(kept.sum()), np.full(kept.sum(), -np.inf)
+    for rows in strips if evidence is not None and kept.any() else ():
+        values = evidence[rows].values  # type: ignore[index]
+        seen = (numbers[rows] > 0) & np.isfinite(values)
+        index, found = numbers[rows][seen] - 1, values[seen].astype(np.float64)
+        total += np.bincount(index, weights=found, minlength=len(total))
+        valid += np.bincount(index, minlength=len(total))
+        np.maximum.at(highest, index, found)
+
+    outlines = np.empty(len(total), object)
+    for geometry, number in rasterio.features.shapes(numbers, mask=numbers > 0, connectivity=4):
+        outlines[int(number) - 1] = shapely.geometry.shape(geometry)
+    with np.errstate(invalid="ignore"):
+        mean = np.where(valid > 0, total / valid, np.nan)
+    return Patches(outlines, pixels[kept], mean, np.where(valid > 0, highest, np.nan))
+
+
+def to_ground(outlines: np.ndarray, georeference: Georeference) -> np.ndarray:
+    """Move outlines from (column, row) to the coordinates of a scene; as they are where it has none."""
+    import shapely
+
+    transform = georeference.transform
+    if transform is not None:
+        matrix, offset = [[transform.a, transform.b], [transform.d, transform.e]], [transform.c, transform.f]
+        moved: np.ndarray = shapely.transform(outlines, lambda corners: corners @ np.transpose(matrix) + offset)
+        return moved
+    if not georeference.gcps or not len(outlines):
+        return outlines
+    from rasterio.transform import GCPTransformer
+
+    spline = len(georeference.gcps) >= _SPLINE_FROM
+    with GCPTransformer(list(georeference.gcps), tps=spline) as points:
+
+        def move(corners: np.ndarray) -> np.ndarray:
+            x, y = points.xy(corners[:, 1], corners[:, 0], offset="ul")
+            return np.stack([x, y], axis=1)
+
+        moved = shapely.transform(outlines, move)
+    return moved
+
+
+def areas_m2(outlines: np.ndarray, crs: Any) -> np.ndarray | None:
+    """Return the areas of polygons on the ground: on the ellipsoid for degrees; None without a CRS."""
+    import pyproj
+    import shapely
+
+    if crs is None:
+        return None
+    if not crs.is_geographic:
+        areas: np.ndarray = shapely.area(outlines) * float(crs.linear_units_factor[1]) ** 2
+        return areas
+    geod = pyproj.CRS.from_user_input(crs).get_geod()
+    if geod is None:
+        return None
+    return np.array([abs(geod.geometry_area_perimeter(outline)[0]) for outline in outlines], float)
+
+
+def write_polygons(
+    path: Path, outlines: np.ndarray, fields: Mapping[str, np.ndarray], *, crs: Any, layer: str, description: str
+) -> None:
+    """Write polygons with their attributes as a GeoPackage or GeoJSON file, by the suffix.
+
+    GeoJSON knows degrees only (RFC 7946), so what has a CRS is brought to WGS 84 there.
+
+    Parameters
+    ----------
+    path : Path
+        File to write; there must be none yet.
+    outlines : ndarray of shapely polygons
+        In `crs`.
+    fields : mapping of ndarray
+        One value a polygon.
+    crs : rasterio.crs.CRS or None
+        None for coordinates that are tied to no place.
+    layer, description : str
+        Name of the layer, and what is said of it.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
+    """
+    import pyogrio
+    import pyogrio.errors
+    import pyogrio.raw
+    import shapely
+
+    driver = DRIVERS[path.suffix.lower()]
+    options = {"DESCRIPTION": description}
+    if driver == "GeoJSON" and crs is not None:
+        options["RFC7946"] = "YES"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="'crs' was not provided", category=UserWarning)
+        try:
+            pyogrio.raw.write(
+                str(path),
+                geometry=shapely.to_wkb(outlines),
+                field_data=list(fields.values()),
+                fields=list(fields),
+                geometry_type="Polygon",
+                crs=None if crs is None else _crs_text(crs),
+                driver=driver,
+                layer=layer,
+                layer_options=options,
+            )
+            # A disk that fills up while the file is closed passes unnoticed.
+            written = pyogrio.read_info(path, force_feature_count=True)["features"]
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise StoreError(f"polygons cannot be written ({reason})", where=str(path)) from error
+    if written != len(outlines):
+        raise StoreError(f"only {written} of {len(outlines)} polygons were written", where=str(path))
+
+
+def _crs_text(crs: Any) -> str:
+    authority: Sequence[str] | None = crs.to_authority()
+    return ":".join(authority) if authority else str(crs.to_wkt())

@@ -1,0 +1,97 @@
+"""A scene in memory, or lazy, written as a new store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.errors import SceneError
+from sarcd.io.create import NewScene, SceneLayout
+from sarcd.io.progress import Progress, silent
+from sarcd.io.store import SceneStore
+
+
+def write_scene(
+    scene: xr.Dataset,
+    path: str | Path,
+    *,
+    chunk: int = schema.CHUNK,
+    shard: int = 0,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Path:
+    """Write the images and labels of a scene as a new store, region by region.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc` or `amplitude`, and `label` if there are any; other variables are derived and are left out.
+    path : str or Path
+        Where the store will be; it appears there when it is whole.
+    chunk, shard : int
+        Sides of chunks and shards in pixels; no shards at 0.
+    overwrite : bool
+        Replace a scene that is there.
+    progress : callable
+        Called with a description and a total; gives a context whose value is called with each advance.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    SceneError
+        If the dataset is no scene.
+    StoreError
+        If something is at `path` already.
+    """
+    schema.validate(scene)
+    images = schema.images_of(scene)
+    if "label" in scene and "pair" not in scene.dims:
+        raise SceneError("'label' without pairs", mend="give it the dims pair, y, x")
+    before, after = (
+        schema.dates_of(scene, name) if name in scene.coords else np.empty(0, "datetime64[us]")
+        for name in ("before", "after")
+    )
+    layout = SceneLayout(
+        times=schema.dates_of(scene, "time"),
+        y=scene["y"].values,
+        x=scene["x"].values,
+        images=str(images.name),
+        spatial_ref=dict(scene["spatial_ref"].attrs) if "spatial_ref" in scene.coords else {},
+        attrs={key: value for key, value in scene.attrs.items() if key != "coordinates"},
+        y_attrs=dict(scene["y"].attrs),
+        x_attrs=dict(scene["x"].attrs),
+        pairs=list(zip(before, after, strict=True)) or None,
+        chunk=chunk,
+        shard=shard,
+    )
+    new = NewScene(path, layout, overwrite=overwrite)
+    with new as store:
+        names = [str(images.name)]
+        if "label" in scene:
+            new.create_image(store, "label", len(before), {schema.COMPLETE: [True] * len(before)})
+            names.append("label")
+        with progress("write", sum(scene[name].size for name in names)) as advance:
+            for name in names:
+                for count in _copy(scene[name], store, name):
+                    advance(count)
+    return Path(path)
+
+
+def _copy(array: xr.DataArray, store: SceneStore, name: str) -> Iterator[int]:
+    """Write an array in whole chunks (or shards), yielding the pixels written by each."""
+    target = store.array(name)
+    _, step_y, step_x = target.shards or target.chunks
+    length, height, width = array.shape
+    for index, y, x in product(range(length), range(0, height, step_y), range(0, width, step_x)):
+        block = array[index, y : y + step_y, x : x + step_x].values
+        target[index, y : y + step_y, x : x + step_x] = block
+        yield block.size

@@ -1,0 +1,51 @@
+"""How the benchmarks measure: medians of ratios to a yardstick of the same run, and peak memory of a process."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+ROUNDS = 5
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Return the seconds of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def compare(candidates: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Time each candidate once a round, in turn, after one uncounted round; return the seconds by name."""
+    for function in candidates.values():
+        function()
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, function in candidates.items():
+            times[name].append(seconds(function))
+    return times
+
+
+def ratio(times: dict[str, list[float]], name: str, yardstick: str) -> float:
+    """Return the median, over the rounds, of a candidate's time over the yardstick's."""
+    return statistics.median(a / b for a, b in zip(times[name], times[yardstick], strict=True))
+
+
+def run_measured(arguments: Sequence[str]) -> tuple[float, float, int]:
+    """Run ``sarcd`` in a process of its own; return seconds, peak memory in GiB and the exit code."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "sarcd_cli.main", *arguments])
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return time.perf_counter() - start, usage.ru_maxrss / 2**20, process.returncode
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table as Markdown has it."""
+    print(f"\n\n{title}\n\n| " + " | ".join(header) + " |\n|" + " --- |" * len(header))
+    for row in rows:
+        print("| " + " | ".join(str(cell) for cell in row) + " |")

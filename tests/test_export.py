@@ -1,0 +1,440 @@
+"""Files of results: what they hold, where it lies, and that they are whole or not there."""
+
+import json
+import warnings
+
+import dask.array as da
+import numpy as np
+import pyogrio
+import pyogrio.raw
+import pytest
+import rasterio
+import shapely
+import xarray as xr
+from rasterio.errors import NotGeoreferencedWarning
+
+import sarcd
+from sarcd.errors import CorruptChunkError, OptionError, SceneError, StoreError
+from sarcd.export import SUFFIXES, export
+from sarcd.io.georef import of_dataset
+from sarcd.io.store import open_scene
+from tests.results import ASKEW, DEGREES, UTM, control_points, made, scene_with_results, stored_results
+
+PAIRS = ("2023-03-19 to 2023-03-31", "2023-03-31 to 2023-04-12")
+
+
+@pytest.fixture
+def scene(rng):
+    return scene_with_results(rng)
+
+
+def read(path):
+    """Open a raster; radar geometry is no mistake."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as raster:
+            return raster.read(), raster.profile, raster.tags(), raster.descriptions, of_dataset(raster)
+
+
+def features(path):
+    meta, _, geometry, fields = pyogrio.raw.read(path)
+    return meta, shapely.from_wkb(geometry), dict(zip(meta["fields"], fields, strict=True))
+
+
+# -- GeoTIFF ----------------------------------------------------------------------------------------------------------
+
+
+def test_bands_values_and_words(scene, tmp_path):
+    result = export(scene, tmp_path / "map.tif")
+    values, profile, tags, descriptions, _ = read(result)
+    np.testing.assert_array_equal(values, scene["change_probability"].values)
+    assert (profile["dtype"], np.isnan(profile["nodata"])) == ("float32", True)
+    assert descriptions == result.pairs == PAIRS
+    assert tags["sarcd_operation"] == "predict"
+    assert json.loads(tags["sarcd_parameters"]) == {"threshold": 0.5}
+    assert (tags["sarcd_version"], tags["units"], tags["variable"]) == ("0.1.0", "1", "change_probability")
+    assert tags["TIFFTAG_SOFTWARE"] == f"sarcd {sarcd.__version__}"
+    assert "sarcd_complete" not in tags
+    assert [path.name for path in tmp_path.iterdir()] == ["map.tif"]
+
+
+@pytest.mark.parametrize("georeference", [UTM, DEGREES, ASKEW, control_points(), None], ids=str)
+def test_georeference_survives(rng, tmp_path, georeference):
+    scene = scene_with_results(rng, georeference=georeference)
+    *_, found = read(export(scene, tmp_path / "map.tif"))
+    if georeference is None:
+        assert found.kind == "none"
+    else:
+        assert found == georeference
+
+
+@pytest.mark.parametrize("georeference", [UTM, control_points()])
+def test_a_part_of_a_scene_keeps_its_place(rng, tmp_path, georeference):
+    part = scene_with_results(rng, georeference=georeference).isel(y=slice(10, 40), x=slice(21, 80, 2))
+    values, *_, found = read(export(part, tmp_path / "map.tif", variable="change"))
+    np.testing.assert_array_equal(values, part["change"].values)
+    expected = georeference.cropped((10, 21), (1, 2))
+    if georeference.kind == "transform":
+        assert found.transform == pytest.approx(expected.transform)
+    else:
+        for point, wanted in zip(found.gcps, expected.gcps, strict=True):
+            assert (point.row, point.col, point.x, point.y, point.z) == pytest.approx(
+                (wanted.row, wanted.col, wanted.x, wanted.y, wanted.z)
+            )
+
+
+@pytest.mark.parametrize(("variable", "dtype"), [("change_probability", "float32"), ("change", "uint8")])
+def test_cloud_optimised(rng, tmp_path, variable, dtype):
+    scene = scene_with_results(rng, (1100, 1300), pairs=1, georeference=UTM, keep=[variable])
+    path = export(scene, tmp_path / "map.tif").path
+    with rasterio.open(path) as raster:
+        structure = raster.tags(ns="IMAGE_STRUCTURE")
+        assert (structure["LAYOUT"], structure["COMPRESSION"]) == ("COG", "DEFLATE")
+        assert raster.block_shapes == [(512, 512)]
+        assert raster.overviews(1) == [2, 4]
+        assert raster.dtypes == (dtype,)
+        whole = raster.read(1)
+        half = raster.read(1, out_shape=(550, 650))
+        # offsets grow from the smallest overview to the full image, so that a reader needs one request for the start
+        offsets = [int(raster.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1, ovr=level)) for level in (1, 0)]
+        assert sorted(offsets) == offsets
+        assert offsets[-1] < int(raster.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    np.testing.assert_array_equal(whole, scene[variable].values[0])
+    blocks = whole.reshape(550, 2, 650, 2)
+    if dtype == "float32":
+        expected = np.nanmean(blocks[:20], axis=(1, 3))
+        np.testing.assert_allclose(half[:20], expected, rtol=1e-5)
+    else:
+        assert set(np.unique(half)) <= {0, 1, 255}
+        uniform = blocks.min(axis=(1, 3)) == blocks.max(axis=(1, 3))
+        np.testing.assert_array_equal(half[uniform], blocks.max(axis=(1, 3))[uniform])
+
+
+def test_default_variables(scene, tmp_path):
+    for gone, expected in (("change_probability", "change"), ("change", "coherence")):
+        scene = scene.drop_vars(gone)
+        assert export(scene, tmp_path / f"{expected}.tif").variable == expected
+    with pytest.raises(SceneError, match="no 'change_probability' in the scene: run 'sarcd predict'"):
+        export(scene.drop_vars("coherence"), tmp_path / "none.tif")
+    with pytest.raises(SceneError, match="no 'change' in the scene"):
+        export(scene, tmp_path / "none.gpkg")
+
+
+@pytest.mark.parametrize("variable", ["coherence", "label", "change", "change_night", "pseudo_label", "uncertainty"])
+def test_variables_by_name(scene, tmp_path, variable):
+    source = {"change_night": "change", "pseudo_label": "label", "uncertainty": "coherence"}.get(variable, variable)
+    values, profile, tags, *_ = read(
+        export(scene.assign({variable: scene[source]}), tmp_path / "a.tif", variable=variable)
+    )
+    np.testing.assert_array_equal(values, scene[source].values)
+    assert tags["variable"] == variable
+    assert str(profile["nodata"]) == ("nan" if profile["dtype"] == "float32" else "255.0")
+
+
+def test_mask_has_no_pairs(scene, tmp_path):
+    mask = (("y", "x"), np.arange(4800, dtype=np.uint8).reshape(60, 80))
+    values, profile, _, descriptions, _ = read(export(scene.assign(mask=mask), tmp_path / "a.tif", variable="mask"))
+    np.testing.assert_array_equal(values[0], mask[1])
+    assert (profile["nodata"], descriptions) == (None, ("mask",))
+    with pytest.raises(OptionError, match="'mask' has no outlines"):
+        export(scene.assign(mask=mask), tmp_path / "a.gpkg", variable="mask")
+
+
+@pytest.mark.parametrize("pair", [1, "2023-03-31:2023-04-12", ("2023-03-31", "2023-04-12")])
+def test_one_pair(scene, tmp_path, pair):
+    result = export(scene, tmp_path / "map.tif", pair=pair)
+    assert result.pairs == read(result)[3] == PAIRS[1:]
+    np.testing.assert_array_equal(read(result)[0][0], scene["change_probability"].values[1])
+
+
+def test_a_selected_pair_and_plain_results(scene, tmp_path):
+    assert export(scene.isel(pair=1), tmp_path / "a.tif").pairs == PAIRS[1:]
+    # what `detect` returns is a scene of results without images
+    assert export(scene[["change"]], tmp_path / "b.tif").pairs == PAIRS
+    assert export(scene[["change"]].isel(pair=0), tmp_path / "b.gpkg").polygons == 2
+
+
+def test_lazy_data_in_any_chunks(scene, tmp_path):
+    for number, chunks in enumerate([{"y": 7, "x": 80}, {"pair": 2, "y": 60, "x": 33}, {"pair": 1, "y": 1}]):
+        values = read(export(scene.chunk(chunks), tmp_path / f"{number}.tif"))[0]
+        np.testing.assert_array_equal(values, scene["change_probability"].values)
+
+
+def test_never_whole_in_memory(scene, tmp_path):
+    """Count the blocks that are alive between their computation and their writing."""
+    alive, most = 0, 0
+
+    class Block(np.ndarray):
+        def __array_finalize__(self, other):
+            pass
+
+    def make(block_info):
+        nonlocal alive, most
+        (start, stop), *_ = block_info[None]["array-location"][1:2]
+        alive += 1
+        most = max(most, alive)
+        return np.full((1, stop - start, 256), start, np.float32)
+
+    lazy = da.map_blocks(make, chunks=((1,), (256,) * 40, (256,)), dtype=np.float32, meta=np.empty((0, 0, 0), "f4"))
+    coords = {"before": ("pair", scene["before"].values[:1]), "after": ("pair", scene["after"].values[:1])}
+    large = xr.Dataset({"change_probability": (("pair", "y", "x"), lazy)}, coords=coords)
+
+    from sarcd.io import cog
+
+    written = cog._Target.__setitem__
+
+    def count(self, index, values):
+        nonlocal alive
+        written(self, index, values)
+        alive -= 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cog._Target, "__setitem__", count)
+        export(large, tmp_path / "map.tif")
+    assert alive == 0
+    assert most <= 2 * 16  # far from 40 with any number of threads this runs on
+
+
+# -- polygons ---------------------------------------------------------------------------------------------------------
+
+
+def test_geopackage(rng, tmp_path):
+    scene = scene_with_results(rng, georeference=UTM)
+    result = export(scene, tmp_path / "changes.gpkg")
+    meta, shapes, fields = features(result)
+    assert (result.polygons, meta["crs"], meta["geometry_type"]) == (4, "EPSG:32632", "Polygon")
+    assert fields["pixels"].tolist() == [24, 9, 24, 9]
+    assert fields["area_m2"].tolist() == [4800, 1800, 4800, 1800]
+    assert fields["before"].astype("datetime64[D]").astype(str).tolist() == ["2023-03-19"] * 2 + ["2023-03-31"] * 2
+    assert fields["after"].astype("datetime64[D]").astype(str).tolist() == ["2023-03-31"] * 2 + ["2023-04-12"] * 2
+    np.testing.assert_allclose(fields["mean_probability"], [0.9, 0.7] * 2, rtol=1e-6)
+    np.testing.assert_allclose(fields["max_probability"], [0.9, 0.7] * 2, rtol=1e-6)
+    assert shapes[0].bounds == (600_400, 5_099_860, 600_520, 5_099_900)
+    assert pyogrio.read_info(result)["layer_name"] == "change"
+    assert [path.name for path in tmp_path.iterdir()] == ["changes.gpkg"]
+
+
+def test_geojson_is_in_degrees(rng, tmp_path):
+    scene = scene_with_results(rng, georeference=UTM)
+    text = json.loads(export(scene, tmp_path / "changes.geojson", pair=0).path.read_text())
+    assert "crs" not in text
+    assert "tied to no place" not in json.dumps(text)
+    ring = np.array(text["features"][0]["geometry"]["coordinates"][0])
+    import pyproj
+
+    inverse = pyproj.Transformer.from_crs(4326, 32632, always_xy=True)
+    x, y = inverse.transform(*ring.T)
+    assert (round(min(x)), round(max(x)), round(min(y)), round(max(y))) == (600_400, 600_520, 5_099_860, 5_099_900)
+    assert shapely.LinearRing(ring).is_ccw
+    assert text["features"][0]["properties"]["before"] == "2023-03-19T00:00:00"
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
+def test_control_points_are_applied(rng, tmp_path, suffix):
+    scene = scene_with_results(rng, georeference=control_points())
+    meta, shapes, fields = features(export(scene, tmp_path / f"changes{suffix}", pair=0))
+    assert meta["crs"] == "EPSG:4326"
+    np.testing.assert_allclose(shapes[0].bounds, (10.0041, 59.9986, 10.00534, 59.999), atol=1e-7)
+    assert fields["area_m2"][0] == pytest.approx(24 * 2e-4 * 1e-4 * 111_320**2 / 2, rel=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
+def test_without_a_place_in_pixels(scene, tmp_path, suffix):
+    result = export(scene, tmp_path / f"changes{suffix}", pair=0)
+    meta, shapes, fields = features(result)
+    assert [shape.bounds for shape in shapes] == [(20, 10, 26, 14), (50, 30, 53, 33)]
+    assert "area_m2" not in fields
+    spaced = export(scene.assign_attrs(spacing_m=[14.0, 2.5]), result, pair=0, overwrite=True)
+    assert features(spaced)[2]["area_m2"].tolist() == [24 * 35, 9 * 35]
+    if suffix == ".gpkg":
+        assert meta["crs"] is None
+    else:
+        assert "(column, row)" in json.loads(result.path.read_text())["description"]
+
+
+def test_own_metres(scene, tmp_path):
+    metres = {dim: (dim, (np.arange(scene.sizes[dim]) + 0.5) * 2.5, {"units": "m"}) for dim in ("y", "x")}
+    result = export(scene.assign_coords(metres), tmp_path / "changes.geojson", pair=0)
+    _, shapes, fields = features(result)
+    assert shapes[0].bounds == (50, 25, 65, 35)
+    assert fields["area_m2"].tolist() == [150, 56.25]
+    assert "the scene's own, in m, tied to no place" in json.loads(result.path.read_text())["description"]
+
+
+def test_other_maps_as_polygons(scene, tmp_path):
+    result = export(scene, tmp_path / "label.gpkg", variable="label", pair=0)
+    _, _, fields = features(result)
+    assert (result.variable, fields["pixels"].tolist()) == ("label", [24, 8])
+    assert not any(name.startswith("mean") for name in fields)
+    scored = scene.rename(change_probability="change_score")
+    _, _, fields = features(export(scored, tmp_path / "scored.gpkg"))
+    assert {"mean_score", "max_score"} <= set(fields)
+    with pytest.raises(OptionError, match="'coherence' has no outlines"):
+        export(scene, tmp_path / "a.gpkg", variable="coherence")
+
+
+def test_small_patches_are_left_out(scene, tmp_path):
+    assert export(scene, tmp_path / "a.gpkg", min_pixels=10).polygons == 2
+    result = export(scene, tmp_path / "b.gpkg", min_pixels=100)
+    meta, _, fields = features(result)
+    assert (result.polygons, len(fields["pixels"]), meta["geometry_type"]) == (0, 0, "Polygon")
+    assert export(scene, tmp_path / "b.geojson", min_pixels=100).polygons == 0
+    with pytest.raises(OptionError, match="min_pixels is 0"):
+        export(scene, tmp_path / "c.gpkg", min_pixels=0)
+    with pytest.raises(OptionError, match=r"min_pixels is 5 for a \.tif file: leave it out"):
+        export(scene, tmp_path / "c.tif", min_pixels=5)
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def test_picture(scene, tmp_path):
+    result = export(scene, tmp_path / "a.PNG", pair=1)
+    assert result.path.read_bytes().startswith(b"\x89PNG")
+    assert result.pairs == PAIRS[1:]
+    with rasterio.open(result) as raster:
+        assert raster.width >= 1600
+
+
+# -- any file ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["map.jpg", "map", "map.nc"])
+def test_other_suffixes(scene, tmp_path, name):
+    with pytest.raises(OptionError, match="is no kind of file to export") as caught:
+        export(scene, tmp_path / name)
+    assert all(suffix in caught.value.mend for suffix in SUFFIXES)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_is_replaced_only_if_told(scene, tmp_path, suffix):
+    path = tmp_path / f"new/folder/file{suffix}"
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(StoreError, match="is there already: choose another name, or pass --overwrite"):
+        export(scene, path)
+    assert path.read_text() == "mine"
+    export(scene, path, overwrite=True)
+    assert path.stat().st_size > 100
+    with pytest.raises(StoreError, match=r"is there already: choose another name$"):
+        export(scene, path.parent.rename(path.parent.with_suffix(suffix)), overwrite=True)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".gpkg", ".png"])
+def test_nothing_is_left_of_a_failure(scene, tmp_path, suffix):
+    def fail(block):
+        raise ZeroDivisionError("broken")
+
+    broken = scene.chunk({"y": 30})
+    for name in ("change_probability", "change"):
+        broken[name] = broken[name].copy(
+            data=broken[name].data.map_blocks(fail, dtype=broken[name].dtype, meta=np.array(()))
+        )
+    path = tmp_path / f"file{suffix}"
+    path.write_text("mine")
+    with pytest.raises(ZeroDivisionError):
+        export(broken, path, overwrite=True)
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".gpkg", ".geojson"])
+def test_a_full_disk_is_told(scene, tmp_path, suffix):
+    resource, signal = pytest.importorskip("resource"), pytest.importorskip("signal")
+    noisy = scene.copy()
+    noisy["change"] = scene["change"].copy(data=np.indices((2, 60, 80)).sum(axis=0).astype(np.uint8) % 2)
+    path = tmp_path / f"file{suffix}"
+    ignored, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = export(noisy, tmp_path / f"whole{suffix}").path.stat().st_size
+    try:
+        for limit in (size // 2, size - 1):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+            with pytest.raises(StoreError, match=r"written.*: free some space there") as caught:
+                export(noisy, path)
+            assert caught.value.where == str(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [item.name for item in tmp_path.iterdir()] == [f"whole{suffix}"]
+
+
+def test_what_a_killed_run_left_is_swept(scene, tmp_path):
+    rest = tmp_path / ".map.tif.unfinished"
+    rest.mkdir()
+    (rest / "export.tif").write_text("half")
+    export(scene, tmp_path / "map.tif")
+    assert [path.name for path in tmp_path.iterdir()] == ["map.tif"]
+
+
+@pytest.mark.parametrize("variable", ["slc", "amplitude"])
+@pytest.mark.parametrize("suffix", [".tif", ".gpkg"])
+def test_inputs_are_no_results(rng, tmp_path, variable, suffix):
+    scene = scene_with_results(rng, images=variable)
+    with pytest.raises(OptionError, match=f"'{variable}' is an input, not a result"):
+        export(scene, tmp_path / f"a{suffix}", variable=variable)
+
+
+def test_the_scene_stays_as_it_was(scene, tmp_path):
+    before = scene.copy(deep=True)
+    for suffix in SUFFIXES:
+        scene.sarcd.export(tmp_path / f"a{suffix}")
+    xr.testing.assert_identical(scene, before)
+
+
+# -- stored scenes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunks", [{}, None])
+def test_stored(rng, tmp_path, chunks):
+    path = stored_results(tmp_path / "scene.zarr", rng, georeference=UTM)
+    scene = open_scene(path, chunks=chunks)
+    values, *_, georeference = read(export(scene, tmp_path / "a.tif"))
+    np.testing.assert_array_equal(values, scene["change_probability"].values)
+    assert georeference == UTM
+    assert export(scene, tmp_path / "a.gpkg").polygons == 4
+
+
+def test_pairs_that_were_not_made_are_left_out(rng, tmp_path):
+    scene = open_scene(stored_results(tmp_path / "scene.zarr", rng, complete=[False, True]))
+    assert export(scene, tmp_path / "a.tif").pairs == PAIRS[1:]
+    assert export(scene, tmp_path / "label.tif", variable="label").pairs == PAIRS
+    with pytest.raises(SceneError, match=f"'change_probability' was not made for the pair {PAIRS[0]}"):
+        export(scene, tmp_path / "b.tif", pair=0)
+    partly = scene.assign(change=scene["change"].assign_attrs(sarcd_complete=[False, False]))
+    with pytest.raises(SceneError, match="'change' was not made for any pair"):
+        export(partly, tmp_path / "b.gpkg")
+
+
+def test_broken_and_absent_chunks_are_named(rng, tmp_path):
+    path = stored_results(tmp_path / "scene.zarr", rng)
+    chunk = path / "change_probability" / "c" / "1" / "0" / "2"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[:-2])
+    with pytest.raises(CorruptChunkError, match="change_probability/c/1/0/2"):
+        export(open_scene(path), tmp_path / "a.tif")
+    chunk.unlink()
+    with pytest.raises(CorruptChunkError, match=r"change_probability/c/1/0/2.*absent"):
+        export(open_scene(path), tmp_path / "a.tif")
+    assert export(open_scene(path), tmp_path / "a.tif", pair=0).pairs == PAIRS[:1]
+    assert not (tmp_path / ".a.tif.unfinished").exists()
+
+
+@pytest.mark.realdata
+def test_radar_image_to_files(real_data, tmp_path):
+    images = []
+    for date in ("20230319", "20230331"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(real_data / "slc" / "amsterdam" / f"{date}.tif") as raster:
+                images.append(raster.read(1))
+    times = np.array(["2023-03-19", "2023-03-31"], "datetime64[us]")
+    slc = xr.Dataset({"slc": (("time", "y", "x"), np.stack(images))}, coords={"time": times})
+    slc = slc.assign_coords(y=np.arange(84), x=np.arange(338)).chunk({"y": 30, "x": 100})
+    coherence = slc.sarcd.coherence(window=5)
+    lost = (coherence < 0.3).astype(np.uint8).assign_attrs(made())
+    scene = slc.assign(coherence=coherence, change=lost)
+    values, *_, descriptions, georeference = read(export(scene, tmp_path / "coherence.tif", variable="coherence"))
+    assert values[0, 2:-2, 2:-2].mean() == pytest.approx(0.7552, abs=1e-3)
+    assert (descriptions, georeference.kind) == (PAIRS[:1], "none")
+    assert export(scene, tmp_path / "changes.gpkg", min_pixels=3).polygons > 10
+    export(scene, tmp_path / "changes.png")
