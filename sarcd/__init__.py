@@ -16,6 +16,6 @@ Examples
 
 __version__ = "0.1.0"
 
-from sarcd.accessor import SceneAccessor  # noqa: E402  modules below read the version
+from sarcd.accessor import SceneAccessor  # modules below read the version
 
 __all__ = ["SceneAccessor", "__version__"]

@@ -74,7 +74,7 @@ def arrange(
         boxes = _beside(panels, ratio, rows)
     main, lowest = boxes["main"], max(box.top + box.height for box in boxes.values())
     right = max(box.left + box.width + (_RIGHT if name == "main" else _BAR) for name, box in boxes.items())
-    return boxes, max(right, _NARROWEST), max(main.top + main.height + _AXIS, lowest + _MARGIN) + captions
+    return boxes, min(max(right, _NARROWEST), WIDTH), max(main.top + main.height + _AXIS, lowest + _MARGIN) + captions
 
 
 def _beside(panels: Sequence[str], ratio: float, rows: int) -> dict[str, Box]:

@@ -174,7 +174,7 @@ class PredictOptions:
         default=None, metadata={"help": "whose median and MAD normalise: scene, model; empty for what the model says"}
     )
     threshold: float | None = field(default=None, metadata={"help": "empty for what the model says"})
-    memory_bytes: int = field(default=3 * 2**28, metadata={"help": "memory that one forward pass may take"})
+    memory_bytes: int = field(default=2**29, metadata={"help": "memory that one forward pass may take"})
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 < self.threshold < 1:

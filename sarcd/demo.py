@@ -1,4 +1,4 @@
-"""The newcomer's first minutes: learn on one simulated mine, map the changes of another, and say how good the map is."""
+"""The newcomer's first minutes: learn on one simulated mine, map the changes of another, and score the map."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     note(f"simulating site {LEARN} to learn from and site {JUDGE}, which the network never sees")
     # Three dates to learn from: two pairs show twice the changes.
-    for name, path, dates in ((LEARN, learn, 3), (JUDGE, scene, 2)):
+    made: tuple[tuple[sites.SiteName, Path, int], ...] = ((LEARN, learn, 3), (JUDGE, scene, 2))
+    for name, path, dates in made:
         with progress(f"simulate {name}", 1) as advance:
             site = sites.site(name, size=_SIZE, seed=seed, dates=dates)
             write_scene(site, path, overwrite=overwrite)
@@ -118,9 +119,9 @@ def run(
     write_prediction(scene, model, PredictOptions(), progress=progress)
     f1 = scores_of(scene)
     files = {"scene": str(scene), "model": str(model)}
-    for key, name in (("map", "change_probability.tif"), ("picture", "change.png")):
-        note(f"writing {name}")
-        files[key] = str(export(open_scene(scene), folder / name, overwrite=overwrite).path)
+    for key, filename in (("map", "change_probability.tif"), ("picture", "change.png")):
+        note(f"writing {filename}")
+        files[key] = str(export(open_scene(scene), folder / filename, overwrite=overwrite).path)
     return DemoResult(folder, files, f1, time.monotonic() - started)
 
 

@@ -60,6 +60,9 @@ class Exported:
     def __fspath__(self) -> str:
         return str(self.path)
 
+    def __str__(self) -> str:
+        return str(self.path)
+
 
 def export(
     scene: xr.Dataset,
@@ -122,9 +125,10 @@ def export(
     kind = SUFFIXES.get(target.suffix.lower())
     if kind is None:
         raise OptionError(f"'{target.suffix}' is no kind of file to export", where=str(path), mend=_kinds())
-    if min_pixels is not None and (kind != "polygons" or min_pixels < 1):
-        mend = "leave it out" if kind != "polygons" else "use a whole number from 1"
-        raise OptionError(f"min_pixels is {min_pixels} for a {target.suffix} file", where="min_pixels", mend=mend)
+    if min_pixels is not None and kind != "polygons":
+        raise OptionError(f"a '{target.suffix}' file holds no polygons", where="min_pixels", mend="leave it out")
+    if min_pixels is not None and min_pixels < 1:
+        raise OptionError(f"least size of {min_pixels} pixels", where="min_pixels", mend="use a whole number from 1")
     if target.is_dir() or (target.exists() and not overwrite):
         mend = "choose another name" if target.is_dir() else "choose another name, or pass --overwrite"
         raise StoreError("is there already", where=str(path), mend=mend)

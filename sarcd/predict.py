@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 Rectangle = tuple[slice, slice]
 
 _BYTES_PER_PIXEL_AND_WIDTH = 40
-"""Peak memory of a forward pass per input pixel and channel of the first level, measured with the U-Nets here."""
+"""Peak memory of a forward pass per input pixel and channel of the first level, as measured with U-Nets of 16 and 32
+channels on a CPU (26 to 38), rounded up."""
 
 _LARGEST_TILE = 4096
 

@@ -174,7 +174,10 @@ BAD_CARDS = {
     "policy without numbers": ({"statistics": None}, "hold no median and MAD"),
     "statistics empty": ({"statistics": {}}, "'statistics' cannot be read"),
     "statistics text": ({"statistics": {"median": "x", "mad": "y", "dates": [], "per_date": False}}, "cannot be read"),
-    "statistics zero": ({"statistics": {"median": [1], "mad": [0], "dates": [], "per_date": False}}, "MAD of amplitude"),
+    "statistics zero": (
+        {"statistics": {"median": [1], "mad": [0], "dates": [], "per_date": False}},
+        "MAD of amplitude",
+    ),
     "statistics overflow": (
         {"statistics": {"median": [10**400], "mad": [1], "dates": [], "per_date": False}},
         "a number is too large",
@@ -231,7 +234,10 @@ BAD_TENSORS = {
     "wrong shape": ({"head.bias": torch.zeros(2)}, "tensor 'head.bias' is 2 float32, the network's is 1 float32"),
     "wrong type": ({"head.bias": torch.zeros(1, dtype=torch.float64)}, "is of type F64, which no network of sarcd has"),
     "whole numbers": ({"head.bias": torch.zeros(1, dtype=torch.int64)}, "is 1 int64, the network's is 1 float32"),
-    "not finite": ({"head.bias": torch.tensor([np.inf])}, "'head.bias' holds values that are not finite: train it again"),
+    "not finite": (
+        {"head.bias": torch.tensor([np.inf])},
+        "'head.bias' holds values that are not finite: train it again",
+    ),
     "negative variance": ({"encoder.0.1.running_var": torch.tensor([1.0, -1.0, 1.0])}, "holds negative variances"),
 }
 

@@ -14,12 +14,12 @@ class _Tiles(click.ParamType[int | str]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Return the value, or explain the likely slip: a bare --tiles has swallowed the scene."""
-        if isinstance(value, int) or value in ("auto", "whole"):
-            return value  # type: ignore[return-value]
         text = str(value)
+        if text in ("auto", "whole"):
+            return text
         if text.isdigit() and int(text) > 0:
             return int(text)
-        self.fail(f"{text!r} is no number of pixels, auto or whole; put the scene before --tiles", param, ctx)
+        raise click.BadParameter(f"{text!r} is no number of pixels, auto or whole; put the scene before --tiles")
 
 
 @click.command("predict")
@@ -42,7 +42,7 @@ class _Tiles(click.ParamType[int | str]):
     help="Whose median and MAD normalise the amplitudes [what the model says, as a rule the scene's].",
 )
 @click.option("--threshold", type=float, help="Probability from which a pixel counts as changed [the model's].")
-@click.option("--memory", type=click.FloatRange(min=0.1), help="GiB that one forward pass may take [0.75].")
+@click.option("--memory", type=click.FloatRange(min=0.1), help="GiB that one forward pass may take [0.5].")
 @job_options
 @common_options(json=True)
 def command(

@@ -14,6 +14,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 import xarray as xr
+from rasterio._err import CPLE_BaseError  # what GDAL says of a copy that failed comes in no public class
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -97,7 +98,7 @@ def _gdal(path: Path) -> Iterator[None]:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # radar geometry is no mistake
         try:
             yield
-        except RasterioError as error:
+        except (RasterioError, CPLE_BaseError) as error:
             reason = " ".join(str(error.__cause__ or error).split())[:200]
             raise StoreError(f"GeoTIFF cannot be written ({reason})", where=str(path)) from error
 

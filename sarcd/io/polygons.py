@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,13 +96,10 @@ def find_patches(change: np.ndarray, evidence: xr.DataArray | None = None, *, mi
 
 def to_ground(outlines: np.ndarray, georeference: Georeference) -> np.ndarray:
     """Move outlines from (column, row) to the coordinates of a scene; as they are where it has none."""
-    import shapely
-
     transform = georeference.transform
     if transform is not None:
         matrix, offset = [[transform.a, transform.b], [transform.d, transform.e]], [transform.c, transform.f]
-        moved: np.ndarray = shapely.transform(outlines, lambda corners: corners @ np.transpose(matrix) + offset)
-        return moved
+        return _moved(outlines, lambda corners: corners @ np.transpose(matrix) + offset)
     if not georeference.gcps or not len(outlines):
         return outlines
     from rasterio.transform import GCPTransformer
@@ -110,11 +107,17 @@ def to_ground(outlines: np.ndarray, georeference: Georeference) -> np.ndarray:
     spline = len(georeference.gcps) >= _SPLINE_FROM
     with GCPTransformer(list(georeference.gcps), tps=spline) as points:
 
-        def move(corners: np.ndarray) -> np.ndarray:
+        def on_surface(corners: np.ndarray) -> np.ndarray:
             x, y = points.xy(corners[:, 1], corners[:, 0], offset="ul")
             return np.stack([x, y], axis=1)
 
-        moved = shapely.transform(outlines, move)
+        return _moved(outlines, on_surface)
+
+
+def _moved(outlines: np.ndarray, move: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    import shapely
+
+    moved: np.ndarray = shapely.transform(outlines, move)
     return moved
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -71,12 +74,23 @@ def run_regions(
 
         def work(region: Region) -> None:
             staging.write(region, compute(region))
+            _return_memory()
             advance(region.pixels)
 
         tasks = [delayed(work, pure=False)(region) for region in regions]
         # zarr's own threads multiply those of dask
         with zarr.config.set({"async.concurrency": 4}), chunk_errors(staging.store.path):
             dask_compute(*tasks, scheduler="threads", num_workers=workers or os.cpu_count() or 1, optimize_graph=False)
+
+
+def _return_memory() -> None:
+    """Hand freed memory back to the system, where the C library keeps it (glibc).
+
+    Each thread's arrays are freed into an arena of its own; without this, the arenas of a prediction grew by a third.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library has no malloc_trim, and needs none
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def in_bands(regions: Sequence[Region], grid: tuple[int, int], cache_bytes: int) -> list[Region]:

@@ -11,8 +11,8 @@ import zarr
 
 from sarcd import schema
 from sarcd.io.pairs import fit_pairs
-from sarcd.io.store import SceneStore, chunk_errors, open_scene, publish, require_chunks
 from sarcd.io.progress import Progress, silent
+from sarcd.io.store import SceneStore, chunk_errors, open_scene, publish, require_chunks
 from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics, compute_statistics, iso
 
 

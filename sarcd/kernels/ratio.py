@@ -33,6 +33,6 @@ def log_ratio(before: np.ndarray, after: np.ndarray, window: tuple[int, int]) ->
         for image in (before, after)
     )
     with np.errstate(divide="ignore", invalid="ignore"):
-        out = np.abs(np.log(second) - np.log(first)).astype(np.float32)
+        out: np.ndarray = np.abs(np.log(second) - np.log(first)).astype(np.float32)
     out[~valid | ~np.isfinite(out)] = np.nan
     return out

@@ -129,7 +129,7 @@ def train(
         network = create_model(options.model, len(data.channels), **_network_options(options))
         # At first the network claims change as often as there is any; from a half, it would spend its first epochs
         # on learning no more than that changes are rare.
-        torch.nn.init.constant_(network.head.bias, math.log(data.share / (1 - data.share)))
+        network.head.bias.data.fill_(math.log(data.share / (1 - data.share)))  # type: ignore[union-attr]
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         record = _fit(network, data, options, device, run, progress)
 

@@ -47,8 +47,7 @@ def log_ratio(
     chosen = pairs_of(scene, pairs)
     kernel = partial(ratio.log_ratio, window=(size.y, size.x))
     layers = [
-        window_map(kernel, [images[before], images[after]], halo=size.halo, dtype="float32")
-        for before, after in chosen
+        window_map(kernel, [images[before], images[after]], halo=size.halo, dtype="float32") for before, after in chosen
     ]
     attrs = made_by_attrs("log_ratio", {"window": {"y": size.y, "x": size.x}})
     return paired_array(scene, "change_score", stack(layers), chosen, attrs).rename("log_ratio")

@@ -53,5 +53,5 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
 
 def _date(value: object) -> np.datetime64:
     """Return a date given as text, datetime or datetime64."""
-    date: np.datetime64 = np.asarray(value, "datetime64[us]")[()]
+    date: np.datetime64 = np.array([value], "datetime64[us]")[0]
     return date

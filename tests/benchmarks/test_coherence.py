@@ -82,9 +82,7 @@ def test_coherence(window):
     except ImportError:
         print("OpenCV is not installed: its row is missing")
     inner = np.s_[window:-window, window:-window]
-    np.testing.assert_allclose(
-        runs["sarcd, 2 threads"]()[inner], with_scipy(before, after, window)[inner], atol=1e-4
-    )
+    np.testing.assert_allclose(runs["sarcd, 2 threads"]()[inner], with_scipy(before, after, window)[inner], atol=1e-4)
     times = compare(runs)
     rows = [
         (

@@ -35,9 +35,7 @@ def write_images(folder):
 def test_memory(tmp_path):
     images, scene, model = write_images(tmp_path), str(tmp_path / "scene.zarr"), tmp_path / "m.safetensors"
     network = create_model("unet", in_channels=3)
-    card = ModelCard(
-        "unet", {"widths": list(network.widths)}, ("before", "after", "coherence"), CoherenceOptions()
-    )
+    card = ModelCard("unet", {"widths": list(network.widths)}, ("before", "after", "coherence"), CoherenceOptions())
     torch.manual_seed(0)
     save_model(model, network, card)
     commands = {
@@ -51,6 +49,6 @@ def test_memory(tmp_path):
         taken, peak, code = run_measured(arguments)
         assert code == 0
         rows.append((name, f"{peak:.2f}", f"{taken:.0f}", f"{SIDE * SIDE / 1e6 / taken:.2f}"))
-        assert peak < 2
     title = f"A pair of {SIDE} x {SIDE} complex64 at default settings"
     table(title, ["command", "peak memory, GiB", "seconds", "Mpx/s"], rows)
+    assert all(float(row[1]) < 2 for row in rows)

@@ -25,9 +25,7 @@ def test_predict(tmp_path, name):
     write_statistics(path)
     torch.manual_seed(0)
     network = create_model(name, in_channels=3)
-    card = ModelCard(
-        name, {"widths": list(network.widths)}, ("before", "after", "coherence"), CoherenceOptions()
-    )
+    card = ModelCard(name, {"widths": list(network.widths)}, ("before", "after", "coherence"), CoherenceOptions())
     save_model(tmp_path / "m.safetensors", network, card)
     loaded = load_model(tmp_path / "m.safetensors")
     rows = []
@@ -41,9 +39,7 @@ def test_predict(tmp_path, name):
         ]
         options = PredictOptions(tiles=tile, batch=1)
         runs = {
-            "job": lambda options=options: write_prediction(
-                path, tmp_path / "m.safetensors", options, overwrite=True
-            ),
+            "job": lambda options=options: write_prediction(path, tmp_path / "m.safetensors", options, overwrite=True),
             "bare": lambda inputs=inputs: [forward(loaded.network, values, loaded.device) for values in inputs],
         }
         times = compare(runs, rounds=3)

@@ -1,5 +1,7 @@
 """Policies of pairs."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ TIMES = np.array(["2023-03-19T05:00", "2023-03-31", "2023-04-12", "2023-03-19T17
 
 def test_policies():
     ordered = np.sort(TIMES)
-    assert select_pairs("consecutive", TIMES) == list(zip(ordered[:-1], ordered[1:], strict=True))
+    assert select_pairs("consecutive", TIMES) == list(itertools.pairwise(ordered))
     assert select_pairs("reference", TIMES) == [(ordered[0], after) for after in ordered[1:]]
     assert len(select_pairs("all", TIMES)) == 6
 
@@ -24,7 +26,9 @@ def test_explicit():
     ]
 
 
-@pytest.mark.parametrize("text", ["sometimes", "20230319:20230331", "20230331:20230101", "20230412:20230331", "2023:2024"])
+@pytest.mark.parametrize(
+    "text", ["sometimes", "20230319:20230331", "20230331:20230101", "20230412:20230331", "2023:2024"]
+)
 def test_refused(text):
     with pytest.raises(OptionError):
         select_pairs(text, TIMES)

@@ -59,5 +59,5 @@ def test_corrupt_and_absent_chunks_are_named(tmp_path, rng):
     with pytest.raises(CorruptChunkError, match="slc/c/1/0/1"):
         SceneReader(path).window((0, 1), slice(0, 40), slice(0, 40))
     chunk.unlink()
-    with pytest.raises(CorruptChunkError, match="slc/c/1/0/1.*absent"):
+    with pytest.raises(CorruptChunkError, match=r"slc/c/1/0/1.*absent"):
         SceneReader(path).window((0, 1), slice(30, 40), slice(30, 40))

@@ -226,9 +226,14 @@ def test_publishing_keeps_root_attributes(scene):
 
 def test_a_failed_creation_leaves_nothing(tmp_path):
     layout = SceneLayout(dates(2), np.arange(10), np.arange(10))
-    with pytest.raises(RuntimeError, match="cable"), NewScene(tmp_path / "scene.zarr", layout) as store:
-        store.array("slc")[0] = 1
-        raise RuntimeError("cable")
+
+    def break_off():
+        with NewScene(tmp_path / "scene.zarr", layout) as store:
+            store.array("slc")[0] = 1
+            raise RuntimeError("cable")
+
+    with pytest.raises(RuntimeError, match="cable"):
+        break_off()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -49,5 +49,5 @@ def test_bad_images(tmp_path, rng):
     assert ATTRIBUTE not in xr.open_zarr(flat).attrs
     path = stored_scene(tmp_path / "scene.zarr", rng)
     (path / "slc" / "c" / "0" / "0" / "0").unlink()
-    with pytest.raises(CorruptChunkError, match="slc/c/0/0/0.*absent"):
+    with pytest.raises(CorruptChunkError, match=r"slc/c/0/0/0.*absent"):
         write_statistics(path)

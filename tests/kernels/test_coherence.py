@@ -104,9 +104,7 @@ def test_swap_scale_and_phase_change_nothing(scale, phase, image):
     np.testing.assert_allclose(boxcar(before, turned, (5, 3)), reference, atol=5e-6)
 
 
-@pytest.mark.parametrize(
-    ("truth", "expected"), [(0.0, 0.178134), (0.3, 0.331010), (0.6, 0.607269), (0.9, 0.900432)]
-)
+@pytest.mark.parametrize(("truth", "expected"), [(0.0, 0.178134), (0.3, 0.331010), (0.6, 0.607269), (0.9, 0.900432)])
 def test_mean_of_25_looks_follows_theory(truth, expected):
     """E[g] of the sample coherence over L = 25 independent looks, from non-overlapping windows."""
     rng = np.random.default_rng(5)

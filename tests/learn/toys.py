@@ -33,7 +33,9 @@ def store_toy(path, slc, label, *, chunk=64, images="slc"):
     return str(path)
 
 
-def toy_scene(path, *, seed=0, side=128, squares=((8, 8, 24), (40, 80, 24), (80, 24, 24)), hole=None, chunk=64, **options):
+def toy_scene(
+    path, *, seed=0, side=128, squares=((8, 8, 24), (40, 80, 24), (80, 24, 24)), hole=None, chunk=64, **options
+):
     """Write a toy scene; `hole` (y slice, x slice) is without data in both images."""
     rng = np.random.default_rng(seed)
     slc, label = toy_images(rng, (side, side), squares=squares, **options)

@@ -17,9 +17,7 @@ def by_numpy(amplitude):
     return median, np.median(np.abs(values - median).astype("float32").astype("float64"))
 
 
-@given(
-    y=st.integers(1, 20), x=st.integers(1, 20), holes=st.sampled_from([0.0, 0.4]), seed=st.integers(0, 2**32 - 1)
-)
+@given(y=st.integers(1, 20), x=st.integers(1, 20), holes=st.sampled_from([0.0, 0.4]), seed=st.integers(0, 2**32 - 1))
 def test_lazy_equals_numpy_for_any_chunking(y, x, holes, seed):
     scene = memory_scene(np.random.default_rng(seed), (2, 20, 20), holes=holes)
     expected = by_numpy(np.abs(scene.slc.values))

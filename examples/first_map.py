@@ -1,0 +1,34 @@
+"""From two radar images to a change map, in Python: simulate, learn, map, score, draw.
+
+Run with ``python examples/first_map.py [FOLDER]``. The sites are small and the training is short, so that it ends within
+half a minute; ``sarcd demo`` does the same at a size where the map is better.
+"""
+
+import sys
+from pathlib import Path
+
+import xarray as xr
+
+import sarcd  # noqa: F401  registers the .sarcd accessor
+from sarcd.config import TrainOptions
+from sarcd.io.write import write_scene
+from sarcd.learn.train import train
+from sarcd.sites import site
+
+folder = Path(sys.argv[1] if len(sys.argv) > 1 else "first_map")
+folder.mkdir(parents=True, exist_ok=True)
+
+# Two simulated mines with known changes. With images of your own: `sarcd ingest before.tif after.tif -o scene.zarr`.
+write_scene(site("A", size=512, dates=3), folder / "learn.zarr", overwrite=True)
+write_scene(site("B", size=512), folder / "scene.zarr", overwrite=True)
+
+options = TrainOptions(widths=(8, 16, 32), patch=64, batch=8, epochs=25, learning_rate=4e-3, schedule="one-cycle")
+train(options, [folder / "learn.zarr"], [], folder / "model.safetensors", overwrite=True)
+
+scene = xr.open_zarr(folder / "scene.zarr")  # plain xarray; everything below is lazy until it is asked for
+result = scene.sarcd.detect(model=folder / "model.safetensors")
+print(result)
+
+mapped = scene.assign(result.compute()).assign(coherence=scene.sarcd.coherence(window=5))
+print(mapped.sarcd.evaluate()[["f1", "precision", "recall"]].to_dataframe())
+mapped.sarcd.plot().savefig(folder / "map.png")
