@@ -1,7 +1,7 @@
 """From two radar images to a change map, in Python: simulate, learn, map, score, draw.
 
-Run with ``python examples/first_map.py [FOLDER]``. The sites are small and the training is short, so that it ends within
-half a minute; ``sarcd demo`` does the same at a size where the map is better.
+Run with ``python examples/first_map.py [FOLDER]``. The sites are small and the training is short, so that it ends
+within half a minute; ``sarcd demo`` does the same at a size where the map is better.
 """
 
 import sys

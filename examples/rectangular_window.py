@@ -13,7 +13,9 @@ scene = site("A", size=256, truth=True)
 for window in (Window(y=5, x=5), Window(y=15, x=3)):
     coherence = scene.sarcd.coherence(window=window)
     error = (coherence - scene.true_coherence).where(scene.label == 0)
-    print(f"{window.y:2d} x {window.x}: mean {float(coherence.mean()):.3f}, above the truth by {float(error.mean()):.3f}")
+    print(
+        f"{window.y:2d} x {window.x}: mean {float(coherence.mean()):.3f}, above the truth by {float(error.mean()):.3f}"
+    )
 
 # A target 80 dB above its surroundings changes the windows it lies in, and no others.
 bright = scene.copy(deep=True)

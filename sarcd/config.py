@@ -306,8 +306,13 @@ def merge(options: Options, **overrides: Any) -> Options:
 
 
 def write_toml(options: Any, path: str | Path) -> None:
-    """Write options as TOML, each key with its help as a comment, so that the file explains itself."""
-    Path(path).write_text("\n".join(_toml_lines(options, "")) + "\n", encoding="utf-8")
+    """Write options as TOML; see `toml_text`."""
+    Path(path).write_text(toml_text(options), encoding="utf-8")
+
+
+def toml_text(options: Any) -> str:
+    """Return options as TOML, each key with its help as a comment, so that the file explains itself."""
+    return "\n".join(_toml_lines(options, "")) + "\n"
 
 
 def _toml_lines(options: Any, table: str) -> list[str]:

@@ -126,7 +126,7 @@ def _entry(values: Json, key: str, kind: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
         return float(value)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ModelError(f"metadata: {key!r} is {str(value)[:40]!r}")
+        raise ModelError(f"metadata: {key!r} is {value!r:.40}")
     return value
 
 

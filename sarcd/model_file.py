@@ -170,7 +170,7 @@ def _described(header: Json) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         shape, dtype = entry.get("shape"), entry.get("dtype")
         if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
             raise ModelError(f"tensor {name[:60]!r} has no shape")
-        if dtype not in _DTYPES:
+        if not isinstance(dtype, str) or dtype not in _DTYPES:
             raise ModelError(f"tensor {name[:60]!r} is of type {str(dtype)[:20]}, which no network of sarcd has")
         described[name] = tuple(shape), _DTYPES[dtype][0]
     return described

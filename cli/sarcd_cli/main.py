@@ -27,6 +27,7 @@ COMMANDS = {
     "info": "Show what a scene holds, what was made from what, and what is unfinished.",
     "stats": "Compute the median and MAD of the amplitudes, and keep them in the scene.",
     "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
+    "train": "Train a network on labelled scenes.",
     "predict": "Map the changes of a scene with a trained network.",
     "evaluate": "Score a change map against the labels of the scene.",
     "export": "Write a result as a GeoTIFF, as polygons, or as a picture, by the suffix of the file.",

@@ -23,7 +23,7 @@ def log_ratio(before: np.ndarray, after: np.ndarray, window: tuple[int, int]) ->
 
     Examples
     --------
-    >>> log_ratio(np.ones((1, 1), "float32"), np.full((1, 1), np.e, "float32"), (1, 1))
+    >>> log_ratio(np.ones((1, 1), "float32"), np.full((1, 1), np.e, "float32"), (1, 1)).round(3)
     array([[2.]], dtype=float32)
     """
     valid = np.isfinite(before) & np.isfinite(after)

@@ -11,7 +11,7 @@ def noise(rng, shape):
 
 
 def toy_images(rng, shape, *, squares, gain=1.0, coherence=0.9):
-    """Coherent speckle of two brightnesses; in the squares coherence is lost. Returns slc (2, y, x), label (1, y, x)."""
+    """Coherent speckle of two brightnesses; in the squares coherence is lost: slc (2, y, x), label (1, y, x)."""
     first = noise(rng, shape)
     second = coherence * first + np.sqrt(1 - coherence**2) * noise(rng, shape)
     label = np.zeros((1, *shape), np.uint8)

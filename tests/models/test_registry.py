@@ -32,6 +32,7 @@ def test_unknown_names_and_options_are_refused():
 
 
 def test_networks_load_no_scene_library():
-    code = "import sys, sarcd.models.unet; print([m for m in ('dask.array', 'zarr', 'rasterio', 'numba') if m in sys.modules])"
+    heavy = ("dask.array", "zarr", "rasterio", "numba")
+    code = f"import sys, sarcd.models.unet; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

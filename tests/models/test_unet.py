@@ -57,7 +57,7 @@ def with_seen_statistics(network, seed):
 
 
 def farthest(network, axis):
-    """Change one pixel at each phase of the stride and return how far along an axis the output moves, back and ahead."""
+    """Change one pixel at each phase of the stride and return how far along an axis the output moves."""
     stride = network.stride
     centre = network.halo + stride
     sides = [2 * stride, 2 * stride]

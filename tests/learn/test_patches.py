@@ -1,0 +1,84 @@
+"""Which patches are drawn, and that their features are those of the whole scene."""
+
+import numpy as np
+import pytest
+
+from sarcd import ops
+from sarcd.config import CoherenceOptions, Window
+from sarcd.errors import SceneError, TrainingError
+from sarcd.io.reader import SceneReader
+from sarcd.io.store import open_scene
+from sarcd.jobs import write_coherence
+from sarcd.learn.data import LabelledScene
+from sarcd.learn.patches import balanced_patches, changed_share, every_patch, index_patches, patch_grid
+from sarcd.ops.features import WITH_COHERENCE, fill_holes
+from sarcd.ops.statistics import compute_statistics
+from tests.learn.toys import store_toy, toy_images, toy_scene
+from tests.scenes import stored_scene
+
+
+def test_counts_of_the_paper():
+    """2160, 722 and 2208 patches of 256 x 256 from the sizes and pairs of its three sites."""
+    sites = {2160: ((5352, 9356), 3), 722: ((5099, 4939), 2), 2208: ((6040, 6312), 4)}
+    for count, (shape, pairs) in sites.items():
+        rows, columns = patch_grid(shape, 256)
+        assert rows * columns * pairs == count
+
+
+def test_index_counts_what_is_labelled_and_valid(tmp_path):
+    rng = np.random.default_rng(0)
+    slc, label = toy_images(rng, (100, 132), squares=[(10, 10, 20)])
+    label[0, 64:, 64:] = 255
+    slc[1, 0:8, 0:8] = np.nan + 1j * np.nan
+    index = index_patches(SceneReader(store_toy(tmp_path / "a.zarr", slc, label, chunk=48)), 32)
+    assert index.labelled.shape == (1, 3, 4)
+    valid = np.isfinite(slc).all(axis=0) & (label[0] != 255)
+    for i in range(3):
+        for j in range(4):
+            cell = np.s_[32 * i : 32 * i + 32, 32 * j : 32 * j + 32]
+            assert index.labelled[0, i, j] == valid[cell].sum()
+            assert index.changed[0, i, j] == (valid & (label[0] == 1))[cell].sum()
+
+
+def test_balanced_draw(tmp_path):
+    index = index_patches(
+        SceneReader(toy_scene(tmp_path / "a.zarr", side=256, squares=[(8, 8, 20), (100, 40, 30)])), 32
+    )
+    drawn = balanced_patches([index], seed=0)
+    changed = {(p.y, p.x) for p in drawn if index.changed[0, p.y // 32, p.x // 32]}
+    assert len(changed) == (index.changed > 0).sum()
+    assert len(drawn) == 2 * len(changed)
+    assert len(set(drawn)) == len(drawn)
+    assert drawn == balanced_patches([index], seed=0)
+    assert drawn != balanced_patches([index], seed=1)
+    assert len(every_patch([index])) == 64
+    assert changed_share([index], every_patch([index])) == (20 * 20 + 30 * 30) / 256**2
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_features_of_a_patch_are_those_of_the_whole_scene(tmp_path, stored):
+    options = CoherenceOptions(window=Window(y=7, x=5))
+    path = toy_scene(tmp_path / "a.zarr", hole=(slice(20, 40), slice(50, 60)), chunk=48)
+    if stored:
+        write_coherence(path, options)
+    scene = open_scene(path)
+    statistics = compute_statistics(scene)
+    whole = ops.features(scene, coherence=options, statistics=statistics).values[0]
+    filled, valid = fill_holes(whole, WITH_COHERENCE)
+    reader = LabelledScene(path, WITH_COHERENCE, options, statistics)
+    for y, x in ((0, 0), (32, 64), (96, 96)):
+        part = slice(y, y + 32), slice(x, x + 32)
+        features, target = reader.read(0, *part)
+        np.testing.assert_allclose(features, filled[(slice(None), *part)], atol=1e-6)
+        expected = np.where(valid[part], scene.label.values[0][part], 255)
+        np.testing.assert_array_equal(target, expected)
+
+
+def test_nothing_to_learn_from(tmp_path, rng):
+    calm = index_patches(SceneReader(toy_scene(tmp_path / "calm.zarr", squares=[])), 32)
+    with pytest.raises(TrainingError, match="not one changed pixel"):
+        balanced_patches([calm], seed=0)
+    with pytest.raises(TrainingError, match="patch"):
+        index_patches(SceneReader(toy_scene(tmp_path / "small.zarr", side=120)), 128)
+    with pytest.raises(SceneError, match="--label"):
+        index_patches(SceneReader(stored_scene(tmp_path / "bare.zarr", rng)), 32)
