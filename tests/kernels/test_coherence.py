@@ -62,7 +62,7 @@ def test_equals_brute_force(shape, window, hole, min_valid, seed):
 
 
 def test_wide_scenes_have_no_seam_between_strips(rng):
-    before, after = noise(rng, (3, 1400)), noise(rng, (3, 1400))
+    before, after = noise(rng, (3, 2100)), noise(rng, (3, 2100))
     np.testing.assert_allclose(boxcar(before, after, (3, 9)), brute_force(before, after, (3, 9)), atol=1e-5)
 
 
