@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sarcd.config import TrainOptions
 from sarcd.errors import TrainingError
+from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.learn.data import LabelledScene, PatchDataset, check_channels, pooled_statistics, statistics_of
 from sarcd.learn.patches import PatchIndex, balanced_patches, changed_share, every_patch, index_patches
 from sarcd.ops.features import AMPLITUDES, WITH_COHERENCE
 from sarcd.ops.statistics import AmplitudeStatistics
 
-Progress = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
-"""Called with a description and a total; gives a context whose value is called with each advance."""
-
 Note = Callable[[str], None]
-
-
-@contextlib.contextmanager
-def silent(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show no progress."""
-    yield lambda count: None
 
 
 @dataclass(frozen=True)

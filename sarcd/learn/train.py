@@ -16,12 +16,13 @@ from torch import Tensor
 from sarcd import config
 from sarcd.config import TrainOptions
 from sarcd.errors import OptionError, TrainingError
+from sarcd.io.progress import Progress, silent
 from sarcd.kernels.scores import confusion_counts, scores
 from sarcd.learn.augment import augment
 from sarcd.learn.batches import AUGMENT, DRAW, WEIGHTS, Batches, seed_of
 from sarcd.learn.data import IGNORE
 from sarcd.learn.losses import binary_cross_entropy
-from sarcd.learn.prepare import Note, Progress, TrainingData, prepare, silent
+from sarcd.learn.prepare import Note, TrainingData, prepare
 from sarcd.model_file import ModelCard, save_model
 from sarcd.models import Network, create_model, model_options
 from sarcd.models.devices import choose_device
