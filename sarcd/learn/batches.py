@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 
 from sarcd.config import TrainOptions
 from sarcd.learn.data import PatchDataset
@@ -46,8 +46,9 @@ class Batches:
         self._loader = DataLoader(
             patches,
             batch_size=options.batch,
-            shuffle=shuffle,
-            generator=self._order,
+            sampler=RandomSampler(patches, generator=self._order) if shuffle else None,
+            # Apart from the order: the loader draws seeds for its workers, when and how often depends on their number.
+            generator=torch.Generator(),
             num_workers=workers,
             # Never fork after Zarr or torch has threads.
             multiprocessing_context="spawn" if workers else None,

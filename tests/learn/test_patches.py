@@ -82,3 +82,19 @@ def test_nothing_to_learn_from(tmp_path, rng):
         index_patches(SceneReader(toy_scene(tmp_path / "small.zarr", side=120)), 128)
     with pytest.raises(SceneError, match="--label"):
         index_patches(SceneReader(stored_scene(tmp_path / "bare.zarr", rng)), 32)
+
+
+def test_foreign_label_values(tmp_path):
+    slc, label = toy_images(np.random.default_rng(0), (64, 64), squares=[(8, 8, 20)])
+    path = store_toy(tmp_path / "a.zarr", slc, 7 * label)
+    with pytest.raises(SceneError, match="holds the value 7, should be 0, 1 or 255"):
+        index_patches(SceneReader(path), 32)
+
+
+def test_pairs_without_labels_are_passed_over(tmp_path):
+    """Three dates, of which only the second pair is labelled."""
+    slc, label = toy_images(np.random.default_rng(0), (64, 64), squares=[(8, 8, 20)])
+    path = store_toy(tmp_path / "a.zarr", np.concatenate([slc[:1], slc]), np.concatenate([255 + 0 * label, label]))
+    index = index_patches(SceneReader(path), 32)
+    assert {patch.pair for patch in every_patch([index])} == {1}
+    assert {patch.pair for patch in balanced_patches([index], seed=0)} == {1}

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from sarcd.config import CoherenceOptions, TrainOptions, Window, read_toml
-from sarcd.errors import OptionError, SarcdError, TrainingError
+from sarcd.errors import OptionError, SarcdError, SceneError, TrainingError
 from sarcd.io.store import open_scene
-from sarcd.jobs import write_prediction
+from sarcd.jobs import write_prediction, write_statistics
 from sarcd.learn import train as training
 from sarcd.learn.train import train
 from sarcd.model_file import load_model
-from tests.learn.toys import toy_scene
+from tests.learn.toys import store_toy, toy_images, toy_scene
 
 SHORT = TrainOptions(
     widths=(4, 8), coherence=CoherenceOptions(window=Window(5, 5)), patch=32, batch=4, epochs=2, device="cpu"
@@ -54,13 +54,103 @@ def test_same_seed_same_bytes(tmp_path, scenes):
     assert other.path.read_bytes() != files[0]
 
 
-def test_patches_read_from_disk_train_as_those_in_memory(tmp_path, scenes):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_patches_read_from_disk_train_as_those_in_memory(tmp_path, scenes, workers):
     notes = []
     kept = train(SHORT, [scenes[0]], [], tmp_path / "kept.safetensors")
-    read = train(replace(SHORT, memory_bytes=0), [scenes[0]], [], tmp_path / "read.safetensors", note=notes.append)
+    options = replace(SHORT, memory_bytes=0, workers=workers)
+    read = train(options, [scenes[0]], [], tmp_path / "read.safetensors", note=notes.append)
     first, second = (load_model(result.path).network.state_dict() for result in (kept, read))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert notes
+    assert any("read anew" in text for text in notes)
+
+
+def test_the_callers_random_numbers_stay_his_own(tmp_path, scenes):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    train(replace(SHORT, epochs=1), [scenes[0]], [], tmp_path / "m.safetensors")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_reduced_precision_trains_on_any_device(tmp_path, scenes):
+    options = replace(SHORT, epochs=3, learning_rate=1e-2)
+    exact = train(options, [scenes[0]], [], tmp_path / "a.safetensors")
+    rough = train(replace(options, precision="bfloat16"), [scenes[0]], [], tmp_path / "b.safetensors")
+    assert rough.loss != exact.loss
+    assert rough.loss == pytest.approx(exact.loss, rel=0.05)
+    weights = load_model(rough.path).network.state_dict()
+    assert {value.dtype for value in weights.values()} == {torch.float32, torch.int64}
+
+
+def amplitudes(*paths):
+    found = np.concatenate([np.abs(open_scene(path)["slc"].values).ravel() for path in paths])
+    return found[~np.isnan(found)]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_statistics_of_the_training_set(tmp_path, scenes, count):
+    """Pooled over scenes of different sizes they equal numpy's over all their pixels, and normalise every scene."""
+    learn = [toy_scene(tmp_path / "large.zarr", seed=5, side=160, gain=2.0, chunk=48), scenes[1]][:count]
+    result = train(replace(SHORT, epochs=1, statistics="model"), learn, [], tmp_path / "m.safetensors")
+    card = load_model(result.path).card
+    assert card.statistics_policy == "model"
+    values = amplitudes(*learn).astype(float)
+    median = np.median(values)
+    assert card.statistics.median == (median,)
+    deviations = np.abs(values - median).astype("float32")
+    assert card.statistics.mad == (np.median(deviations.astype(float)),)
+    own = train(replace(SHORT, epochs=1), learn, [], tmp_path / "own.safetensors")
+    assert (own.loss == result.loss) == (count == 1)
+
+
+def test_statistics_kept_with_the_scene_are_used(tmp_path):
+    scene = toy_scene(tmp_path / "a.zarr")
+    write_statistics(scene)
+    notes = []
+    train(replace(SHORT, epochs=1), [scene], [], tmp_path / "m.safetensors", note=notes.append)
+    assert not any("statistics" in text for text in notes)
+
+
+def test_patches_come_from_every_scene(tmp_path, scenes):
+    one = train(replace(SHORT, epochs=1), [scenes[0]], [], tmp_path / "one.safetensors")
+    two = train(replace(SHORT, epochs=1), list(scenes), [], tmp_path / "two.safetensors")
+    other = train(replace(SHORT, epochs=1), [scenes[1]], [scenes[0]], tmp_path / "other.safetensors")
+    assert two.changed_patches == one.changed_patches + other.changed_patches
+    assert other.validation_patches == 16
+
+
+def test_detected_images_train_without_coherence(tmp_path):
+    rng = np.random.default_rng(0)
+    slc, label = toy_images(rng, (64, 64), squares=[(8, 8, 20)])
+    scene = store_toy(tmp_path / "a.zarr", np.abs(slc), label, images="amplitude")
+    with pytest.raises(SceneError, match="--no-coherence"):
+        train(SHORT, [scene], [], tmp_path / "m.safetensors")
+    result = train(replace(SHORT, use_coherence=False), [scene], [], tmp_path / "m.safetensors")
+    card = load_model(result.path).card
+    assert card.channels == ("before", "after")
+    assert card.coherence is None
+
+
+def test_scores_only_where_asked(tmp_path, scenes):
+    result = train(replace(SHORT, epochs=5, score_every=2), [scenes[0]], [scenes[1]], tmp_path / "m.safetensors")
+    log = [json.loads(line) for line in (result.run / "log.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in log if "scores" in record] == [2, 4, 5]
+
+
+def test_what_cannot_be_judged_takes_no_part(tmp_path):
+    """Weights after training are the same to the bit, whatever the labels say under a hole."""
+    rng = np.random.default_rng(3)
+    slc, label = toy_images(rng, (128, 128), squares=[(8, 8, 24), (80, 24, 24)])
+    slc[0, 20:40, 60:80] = np.nan + 1j * np.nan
+    results = []
+    for value in (0, 1, 255):
+        label[0, 22:38, 62:78] = value
+        scene = store_toy(tmp_path / f"{value}.zarr", slc, label)
+        path = train(SHORT, [scene], [], tmp_path / f"{value}.safetensors").path
+        results.append(load_model(path).network.state_dict())
+    for other in results[1:]:
+        assert all(torch.equal(other[name], value) for name, value in results[0].items())
 
 
 def test_first_claim_is_the_share_of_change(tmp_path, scenes):
@@ -76,6 +166,9 @@ def test_model_file_and_run_tell_all(tmp_path, scenes):
     assert loaded.card.coherence == SHORT.coherence
     assert loaded.card.statistics_policy == "scene"
     assert loaded.card.training["scenes"] == ["learn.zarr", "judge.zarr"]
+    # batch norm has seen every batch, in training mode
+    steps = SHORT.epochs * math.ceil(result.patches / SHORT.batch)
+    assert loaded.network.state_dict()["encoder.0.1.num_batches_tracked"] == steps
     written = read_toml(result.run / "config.toml", TrainOptions)
     assert replace(written, bottleneck=None, convolutions=None) == SHORT
     assert (written.bottleneck, written.convolutions) == (0, 2)
