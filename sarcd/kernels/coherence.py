@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-# Columns handled at once: the buffers of a strip, (window rows) x (4 or 5 sums) x 1024 floats, stay in the L2 cache.
-# Strips of 256 and 512 were slower by a fifth and a tenth.
-_STRIP = 1024
+# The scene is done in strips of columns, so wide that a strip's buffers, (window rows) x 5 sums, stay in the L2 cache.
+_BUFFER_BYTES = 2**20
+_LARGEST_STRIP = 4096
 
 
 def boxcar(before: np.ndarray, after: np.ndarray, window: tuple[int, int], min_valid: float = 0.5) -> np.ndarray:
@@ -36,9 +36,9 @@ def boxcar(before: np.ndarray, after: np.ndarray, window: tuple[int, int], min_v
     g = abs(sum z1 conj(z2)) / sqrt(sum abs(z1)^2 sum abs(z2)^2), the maximum-likelihood estimator of [1]_.
 
     No sum is ever reduced by subtraction, as a running sum is: a value that has left the window leaves nothing behind,
-    so that a bright target cannot harm dark ground beside it. Down the columns a window is the tail of one block of
-    rows plus the head of the next (three additions a pixel whatever the window); along the rows it is put together
-    from sums over 1, 2, 4, 8 ... pixels.
+    so that a bright target cannot harm dark ground beside it. Along the rows a window is put together from
+    sums over 1, 4, 16 ... pixels; down the columns it is the tail of one block of rows plus the head of the next, three
+    additions a pixel whatever the window.
 
     References
     ----------
@@ -55,8 +55,10 @@ def boxcar(before: np.ndarray, after: np.ndarray, window: tuple[int, int], min_v
     if out.size == 0:
         return out
     first, second = _as_floats(before), _as_floats(after)
-    masked = not (_all_finite(first.view(np.int32)) and _all_finite(second.view(np.int32)))
-    _boxcar(first, second, window[0], window[1], min_valid, masked, out)
+    strip = max(64, min(_LARGEST_STRIP, _BUFFER_BYTES // (window[0] * 5 * 4)))
+    step = -(-width // max(1, round(width / strip)))  # equal strips: a chunk with its halo shall not end in a sliver
+    for x0 in range(0, width, step):
+        _strip(first, second, x0, min(x0 + step, width), window[0], window[1], _terms(window[1]), min_valid, out)
     return out
 
 
@@ -65,60 +67,84 @@ def _as_floats(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image, dtype=np.complex64).view(np.float32)
 
 
+def _terms(size: int) -> np.ndarray:
+    """Return the sums that make up a window as (level, offset): over 4**level pixels from the offset on.
+
+    Examples
+    --------
+    >>> _terms(9).tolist()
+    [[0, 0], [1, 1], [1, 5]]
+    """
+    terms = []
+    offset = level = 0
+    while size:
+        size, count = divmod(size, 4)
+        for _ in range(count):
+            terms.append((level, offset))
+            offset += 4**level
+        level += 1
+    return np.array(terms)
+
+
 # How the loops below are written decides whether the compiler makes vector instructions of them: each runs over slices
 # of its own from 0 (an index with an offset might be negative, which Python wraps around), and re and im are 2 i and
 # 2 i + 1 of one row (an axis of length 2 has a stride that is known at run time only).
 
 
-@njit(nogil=True, cache=True)
-def _all_finite(bits: Any) -> bool:
-    exponent = np.int32(0x7F800000)  # all ones in NaN and infinity; whole numbers, since sums of floats keep an order
-    for y in range(bits.shape[0]):
-        row = bits[y]
-        found = 0
-        for i in range(row.size):
-            found |= (row[i] & exponent) == exponent
-        if found:
-            return False
-    return True
-
-
 @njit(nogil=True, cache=True, error_model="numpy")
-def _boxcar(a: Any, b: Any, rows: int, columns: int, min_valid: float, masked: bool, out: Any) -> None:
+def _strip(a: Any, b: Any, x0: int, x1: int, rows: int, columns: int, terms: Any, min_valid: float, out: Any) -> None:
+    """Fill the columns x0 to x1 of the result, row by row; output row y sums the rows y - half_y to y + half_y."""
     height, width = out.shape
-    half_y, half_x = rows // 2, columns // 2
-    sums = 5 if masked else 4
-    padded = _STRIP + columns - 1
-    blocks = np.empty((rows, sums, padded), np.float32)
-    head = np.empty((sums, padded), np.float32)
-    line = np.empty((sums, padded), np.float32)
-    power = np.empty((2, padded), np.float32)
-    for x0 in range(0, width, _STRIP):
-        x1 = min(x0 + _STRIP, width)
-        blocks[:] = 0
-        # Row t of the scene padded by half a window; output row y sums the rows y <= t < y + rows.
-        for t in range(height + 2 * half_y):
-            j = t % rows
-            if j == 0:
-                head[:] = 0
-            _products(a, b, t - half_y, x0 - half_x, x1 + half_x, masked, blocks[j])
-            y = t - rows + 1
-            if j < rows - 1:
-                # blocks[j + 1] still holds the previous block's tail: its rows j + 1 to the end
-                for q in range(sums):
-                    _add_and_join(head[q], blocks[j, q], blocks[j + 1, q], line[q])
-            else:
-                for q in range(sums):
-                    _add(head[q], blocks[j, q])
-                    line[q] = head[q]
-                for k in range(rows - 2, -1, -1):
-                    for q in range(sums):
-                        _add(blocks[k, q], blocks[k + 1, q])
-            if 0 <= y < height:
-                for q in range(sums):
-                    _slide(line[q], columns, x1 - x0, power)
-                inside_y = min(y + half_y, height - 1) - max(y - half_y, 0) + 1
-                _ratio(line, x0, x1, half_x, inside_y, min_valid, masked, out[y])
+    half_y, half_x, n = rows // 2, columns // 2, x1 - x0
+    left, right = x0 - half_x, x1 + half_x
+    # re and im of z1 conj(z2), both powers, and 1 where valid: the last only from the first invalid pixel on
+    masked, used = False, 4 * n
+    levels = np.zeros((5, terms[-1, 0] + 1, right - left), np.float32)
+    blocks = np.zeros((rows, 5 * n), np.float32)
+    head, nothing = np.zeros(5 * n, np.float32), np.zeros(5 * n, np.float32)
+    for t in range(height + half_y):
+        j = t % rows
+        if j == 0:
+            head[:] = 0
+        if t < height:
+            clean = _products(a, b, t, left, right, masked, levels)
+            if not clean and not masked:
+                masked, used = True, 5 * n
+                _count_rows_before(t, rows, left, width, levels[4], terms, blocks[:, 4 * n :], head[4 * n :])
+                _products(a, b, t, left, right, masked, levels)
+            for q in range(used // n):
+                _slide(levels[q], terms, blocks[j, q * n : (q + 1) * n])
+        else:
+            blocks[j] = 0
+        _add(head[:used], blocks[j, :used])
+        # blocks[j + 1] still holds the previous block's tail: its rows j + 1 to the end
+        tail = nothing if j == rows - 1 else blocks[j + 1]
+        y = t - half_y
+        if y >= 0:
+            _ratio(head, tail, n, out[y, x0:x1])
+            inside_y = min(t, height - 1) - max(y - half_y, 0) + 1
+            _blank(head[4 * n :], tail[4 * n :], x0, half_x, inside_y, min_valid, masked, out[y])
+        if j == rows - 1:
+            for k in range(rows - 2, -1, -1):
+                _add(blocks[k, :used], blocks[k + 1, :used])
+
+
+@njit(nogil=True, cache=True)
+def _count_rows_before(
+    t: int, rows: int, left: int, width: int, levels: Any, terms: Any, blocks: Any, head: Any
+) -> None:
+    """Fill the counts of valid pixels as they would be at row t, had they been kept: all pixels so far are valid."""
+    levels[0] = 0
+    levels[0, max(-left, 0) : width - left] = 1
+    line = np.empty_like(head)
+    _slide(levels, terms, line)
+    j = t % rows
+    head[:] = np.float32(j) * line
+    for k in range(rows):
+        if k < j:
+            blocks[k] = line
+        elif t >= rows:
+            blocks[k] = np.float32(rows - k) * line
 
 
 @njit(nogil=True, cache=True)
@@ -127,34 +153,32 @@ def _add(total: Any, values: Any) -> None:
         total[i] += values[i]
 
 
-@njit(nogil=True, cache=True)
-def _add_and_join(head: Any, values: Any, tail: Any, out: Any) -> None:
-    for i in range(head.size):
-        head[i] += values[i]
-        out[i] = head[i] + tail[i]
-
-
 @njit(nogil=True, cache=True, error_model="numpy")
-def _products(a: Any, b: Any, y: int, x0: int, x1: int, masked: bool, sums: Any) -> None:
-    """Fill one row of products: re and im of z1 conj(z2), both powers, and 1 where valid; 0 outside the scene."""
-    height, width = a.shape[0], a.shape[1] // 2
-    if y < 0 or y >= height:
-        sums[:] = 0
-        return
+def _products(a: Any, b: Any, y: int, x0: int, x1: int, masked: bool, sums: Any) -> bool:
+    """Fill one row of products, 0 outside the scene; tell whether all its pixels are valid."""
+    width = a.shape[1] // 2
     start, stop = max(x0, 0), min(x1, width)
     first, last = start - x0, stop - x0
-    sums[:, :first] = 0
-    sums[:, last:] = 0
-    _multiply(
-        a[y, 2 * start : 2 * stop],
-        b[y, 2 * start : 2 * stop],
-        sums[0, first:last],
-        sums[1, first:last],
-        sums[2, first:last],
-        sums[3, first:last],
-    )
+    sums[:, 0, :first] = 0
+    sums[:, 0, last:] = 0
+    one, two = a[y, 2 * start : 2 * stop], b[y, 2 * start : 2 * stop]
+    re, im = sums[0, 0, first:last], sums[1, 0, first:last]
+    power_a, power_b = sums[2, 0, first:last], sums[3, 0, first:last]
+    _multiply(one, two, re, im, power_a, power_b)
     if masked:
-        _mask(sums[0, first:last], sums[1, first:last], sums[2, first:last], sums[3, first:last], sums[4, first:last])
+        _mask(re, im, power_a, power_b, sums[4, 0, first:last])
+        return False
+    return _all_finite(power_a.view(np.int32)) and _all_finite(power_b.view(np.int32))
+
+
+@njit(nogil=True, cache=True)
+def _all_finite(bits: Any) -> bool:
+    # In whole numbers: a maximum of floats is not vectorised. The exponents of NaN and infinity are all ones.
+    worst, magnitude = np.int32(0), np.int32(0x7FFFFFFF)
+    for i in range(bits.size):
+        value = np.int32(bits[i] & magnitude)
+        worst = value if value > worst else worst
+    return worst < np.int32(0x7F800000)
 
 
 @njit(nogil=True, cache=True)
@@ -181,54 +205,86 @@ def _mask(re: Any, im: Any, power_a: Any, power_b: Any, count: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _slide(line: Any, columns: int, count: int, power: Any) -> None:
-    """Replace line[i] by line[i] + ... + line[i + columns - 1] for i < count, from sums over powers of two."""
-    length = count + columns - 1
-    power[0, :length] = line[:length]
-    out = line[:count]
-    out[:] = 0
-    this, offset, width, rest = 0, 0, 1, columns
-    while True:
-        if rest & 1:
-            _add(out, power[this, offset : offset + count])
-            offset += width
-        rest >>= 1
-        if rest == 0:
-            return
-        length -= width
-        _sum(power[this, :length], power[this, width : width + length], power[1 - this, :length])
-        this = 1 - this
-        width *= 2
+def _slide(levels: Any, terms: Any, out: Any) -> None:
+    """Sum levels[0] over the window from each pixel on; the further levels, sums over 4, 16 ... pixels, are filled."""
+    length, size = levels.shape[1], 1
+    for k in range(1, levels.shape[0]):
+        below = levels[k - 1]
+        length -= 3 * size
+        _sum_of_four(
+            below[:length],
+            below[size : size + length],
+            below[2 * size : 2 * size + length],
+            below[3 * size : 3 * size + length],
+            levels[k, :length],
+        )
+        size *= 4
+    n, count = out.size, terms.shape[0]
+    first = levels[terms[0, 0], terms[0, 1] : terms[0, 1] + n]
+    if count == 1:
+        out[:] = first
+        return
+    second = levels[terms[1, 0], terms[1, 1] : terms[1, 1] + n]
+    if count == 2:
+        _sum_of_two(first, second, out)
+        return
+    third = levels[terms[2, 0], terms[2, 1] : terms[2, 1] + n]
+    if count == 3:
+        _sum_of_three(first, second, third, out)
+        return
+    _sum_of_four(first, second, third, levels[terms[3, 0], terms[3, 1] : terms[3, 1] + n], out)
+    for k in range(4, count):
+        _add(out, levels[terms[k, 0], terms[k, 1] : terms[k, 1] + n])
 
 
 @njit(nogil=True, cache=True)
-def _sum(first: Any, second: Any, out: Any) -> None:
+def _sum_of_two(a: Any, b: Any, out: Any) -> None:
     for i in range(out.size):
-        out[i] = first[i] + second[i]
+        out[i] = a[i] + b[i]
+
+
+@njit(nogil=True, cache=True)
+def _sum_of_three(a: Any, b: Any, c: Any, out: Any) -> None:
+    for i in range(out.size):
+        out[i] = a[i] + b[i] + c[i]
+
+
+@njit(nogil=True, cache=True)
+def _sum_of_four(a: Any, b: Any, c: Any, d: Any, out: Any) -> None:
+    for i in range(out.size):
+        out[i] = (a[i] + b[i]) + (c[i] + d[i])
+
+
+@njit(nogil=True, cache=True)
+def _ratio(head: Any, tail: Any, n: int, out: Any) -> None:
+    _divide(
+        head[:n], head[n : 2 * n], head[2 * n : 3 * n], head[3 * n : 4 * n],
+        tail[:n], tail[n : 2 * n], tail[2 * n : 3 * n], tail[3 * n : 4 * n],
+        out,
+    )  # fmt: skip
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _ratio(line: Any, x0: int, x1: int, half_x: int, inside_y: int, min_valid: float, masked: bool, out: Any) -> None:
-    _divide(line[0, : x1 - x0], line[1, : x1 - x0], line[2, : x1 - x0], line[3, : x1 - x0], out[x0:x1])
-    nan = np.float32(np.nan)
-    width = out.shape[0]
-    clear_left, clear_right = half_x, width - half_x
-    for x in range(x0, x1):
-        if not masked and clear_left <= x < clear_right and inside_y > 1:
-            continue  # a whole window: nothing to check
+def _divide(re: Any, im: Any, pa: Any, pb: Any, re_: Any, im_: Any, pa_: Any, pb_: Any, out: Any) -> None:
+    """Coherence of head + tail; NaN (0 times infinity) where either image has no power."""
+    one = np.float32(1)
+    for i in range(out.size):
+        # each power for itself: their product would leave float32's range
+        a, b = one / (pa[i] + pa_[i]), one / (pb[i] + pb_[i])
+        u, v = re[i] + re_[i], im[i] + im_[i]
+        g = np.sqrt((u * a) * (u * b) + (v * a) * (v * b))
+        out[i] = one if g > one else g
+
+
+@njit(nogil=True, cache=True)
+def _blank(head: Any, tail: Any, x0: int, half_x: int, inside_y: int, min_valid: float, masked: bool, row: Any) -> None:
+    """Put NaN where too few pixels of the window are valid, of those inside the scene."""
+    nan, width = np.float32(np.nan), row.size
+    if not masked and inside_y > 1:
+        return
+    for i in range(head.size):
+        x = x0 + i
         inside = inside_y * (min(x + half_x, width - 1) - max(x - half_x, 0) + 1)
-        valid = line[4, x - x0] if masked else np.float32(inside)
+        valid = head[i] + tail[i] if masked else np.float32(inside)
         if valid < 2 or valid < min_valid * inside:
-            out[x] = nan
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _divide(re: Any, im: Any, power_a: Any, power_b: Any, out: Any) -> None:
-    nan, one = np.float32(np.nan), np.float32(1)
-    for i in range(out.size):
-        # the product of roots, not the root of the product: powers squared would leave float32's range
-        scale = np.sqrt(power_a[i]) * np.sqrt(power_b[i])
-        u, v = re[i] / scale, im[i] / scale
-        g = np.sqrt(u * u + v * v)
-        g = g if g < one else one
-        out[i] = g if scale > 0 else nan
+            row[x] = nan

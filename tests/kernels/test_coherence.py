@@ -47,22 +47,34 @@ windows = st.tuples(st.sampled_from([1, 3, 5, 7, 11]), st.sampled_from([1, 3, 5,
     shape=st.tuples(st.integers(1, 24), st.integers(1, 24)),
     window=windows,
     hole=st.floats(0, 1),
+    clean=st.integers(0, 24),
     min_valid=st.floats(0.05, 1),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_equals_brute_force(shape, window, hole, min_valid, seed):
+def test_equals_brute_force(shape, window, hole, clean, min_valid, seed):
+    """With holes from some row on: counting valid pixels begins only there."""
     rng = np.random.default_rng(seed)
     before, after = noise(rng, shape), noise(rng, shape)
-    before[rng.random(shape) < hole / 2] = np.nan + 1j * np.nan
-    after[rng.random(shape) < hole / 2] = np.nan + 1j * np.nan
+    before[clean:][rng.random(shape)[clean:] < hole / 2] = np.nan + 1j * np.nan
+    after[clean:][rng.random(shape)[clean:] < hole / 2] = np.inf
     found = boxcar(before, after, window, min_valid)
     expected = brute_force(before, after, window, min_valid)
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("row", range(14))
+def test_a_hole_is_counted_from_whatever_row_it_begins(rng, row):
+    """Counts of valid pixels are kept from the first hole on only: the rows above must be counted in all the same."""
+    before, after = noise(rng, (16, 12)), noise(rng, (16, 12))
+    before[row, 4] = np.nan
+    for min_valid in (0.8, 1.0):
+        found, expected = (estimate(before, after, (5, 3), min_valid) for estimate in (boxcar, brute_force))
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+
+
 def test_wide_scenes_have_no_seam_between_strips(rng):
-    before, after = noise(rng, (3, 2100)), noise(rng, (3, 2100))
+    before, after = noise(rng, (3, 9000)), noise(rng, (3, 9000))
     np.testing.assert_allclose(boxcar(before, after, (3, 9)), brute_force(before, after, (3, 9)), atol=1e-5)
 
 
