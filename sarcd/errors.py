@@ -62,6 +62,10 @@ class TrainingError(SarcdError):
     """Training cannot start or go on."""
 
 
+class ClusterError(SarcdError):
+    """A cluster cannot be reached, or cannot do the work."""
+
+
 class StoreError(SarcdError):
     """A store cannot be written as asked."""
 

@@ -104,6 +104,10 @@ class Staging:
         self.pairs = list(pairs)
         self._arrays = {name: store.array(name) for name in names}
 
+    def __reduce__(self) -> tuple[Callable[..., Staging], tuple[str, list[str], list[int]]]:
+        # Sent to a worker of a cluster, it opens the store there.
+        return _reopened, (self.store.address, self.names, self.pairs)
+
     @property
     def grid(self) -> tuple[int, int]:
         """Size of a region along y and x."""
@@ -143,6 +147,10 @@ class Staging:
                 raise MismatchError("chunks vanished while the job ran", where=f"{self.store.path}/{name}")
             self.store.set_attrs(name, {schema.COMPLETE: flags})
         publish(self.store, add=self.names)
+
+
+def _reopened(path: str, names: list[str], pairs: list[int]) -> Staging:
+    return Staging(SceneStore(path), names, pairs)
 
 
 @contextlib.contextmanager

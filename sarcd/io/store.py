@@ -101,6 +101,11 @@ class SceneStore:
                 mend="make a scene with 'sarcd ingest'",
             ) from error
 
+    @property
+    def address(self) -> str:
+        """The path or URL by which another process finds the store."""
+        return self.path if "://" in self.path else str(Path(self.path).resolve())
+
     # -- keys -------------------------------------------------------------------------------------------------------
 
     def _read_json(self, key: str) -> Json:

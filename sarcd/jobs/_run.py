@@ -1,12 +1,10 @@
-"""What every job shares: regions run on threads, progress, the choice of pairs."""
+"""What every job shares: regions run on threads or a cluster, progress, the choice of pairs."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
-import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +15,8 @@ from sarcd.io.pairs import pair_indices, select_pairs
 from sarcd.io.progress import Progress, silent
 from sarcd.io.regions import Region, Staging
 from sarcd.io.store import SceneStore, chunk_errors
+from sarcd.jobs._cluster import active_client, run_on_workers
+from sarcd.jobs._task import Compute, RegionTask
 
 Rectangle = tuple[slice, slice]
 
@@ -44,13 +44,14 @@ class JobResult:
 def run_regions(
     staging: Staging,
     regions: Sequence[Region],
-    compute: Callable[[Region], dict[str, np.ndarray]],
+    compute: Compute,
     *,
     description: str,
     progress: Progress = silent,
     workers: int | None = None,
+    device: bool = False,
 ) -> None:
-    """Compute regions on threads and write each as it comes.
+    """Compute regions and write each as it comes: on the active cluster if there is one, else on threads.
 
     Parameters
     ----------
@@ -59,38 +60,40 @@ def run_regions(
     regions : sequence of Region
         In the order in which they are to be started.
     compute : callable
-        Returns the values of every variable of a region; safe to call from several threads.
+        Returns the values of every variable of a region; safe to call from several threads, and picklable.
     description : str
         For the progress bar.
     progress : callable
         See `Progress`.
     workers : int, optional
-        Threads; one a core by default.
+        Threads; one a core by default. A cluster's workers have threads of their own.
+    device : bool
+        Whether a region wants a GPU for itself, on a cluster whose workers declare them.
     """
-    from dask.base import compute as dask_compute
-    from dask.delayed import delayed
-
-    with progress(description, sum(region.pixels for region in regions)) as advance:
-
-        def work(region: Region) -> None:
-            staging.write(region, compute(region))
-            _return_memory()
-            advance(region.pixels)
-
-        tasks = [delayed(work, pure=False)(region) for region in regions]
-        # zarr's own threads multiply those of dask
-        with zarr.config.set({"async.concurrency": 4}), chunk_errors(staging.store.path):
-            dask_compute(*tasks, scheduler="threads", num_workers=workers or os.cpu_count() or 1, optimize_graph=False)
+    task = RegionTask(staging, compute)
+    client = active_client()
+    with progress(description, sum(region.pixels for region in regions)) as advance, chunk_errors(staging.store.path):
+        if client is None:
+            _run_on_threads(task, regions, advance, workers or os.cpu_count() or 1)
+        else:
+            run_on_workers(client, task, regions, advance, device=device)
 
 
-def _return_memory() -> None:
-    """Hand freed memory back to the system, where the C library keeps it (glibc).
-
-    Each thread's arrays are freed into an arena of its own; without this, the arenas of a prediction grew by a third.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library has no malloc_trim, and needs none
-            ctypes.CDLL(None).malloc_trim(0)
+def _run_on_threads(task: RegionTask, regions: Sequence[Region], advance: Callable[[int], None], workers: int) -> None:
+    """Start regions in their order, as threads come free: dask would start tasks that are alike in any order."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="sarcd-region")
+    at_once = False
+    # zarr's own threads multiply these
+    with zarr.config.set({"async.concurrency": 4}):
+        try:
+            for future in as_completed([pool.submit(task, region) for region in regions]):
+                advance(future.result())
+        except KeyboardInterrupt:
+            task.stop()  # the regions that are being computed end unwritten, whenever that is
+            at_once = True
+            raise
+        finally:
+            pool.shutdown(wait=not at_once, cancel_futures=True)
 
 
 def in_bands(regions: Sequence[Region], grid: tuple[int, int], cache_bytes: int) -> list[Region]:

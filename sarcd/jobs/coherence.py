@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from sarcd.jobs._run import (
     pair_positions,
     run_regions,
 )
+from sarcd.jobs._task import Opened
 from sarcd.ops.coherence import coherence_with
 
 _CACHE_BYTES = 2**29
@@ -75,16 +78,26 @@ def write_coherence(
     with stage(store, [name], positions, MadeBy("coherence", config.to_dict(options)), overwrite=overwrite) as staging:
         regions = in_bands(staging.missing(), staging.grid, _CACHE_BYTES)
         if regions:
-            reader = SceneReader(path, cache_bytes=_CACHE_BYTES)
-            dates = pair_positions(store)
-
-            def compute(region: Region) -> dict[str, np.ndarray]:
-                window = grow((region.y, region.x), options.window.halo, reader.shape)
-                sub = reader.window(dates[region.pair], *window)
-                values = coherence_with(sub, options).values[0]
-                return {name: values[inside((region.y, region.x), window)]}
-
+            reader = Opened(partial(SceneReader, store.address, cache_bytes=_CACHE_BYTES))
+            compute = _Coherence(reader, pair_positions(store), options, name)
             run_regions(staging, regions, compute, description="coherence", progress=progress)
         total = count_regions(staging)
         staging.finish()
     return JobResult((name,), len(positions), len(regions), total - len(regions))
+
+
+@dataclass(frozen=True)
+class _Coherence:
+    """Computes the coherence of one region, from any thread."""
+
+    reader: Opened[SceneReader]
+    dates: list[tuple[int, int]]
+    options: CoherenceOptions
+    name: str
+
+    def __call__(self, region: Region) -> dict[str, np.ndarray]:
+        reader = self.reader()
+        window = grow((region.y, region.x), self.options.window.halo, reader.shape)
+        sub = reader.window(self.dates[region.pair], *window)
+        values = coherence_with(sub, self.options).values[0]
+        return {self.name: values[inside((region.y, region.x), window)]}

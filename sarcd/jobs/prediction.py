@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.io.regions import MadeBy, Region, stage
 from sarcd.io.store import SceneStore, open_scene
+from sarcd.jobs._cluster import active_client, ask_worker, worker_threads
 from sarcd.jobs._run import (
     JobResult,
     choose_pairs,
@@ -28,6 +30,7 @@ from sarcd.jobs._run import (
     pair_positions,
     run_regions,
 )
+from sarcd.jobs._task import Opened
 from sarcd.jobs.statistics import covers, write_statistics
 from sarcd.ops.features import features, stored_coherence
 from sarcd.ops.statistics import AmplitudeStatistics
@@ -113,65 +116,135 @@ def write_prediction(
     store = SceneStore(path)
     scene = open_scene(path, chunks=None)
     begun = {} if overwrite else _begun(store, names[0])
-    loaded = load_model(model, device=_device(options, begun))
+    place = _place(options, begun)
+    loaded = load_model(model, device=place.here)
     check_channels(scene, loaded)
     positions = choose_pairs(store, pairs)
     statistics = _statistics(path, scene, loaded, options, progress, note)
     scene = open_scene(path, chunks=None)  # now with its statistics
-    parameters = _parameters(scene, store, loaded, options, statistics, positions, begun)
+    parameters = {
+        **_parameters(scene, store, loaded, options, statistics, positions, begun),
+        "device": place.device,
+        "threads": place.threads,
+    }
     tiling = Tiling(store.shape, loaded.network.stride, loaded.network.tile_halo, parameters["tile"])
-    predictor = Predictor(loaded.network, loaded.card.channels, tiling, batch=parameters["batch"], device=loaded.device)
     if "coherence" in loaded.card.channels and parameters["coherence_from"] == "computed":
         note(f"coherence ({_window_text(loaded.card.coherence)}) is computed in the same pass: none is stored")
     with stage(store, names, positions, MadeBy(OPERATION, parameters), overwrite=overwrite) as staging:
         blocks = tiling.blocks(staging.grid)
         regions = in_bands(staging.missing(blocks), staging.grid, _CACHE_BYTES)
         if regions:
-            compute = _Compute(path, store, loaded, predictor, statistics, parameters, names)
+            compute = _computing(store, loaded, tiling, statistics, parameters, names)
             workers = min(_MOST_WORKERS, max(2, os.cpu_count() or 1))
-            run_regions(staging, regions, compute, description="predict", progress=progress, workers=workers)
+            run_regions(
+                staging, regions, compute, description="predict", progress=progress, workers=workers, device=True
+            )
         total = count_regions(staging, blocks)
         share = tiling.kept_share(staging.grid)
         staging.finish()
     return PredictionResult(
-        tuple(names), len(positions), len(regions), total - len(regions), tiling.tile, predictor.batch, share
+        tuple(names), len(positions), len(regions), total - len(regions), tiling.tile, parameters["batch"], share
     )
 
 
-class _Compute:
+@dataclass(frozen=True)
+class _Prediction:
     """Computes the variables of one region, from any thread."""
 
-    def __init__(
-        self,
-        path: str | Path,
-        store: SceneStore,
-        loaded: LoadedModel,
-        predictor: Predictor,
-        statistics: AmplitudeStatistics,
-        parameters: dict[str, Any],
-        names: list[str],
-    ) -> None:
-        self.reader = SceneReader(path, cache_bytes=_CACHE_BYTES)
-        self.dates = pair_positions(store)
-        self.predictor = predictor
-        self.statistics = statistics
-        self.channels = loaded.card.channels
-        self.coherence = loaded.card.coherence if "coherence" in self.channels else None
-        self.stored = parameters.get("coherence_from") == "store"
-        self.threshold = parameters["threshold"]
-        self.names = names
+    reader: Opened[SceneReader]
+    predictor: Opened[Predictor]
+    tiling: Tiling
+    dates: list[tuple[int, int]]
+    statistics: AmplitudeStatistics
+    channels: tuple[str, ...]
+    coherence: CoherenceOptions | None  # None where the network does not look at it
+    stored: bool  # whether coherence is read from the scene
+    threshold: float
+    names: list[str]
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
-        wanted = self.predictor.tiling.window((region.y, region.x))
-        computes = self.coherence is not None and not self.stored
-        halo = self.coherence.window.halo if computes and self.coherence is not None else (0, 0)
-        window = grow(wanted, halo, self.reader.shape)
+        reader = self.reader()
+        wanted = self.tiling.window((region.y, region.x))
+        halo = (0, 0) if self.coherence is None or self.stored else self.coherence.window.halo
+        window = grow(wanted, halo, reader.shape)
         also = ["coherence"] if self.stored else []
-        sub = self.reader.window(self.dates[region.pair], *window, also=also, position=region.pair)
+        sub = reader.window(self.dates[region.pair], *window, also=also, position=region.pair)
         seen = features(sub, channels=self.channels, statistics=self.statistics, coherence=self.coherence)
         values = seen.values[0][(slice(None), *inside(wanted, window))]  # (C, h, w)
-        probability = sigmoid(self.predictor.logits(values, (region.y, region.x)))
+        probability = sigmoid(self.predictor().logits(values, (region.y, region.x)))
         return dict(zip(self.names, (probability, decide(probability, self.threshold)), strict=True))
+
+
+def _computing(
+    store: SceneStore,
+    loaded: LoadedModel,
+    tiling: Tiling,
+    statistics: AmplitudeStatistics,
+    parameters: dict[str, Any],
+    names: list[str],
+) -> _Prediction:
+    card = loaded.card
+    here = Predictor(loaded.network, card.channels, tiling, batch=parameters["batch"], device=loaded.device)
+    there = partial(_load_predictor, str(Path(loaded.path).resolve()), tiling, parameters)
+    return _Prediction(
+        reader=Opened(partial(SceneReader, store.address, cache_bytes=_CACHE_BYTES)),
+        predictor=Opened(there, here),
+        tiling=tiling,
+        dates=pair_positions(store),
+        statistics=statistics,
+        channels=card.channels,
+        coherence=card.coherence if "coherence" in card.channels else None,
+        stored=parameters.get("coherence_from") == "store",
+        threshold=parameters["threshold"],
+        names=names,
+    )
+
+
+def _load_predictor(path: str, tiling: Tiling, parameters: dict[str, Any]) -> Predictor:
+    """Load the network on a worker of a cluster."""
+    import torch
+
+    from sarcd.model_file import load_model
+
+    loaded = load_model(path, device=parameters["device"])
+    if loaded.digest != parameters["model"]:
+        raise ModelError("is another model on this worker", where=path, mend="put the file where every worker sees it")
+    if parameters["threads"]:
+        torch.set_num_threads(parameters["threads"])  # a worker is started with one, whatever its cores
+    return Predictor(loaded.network, loaded.card.channels, tiling, batch=parameters["batch"], device=loaded.device)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the network runs: the device that results come from, its threads, and the device of this process."""
+
+    device: str
+    threads: int
+    here: str
+
+
+def _place(options: PredictOptions, begun: dict[str, Any]) -> _Place:
+    """Choose where the network runs: as asked, as an earlier run did, or on the best device there is."""
+    name = str(begun.get("device", "auto")) if options.device == "auto" else options.device
+    client = active_client()
+    if client is None:
+        device, threads = _found(name)
+        return _Place(device, threads, device)
+    device, threads = ask_worker(client, partial(_found, name), device=True)
+    if begun.get("device") == device:
+        threads = int(begun["threads"])
+    return _Place(device, threads, "cpu")
+
+
+def _found(name: str) -> tuple[str, int]:
+    """Return the device that a name means in this process, and torch's threads on it."""
+    import torch
+
+    from sarcd.models.devices import choose_device
+
+    device = choose_device(name)
+    threads = worker_threads() or torch.get_num_threads()
+    return str(device), threads if device.type == "cpu" else 0
 
 
 def _begun(store: SceneStore, name: str) -> dict[str, Any]:
@@ -181,10 +254,6 @@ def _begun(store: SceneStore, name: str) -> dict[str, Any]:
     attrs = dict(store.array(name).attrs)
     parameters = attrs.get("sarcd_parameters")
     return parameters if attrs.get("sarcd_operation") == OPERATION and isinstance(parameters, dict) else {}
-
-
-def _device(options: PredictOptions, begun: dict[str, Any]) -> str:
-    return str(begun.get("device", "auto")) if options.device == "auto" else options.device
 
 
 def check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:
@@ -243,8 +312,6 @@ def _parameters(
     begun: dict[str, Any],
 ) -> dict[str, Any]:
     """Everything that the bytes of the result depend on; choices left open follow an earlier run, if there is one."""
-    import torch
-
     network, card = loaded.network, loaded.card
     if options.tiles == "auto" and "tile" in begun:
         tile = int(begun["tile"])
@@ -259,8 +326,6 @@ def _parameters(
         "model": loaded.digest,
         "tile": tile,
         "batch": batch,
-        "device": str(loaded.device),
-        "threads": torch.get_num_threads() if loaded.device.type == "cpu" else 0,
         "dtype": "float32",
         "threshold": card.threshold if options.threshold is None else options.threshold,
         "statistics": {"policy": policy, "median": list(statistics.median), "mad": list(statistics.mad)},

@@ -1,0 +1,74 @@
+"""Regions as tasks: started in their order, small to send, and left unwritten once interrupted."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from sarcd.io.regions import MadeBy, stage
+from sarcd.io.store import SceneStore
+from sarcd.jobs._run import run_regions
+from sarcd.jobs._task import Opened, RegionTask
+from tests.scenes import stored_scene
+
+
+@pytest.fixture
+def staging(tmp_path, rng):
+    path = stored_scene(tmp_path / "scene.zarr", rng, (2, 80, 80), chunk=16)
+    with stage(SceneStore(path), ["coherence"], [0], MadeBy("coherence", {})) as staging:
+        yield staging
+
+
+class Recorded:
+    """Computes zeros and keeps the regions it was asked for; may be interrupted at one of them."""
+
+    def __init__(self, interrupt_at=None):
+        self.seen = []
+        self.interrupt_at = interrupt_at
+
+    def __call__(self, region):
+        self.seen.append(region)
+        if len(self.seen) == self.interrupt_at:
+            raise KeyboardInterrupt
+        return {"coherence": np.zeros((16, 16), "float32")}
+
+
+def test_regions_start_in_their_order(staging):
+    # In any other, the chunks that neighbours share have left the reader's cache when they are wanted again.
+    regions = staging.missing()
+    compute = Recorded()
+    run_regions(staging, regions, compute, description="", workers=1)
+    assert compute.seen == regions
+    assert staging.missing() == []
+
+
+def test_an_interrupt_keeps_what_is_finished_and_starts_nothing_more(staging):
+    compute = Recorded(interrupt_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        run_regions(staging, staging.missing(), compute, description="", workers=1)
+    assert len(staging.missing()) == 25 - 3
+    assert len(compute.seen) <= 5
+
+
+def test_a_stopped_task_writes_nothing(staging):
+    task = RegionTask(staging, Recorded())
+    task.stop()
+    task(staging.missing()[0])
+    assert len(staging.missing()) == 25
+
+
+def test_only_the_recipe_travels():
+    opened = Opened(dict, {"large": 1})
+    assert opened() == {"large": 1}
+    there = pickle.loads(pickle.dumps(opened))
+    assert there() == {}
+    assert there() is there()
+
+
+def test_a_staging_opens_its_store_where_it_arrives(staging, monkeypatch, tmp_path):
+    sent = pickle.dumps(staging)
+    assert len(sent) < 500
+    monkeypatch.chdir(tmp_path.root)
+    there = pickle.loads(sent)
+    there.write(there.missing()[0], {"coherence": np.ones((16, 16), "float32")})
+    assert len(staging.missing()) == 24
