@@ -11,7 +11,8 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import OptionError, SceneError
-from sarcd.io.store import SceneStore, chunk_errors, completeness, require_chunks
+from sarcd.io.chunks import chunk_errors, require_chunks
+from sarcd.io.store import SceneStore, completeness
 from sarcd.kernels import scores as kernel
 
 _LONG_NAMES = {

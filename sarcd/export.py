@@ -16,7 +16,8 @@ import xarray as xr
 import sarcd
 from sarcd import schema
 from sarcd.errors import OptionError, SceneError, StoreError
-from sarcd.io.store import SceneStore, chunk_errors, require_chunks
+from sarcd.io.chunks import chunk_errors, require_chunks
+from sarcd.io.store import SceneStore
 from sarcd.ops.ground import pixel_area_m2
 from sarcd.ops.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling, with_pairs
 from sarcd.view import made_by

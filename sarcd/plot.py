@@ -11,7 +11,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd._layout import Box, arrange
 from sarcd.errors import OptionError
-from sarcd.io.store import chunk_errors
+from sarcd.io.chunks import chunk_errors
 from sarcd.ops.ground import Axis, Ground
 from sarcd.ops.results import WhichPair, with_pairs
 from sarcd.view import View, made_by, view_of

@@ -66,6 +66,22 @@ def job_options(function: Function) -> Function:
     return function
 
 
+def scheduler_option(function: Function) -> Function:
+    """Give a command ``--scheduler``: its jobs then run on that cluster."""
+
+    @functools.wraps(function)
+    def command(*args: Any, scheduler: str | None, **kwargs: Any) -> Any:
+        from sarcd.jobs import cluster
+
+        with cluster(scheduler):
+            return function(*args, **kwargs)
+
+    option = click.option(
+        "--scheduler", metavar="ADDRESS", help="Run on a dask.distributed cluster, such as tcp://host:8786."
+    )
+    return option(command)  # type: ignore[return-value]
+
+
 def parse_window(text: str) -> int | list[int]:
     """Return a window given as ``7`` or ``7x5`` (along y, along x).
 

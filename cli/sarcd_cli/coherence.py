@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sarcd_cli._frame import common_options, echo_result, job_options, parse_window, progress
+from sarcd_cli._frame import common_options, echo_result, job_options, parse_window, progress, scheduler_option
 
 
 @click.command("coherence")
@@ -15,6 +15,7 @@ from sarcd_cli._frame import common_options, echo_result, job_options, parse_win
     "--min-valid", type=float, default=0.5, show_default=True, help="Least share of valid pixels in a window."
 )
 @job_options
+@scheduler_option
 @common_options(json=True)
 def command(
     scene: str, window: str, estimator: str, min_valid: float, pairs: str | None, name: str, overwrite: bool, json: bool

@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import errno
 import json
+import os
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
@@ -134,13 +135,25 @@ def main(args: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else DONE  # click returns the code of an early exit, such as --help
 
 
+def run() -> NoReturn:
+    """Run the command line as a program of its own."""
+    code = main()
+    if code == INTERRUPTED:
+        # Threads still compute what nobody waits for any longer; Python would wait for them.
+        with contextlib.suppress(OSError):  # nobody reads any more
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def explain(error: BaseException) -> Failure:
     """Return what to tell of an exception: nobody who did nothing wrong reads a traceback."""
     own = sys.modules.get("sarcd.errors")  # not loaded: then it is none of them
     if own is not None and isinstance(error, own.SarcdError):
         return Failure(error.error, error.where, error.mend)
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return Failure("interrupted", None, "run the same command again to go on", INTERRUPTED)
+        return Failure("interrupted", None, "the same command goes on where it was", INTERRUPTED)
     if isinstance(error, click.ClickException):
         return _explain_usage(error)
     if isinstance(error, OSError):
@@ -199,4 +212,4 @@ def _short_warnings() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sarcd_cli._frame import common_options, echo_result, job_options, note, progress
+from sarcd_cli._frame import common_options, echo_result, job_options, note, progress, scheduler_option
 
 
 class _Tiles(click.ParamType[int | str]):
@@ -44,6 +44,7 @@ class _Tiles(click.ParamType[int | str]):
 @click.option("--threshold", type=float, help="Probability from which a pixel counts as changed [the model's].")
 @click.option("--memory", type=click.FloatRange(min=0.1), help="GiB that one forward pass may take [0.5].")
 @job_options
+@scheduler_option
 @common_options(json=True)
 def command(
     scene: str,

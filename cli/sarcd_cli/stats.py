@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from sarcd_cli._frame import common_options, echo_result, note, progress
+from sarcd_cli._frame import common_options, echo_result, note, progress, scheduler_option
 
 
 @click.command("stats")
 @click.argument("scene")
 @click.option("--per-date", is_flag=True, help="One median and MAD a date instead of one for all dates together.")
 @click.option("--refresh", is_flag=True, help="Compute them again, and mark what was made with the old ones as stale.")
+@scheduler_option
 @common_options(json=True)
 def command(scene: str, per_date: bool, refresh: bool, json: bool) -> None:
     """Compute the median and MAD of the amplitudes, and keep them in the scene.

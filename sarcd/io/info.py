@@ -11,7 +11,8 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import SceneError
-from sarcd.io.store import SceneStore, expected_keys, open_scene
+from sarcd.io.chunks import expected_keys
+from sarcd.io.store import SceneStore, open_scene
 
 Json = dict[str, Any]
 

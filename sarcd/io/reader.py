@@ -18,9 +18,11 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import CorruptChunkError
-from sarcd.io.store import SceneStore, completeness, open_scene, require_chunks
+from sarcd.io.chunks import require_chunks
+from sarcd.io.store import SceneStore, completeness, open_scene
 
 _Key = tuple[str, tuple[int, ...]]
+_Part = tuple[int, int, Future[np.ndarray]]  # first row and column of a chunk, and the chunk
 
 
 class SceneReader:
@@ -79,12 +81,17 @@ class SceneReader:
         """
         sub = self.scene[[self.images]].drop_dims("pair", errors="ignore")
         sub = sub.isel(time=list(pair), y=y, x=x)
-        images = np.stack([self._read(self.images, date, y, x) for date in pair])
+        chunks = [self._request(self.images, date, y, x) for date in pair]
+        more = [self._request(name, int(position or 0), y, x) for name in also]
+        images = np.empty((2, y.stop - y.start, x.stop - x.start), self.scene[self.images].dtype)
+        for image, parts in zip(images, chunks, strict=True):
+            _put_together(parts, y, x, image)
         variables: dict[str, Any] = {self.images: sub[self.images].copy(data=images)}
         times = sub["time"].values
-        for name in also:
+        for name, parts in zip(also, more, strict=True):
             source = self.scene[name].variable
-            data = self._read(name, int(position or 0), y, x)[None]
+            data = np.empty((1, *images.shape[1:]), source.dtype)
+            _put_together(parts, y, x, data[0])
             attrs = dict(source.attrs)
             if schema.COMPLETE in attrs:
                 attrs[schema.COMPLETE] = [completeness(self.scene[name])[int(position or 0)]]
@@ -92,23 +99,13 @@ class SceneReader:
         coords = {"before": ("pair", times[:1]), "after": ("pair", times[1:])}
         return sub.assign(variables).assign_coords(coords)
 
-    def _read(self, name: str, index: int, y: slice, x: slice) -> np.ndarray:
-        """Put a rectangle together from decoded chunks."""
-        array = self._array(name)
+    def _request(self, name: str, index: int, y: slice, x: slice) -> list[_Part]:
+        """Decode the chunks of a rectangle, but for those that another thread is decoding: they are not waited for."""
         self._require(name, index)
-        step_y, step_x = array.chunks[1:]
-        out = np.empty((y.stop - y.start, x.stop - x.start), array.dtype)
+        step_y, step_x = self._array(name).chunks[1:]
         rows = range(y.start // step_y, -(-y.stop // step_y))
         columns = range(x.start // step_x, -(-x.stop // step_x))
-        for i, j in product(rows, columns):
-            chunk = self._chunk((name, (index, i, j)))
-            y0, x0 = i * step_y, j * step_x
-            top, left = max(y.start, y0), max(x.start, x0)
-            bottom, right = min(y.stop, y0 + chunk.shape[0]), min(x.stop, x0 + chunk.shape[1])
-            out[top - y.start : bottom - y.start, left - x.start : right - x.start] = chunk[
-                top - y0 : bottom - y0, left - x0 : right - x0
-            ]
-        return out
+        return [(i * step_y, j * step_x, self._chunk((name, (index, i, j)))) for i, j in product(rows, columns)]
 
     def _array(self, name: str) -> Any:
         with self._lock:
@@ -127,25 +124,22 @@ class SceneReader:
         with self._lock:
             self._present.add((name, index))
 
-    def _chunk(self, key: _Key) -> np.ndarray:
+    def _chunk(self, key: _Key) -> Future[np.ndarray]:
         with self._lock:
             future = self._cache.get(key)
             mine = future is None
             if future is None:
                 future = self._cache[key] = Future()
             self._cache.move_to_end(key)
-        if not mine:
-            return future.result()
-        try:
-            chunk = self._decode(key)
-        except BaseException as error:
-            with self._lock:
-                self._cache.pop(key, None)
-            future.set_exception(error)
-            raise
-        future.set_result(chunk)
-        self._make_room(chunk.nbytes)
-        return chunk
+        if mine:
+            try:
+                future.set_result(self._decode(key))
+                self._make_room(future.result().nbytes)
+            except BaseException as error:
+                with self._lock:
+                    self._cache.pop(key, None)
+                future.set_exception(error)
+        return future
 
     def _make_room(self, added: int) -> None:
         with self._lock:
@@ -167,3 +161,14 @@ class SceneReader:
             grid = array.shards or array.chunks
             stored = f"c/{index}/{i * step_y // grid[1]}/{j * step_x // grid[2]}"
             raise CorruptChunkError(name, stored, str(error).strip().splitlines()[0][:120]) from error
+
+
+def _put_together(parts: Sequence[_Part], y: slice, x: slice, out: np.ndarray) -> None:
+    """Copy what chunks hold of a rectangle."""
+    for y0, x0, future in parts:
+        chunk = future.result()
+        top, left = max(y.start, y0), max(x.start, x0)
+        bottom, right = min(y.stop, y0 + chunk.shape[0]), min(x.stop, x0 + chunk.shape[1])
+        out[top - y.start : bottom - y.start, left - x.start : right - x.start] = chunk[
+            top - y0 : bottom - y0, left - x0 : right - x0
+        ]

@@ -7,7 +7,8 @@ unpublished array say with which parameters.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import numpy as np
 import sarcd
 from sarcd import schema
 from sarcd.errors import MismatchError
+from sarcd.io.chunks import discard_torn, expected_keys
 from sarcd.io.locks import structure_lock, variable_locks
 from sarcd.io.pairs import fit_pairs
-from sarcd.io.store import SceneStore, completeness, expected_keys, publish
+from sarcd.io.store import SceneStore, completeness, publish
 
 Json = dict[str, Any]
 Advance = Callable[[int], None]
@@ -135,7 +137,12 @@ class Staging:
     def write(self, region: Region, values: dict[str, np.ndarray]) -> None:
         """Write a region of every variable; each chunk appears whole or not at all."""
         for name in self.names:
-            self._arrays[name][region.index] = values[name]
+            try:
+                self._arrays[name][region.index] = values[name]
+            except OSError as error:
+                if error.errno is not None and error.filename is None:  # a full disk does not say for what
+                    error.filename = f"{self.store.path}/{name}"
+                raise
 
     def finish(self) -> None:
         """Mark the pairs complete and let plain opens see the variables."""
@@ -187,10 +194,15 @@ def stage(
     with variable_locks(store.path, names):
         sweep_partial_files(store, names)
         with structure_lock(store.path):
+            if store.folder is not None:
+                _sweep(store.folder.glob("*.partial"))  # of the root metadata, which only this lock's holder writes
+            resumed = [name for name in names if name in store and name not in store.published()]
             total = len(store.dates("before"))  # under the lock: dates may have been appended while it was waited for
             for name in names:
                 _prepare(store, name, total, made_by, overwrite=overwrite)
             _hide_incomplete(store, names, pairs)
+        if not overwrite:
+            _discard_torn(store, resumed, pairs)
         yield Staging(store, names, pairs)
 
 
@@ -219,6 +231,18 @@ def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overw
     store.create(name, shape, {**made_by.attrs(), schema.COMPLETE: [False] * total}, chunks=image.chunks, shards=shards)
 
 
+def _discard_torn(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
+    """Remove what a power cut tore of variables that another run began, and say so."""
+    for name in names:
+        flags = completeness(store.array(name))
+        torn = discard_torn(store, name, [pair for pair in pairs if not flags[pair]])
+        if torn:
+            more = f" and {len(torn) - 1} more" if torn[1:] else ""
+            warnings.warn(
+                f"{store.path}/{name}/{torn[0]}{more}: torn by a crash or a power cut; computed again", stacklevel=4
+            )
+
+
 def _hide_incomplete(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
     """Take finished variables off the list while further pairs are written into them."""
     growing = [
@@ -231,9 +255,12 @@ def _hide_incomplete(store: SceneStore, names: Sequence[str], pairs: Sequence[in
 
 
 def sweep_partial_files(store: SceneStore, names: Sequence[str]) -> None:
-    """Remove what a killed writer left of chunks it had not finished (local stores; object stores leave nothing)."""
-    if "://" in store.path:
-        return
-    for name in names:
-        for partial in Path(store.path, name).rglob("*.partial"):
-            partial.unlink(missing_ok=True)
+    """Remove what a killed writer left of chunks it had not finished (object stores leave nothing)."""
+    if store.folder is not None:
+        for name in names:
+            _sweep((store.folder / name).rglob("*.partial"))
+
+
+def _sweep(partials: Iterable[Path]) -> None:
+    for partial in list(partials):
+        partial.unlink(missing_ok=True)

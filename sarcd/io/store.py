@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +21,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from sarcd import schema
-from sarcd.errors import CorruptChunkError, SceneError, StoreError
+from sarcd.errors import SceneError, StoreError
+from sarcd.io.durable import settle, write_durably
 from sarcd.io.locks import structure_lock
 
 Json = dict[str, Any]
@@ -56,7 +56,7 @@ def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B0
             warnings.simplefilter("ignore")  # a foreign store without a metadata list is worth an error or nothing
             scene = xr.open_zarr(where, chunks=chunks)
     except Exception as error:
-        raise SceneError(f"not a Zarr group that xarray can open ({_first_line(error)})", where=where) from error
+        raise SceneError(f"not a Zarr group that xarray can open ({first_line(error)})", where=where) from error
     unfinished = [
         name
         for name, array in scene.data_vars.items()
@@ -71,7 +71,8 @@ def completeness(array: xr.DataArray | zarr.Array[Any]) -> list[bool]:
     return [bool(flag) for flag in np.atleast_1d(cast(Any, flags))]
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
 
@@ -96,7 +97,7 @@ class SceneStore:
             self._group = zarr.open_group(self.path, mode="r+", use_consolidated=False, zarr_format=3)
         except Exception as error:
             raise SceneError(
-                f"not a Zarr v3 group that can be written ({_first_line(error)})",
+                f"not a Zarr v3 group that can be written ({first_line(error)})",
                 where=self.path,
                 mend="make a scene with 'sarcd ingest'",
             ) from error
@@ -105,6 +106,11 @@ class SceneStore:
     def address(self) -> str:
         """The path or URL by which another process finds the store."""
         return self.path if "://" in self.path else str(Path(self.path).resolve())
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a store on a file system; None of one on object storage."""
+        return None if "://" in self.path else Path(self.path)
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
@@ -119,6 +125,9 @@ class SceneStore:
 
     def _write_json(self, key: str, value: Json) -> None:
         data = json.dumps(value, indent=2).encode()
+        if self.folder is not None:
+            write_durably(self.folder / key, data)
+            return
         sync(self._group.store.set(self._key(key), default_buffer_prototype().buffer.from_bytes(data)))
 
     def _key(self, key: str) -> str:
@@ -197,6 +206,8 @@ class SceneStore:
             dimension_names=variable.dims,
             attributes={**variable.attrs(), "grid_mapping": "spatial_ref", **attrs},
         )
+        if self.folder is not None:
+            settle(self.folder / name)  # what a resume goes by must outlast the power, if chunks do
 
     def create_coordinate(self, name: str, values: np.ndarray, dims: tuple[str, ...], attrs: Json) -> None:
         """Create a coordinate array and write it; dates get room to grow within one chunk."""
@@ -219,9 +230,14 @@ class SceneStore:
         """Remove an array and every key under it, whether or not its metadata are still there."""
         sync(self._group.store.delete_dir(self._key(name)))
 
+    def delete_chunk(self, name: str, key: str) -> None:
+        """Remove one chunk of an array."""
+        sync(self._group.store.delete(self._key(f"{name}/{key}")))
+
     def set_attrs(self, name: str, attrs: Json) -> None:
         """Update attributes of an array in its own metadata; `publish` makes them seen."""
-        self.array(name).update_attributes(attrs)
+        metadata = self._read_json(f"{name}/zarr.json")
+        self._write_json(f"{name}/zarr.json", {**metadata, "attributes": {**metadata.get("attributes", {}), **attrs}})
 
 
 def publish(
@@ -247,12 +263,16 @@ def publish(
     locked : bool
         True if the caller already holds the structure lock.
     """
+    names = list(add)
+    if store.folder is not None:
+        for name in names:
+            settle(store.folder / name)  # what is listed is on the disk, whatever happens to the power
     with contextlib.nullcontext() if locked else structure_lock(store.path):
         root = store._read_json("zarr.json")
         listed = (root.get("consolidated_metadata") or {}).get("metadata", {})
         for name in remove:
             listed.pop(name, None)
-        for name in add:
+        for name in names:
             listed[name] = store._read_json(f"{name}/zarr.json")
         root["attributes"] = {**root.get("attributes", {}), **(attrs or {})}
         root["consolidated_metadata"] = {
@@ -261,60 +281,3 @@ def publish(
             "metadata": {name: listed[name] for name in sorted(listed)},
         }
         store._write_json("zarr.json", root)
-
-
-def expected_keys(array: zarr.Array[Any], leading: Iterable[int] | None = None) -> set[str]:
-    """Return the keys an array has when whole, for the given indices of its first axis (all by default)."""
-    grid = array.shards or array.chunks
-    counts = [-(-size // step) for size, step in zip(array.shape, grid, strict=True)]
-    axes = [range(count) for count in counts]
-    if leading is not None:
-        axes[0] = leading  # type: ignore[call-overload]
-    return {"c/" + "/".join(map(str, index)) for index in product(*axes)}
-
-
-def require_chunks(store: SceneStore, name: str, leading: Iterable[int]) -> None:
-    """Raise unless every chunk of the given dates or pairs of a published array exists.
-
-    Raises
-    ------
-    CorruptChunkError
-        Naming the first absent chunk: read as it is, it would pass for NaN.
-    """
-    absent = sorted(expected_keys(store.array(name), leading) - store.keys(name))
-    if absent:
-        raise CorruptChunkError(name, absent[0], f"absent, and {len(absent) - 1} more" if absent[1:] else "absent")
-
-
-@contextlib.contextmanager
-def chunk_errors(path: str | Path) -> Iterator[None]:
-    """Turn a codec's error during a computation on a stored scene into `CorruptChunkError` naming the chunk.
-
-    The codec does not say which chunk it was, so the published arrays are searched, only then.
-    """
-    try:
-        yield
-    except (ValueError, RuntimeError, OSError) as error:
-        found = find_corrupt_chunk(path)
-        if found is None:
-            raise
-        raise found from error
-
-
-def find_corrupt_chunk(path: str | Path) -> CorruptChunkError | None:
-    """Decode every published chunk and return the error of the first that fails, or None."""
-    try:
-        store = SceneStore(path)
-    except SceneError:
-        return None
-    for name in store.published():
-        array = store.array(name)
-        grid = array.shards or array.chunks
-        for key in sorted(store.keys(name)):
-            index = [int(part) for part in key.split("/")[1:]]
-            window = tuple(slice(i * step, (i + 1) * step) for i, step in zip(index, grid, strict=True))
-            try:
-                array[window]
-            except (ValueError, RuntimeError) as error:
-                return CorruptChunkError(name, key, _first_line(error))
-    return None

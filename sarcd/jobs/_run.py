@@ -11,10 +11,11 @@ import numpy as np
 import zarr
 
 from sarcd.errors import SceneError
+from sarcd.io.chunks import chunk_errors
 from sarcd.io.pairs import pair_indices, select_pairs
 from sarcd.io.progress import Progress, silent
 from sarcd.io.regions import Region, Staging
-from sarcd.io.store import SceneStore, chunk_errors
+from sarcd.io.store import SceneStore
 from sarcd.jobs._cluster import active_client, run_on_workers
 from sarcd.jobs._task import Compute, RegionTask
 

@@ -10,9 +10,10 @@ import numpy as np
 import zarr
 
 from sarcd import schema
+from sarcd.io.chunks import chunk_errors, require_chunks
 from sarcd.io.pairs import fit_pairs
 from sarcd.io.progress import Progress, silent
-from sarcd.io.store import SceneStore, chunk_errors, open_scene, publish, require_chunks
+from sarcd.io.store import SceneStore, open_scene, publish
 from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics, compute_statistics, iso
 
 

@@ -16,8 +16,9 @@ from torch.utils.data import Dataset
 from sarcd import schema
 from sarcd.config import CoherenceOptions
 from sarcd.errors import SceneError
+from sarcd.io.chunks import chunk_errors
 from sarcd.io.reader import SceneReader
-from sarcd.io.store import chunk_errors, open_scene
+from sarcd.io.store import open_scene
 from sarcd.learn.patches import Patch, labelled_pairs
 from sarcd.ops.features import features, fill_holes, stored_coherence
 from sarcd.ops.statistics import AmplitudeStatistics, amplitude_statistics, compute_statistics, iso

@@ -9,8 +9,8 @@ import numpy as np
 
 from sarcd import schema
 from sarcd.errors import SceneError, TrainingError
+from sarcd.io.chunks import chunk_errors
 from sarcd.io.reader import SceneReader
-from sarcd.io.store import chunk_errors
 from sarcd.ops.pairs import pairs_of
 
 

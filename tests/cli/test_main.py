@@ -153,8 +153,8 @@ def test_wrong_usage_as_json(capsys):
             "error: sarcd probe: put the scene first: see 'sarcd probe --help'",
         ),
         (click.ClickException("odd"), 1, "error: sarcd: odd"),
-        (KeyboardInterrupt(), 130, "interrupted; run the same command again to go on"),
-        (click.Abort(), 130, "interrupted; run the same command again to go on"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command goes on where it was"),
+        (click.Abort(), 130, "interrupted; the same command goes on where it was"),
         (
             OSError(errno.ENOSPC, "No space left on device", "a.zarr/slc"),
             1,
@@ -207,7 +207,7 @@ def test_memory_of_the_device_counts_as_memory(fails, capsys):
         (
             KeyboardInterrupt(),
             130,
-            {"error": "interrupted", "where": None, "mend": "run the same command again to go on"},
+            {"error": "interrupted", "where": None, "mend": "the same command goes on where it was"},
         ),
     ],
 )
@@ -266,7 +266,7 @@ sys.exit(frame.main(["probe"]))
         time.sleep(0.05)  # into the sleep
         process.send_signal(sent)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (130, "", "interrupted; run the same command again to go on\n")
+    assert (process.returncode, out, err) == (130, "", "interrupted; the same command goes on where it was\n")
 
 
 def test_signal_handler_is_given_back():

@@ -17,11 +17,12 @@ from sarcd.config import IngestOptions
 from sarcd.errors import InputError, LockedError, MismatchError, OptionError, SceneError
 from sarcd.io import append as module
 from sarcd.io.append import append
+from sarcd.io.chunks import expected_keys, require_chunks
 from sarcd.io.ingest import ingest
 from sarcd.io.locks import variable_locks
 from sarcd.io.pairs import pair_indices, select_pairs
 from sarcd.io.regions import MadeBy, stage
-from sarcd.io.store import SceneStore, expected_keys, open_scene, publish, require_chunks
+from sarcd.io.store import SceneStore, open_scene, publish
 from tests.rasters import UTM, slc, truncate, write_raster
 
 SHAPE = (40, 50)

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, LockedError, OptionError, StoreError
 from sarcd.io import ingest as module
+from sarcd.io.chunks import expected_keys
 from sarcd.io.georef import of_dataset, of_scene
 from sarcd.io.ingest import ingest, windows
 from sarcd.io.locks import new_scene_lock
-from sarcd.io.store import SceneStore, expected_keys, open_scene
+from sarcd.io.store import SceneStore, open_scene
 from tests.rasters import UTM, ground_control_points, open_raster, slc, truncate, write_raster
 
 DAYS = ("20230319", "20230331", "20230412")

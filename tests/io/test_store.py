@@ -12,11 +12,12 @@ import xarray as xr
 import zarr
 
 from sarcd.errors import CorruptChunkError, LockedError, MismatchError, SceneError, StoreError
+from sarcd.io.chunks import chunk_errors, require_chunks
 from sarcd.io.create import NewScene, SceneLayout
 from sarcd.io.locks import variable_locks
 from sarcd.io.pairs import extend_pairs, pair_indices, select_pairs
 from sarcd.io.regions import MadeBy, stage
-from sarcd.io.store import SceneStore, chunk_errors, open_scene, publish, require_chunks
+from sarcd.io.store import SceneStore, open_scene, publish
 from tests.scenes import dates, stored_scene
 
 MADE_BY = MadeBy("coherence", {"window": 5})
