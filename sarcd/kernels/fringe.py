@@ -1,0 +1,313 @@
+"""Complex coherence with the local fringe removed before averaging."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from sarcd.kernels._products import add_weighted, as_complex64, in_strips, normalise, pixels_inside, products
+
+WIDER = 3
+"""Side of the window that frequencies are estimated in, over that of the coherence window."""
+
+SIGNIFICANT = 2.5
+"""Standard errors by which a local frequency must differ from the ramp before it is believed."""
+
+_ONE = 2**14  # fixed point of unit phasors: sums of whole numbers are exact, so running sums hold for any chunking
+
+
+def fringe(
+    before: np.ndarray,
+    after: np.ndarray,
+    window: tuple[int, int],
+    ramp: tuple[float, float] = (0.0, 0.0),
+    min_valid: float = 0.5,
+) -> np.ndarray:
+    """Complex sample coherence over a window from which the local fringe frequency has been removed.
+
+    Parameters
+    ----------
+    before, after : (Y, X) complex64
+        Coregistered single-look complex images, linear; pixels not finite in either take no part.
+    window : (int, int)
+        Odd size of the window along y and x, in pixels.
+    ramp : (float, float)
+        Frequency of the interferogram along y and x that all of the image shares, in radians a pixel; removed
+        everywhere. See `phase_steps`.
+    min_valid : float
+        Least share of valid pixels, of those of the window within the image.
+
+    Returns
+    -------
+    (Y, X) complex64
+        Magnitude in [0, 1]. The phase is that of ``before * conj(after)`` at the centre of the window: fringes are
+        still in it. NaN as for `sarcd.kernels.coherence.boxcar`.
+
+    Notes
+    -----
+    With u the interferogram of unit magnitude, the frequency along x is ``ramp + arg A``, A the sum of
+    ``p = u(x + 1) conj(u(x)) exp(-j ramp)`` over a window `WIDER` times as large [1]_; unit magnitude keeps bright
+    targets from deciding it. Were there no fringe but the ramp, Im(A) would have the variance ``sum Im(p)^2``: where it
+    is less than `SIGNIFICANT` standard errors from 0 (for Re(A) < 0: where A is), the ramp alone is removed, since
+    noise in the frequency would cost more coherence than the fringe does. Frequencies are computed in float64.
+
+    References
+    ----------
+    .. [1] The lag-one autocorrelation of Madsen 1989, IEEE Trans. Aerosp. Electron. Syst. 25(2), 134-140; what fringes
+       do to coherence: Zebker and Chen 2005, IEEE Geosci. Remote Sens. Lett. 2(2), 124-127.
+
+    Examples
+    --------
+    >>> ramp = np.exp(0.9j * np.arange(40)) * np.ones((40, 1))
+    >>> found = np.abs(fringe(np.ones((40, 40), "complex64"), ramp.astype("complex64"), (5, 5)))
+    >>> found.min().round(3)
+    np.float32(1.0)
+    """
+    out = np.empty(before.shape, np.complex64)
+
+    def strip(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray]:
+        part = np.empty(first.shape, np.complex64)
+        _fringe(first, second, window[0], window[1], ramp[0], ramp[1], SIGNIFICANT**2, min_valid, part)
+        return (part,)
+
+    in_strips(strip, before, after, WIDER * window[0] // 2, (out,))
+    return out
+
+
+def phase_steps(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Add up the steps that the interferogram's phase takes from pixel to pixel.
+
+    Parameters
+    ----------
+    before, after : (Y, X) complex64
+        Coregistered single-look complex images; pixels not finite in either take no part.
+
+    Returns
+    -------
+    (2, 3) float64
+        Along y and x: re and im of the sum of ``u(x + 1) conj(u(x))``, u the interferogram of unit magnitude, and the
+        number of summands. The argument of the sum is the mean frequency in radians a pixel.
+
+    Examples
+    --------
+    >>> ramp = np.exp(-0.5j * np.arange(8)) * np.ones((8, 1))
+    >>> steps = phase_steps(np.ones((8, 8), "complex64"), ramp.astype("complex64"))
+    >>> np.arctan2(steps[1, 1], steps[1, 0]).round(3)
+    np.float64(0.5)
+    """
+    out = np.zeros((2, 3))
+    image = np.empty((5, *before.shape), np.float32)
+    products(as_complex64(before), as_complex64(after), 0, 0, image)
+    units = np.empty((3, *before.shape), np.float32)
+    _units(image[0], image[1], units)
+    for axis in range(2):
+        steps = np.zeros((4, *before.shape), np.int32)
+        _steps(units, axis, 0.0, steps)
+        out[axis] = steps[0].sum() / _ONE, steps[1].sum() / _ONE, steps[3].sum()
+    return out
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fringe(
+    a: Any,
+    b: Any,
+    rows: int,
+    columns: int,
+    ramp_y: float,
+    ramp_x: float,
+    significant: float,
+    min_valid: float,
+    out: Any,
+) -> None:
+    height, width = out.shape
+    half_y, half_x = rows // 2, columns // 2
+    wide_y, wide_x = WIDER * rows // 2, WIDER * columns // 2
+    image = np.empty((5, height + 2 * wide_y, width + 2 * wide_x), np.float32)
+    products(a, b, wide_y, wide_x, image)
+    along_y, along_x = np.empty((height, width)), np.empty((height, width))
+    units = np.empty((3, image.shape[1], image.shape[2]), np.float32)
+    _units(image[0], image[1], units)
+    _frequencies(units, 0, wide_y, wide_x, ramp_y, significant, along_y)
+    _frequencies(units, 1, wide_y, wide_x, ramp_x, significant, along_x)
+    column = np.empty(width + 2 * half_x, np.float32)
+    sums = np.empty((5, width), np.float32)
+    turn_y = np.empty((2, rows, width), np.float32)
+    turn_x = np.empty((2, columns, width), np.float32)
+    line = np.empty((2, width), np.float32)
+    one = np.float32(1)
+    left = wide_x - half_x
+    for y in range(height):
+        top = y + wide_y - half_y
+        for q in range(2, 5):
+            column[:] = 0
+            for j in range(rows):
+                add_weighted(one, image[q, top + j, left : left + column.size], column)
+            sums[q] = 0
+            for i in range(columns):
+                add_weighted(one, column[i : i + width], sums[q])
+        _phasors(along_y[y], ramp_y, turn_y)
+        _phasors(along_x[y], ramp_x, turn_x)
+        sums[:2] = 0
+        for j in range(rows):
+            line[:] = 0
+            for i in range(columns):
+                _add_turned(
+                    image[0, top + j, left + i : left + i + width],
+                    image[1, top + j, left + i : left + i + width],
+                    turn_x[0, i],
+                    turn_x[1, i],
+                    line[0],
+                    line[1],
+                )
+            _add_turned(line[0], line[1], turn_y[0, j], turn_y[1, j], sums[0], sums[1])
+        normalise(sums[0], sums[1], sums[2], sums[3], out[y])
+        inside_y = pixels_inside(y, half_y, height)
+        for x in range(width):
+            inside = inside_y * pixels_inside(x, half_x, width)
+            if sums[4, x] < 2 or sums[4, x] < min_valid * inside:
+                out[y, x] = complex(np.nan, np.nan)
+
+
+@njit(nogil=True, cache=True)
+def _add_turned(re: Any, im: Any, cosine: Any, sine: Any, total_re: Any, total_im: Any) -> None:
+    """Add (re + j im) (cosine - j sine)."""
+    for i in range(total_re.size):
+        total_re[i] += re[i] * cosine[i] + im[i] * sine[i]
+        total_im[i] += im[i] * cosine[i] - re[i] * sine[i]
+
+
+@njit(nogil=True, cache=True)
+def _phasors(frequency: Any, ramp: float, out: Any) -> None:
+    """Fill cos and sin of frequency * (k - half) for k < out.shape[1], by turning step after step from the centre."""
+    half = out.shape[1] // 2
+    cosine, sine = out[0, half], out[1, half]  # for a while, of one step
+    common = np.cos(ramp), np.sin(ramp)
+    for x in range(frequency.size):
+        same = frequency[x] == ramp
+        cosine[x] = common[0] if same else np.cos(frequency[x])
+        sine[x] = common[1] if same else np.sin(frequency[x])
+    if half > 0:
+        _turn(cosine, sine, out)
+    cosine[:] = 1
+    sine[:] = 0
+
+
+@njit(nogil=True, cache=True)
+def _turn(cosine: Any, sine: Any, out: Any) -> None:
+    half = out.shape[1] // 2
+    out[0, half + 1], out[1, half + 1] = cosine, sine
+    out[0, half - 1], out[1, half - 1] = cosine, -sine
+    for k in range(2, half + 1):
+        last_re, last_im = out[0, half + k - 1], out[1, half + k - 1]
+        re, im, mirrored_re, mirrored_im = out[0, half + k], out[1, half + k], out[0, half - k], out[1, half - k]
+        for x in range(cosine.size):
+            u = last_re[x] * cosine[x] - last_im[x] * sine[x]
+            v = last_im[x] * cosine[x] + last_re[x] * sine[x]
+            re[x] = u
+            im[x] = v
+            mirrored_re[x] = u
+            mirrored_im[x] = -v
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _units(re: Any, im: Any, out: Any) -> None:
+    """Fill re, im of the interferogram at unit magnitude, and 1; 0 where it is 0, as where a pixel is invalid."""
+    zero, one = np.float32(0), np.float32(1)
+    for y in range(re.shape[0]):
+        r, i, u, v, known = re[y], im[y], out[0, y], out[1, y], out[2, y]
+        for x in range(r.size):
+            real, imaginary = np.float64(r[x]), np.float64(i[x])  # whose squares stay in range
+            magnitude = np.sqrt(real * real + imaginary * imaginary)
+            some = magnitude > 0
+            u[x] = np.float32(real / magnitude) if some else zero
+            v[x] = np.float32(imaginary / magnitude) if some else zero
+            known[x] = one if some else zero
+
+
+@njit(nogil=True, cache=True)
+def _steps(units: Any, axis: int, ramp: float, out: Any) -> None:
+    """Fill re, im of the phase's step p from each pixel to the next less the ramp, re of p^2, and 1, in fixed point.
+
+    All are 0 where either pixel is unknown, and in the last row or column.
+    """
+    step_y, step_x = 1 - axis, axis
+    height, width = units.shape[1] - step_y, units.shape[2] - step_x
+    cosine, sine = np.float32(np.cos(ramp)), np.float32(np.sin(ramp))
+    for y in range(height):
+        t = y + step_y
+        here_re, here_im, known = units[0, y, :width], units[1, y, :width], units[2, y, :width]
+        there_re, there_im, known_too = units[0, t, step_x:], units[1, t, step_x:], units[2, t, step_x:]
+        _step(here_re, here_im, there_re, there_im, cosine, sine, out[0, y, :width], out[1, y, :width])
+        _square(out[0, y, :width], out[1, y, :width], out[2, y, :width])
+        _both(known, known_too, out[3, y, :width])
+
+
+@njit(nogil=True, cache=True)
+def _step(u: Any, v: Any, s: Any, t: Any, cosine: Any, sine: Any, re: Any, im: Any) -> None:
+    one = np.float32(_ONE)
+    for x in range(re.size):
+        c, d = s[x] * u[x] + t[x] * v[x], t[x] * u[x] - s[x] * v[x]
+        re[x] = np.int32((c * cosine + d * sine) * one)
+        im[x] = np.int32((d * cosine - c * sine) * one)
+
+
+@njit(nogil=True, cache=True)
+def _square(re: Any, im: Any, square_re: Any) -> None:
+    for x in range(re.size):
+        square_re[x] = (re[x] * re[x] - im[x] * im[x]) // _ONE
+
+
+@njit(nogil=True, cache=True)
+def _both(known: Any, known_too: Any, out: Any) -> None:
+    for x in range(out.size):
+        out[x] = np.int32(known[x] * known_too[x])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _frequencies(units: Any, axis: int, half_y: int, half_x: int, ramp: float, significant: float, out: Any) -> None:
+    """Fill the frequency along an axis at every pixel inside the border of half a window that `units` has."""
+    height, width = out.shape
+    steps = np.zeros((4, units.shape[1], units.shape[2]), np.int32)
+    _steps(units, axis, ramp, steps)
+    # steps that lie within the window: one less along the axis than pixels
+    rows, columns = 2 * half_y + axis, 2 * half_x + 1 - axis
+    column = np.zeros((4, units.shape[2]), np.int64)
+    sums = np.empty((4, width), np.int64)
+    for t in range(rows - 1):
+        for q in range(4):
+            _accumulate(1, steps[q, t], column[q])
+    for y in range(height):
+        for q in range(4):
+            _accumulate(1, steps[q, y + rows - 1], column[q])
+            _running_sum(column[q], columns, sums[q])
+            _accumulate(-1, steps[q, y], column[q])
+        for x in range(width):
+            out[y, x] = ramp + _if_significant(sums[0, x], sums[1, x], sums[2, x], sums[3, x], significant)
+
+
+@njit(nogil=True, cache=True)
+def _accumulate(sign: int, values: Any, total: Any) -> None:
+    for i in range(total.size):
+        total[i] += sign * values[i]
+
+
+@njit(nogil=True, cache=True)
+def _running_sum(values: Any, length: int, out: Any) -> None:
+    total = 0
+    for i in range(length - 1):
+        total += values[i]
+    for i in range(out.size):
+        total += values[i + length - 1]
+        out[i] = total
+        total -= values[i]
+
+
+@njit(nogil=True, cache=True)
+def _if_significant(re: int, im: int, square_re: int, count: int, significant: float) -> float:
+    """Return the angle of a sum of phasors p where it differs from 0 by enough standard errors, else 0."""
+    # how far the sum lies from the positive real axis, and sum Im(p)^2, one summand more where few agree by chance
+    beside = float(im) * im + (float(re) * re if re < 0 else 0.0)
+    spread = (count - square_re / _ONE) / 2 + 1
+    return np.arctan2(float(im), float(re)) if beside > significant * spread * _ONE * _ONE else 0.0

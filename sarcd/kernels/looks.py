@@ -1,0 +1,130 @@
+"""How many independent looks a window over correlated pixels has."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Axes = tuple[np.ndarray, np.ndarray]
+
+
+def lag_correlation(image: np.ndarray, lags: tuple[int, int]) -> Axes:
+    """Correlation of an image with itself, moved along y and along x, about the centre of its spectrum.
+
+    Parameters
+    ----------
+    image : (Y, X) complex64
+        Part of a single-look complex image; pixels not finite take no part.
+    lags : (int, int)
+        Largest shift along y and x, in pixels.
+
+    Returns
+    -------
+    (lags[0],) float64, (lags[1],) float64
+        Re(r_l exp(-j l arg r_1)) for l = 1, 2 ...: real for a spectrum that is symmetric about its centre, wherever
+        that lies. In [-1, 1], NaN where no two pixels so far apart have power.
+
+    Examples
+    --------
+    >>> lag_correlation(np.ones((4, 4), "complex64"), (1, 2))
+    (array([1.]), array([1., 1.]))
+    """
+    valid = np.isfinite(image)
+    values = np.where(valid, image, 0).astype(np.complex128)
+    power = np.abs(values) ** 2
+    both = []
+    for axis, most in enumerate(lags):
+        moved = np.full(most, np.nan, complex)
+        for lag in range(1, min(most, image.shape[axis] - 1) + 1):
+            here, there = ((slice(None),) * axis + (part,) for part in (slice(None, -lag), slice(lag, None)))
+            scale = np.sqrt((power[here] * valid[there]).sum() * (power[there] * valid[here]).sum())
+            if scale > 0:
+                moved[lag - 1] = np.vdot(values[here], values[there]) / scale
+        centre = np.exp(-1j * np.angle(moved[:1])) ** np.arange(1, most + 1)
+        both.append(np.clip((moved * centre).real, -1, 1))
+    return both[0], both[1]
+
+
+def effective_looks(weights: Axes, correlation: Axes) -> float:
+    """Return the equivalent number of looks of intensity averaged over a window.
+
+    Parameters
+    ----------
+    weights : (M,), (N,) float
+        Weights of the window along y and x.
+    correlation : (>= M - 1,), (>= N - 1,) float
+        r_l of the images along y and x, l = 1, 2 ..., as `lag_correlation` returns.
+
+    Returns
+    -------
+    float
+        From 1 to M N.
+
+    Notes
+    -----
+    A product over the axes of ``(sum w)^2 / sum_ij w_i w_j abs(r_|i - j|)^2``, for equal weights
+    ``M / (1 + 2 sum_l (1 - l / M) abs(r_l)^2)``: the mean of Gaussian speckle has the variance of so many independent
+    pixels [1]_.
+
+    References
+    ----------
+    .. [1] Gierull and Sikaneta 2002, IEEE Trans. Geosci. Remote Sens. 40(8), 1733-1742, on looks of correlated pixels.
+
+    Examples
+    --------
+    >>> effective_looks((np.ones(5), np.ones(5)), (np.zeros(4), np.zeros(4)))
+    25.0
+    >>> r = np.array([0.657, 0.184, 0.025, 0.0])  # Hamming 0.6, 1.2 times oversampled
+    >>> round(effective_looks((np.ones(5), np.ones(5)), (r, r)), 1)
+    8.3
+    """
+    looks = 1.0
+    for axis, lagged in zip(weights, correlation, strict=True):
+        matrix = _toeplitz(lagged, len(axis)) ** 2
+        looks *= float(np.sum(axis, dtype=float) ** 2 / (axis @ matrix @ axis))
+    return looks
+
+
+def floor_looks(weights: Axes, correlation: Axes) -> float:
+    """Return the number of independent pixels whose coherence has the mean square that images without any have here.
+
+    Parameters
+    ----------
+    weights, correlation : (float arrays, float arrays)
+        As in `effective_looks`.
+
+    Returns
+    -------
+    float
+        1 / E[g^2] at true coherence 0, from 1 to M N; for independent pixels of equal weight M N.
+
+    Notes
+    -----
+    With R the correlation of the window's pixels times their weights' roots and z1, z2 independent, ``E[g^2]`` is the
+    sum over the eigenvalues of R of ``k_i^2``, ``k_i = E[l_i e_i / sum l_j e_j]`` for exponential e. Since
+    ``1 / s = integral exp(-s t) dt``, ``k_i = integral l_i / (1 + l_i t) prod_j 1 / (1 + l_j t) dt``. Speckle that is
+    correlated has slightly more looks by this measure than by `effective_looks`: 8.9 instead of 8.3 in 5 x 5 pixels of
+    a spectrum with Hamming weight 0.6, 1.2 times oversampled.
+
+    Examples
+    --------
+    >>> round(floor_looks((np.ones(3), np.ones(3)), (np.zeros(2), np.zeros(2))), 6)
+    9.0
+    """
+    spread = [
+        np.linalg.eigvalsh(np.sqrt(np.outer(axis, axis)) * _toeplitz(lagged, len(axis)))
+        for axis, lagged in zip(weights, correlation, strict=True)
+    ]
+    values = np.outer(*(np.clip(part, 0, None) for part in spread)).ravel()
+    values /= values.sum()
+    # t = exp(u): the integrand rises like t and falls at least as fast as t^-1, both exponentials of u
+    u, step = np.linspace(-40, 60, 1001, retstep=True)
+    t = np.exp(u)[:, None]
+    remaining = np.exp(-np.log1p(values * t).sum(1) + u)
+    shares = (values / (1 + values * t) * remaining[:, None]).sum(0) * step
+    return float(1 / np.sum(shares**2))
+
+
+def _toeplitz(lagged: np.ndarray, size: int) -> np.ndarray:
+    """Return the matrix of r_|i - j|, r_0 = 1."""
+    distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
+    return np.concatenate([[1.0], lagged])[distance]
