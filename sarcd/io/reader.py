@@ -131,14 +131,17 @@ class SceneReader:
             if future is None:
                 future = self._cache[key] = Future()
             self._cache.move_to_end(key)
-        if mine:
-            try:
-                future.set_result(self._decode(key))
-                self._make_room(future.result().nbytes)
-            except BaseException as error:
-                with self._lock:
-                    self._cache.pop(key, None)
-                future.set_exception(error)
+        if not mine:
+            return future
+        try:
+            chunk = self._decode(key)
+        except BaseException as error:
+            with self._lock:
+                self._cache.pop(key, None)
+            future.set_exception(error)
+            raise
+        future.set_result(chunk)
+        self._make_room(chunk.nbytes)
         return future
 
     def _make_room(self, added: int) -> None:

@@ -75,7 +75,6 @@ class RegionTask:
         values = self._compute(region)
         if not self._stopped:
             self._staging.write(region, values)
-        _return_memory()
         return region.pixels
 
     def stop(self) -> None:
@@ -83,7 +82,7 @@ class RegionTask:
         self._stopped = True
 
 
-def _return_memory() -> None:
+def return_memory() -> None:
     """Hand freed memory back to the system, where the C library keeps it (glibc).
 
     Each thread's arrays are freed into an arena of its own; without this, the arenas of a prediction grew by a third.

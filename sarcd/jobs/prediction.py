@@ -30,7 +30,7 @@ from sarcd.jobs._run import (
     pair_positions,
     run_regions,
 )
-from sarcd.jobs._task import Opened
+from sarcd.jobs._task import Opened, return_memory
 from sarcd.jobs.statistics import covers, write_statistics
 from sarcd.ops.features import features, stored_coherence
 from sarcd.ops.statistics import AmplitudeStatistics
@@ -163,6 +163,7 @@ class _Prediction:
     names: list[str]
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
+        return_memory()  # what the regions before have left
         reader = self.reader()
         wanted = self.tiling.window((region.y, region.x))
         halo = (0, 0) if self.coherence is None or self.stored else self.coherence.window.halo
