@@ -78,6 +78,9 @@ class MismatchError(StoreError):
     """Stored or half-made results were made with other parameters than those asked for."""
 
 
+_INPUTS = ("slc", "amplitude", "label", "time", "y", "x", "before", "after")
+
+
 class CorruptChunkError(StoreError):
     """A stored chunk is absent, truncated or fails its checksum.
 
@@ -98,5 +101,7 @@ class CorruptChunkError(StoreError):
         super().__init__(
             f"chunk cannot be read ({reason})",
             where=where,
-            mend=f"compute '{variable}' again with --overwrite, or ingest again if it is an input",
+            mend="restore it from a copy, or ingest again"
+            if variable in _INPUTS
+            else f"compute '{variable}' again with --overwrite",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sarcd.errors import LockedError
+from sarcd.errors import LockedError, StoreError
 
 _STRUCTURE_WAIT_SECONDS = 10.0  # creating an array or publishing takes milliseconds, unless dates are being appended
 
@@ -31,6 +32,14 @@ def _hold(store: str, what: str, timeout: float, message: str) -> Iterator[None]
         lock.acquire()
     except Timeout as error:
         raise LockedError(message, where=store, mend="wait for it to end, then run this again") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StoreError(
+            f"the lock of a store that is to be written cannot be had ({(error.strerror or str(error)).lower()})",
+            where=lock.lock_file,
+            mend="make the store's folder writable, or copy the scene",
+        ) from error
     try:
         yield
     finally:

@@ -1,0 +1,67 @@
+"""Real ``sarcd`` processes, and small disks of their own, for tests of what goes wrong."""
+
+import contextlib
+import subprocess
+import sys
+import time
+
+
+def sarcd(*words, **options):
+    """Run ``sarcd``; returns the completed process."""
+    return subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, text=True, check=False, **options)
+
+
+def started(*words):
+    """Start ``sarcd`` and return the process."""
+    return subprocess.Popen([*PROGRAM, *map(str, words)], stdout=-1, stderr=-1, text=True)
+
+
+PROGRAM = [sys.executable, "-m", "sarcd_cli.main"]
+
+
+def tree(path):
+    """Return the bytes of every file."""
+    return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def chunks(scene, name):
+    """Return the chunks of a variable, the latest first."""
+    files = [file for file in (scene / name).glob("c/*/*/*") if file.suffix != ".partial"]
+    return sorted(files, key=lambda file: file.stat().st_mtime_ns, reverse=True)
+
+
+@contextlib.contextmanager
+def caught_at(scene, name, count, *words):
+    """Start ``sarcd`` and go on once it has written so many chunks; it is killed at the end if it still runs."""
+    with started(*words) as process:
+        try:
+            while process.poll() is None and len(chunks(scene, name)) < count:
+                time.sleep(0.002)
+            assert process.poll() is None, process.communicate()
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def mounted(place, *options, kind="tmpfs", source="tmpfs"):
+    """Mount something at a folder; yields None, or why that is not possible here."""
+    place.mkdir(exist_ok=True)
+    command = ["mount", *(("-t", kind) if kind else ()), *options, str(source), str(place)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        problem = done.stderr.strip() if done.returncode else None
+    except OSError as error:
+        problem = str(error)
+    try:
+        yield problem
+    finally:
+        if problem is None:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def only_line(process):
+    """Return the one line that a process left on stderr, having said nothing on stdout."""
+    assert process.stdout == ""
+    assert process.stderr.count("\n") == 1, process.stderr
+    return process.stderr
