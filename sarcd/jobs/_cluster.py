@@ -64,9 +64,10 @@ def active_client() -> Any:
     from distributed import default_client
 
     try:
-        return default_client()
+        client = default_client()
     except ValueError:
         return None
+    return client if client.status == "running" else None
 
 
 def run_on_workers(

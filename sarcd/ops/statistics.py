@@ -162,8 +162,7 @@ def amplitude_statistics(scene: xr.Dataset, *, per_date: bool = False) -> xr.Dat
     True
     """
     images = schema.images_of(scene)
-    groups = [images[i : i + 1] for i in range(images.sizes["time"])] if per_date else [images]
-    results = [_median_and_mad(group) for group in groups]
+    results = [_median_and_mad(group) for group in _groups(scene, per_date)]
     dims = ("time",) if per_date else ()
     coords = {"time": scene["time"]} if per_date else {}
     attrs = {"units": images.attrs.get("units", "1")}
@@ -180,10 +179,16 @@ def amplitude_statistics(scene: xr.Dataset, *, per_date: bool = False) -> xr.Dat
 
 def compute_statistics(scene: xr.Dataset, *, per_date: bool = False) -> AmplitudeStatistics:
     """Compute `amplitude_statistics` now and return plain numbers with their dates."""
-    computed = amplitude_statistics(scene, per_date=per_date).compute()
     dates = tuple(iso(date) for date in schema.dates_of(scene, "time"))
-    median, mad = (tuple(float(v) for v in np.atleast_1d(computed[name].values)) for name in ("median", "mad"))
+    # Read from here, not from within a task, so that on a cluster every pass is a graph of its own.
+    median, mad = zip(*(_Reading(group.data)() for group in _groups(scene, per_date)), strict=True)
     return AmplitudeStatistics(median, mad, dates, per_date).checked()
+
+
+def _groups(scene: xr.Dataset, per_date: bool) -> list[xr.DataArray]:
+    """Return the images that each median is of."""
+    images = schema.images_of(scene)
+    return [images[i : i + 1] for i in range(images.sizes["time"])] if per_date else [images]
 
 
 def _join(values: Sequence[Any]) -> Any:

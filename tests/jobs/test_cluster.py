@@ -1,0 +1,223 @@
+"""Jobs on a cluster of two processes: the same results, each region once, whatever happens to a worker."""
+
+import os
+import pickle
+import shutil
+import signal
+import sys
+import time
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sarcd import jobs
+from sarcd.config import PredictOptions
+from sarcd.errors import ClusterError, CorruptChunkError
+from sarcd.io.regions import MadeBy, stage
+from sarcd.io.store import SceneStore, open_scene
+from sarcd.jobs import _cluster
+from sarcd.jobs._run import run_regions
+from sarcd.jobs._task import Opened, RegionTask
+from sarcd_cli.main import main
+from tests.networks import random_model_file
+from tests.processes import tree
+from tests.scenes import stored_scene
+
+pytestmark = [pytest.mark.distributed, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def local_cluster():
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=2, resources={"GPU": 1}, dashboard_address=":0", processes=True
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def client(local_cluster):
+    from distributed import Client
+
+    with Client(local_cluster) as active:
+        active.wait_for_workers(2, timeout=60)
+        yield active
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    return stored_scene(tmp_path_factory.mktemp("cluster") / "source.zarr", rng, (3, 150, 181), chunk=48, holes=0.002)
+
+
+@pytest.fixture
+def scenes(tmp_path, source):
+    return [shutil.copytree(source, tmp_path / f"{name}.zarr") for name in ("here", "there")]
+
+
+def test_same_bytes(scenes, local_cluster, capsys):
+    here, there = scenes
+    for words in (["coherence", "--window", "7"], ["stats"]):
+        printed = []
+        for scene, where in ((here, []), (there, ["--scheduler", local_cluster.scheduler_address])):
+            assert main([words[0], str(scene), *words[1:], *where]) == 0
+            printed.append(capsys.readouterr())
+        assert printed[0] == printed[1]
+        assert printed[0].err == ""
+        assert tree(here) == tree(there)
+
+
+def test_predictions_agree(scenes, local_cluster, tmp_path):
+    here, there = scenes
+    model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+    options = PredictOptions(tiles=48)
+    with jobs.cluster(local_cluster.scheduler_address):
+        result = jobs.write_prediction(there, model, options)
+    assert (result.computed, result.kept) == (2 * 4 * 4, 0)
+    assert open_scene(there).change.attrs["sarcd_parameters"]["threads"] == 2  # a worker's, not of one process alone
+    jobs.write_prediction(here, model, options)
+    for name, tolerance in (("change_probability", 1e-5), ("change", 0)):
+        found, expected = open_scene(there)[name], open_scene(here)[name]
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+    assert open_scene(here).attrs["amplitude_statistics"] == open_scene(there).attrs["amplitude_statistics"]
+
+
+class Logged:
+    """Computes zeros in its own time, and writes down where and when; what it opens, too."""
+
+    def __init__(self, log, seconds=0.0):
+        self.log = log
+        self.seconds = seconds
+        self.opened = Opened(partial(wrote, log, "opened"))
+
+    def __call__(self, region):
+        self.opened()
+        start = time.time()
+        time.sleep(self.seconds)
+        wrote(self.log, "region", start, time.time())
+        return {"coherence": np.zeros((region.y.stop - region.y.start, region.x.stop - region.x.start), "float32")}
+
+
+def wrote(log, *what):
+    with Path(log).open("a") as file:
+        print(os.getpid(), *what, file=file)
+    return True
+
+
+def logged(log, what):
+    lines = [line.split() for line in Path(log).read_text().splitlines()]
+    return [(int(pid), *map(float, times)) for pid, kind, *times in lines if kind == what]
+
+
+@pytest.fixture
+def staging(tmp_path):
+    path = stored_scene(tmp_path / "scene.zarr", np.random.default_rng(0), (2, 160, 160), chunk=16)
+    with stage(SceneStore(path), ["coherence"], [0], MadeBy("coherence", {})) as staging:
+        yield staging
+
+
+def test_opened_once_a_worker_and_a_small_graph(staging, client, local_cluster, tmp_path):
+    regions, most = staging.missing(), []
+
+    class Watched:
+        def __enter__(self):
+            return lambda pixels: most.append(len(local_cluster.scheduler.tasks))
+
+        def __exit__(self, *error): ...
+
+    run_regions(
+        staging, regions, Logged(tmp_path / "log", 0.005), description="", progress=lambda description, total: Watched()
+    )
+    done = logged(tmp_path / "log", "region")
+    assert len(done) == len(regions) == 100
+    assert staging.missing() == []
+    opened = [pid for (pid,) in logged(tmp_path / "log", "opened")]
+    assert sorted(opened) == sorted({pid for pid, *_ in done})  # each worker that worked, once
+    assert len(opened) == 2
+    assert max(most) <= 4 * _cluster._AHEAD + 2
+
+
+def test_one_region_at_a_time_on_a_gpu(staging, client, tmp_path):
+    run_regions(staging, staging.missing()[:20], Logged(tmp_path / "log", 0.02), description="", device=True)
+    done = logged(tmp_path / "log", "region")
+    assert len(done) == 20
+    for worker in {pid for pid, *_ in done}:
+        spans = sorted(times for pid, *times in done if pid == worker)
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def test_a_killed_worker_costs_its_regions(staging, client, tmp_path):
+    log = tmp_path / "log"
+    victims = []
+
+    class Killing:
+        def __enter__(self):
+            return self.advance
+
+        def __exit__(self, *error): ...
+
+        def advance(self, pixels):
+            if not victims and len(logged(log, "region")) >= 20:
+                victims.append(logged(log, "region")[0][0])
+                os.kill(victims[0], signal.SIGKILL)
+
+    run_regions(
+        staging, staging.missing(), Logged(log, 0.01), description="", progress=lambda description, total: Killing()
+    )
+    assert victims
+    assert staging.missing() == []
+    # Twice done: what the worker had in hand, and what it had done without anybody knowing yet.
+    assert 100 <= len(logged(log, "region")) <= 100 + 2 * 2 * _cluster._AHEAD
+
+
+def test_a_fault_on_a_worker_is_named(scenes, client):
+    chunk = scenes[0] / "slc" / "c" / "1" / "2" / "2"
+    chunk.write_bytes(chunk.read_bytes()[:-3])
+    for job in (jobs.write_coherence, jobs.write_statistics):
+        with pytest.raises(CorruptChunkError, match="slc/c/1/2/2"):
+            job(scenes[0])
+
+
+def test_what_is_sent_is_small(scenes, tmp_path, monkeypatch):
+    model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+    sizes = {}
+
+    def weighed(staging, regions, compute, **options):
+        task = RegionTask(staging, compute)
+        before = len(pickle.dumps(task))
+        run_regions(staging, regions, compute, **options)
+        sizes[staging.names[0]] = before, len(pickle.dumps(task))
+
+    monkeypatch.setattr("sarcd.jobs.coherence.run_regions", weighed)
+    monkeypatch.setattr("sarcd.jobs.prediction.run_regions", weighed)
+    jobs.write_prediction(scenes[0], model)
+    jobs.write_coherence(scenes[0])
+    assert set(sizes) == {"coherence", "change_probability"}
+    for before, after in sizes.values():
+        assert before == after < 4000  # no cache, no network, however much has been computed with it
+
+
+def test_no_cluster(scenes, monkeypatch, capsys):
+    monkeypatch.setattr(_cluster, "_WAIT_SECONDS", 1)
+    assert main(["coherence", str(scenes[0]), "--scheduler", "tcp://127.0.0.1:9"]) == 1
+    assert capsys.readouterr().err == (
+        "error: tcp://127.0.0.1:9: no scheduler answers there: start one with 'dask scheduler' and pass its address\n"
+    )
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main(["stats", str(scenes[0]), "--scheduler", "tcp://127.0.0.1:9"]) == 1
+    assert capsys.readouterr().err == (
+        "error: tcp://127.0.0.1:9: dask.distributed is not installed: pip install 'sarcd[cluster]'\n"
+    )
+
+
+def test_no_workers(scenes, monkeypatch):
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr(_cluster, "_WAIT_SECONDS", 0.1)
+    refused = pytest.raises(ClusterError, match="has no worker: start one: dask worker tcp")
+    with LocalCluster(n_workers=0, dashboard_address=":0") as empty, Client(empty), refused:
+        jobs.write_coherence(scenes[0])
