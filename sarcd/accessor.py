@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
-from sarcd.config import CoherenceOptions, Window
+from sarcd.config import CoherenceOptions, Estimator, Window
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,14 +41,36 @@ class SceneAccessor:
         self,
         *,
         window: int | Window = 5,
-        estimator: Literal["boxcar"] = "boxcar",
+        estimator: Estimator = "boxcar",
+        debias: bool = False,
         min_valid: float = 0.5,
         pairs: str | Sequence[Pair] | None = None,
     ) -> xr.DataArray:
         """Windowed coherence of every pair; see `sarcd.ops.coherence`."""
         from sarcd import ops
 
-        return ops.coherence(self._scene, window=window, estimator=estimator, min_valid=min_valid, pairs=pairs)
+        return ops.coherence(
+            self._scene, window=window, estimator=estimator, debias=debias, min_valid=min_valid, pairs=pairs
+        )
+
+    def coherence_phase(
+        self,
+        *,
+        window: int | Window = 5,
+        estimator: Estimator = "boxcar",
+        min_valid: float = 0.5,
+        pairs: str | Sequence[Pair] | None = None,
+    ) -> xr.DataArray:
+        """Phase of the coherence of every pair; see `sarcd.ops.coherence_phase`."""
+        from sarcd import ops
+
+        return ops.coherence_phase(self._scene, window=window, estimator=estimator, min_valid=min_valid, pairs=pairs)
+
+    def effective_looks(self, window: int | Window = 5, *, estimator: Estimator = "boxcar") -> float:
+        """Independent looks in a window of the scene's speckle; see `sarcd.ops.effective_looks`."""
+        from sarcd import ops
+
+        return ops.effective_looks(self._scene, window, estimator=estimator)
 
     def normalize(self, *, statistics: Any = "scene") -> xr.DataArray:
         """Amplitudes normalised by median and MAD; see `sarcd.ops.normalize`."""

@@ -17,6 +17,18 @@ Options = TypeVar("Options")
 
 StatisticsPolicy = Literal["scene", "model", "given"]
 
+Estimator = Literal["boxcar", "gaussian", "fringe", "adaptive"]
+ESTIMATORS: tuple[Estimator, ...] = ("boxcar", "gaussian", "fringe", "adaptive")
+
+FREQUENCY_WINDOW = 3
+"""`fringe`: side of the window that frequencies are estimated in, over that of the coherence window."""
+
+BRIGHTNESS_WINDOW = 3
+"""`adaptive`: side in pixels of the window that brightness is averaged over before it is compared."""
+
+_SPARE = "spare"
+"""Mark of a field that `to_dict` leaves out at its default: results and models older than it compare equal to it."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -67,10 +79,20 @@ class CoherenceOptions:
     """How coherence is estimated; kept with every stored `coherence` and in every model file."""
 
     window: Window = field(default=Window(5, 5), metadata={"help": "window in pixels, [y, x], odd"})
-    estimator: Literal["boxcar"] = field(default="boxcar", metadata={"help": "weights within the window"})
+    estimator: Estimator = field(
+        default="boxcar",
+        metadata={
+            "help": "boxcar: equal weights; gaussian: falling weights; fringe: local phase ramps removed first; "
+            "adaptive: pixels as bright as the centre"
+        },
+    )
     min_valid: float = field(
         default=0.5,
         metadata={"help": "least share of valid pixels in the window (as cut by the scene's border); below it, NaN"},
+    )
+    debias: bool = field(
+        default=False,
+        metadata={"help": "remove the bias that few looks give low coherence", _SPARE: True},
     )
 
     def __post_init__(self) -> None:
@@ -79,8 +101,17 @@ class CoherenceOptions:
             raise OptionError("coherence over one pixel is always 1", where="window", mend="use 3 or more")
         if not 0 < self.min_valid <= 1:
             raise OptionError(f"min_valid is {self.min_valid}", where="min_valid", mend="use a share above 0, up to 1")
-        if self.estimator != "boxcar":
-            raise OptionError(f"unknown estimator {self.estimator!r}", where="estimator", mend="use 'boxcar'")
+        if self.estimator not in ESTIMATORS:
+            mend = f"use {', '.join(ESTIMATORS)}"
+            raise OptionError(f"unknown estimator {self.estimator!r}", where="estimator", mend=mend)
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        """Pixels that the estimate reaches beyond its own, along y and x."""
+        if self.estimator == "fringe":
+            return Window(FREQUENCY_WINDOW * self.window.y, FREQUENCY_WINDOW * self.window.x).halo
+        more = BRIGHTNESS_WINDOW // 2 if self.estimator == "adaptive" else 0
+        return self.window.y // 2 + more, self.window.x // 2 + more
 
 
 @dataclass(frozen=True)
@@ -228,14 +259,25 @@ class IngestOptions:
 
 
 def to_dict(options: Any) -> dict[str, Any]:
-    """Return a frozen options dataclass as plain JSON / TOML values (tuples become lists)."""
-    values = dataclasses.asdict(options)
-    return {key: _plain(value) for key, value in values.items()}
+    """Return a frozen options dataclass as plain JSON / TOML values (tuples become lists).
+
+    Examples
+    --------
+    Fields that came later are left out at their defaults, so that what was made before them compares equal:
+
+    >>> to_dict(CoherenceOptions()), to_dict(CoherenceOptions(debias=True))["debias"]
+    ({'window': {'y': 5, 'x': 5}, 'estimator': 'boxcar', 'min_valid': 0.5}, True)
+    """
+    return {
+        item.name: _plain(getattr(options, item.name))
+        for item in dataclasses.fields(options)
+        if not (item.metadata.get(_SPARE) and getattr(options, item.name) == item.default)
+    }
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     return value

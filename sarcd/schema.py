@@ -65,6 +65,7 @@ VARIABLES: dict[str, Variable] = {
         Variable("amplitude", _SERIES, "float32", "amplitude of a detected image, linear", derived=False),
         Variable("label", _PAIRED, "uint8", "change of interest, by a person", derived=False, flags=_CHANGE_FLAGS),
         Variable("coherence", _PAIRED, "float32", "magnitude of the complex coherence, 0 to 1"),
+        Variable("coherence_phase", _PAIRED, "float32", "phase of the complex coherence", units="radian"),
         Variable("change_probability", _PAIRED, "float32", "probability of a change of interest, 0 to 1"),
         Variable("change_score", _PAIRED, "float32", "evidence of change from a label-free method"),
         Variable("change", _PAIRED, "uint8", "change of interest", flags=_CHANGE_FLAGS),

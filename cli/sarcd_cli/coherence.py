@@ -10,7 +10,15 @@ from sarcd_cli._frame import common_options, echo_result, job_options, parse_win
 @click.command("coherence")
 @click.argument("scene")
 @click.option("--window", default="5", show_default=True, metavar="N|YxX", help="Odd size in pixels: 7, or 7x5.")
-@click.option("--estimator", type=click.Choice(["boxcar"]), default="boxcar", show_default=True, help="Weights in it.")
+@click.option(
+    "--estimator",
+    type=click.Choice(["boxcar", "gaussian", "fringe", "adaptive"]),
+    default="boxcar",
+    show_default=True,
+    help="Equal weights; falling weights; local phase ramps removed first; only pixels as bright as the centre.",
+)
+@click.option("--debias", is_flag=True, help="Remove the bias that few looks give low coherence.")
+@click.option("--phase", is_flag=True, help="Keep the phase too, as coherence_phase.")
 @click.option(
     "--min-valid", type=float, default=0.5, show_default=True, help="Least share of valid pixels in a window."
 )
@@ -18,7 +26,16 @@ from sarcd_cli._frame import common_options, echo_result, job_options, parse_win
 @scheduler_option
 @common_options(json=True)
 def command(
-    scene: str, window: str, estimator: str, min_valid: float, pairs: str | None, name: str, overwrite: bool, json: bool
+    scene: str,
+    window: str,
+    estimator: str,
+    debias: bool,
+    phase: bool,
+    min_valid: float,
+    pairs: str | None,
+    name: str,
+    overwrite: bool,
+    json: bool,
 ) -> None:
     """Estimate coherence, how alike two radar echoes are, and keep it in the scene.
 
@@ -27,18 +44,20 @@ def command(
     from sarcd.config import CoherenceOptions, from_dict
     from sarcd.jobs import write_coherence
 
-    values = {"window": parse_window(window), "estimator": estimator, "min_valid": min_valid}
+    values = {"window": parse_window(window), "estimator": estimator, "min_valid": min_valid, "debias": debias}
     result = write_coherence(
         scene,
         from_dict(CoherenceOptions, values),
         pairs=pairs,
         name=f"coherence_{name}" if name else "coherence",
+        phase=phase,
         overwrite=overwrite,
         progress=progress,
     )
     echo_result(
         {
             "variable": result.variables[0],
+            **({"phase_variable": result.variables[1]} if phase else {}),
             "pairs": result.pairs,
             "regions_computed": result.computed,
             "regions_kept": result.kept,

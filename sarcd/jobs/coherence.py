@@ -10,6 +10,8 @@ import numpy as np
 
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions
+from sarcd.errors import SceneError
+from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.io.regions import MadeBy, Region, stage
@@ -25,7 +27,9 @@ from sarcd.jobs._run import (
     run_regions,
 )
 from sarcd.jobs._task import Opened
-from sarcd.ops.coherence import coherence_with
+from sarcd.ops._estimate import estimate
+from sarcd.ops.looks import Calibration, calibrate
+from sarcd.ops.results import sibling
 
 _CACHE_BYTES = 2**29
 
@@ -36,6 +40,7 @@ def write_coherence(
     *,
     pairs: str | None = None,
     name: str = "coherence",
+    phase: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> JobResult:
@@ -52,6 +57,8 @@ def write_coherence(
         know lengthen its list.
     name : str
         Variable to write, `coherence` with or without a suffix.
+    phase : bool
+        Write its phase too, as `coherence_phase` with the same suffix.
     overwrite : bool
         Replace a result made with other options.
     progress : callable
@@ -65,25 +72,36 @@ def write_coherence(
     Raises
     ------
     SceneError
-        If the scene has no `slc`, or fewer than two dates.
+        If the scene has no `slc`, fewer than two dates, or no valid pixels where the looks are measured and needed; or
+        if `name` is no coherence's.
     MismatchError
         If the store holds it with other options and `overwrite` is False.
     """
     options = options or CoherenceOptions()
-    schema.variable(name)
+    if schema.variable(name).name != "coherence":
+        raise SceneError(f"'{name}' is no name of a coherence", mend="use coherence, or coherence_ and another suffix")
+    names = [name, sibling(name, "coherence_phase")] if phase else [name]
     scene = open_scene(path, chunks=None)
     schema.require(scene, "slc")
     store = SceneStore(path)
     positions = choose_pairs(store, pairs)
-    with stage(store, [name], positions, MadeBy("coherence", config.to_dict(options)), overwrite=overwrite) as staging:
+    with stage(store, names, positions, MadeBy("coherence", config.to_dict(options)), overwrite=overwrite) as staging:
         regions = in_bands(staging.missing(), staging.grid, _CACHE_BYTES)
         if regions:
             reader = Opened(partial(SceneReader, store.address, cache_bytes=_CACHE_BYTES))
-            compute = _Coherence(reader, pair_positions(store), options, name)
+            dates = pair_positions(store)
+            with chunk_errors(path):
+                calibration = calibrate(scene, options, [dates[position] for position in positions])
+            compute = _Coherence(reader, dates, options, calibration, names)
             run_regions(staging, regions, compute, description="coherence", progress=progress)
+            if calibration.looks is None:  # recorded in any case, at the end where nothing depends on them
+                with chunk_errors(path):
+                    calibration = calibrate(scene, options, [], always_looks=True)
+            for variable in names:
+                store.set_attrs(variable, calibration.attrs())
         total = count_regions(staging)
         staging.finish()
-    return JobResult((name,), len(positions), len(regions), total - len(regions))
+    return JobResult(tuple(names), len(positions), len(regions), total - len(regions))
 
 
 @dataclass(frozen=True)
@@ -93,11 +111,15 @@ class _Coherence:
     reader: Opened[SceneReader]
     dates: list[tuple[int, int]]
     options: CoherenceOptions
-    name: str
+    calibration: Calibration
+    names: list[str]
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
         reader = self.reader()
-        window = grow((region.y, region.x), self.options.window.halo, reader.shape)
+        window = grow((region.y, region.x), self.options.halo, reader.shape)
         sub = reader.window(self.dates[region.pair], *window)
-        values = coherence_with(sub, self.options).values[0]
-        return {self.name: values[inside((region.y, region.x), window)]}
+        before, after = sub["slc"].values
+        looks, ramp = self.calibration.looks, self.calibration.ramp(sub)
+        found = estimate(before, after, self.options, looks, ramp, with_phase=len(self.names) > 1)
+        core = inside((region.y, region.x), window)
+        return {name: values[core] for name, values in zip(self.names, found, strict=False) if values is not None}

@@ -15,6 +15,7 @@ import xarray as xr
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.errors import ModelError, SceneError
+from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.io.regions import MadeBy, Region, stage
@@ -33,6 +34,7 @@ from sarcd.jobs._run import (
 from sarcd.jobs._task import Opened, return_memory
 from sarcd.jobs.statistics import covers, write_statistics
 from sarcd.ops.features import features, stored_coherence
+from sarcd.ops.looks import Calibration, calibrate
 from sarcd.ops.statistics import AmplitudeStatistics
 from sarcd.predict import Predictor, Tiling, choose_batch, choose_tile, decide, sigmoid
 
@@ -134,7 +136,8 @@ def write_prediction(
         blocks = tiling.blocks(staging.grid)
         regions = in_bands(staging.missing(blocks), staging.grid, _CACHE_BYTES)
         if regions:
-            compute = _computing(store, loaded, tiling, statistics, parameters, names)
+            calibration = _calibration(scene, store, positions, loaded, parameters)
+            compute = _computing(store, loaded, tiling, statistics, calibration, parameters, names)
             workers = min(_MOST_WORKERS, max(2, os.cpu_count() or 1))
             run_regions(
                 staging, regions, compute, description="predict", progress=progress, workers=workers, device=True
@@ -158,6 +161,7 @@ class _Prediction:
     statistics: AmplitudeStatistics
     channels: tuple[str, ...]
     coherence: CoherenceOptions | None  # None where the network does not look at it
+    calibration: Calibration
     stored: bool  # whether coherence is read from the scene
     threshold: float
     names: list[str]
@@ -166,11 +170,17 @@ class _Prediction:
         return_memory()  # what the regions before have left
         reader = self.reader()
         wanted = self.tiling.window((region.y, region.x))
-        halo = (0, 0) if self.coherence is None or self.stored else self.coherence.window.halo
+        halo = (0, 0) if self.coherence is None or self.stored else self.coherence.halo
         window = grow(wanted, halo, reader.shape)
         also = ["coherence"] if self.stored else []
         sub = reader.window(self.dates[region.pair], *window, also=also, position=region.pair)
-        seen = features(sub, channels=self.channels, statistics=self.statistics, coherence=self.coherence)
+        seen = features(
+            sub,
+            channels=self.channels,
+            statistics=self.statistics,
+            coherence=self.coherence,
+            calibration=self.calibration,
+        )
         values = seen.values[0][(slice(None), *inside(wanted, window))]  # (C, h, w)
         probability = sigmoid(self.predictor().logits(values, (region.y, region.x)))
         return dict(zip(self.names, (probability, decide(probability, self.threshold)), strict=True))
@@ -181,6 +191,7 @@ def _computing(
     loaded: LoadedModel,
     tiling: Tiling,
     statistics: AmplitudeStatistics,
+    calibration: Calibration,
     parameters: dict[str, Any],
     names: list[str],
 ) -> _Prediction:
@@ -195,10 +206,22 @@ def _computing(
         statistics=statistics,
         channels=card.channels,
         coherence=card.coherence if "coherence" in card.channels else None,
+        calibration=calibration,
         stored=parameters.get("coherence_from") == "store",
         threshold=parameters["threshold"],
         names=names,
     )
+
+
+def _calibration(
+    scene: xr.Dataset, store: SceneStore, positions: list[int], loaded: LoadedModel, parameters: dict[str, Any]
+) -> Calibration:
+    """Return what the coherence of each region takes from the whole scene; nothing where none is computed."""
+    if parameters.get("coherence_from") != "computed" or loaded.card.coherence is None:
+        return Calibration()
+    dates = pair_positions(store)
+    with chunk_errors(store.path):
+        return calibrate(scene, loaded.card.coherence, [dates[position] for position in positions])
 
 
 def _load_predictor(path: str, tiling: Tiling, parameters: dict[str, Any]) -> Predictor:

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sarcd.config import BRIGHTNESS_WINDOW as CORE
 from sarcd.kernels._products import add_weighted, in_strips, normalise, pixels_inside, products
-
-CORE = 3
-"""Side of the window that brightness is averaged over before it is compared."""
 
 THRESHOLD = 6.0
 """Likelihood ratio, -2 ln Lambda, summed over both dates, above which two means count as different.
@@ -31,7 +29,7 @@ def adaptive(
     window : (int, int)
         Odd size of the window along y and x in pixels: the largest neighbourhood.
     core_looks : float
-        Effective looks of `CORE` x `CORE` pixels.
+        Effective looks of the core: 3 x 3 pixels (`BRIGHTNESS_WINDOW`).
     min_valid : float
         Least share of valid pixels, of those of the window within the image.
 

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sarcd.config import FREQUENCY_WINDOW
 from sarcd.kernels._products import add_weighted, as_complex64, in_strips, normalise, pixels_inside, products
-
-WIDER = 3
-"""Side of the window that frequencies are estimated in, over that of the coherence window."""
 
 SIGNIFICANT = 2.5
 """Standard errors by which a local frequency must differ from the ramp before it is believed."""
@@ -48,10 +46,10 @@ def fringe(
     Notes
     -----
     With u the interferogram of unit magnitude, the frequency along x is ``ramp + arg A``, A the sum of
-    ``p = u(x + 1) conj(u(x)) exp(-j ramp)`` over a window `WIDER` times as large [1]_; unit magnitude keeps bright
-    targets from deciding it. Were there no fringe but the ramp, Im(A) would have the variance ``sum Im(p)^2``: where it
-    is less than `SIGNIFICANT` standard errors from 0 (for Re(A) < 0: where A is), the ramp alone is removed, since
-    noise in the frequency would cost more coherence than the fringe does. Frequencies are computed in float64.
+    ``p = u(x + 1) conj(u(x)) exp(-j ramp)`` over a window `FREQUENCY_WINDOW` times as large [1]_; unit magnitude keeps
+    bright targets from deciding it. Were there no fringe but the ramp, Im(A) would have the variance ``sum Im(p)^2``:
+    where it is less than `SIGNIFICANT` standard errors from 0 (for Re(A) < 0: where A is), the ramp alone is removed,
+    since noise in the frequency would cost more coherence than the fringe does. Frequencies are computed in float64.
 
     References
     ----------
@@ -72,7 +70,7 @@ def fringe(
         _fringe(first, second, window[0], window[1], ramp[0], ramp[1], SIGNIFICANT**2, min_valid, part)
         return (part,)
 
-    in_strips(strip, before, after, WIDER * window[0] // 2, (out,))
+    in_strips(strip, before, after, FREQUENCY_WINDOW * window[0] // 2, (out,))
     return out
 
 
@@ -86,18 +84,18 @@ def phase_steps(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (2, 3) float64
-        Along y and x: re and im of the sum of ``u(x + 1) conj(u(x))``, u the interferogram of unit magnitude, and the
-        number of summands. The argument of the sum is the mean frequency in radians a pixel.
+    (2, 4) float64
+        Along y and x: re and im of the sum of ``p = u(x + 1) conj(u(x))``, u the interferogram of unit magnitude, the
+        sum of Re(p^2), and the number of summands. Sums of several images can be added; see `frequency`.
 
     Examples
     --------
     >>> ramp = np.exp(-0.5j * np.arange(8)) * np.ones((8, 1))
     >>> steps = phase_steps(np.ones((8, 8), "complex64"), ramp.astype("complex64"))
-    >>> np.arctan2(steps[1, 1], steps[1, 0]).round(3)
-    np.float64(0.5)
+    >>> [round(frequency(axis), 3) for axis in steps]
+    [0.0, 0.5]
     """
-    out = np.zeros((2, 3))
+    out = np.zeros((2, 4))
     image = np.empty((5, *before.shape), np.float32)
     products(as_complex64(before), as_complex64(after), 0, 0, image)
     units = np.empty((3, *before.shape), np.float32)
@@ -105,8 +103,20 @@ def phase_steps(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     for axis in range(2):
         steps = np.zeros((4, *before.shape), np.int32)
         _steps(units, axis, 0.0, steps)
-        out[axis] = steps[0].sum() / _ONE, steps[1].sum() / _ONE, steps[3].sum()
-    return out
+        out[axis] = steps.sum((1, 2), dtype=np.int64)
+    return out / (_ONE, _ONE, _ONE, 1)
+
+
+def frequency(steps: np.ndarray) -> float:
+    """Return the mean frequency along an axis, in radians a pixel; 0 where it is not significant.
+
+    Parameters
+    ----------
+    steps : (4,) float64
+        A row of what `phase_steps` returns.
+    """
+    re, im, square_re, count = (float(value) for value in steps)
+    return float(_if_significant(re, im, square_re, count, SIGNIFICANT**2))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -123,7 +133,7 @@ def _fringe(
 ) -> None:
     height, width = out.shape
     half_y, half_x = rows // 2, columns // 2
-    wide_y, wide_x = WIDER * rows // 2, WIDER * columns // 2
+    wide_y, wide_x = FREQUENCY_WINDOW * rows // 2, FREQUENCY_WINDOW * columns // 2
     image = np.empty((5, height + 2 * wide_y, width + 2 * wide_x), np.float32)
     products(a, b, wide_y, wide_x, image)
     along_y, along_x = np.empty((height, width)), np.empty((height, width))
@@ -284,7 +294,8 @@ def _frequencies(units: Any, axis: int, half_y: int, half_x: int, ramp: float, s
             _running_sum(column[q], columns, sums[q])
             _accumulate(-1, steps[q, y], column[q])
         for x in range(width):
-            out[y, x] = ramp + _if_significant(sums[0, x], sums[1, x], sums[2, x], sums[3, x], significant)
+            re, im, square_re = sums[0, x] / _ONE, sums[1, x] / _ONE, sums[2, x] / _ONE
+            out[y, x] = ramp + _if_significant(re, im, square_re, float(sums[3, x]), significant)
 
 
 @njit(nogil=True, cache=True)
@@ -305,9 +316,9 @@ def _running_sum(values: Any, length: int, out: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _if_significant(re: int, im: int, square_re: int, count: int, significant: float) -> float:
+def _if_significant(re: float, im: float, square_re: float, count: float, significant: float) -> float:
     """Return the angle of a sum of phasors p where it differs from 0 by enough standard errors, else 0."""
     # how far the sum lies from the positive real axis, and sum Im(p)^2, one summand more where few agree by chance
-    beside = float(im) * im + (float(re) * re if re < 0 else 0.0)
-    spread = (count - square_re / _ONE) / 2 + 1
-    return np.arctan2(float(im), float(re)) if beside > significant * spread * _ONE * _ONE else 0.0
+    beside = im * im + (re * re if re < 0 else 0.0)
+    spread = (count - square_re) / 2 + 1
+    return np.arctan2(im, re) if beside > significant * spread else 0.0

@@ -44,6 +44,34 @@ def lag_correlation(image: np.ndarray, lags: tuple[int, int]) -> Axes:
     return both[0], both[1]
 
 
+def valid_count(before: np.ndarray, after: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+    """Count the pixels of the window around each pixel that are finite in both images.
+
+    Parameters
+    ----------
+    before, after : (Y, X) complex64
+        Images.
+    window : (int, int)
+        Odd size along y and x.
+
+    Returns
+    -------
+    (Y, X) int64
+
+    Examples
+    --------
+    >>> valid_count(np.ones((2, 4), "complex64"), np.ones((2, 4), "complex64"), (3, 3)).tolist()
+    [[4, 6, 6, 4], [4, 6, 6, 4]]
+    """
+    valid = np.isfinite(before) & np.isfinite(after)
+    half_y, half_x = window[0] // 2, window[1] // 2
+    total = np.zeros((valid.shape[0] + window[0], valid.shape[1] + window[1]), np.int64)
+    np.cumsum(np.pad(valid, ((half_y, half_y), (half_x, half_x))), axis=0, out=total[1:, 1:], dtype=np.int64)
+    np.cumsum(total, axis=1, out=total)
+    down = total[window[0] :] - total[: -window[0]]
+    return np.asarray(down[:, window[1] :] - down[:, : -window[1]])
+
+
 def effective_looks(weights: Axes, correlation: Axes) -> float:
     """Return the equivalent number of looks of intensity averaged over a window.
 

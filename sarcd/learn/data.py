@@ -21,6 +21,7 @@ from sarcd.io.reader import SceneReader
 from sarcd.io.store import open_scene
 from sarcd.learn.patches import Patch, labelled_pairs
 from sarcd.ops.features import features, fill_holes, stored_coherence
+from sarcd.ops.looks import Calibration, calibrate
 from sarcd.ops.statistics import AmplitudeStatistics, amplitude_statistics, compute_statistics, iso
 
 IGNORE = schema.NO_LABEL
@@ -95,6 +96,14 @@ class LabelledScene:
             return [False] * len(self.pairs)
         return [stored_coherence(self.reader.scene, [dates], self.coherence) is not None for dates in self.pairs]
 
+    @functools.cached_property
+    def calibration(self) -> Calibration:
+        """What coherence takes from the whole scene."""
+        if "coherence" not in self.channels:
+            return Calibration()
+        with chunk_errors(self.path):
+            return calibrate(self.reader.scene, self.coherence, self.pairs)
+
     def read(self, pair: int, y: slice, x: slice) -> tuple[np.ndarray, np.ndarray]:
         """Read features and target of a rectangle, equal to what the whole scene has there.
 
@@ -113,11 +122,17 @@ class LabelledScene:
             1 change, 0 none, 255 where not labelled or invalid.
         """
         stored = self.stored_coherence[pair]
-        halo = (0, 0) if stored or "coherence" not in self.channels else self.coherence.window.halo
+        halo = (0, 0) if stored or "coherence" not in self.channels else self.coherence.halo
         (outer_y, inner_y), (outer_x, inner_x) = map(_widen, (y, x), halo, self.reader.shape)
         also = ("label", "coherence") if stored else ("label",)
         window = self.reader.window(self.pairs[pair], outer_y, outer_x, also=also, position=pair)
-        seen = features(window, channels=self.channels, statistics=self.statistics, coherence=self.coherence)
+        seen = features(
+            window,
+            channels=self.channels,
+            statistics=self.statistics,
+            coherence=self.coherence,
+            calibration=None if stored else self.calibration,
+        )
         filled, valid = fill_holes(seen.values[0, :, inner_y, inner_x], self.channels)
         label = window["label"].values[0, inner_y, inner_x]
         return filled, np.where(valid, label, IGNORE).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,14 @@ def pointwise(kernel: Kernel, array: xr.DataArray, *, dtype: Any, **options: Any
     return array.copy(data=lazy)
 
 
-def window_map(kernel: Kernel, images: Sequence[xr.DataArray], *, halo: tuple[int, int], dtype: Any) -> Any:
+def window_map(
+    kernel: Kernel,
+    images: Sequence[xr.DataArray],
+    *,
+    halo: tuple[int, int],
+    dtype: Any,
+    measured: Mapping[str, Any] | None = None,
+) -> Any:
     """Apply a kernel of images (y, x) whose result at a pixel depends on pixels up to `halo` away.
 
     Parameters
@@ -40,6 +47,8 @@ def window_map(kernel: Kernel, images: Sequence[xr.DataArray], *, halo: tuple[in
         Pixels along y and x.
     dtype : dtype
         Of the result.
+    measured : mapping, optional
+        Keyword arguments of the kernel, the same everywhere; tasks of dask (`Delayed`) where the images are lazy.
 
     Returns
     -------
@@ -47,7 +56,7 @@ def window_map(kernel: Kernel, images: Sequence[xr.DataArray], *, halo: tuple[in
         Lazy if the images are; equal to the kernel over the whole images for any chunking.
     """
     if not any(is_lazy(image) for image in images):
-        return kernel(*(image.values for image in images))
+        return kernel(*(image.values for image in images), **(measured or {}))
     import dask.array as da
 
     first = next(image for image in images if is_lazy(image))
@@ -68,6 +77,7 @@ def window_map(kernel: Kernel, images: Sequence[xr.DataArray], *, halo: tuple[in
         align_arrays=False,
         dtype=dtype,
         meta=np.empty((0, 0), dtype),
+        **(measured or {}),
     )
     return lazy.rechunk(sizes_of)
 

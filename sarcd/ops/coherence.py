@@ -1,17 +1,19 @@
-"""Windowed coherence of a scene's pairs."""
+"""Coherence of a scene's pairs, by whichever estimator."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Literal
+from typing import Any
 
 import xarray as xr
 
 from sarcd import config, schema
-from sarcd.config import CoherenceOptions, Window
+from sarcd.config import CoherenceOptions, Estimator, Window
 from sarcd.io.pairs import Pair
+from sarcd.ops._estimate import magnitude, phase
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
+from sarcd.ops.looks import Calibration, Looks, looks_later, needs_looks, needs_ramp, ramp_later
 from sarcd.ops.pairs import pairs_of
 
 
@@ -19,7 +21,8 @@ def coherence(
     scene: xr.Dataset,
     *,
     window: int | Window = 5,
-    estimator: Literal["boxcar"] = "boxcar",
+    estimator: Estimator = "boxcar",
+    debias: bool = False,
     min_valid: float = 0.5,
     pairs: str | Sequence[Pair] | None = None,
 ) -> xr.DataArray:
@@ -31,8 +34,13 @@ def coherence(
         With `slc` (time, y, x) complex64, linear; invalid pixels NaN.
     window : int or Window
         Odd size in pixels; a number means a square.
-    estimator : {"boxcar"}
-        Weights within the window: all equal.
+    estimator : {"boxcar", "gaussian", "fringe", "adaptive"}
+        ``boxcar``: the pixels of the window, with equal weights. ``gaussian``: with weights that fall from the centre,
+        the window 4 standard deviations long. ``fringe``: the boxcar after removing the pair's mean phase ramp, and the
+        local frequency where that differs significantly, found in a window three times as large. ``adaptive``: those
+        pixels of the window whose surroundings are as bright as the centre's, at both dates. See docs/coherence.md.
+    debias : bool
+        Remove the bias that few looks give low coherence, by the effective looks of the scene's own spectrum.
     min_valid : float
         Least share of valid pixels in a window, which the scene's border cuts; below it the result is NaN.
     pairs : str or sequence of (before, after), optional
@@ -41,14 +49,21 @@ def coherence(
     Returns
     -------
     (pair, y, x) float32
-        In [0, 1], lazy if `slc` is, chunked like it; NaN where undefined.
+        In [0, 1], lazy if `slc` is, chunked like it; NaN where undefined. Its attribute `effective_looks` tells the
+        looks of the window where they were needed and known at once.
 
     Raises
     ------
     SceneError
-        If there is no `slc` or only one date.
+        If there is no `slc` or only one date, or (when computed, if `slc` is lazy) if the looks are needed and the
+        sample they are measured on holds no valid pixel.
     OptionError
         If the window is even, or one pixel, where coherence is always 1.
+
+    See Also
+    --------
+    coherence_phase : the phase of the same.
+    sarcd.ops.effective_looks : independent looks in a window.
 
     References
     ----------
@@ -60,23 +75,88 @@ def coherence(
     >>> coherence(sites.site("A", size=64), window=7).dims
     ('pair', 'y', 'x')
     """
-    options = CoherenceOptions(window=Window.of(window), estimator=estimator, min_valid=min_valid)
+    options = CoherenceOptions(window=Window.of(window), estimator=estimator, min_valid=min_valid, debias=debias)
     return coherence_with(scene, options, pairs=pairs)
 
 
-def coherence_with(
-    scene: xr.Dataset, options: CoherenceOptions, *, pairs: str | Sequence[Pair] | None = None
+def coherence_phase(
+    scene: xr.Dataset,
+    *,
+    window: int | Window = 5,
+    estimator: Estimator = "boxcar",
+    min_valid: float = 0.5,
+    pairs: str | Sequence[Pair] | None = None,
 ) -> xr.DataArray:
-    """Do what `coherence` does, from one options object, as stores and model files keep it."""
-    from sarcd.kernels.coherence import boxcar
+    """Phase of the complex coherence of each pair, that of ``before * conj(after)`` averaged.
 
+    Parameters
+    ----------
+    scene, window, estimator, min_valid, pairs
+        As in `coherence`.
+
+    Returns
+    -------
+    (pair, y, x) float32
+        In (-pi, pi] radians, lazy if `slc` is; NaN where the coherence is. Also of ``fringe`` it is the phase at the
+        centre of the window, with every fringe still in it: ramps are removed within each window only.
+
+    Raises
+    ------
+    SceneError, OptionError
+        As `coherence`.
+
+    Examples
+    --------
+    >>> from sarcd import sites
+    >>> coherence_phase(sites.site("A", size=64)).attrs["units"]
+    'radian'
+    """
+    options = CoherenceOptions(window=Window.of(window), estimator=estimator, min_valid=min_valid)
+    return _of_pairs(scene, "coherence_phase", options, pairs, None)
+
+
+def coherence_with(
+    scene: xr.Dataset,
+    options: CoherenceOptions,
+    *,
+    pairs: str | Sequence[Pair] | None = None,
+    calibration: Calibration | None = None,
+) -> xr.DataArray:
+    """Do what `coherence` does, from one options object, as stores and model files keep it.
+
+    `calibration` is that of the whole scene, where `scene` is a part of one.
+    """
+    return _of_pairs(scene, "coherence", options, pairs, calibration)
+
+
+def _of_pairs(
+    scene: xr.Dataset,
+    name: str,
+    options: CoherenceOptions,
+    pairs: str | Sequence[Pair] | None,
+    calibration: Calibration | None,
+) -> xr.DataArray:
     images = schema.require(scene, "slc")
     chosen = pairs_of(scene, pairs)
-    window = options.window
-    kernel = partial(boxcar, window=(window.y, window.x), min_valid=options.min_valid)
-    layers = [
-        window_map(kernel, [images[before], images[after]], halo=window.halo, dtype="float32")
-        for before, after in chosen
-    ]
+    kernel = partial(magnitude if name == "coherence" else phase, options=options)
+    measured: dict[str, Any] = {"looks": None, "ramp": None}
+    if needs_looks(options):
+        measured["looks"] = looks_later(scene, options) if calibration is None else calibration.looks
+    layers = []
+    for before, after in chosen:
+        if needs_ramp(options):
+            ramp = None if calibration is None else calibration.ramp(scene, before, after)
+            measured["ramp"] = ramp_later(scene, before, after) if ramp is None else ramp
+        layers.append(
+            window_map(
+                kernel,
+                [images[before], images[after]],
+                halo=options.halo,
+                dtype="float32",
+                measured=measured,
+            )
+        )
     attrs = made_by_attrs("coherence", config.to_dict(options))
-    return paired_array(scene, "coherence", stack(layers), chosen, attrs)
+    if isinstance(measured["looks"], Looks):
+        attrs |= Calibration(measured["looks"]).attrs()
+    return paired_array(scene, name, stack(layers), chosen, attrs)

@@ -15,6 +15,7 @@ from sarcd.io.pairs import Pair
 from sarcd.io.store import completeness
 from sarcd.ops._lazy import made_by_attrs, stack
 from sarcd.ops.coherence import coherence_with
+from sarcd.ops.looks import Calibration
 from sarcd.ops.normalize import describe, normalize
 from sarcd.ops.pairs import pairs_of
 
@@ -32,6 +33,7 @@ def features(
     statistics: Any = "scene",
     coherence: CoherenceOptions | None = None,
     pairs: str | Sequence[Pair] | None = None,
+    calibration: Calibration | None = None,
 ) -> xr.DataArray:
     """Input of the networks, one image a channel.
 
@@ -47,6 +49,8 @@ def features(
         How coherence is estimated. A stored `coherence` is used if it was made just so; by default however it was made.
     pairs : str or sequence of (before, after), optional
         As in `coherence`.
+    calibration : Calibration, optional
+        What coherence takes from the whole scene, where this is a part of one; see `sarcd.ops.looks.calibrate`.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def features(
         if magnitude is None:
             times = schema.dates_of(scene, "time")
             dates = [(times[before], times[after]) for before, after in chosen]
-            magnitude = coherence_with(scene, coherence or CoherenceOptions(), pairs=dates)
+            magnitude = coherence_with(scene, coherence or CoherenceOptions(), pairs=dates, calibration=calibration)
         parameters["coherence"] = magnitude.attrs["sarcd_parameters"]
         for index, layer in enumerate(layers):
             layer.append(magnitude[index].data)
