@@ -1,0 +1,63 @@
+"""A network made quick for prediction: the same function of its input, with less arithmetic."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from sarcd.models.base import Network
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def for_inference(network: Network, *, precision: Precision = "float32", compiled: bool = False) -> Network:
+    """Return a copy of a network that predicts faster; the network itself stays as it is.
+
+    Batch norms are folded into the convolutions before them, and weights lie channels last, as the fastest convolutions
+    of CPUs and GPUs want them.
+
+    Parameters
+    ----------
+    network : Network
+        In eval mode.
+    precision : {"float32", "bfloat16", "float16"}
+        Type of weights and activations. Only float32 gives the same map for any tile.
+    compiled : bool
+        Compile with ``torch.compile``, which takes a minute or two and needs a C++ compiler where the device is a CPU.
+
+    Returns
+    -------
+    Network
+        In eval mode, on the same device. In float32 its logits are the network's own but for rounding.
+
+    Examples
+    --------
+    >>> from sarcd.models import create_model
+    >>> network = create_model("unet", in_channels=2, widths=(4, 8)).eval()
+    >>> image = torch.rand(1, 2, 16, 16)
+    >>> torch.allclose(for_inference(network)(image), network(image), atol=1e-5)
+    True
+    """
+    if network.training:
+        raise ValueError("a network in training has no fixed batch norms to fold; call eval() first")
+    device = next(network.parameters()).device
+    quick = copy.deepcopy(network).requires_grad_(False).cpu()  # folded in float64, which not every device has
+    for module in quick.modules():
+        if isinstance(module, nn.Sequential):
+            _fold_batch_norms(module)
+    quick = quick.to(device, getattr(torch, precision), memory_format=torch.channels_last)
+    if compiled:
+        quick.compile(dynamic=False)
+    return quick
+
+
+def _fold_batch_norms(layers: nn.Sequential) -> None:
+    for index in range(len(layers) - 1):
+        convolution, norm = layers[index], layers[index + 1]
+        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            layers[index] = fuse_conv_bn_eval(convolution.double(), norm.double()).float()
+            layers[index + 1] = nn.Identity()

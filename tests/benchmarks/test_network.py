@@ -1,0 +1,76 @@
+"""What each step that makes a network quick for prediction brings, and how far it moves the probabilities."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from sarcd.demo import run
+from sarcd.io.store import open_scene
+from sarcd.model_file import load_model
+from sarcd.models import create_model
+from sarcd.models.inference import for_inference
+from sarcd.ops.features import features, fill_holes
+from sarcd.predict import forward
+from tests.benchmarks.measure import compare, ratio, table
+
+pytestmark = pytest.mark.benchmark
+CPU = torch.device("cpu")
+
+
+def steps(network):
+    """The same network after each step, beginning with what a plain `network(x)` does."""
+    plain = network.eval().to(memory_format=torch.contiguous_format)
+    return {
+        "as trained": plain,
+        "+ channels last": copy.deepcopy(plain).to(memory_format=torch.channels_last),
+        "+ batch norm folded (default)": for_inference(plain),
+        "+ compiled": for_inference(plain, compiled=True),
+        "bfloat16, not compiled": for_inference(plain, precision="bfloat16"),
+        "bfloat16, compiled": for_inference(plain, precision="bfloat16", compiled=True),
+        "float16, not compiled": for_inference(plain, precision="float16"),
+    }
+
+
+def run_plain(network, inputs):
+    with torch.inference_mode():
+        return network(torch.from_numpy(inputs))[:, 0].numpy()
+
+
+def trained_deviation(folder):
+    """Largest change of a probability by each step, of the demo's network on its unseen simulated scene."""
+    run(folder)
+    loaded = load_model(folder / "model.safetensors")
+    scene = open_scene(folder / "scene.zarr")
+    side = slice(0, min(scene.sizes["y"], scene.sizes["x"]) // 16 * 16)
+    seen = features(scene, channels=loaded.card.channels, coherence=loaded.card.coherence).isel(y=side, x=side)
+    inputs = fill_holes(seen.values[0], loaded.card.channels)[0][None]
+    logits = {name: forward(network, inputs, CPU) for name, network in steps(loaded.network).items()}
+    found = {name: 1 / (1 + np.exp(-values.astype(float))) for name, values in logits.items()}
+    return {name: float(np.abs(values - found["as trained"]).max()) for name, values in found.items()}
+
+
+@pytest.mark.parametrize(("name", "side"), [("unet", 640), ("unet-small", 1152)])
+def test_network(tmp_path, name, side):
+    torch.manual_seed(0)
+    inputs = np.random.default_rng(0).random((1, 3, side, side), np.float32)
+    networks = steps(create_model(name, in_channels=3))
+    calls = {step: lambda network=network: forward(network, inputs, CPU) for step, network in networks.items()}
+    calls["as trained"] = lambda: run_plain(networks["as trained"], inputs)
+    times = compare(calls)
+    moved = trained_deviation(tmp_path)
+    rows = [
+        (
+            step,
+            f"{side * side / 1e6 / float(np.median(values)):.2f}",
+            f"{1 / ratio(times, step, 'as trained'):.2f}",
+            f"{moved[step]:.5f}",
+        )
+        for step, values in times.items()
+    ]
+    table(
+        f"{name} on one tile of {side} x {side}; the last column is from the demo's trained network",
+        ["step", "Mpx/s", "speed over 'as trained'", "largest change of a probability"],
+        rows,
+    )

@@ -1,0 +1,40 @@
+"""Networks made quick for prediction: the same function, without batch norms."""
+
+import pytest
+import torch
+from torch import nn
+
+from sarcd.models.inference import for_inference
+from tests.networks import random_network
+
+
+@pytest.fixture(scope="module")
+def network():
+    return random_network()
+
+
+def test_the_same_logits_without_batch_norms(network):
+    quick = for_inference(network)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in quick.modules())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    image = torch.rand(1, 3, 96, 128)
+    with torch.inference_mode():
+        expected, found = network(image), quick(image)
+    assert expected.std() > 1
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert (quick.stride, quick.tile_halo, quick.exact_tiles) == (network.stride, network.tile_halo, True)
+
+
+@pytest.mark.parametrize(("precision", "most"), [("bfloat16", 0.1), ("float16", 0.01)])
+def test_reduced_precision_is_near_and_not_equal(network, precision, most):
+    quick = for_inference(network, precision=precision)
+    image = torch.rand(1, 3, 96, 128)
+    with torch.inference_mode():
+        expected = torch.sigmoid(network(image))
+        found = torch.sigmoid(quick(image.to(getattr(torch, precision))).float())
+    assert 0 < (found - expected).abs().max() < most
+
+
+def test_a_network_in_training_is_refused(network):
+    with pytest.raises(ValueError, match="eval"):
+        for_inference(random_network(widths=(4,)).train())
