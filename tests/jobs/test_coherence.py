@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import ops
-from sarcd.config import CoherenceOptions, Window
+from sarcd import config, ops
+from sarcd.config import ESTIMATORS, CoherenceOptions, Window
 from sarcd.errors import CorruptChunkError, MismatchError, SceneError
 from sarcd.io.regions import Region
-from sarcd.io.store import open_scene
+from sarcd.io.store import SceneStore, open_scene, publish
 from sarcd.jobs import write_coherence
 from sarcd.jobs._run import in_bands
 from tests.scenes import stored_scene
@@ -23,6 +23,73 @@ def test_equals_the_lazy_operation(tmp_path, rng, chunk, window):
     scene = open_scene(path)
     np.testing.assert_allclose(scene.coherence, ops.coherence(scene, window=window), atol=1e-5)
     assert scene.coherence.attrs["sarcd_parameters"]["window"] == {"y": window.y, "x": window.x}
+
+
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_every_estimator_equals_the_lazy_operation_and_records_its_looks(tmp_path, rng, estimator, debias):
+    path = stored_scene(tmp_path / "scene.zarr", rng, (3, 90, 100), chunk=32, holes=0.1)
+    options = CoherenceOptions(window=Window(5, 3), estimator=estimator, debias=debias)
+    result = write_coherence(path, options, phase=True)
+    assert result.variables == ("coherence", "coherence_phase")
+    scene = xr.open_zarr(path)
+    wanted = {"window": options.window, "estimator": estimator}
+    np.testing.assert_allclose(scene.coherence, ops.coherence(scene, debias=debias, **wanted), atol=1e-5)
+    np.testing.assert_allclose(scene.coherence_phase, ops.coherence_phase(scene, **wanted), atol=1e-5)
+    looks = ops.effective_looks(scene, options.window, estimator=estimator)
+    for variable in (scene.coherence, scene.coherence_phase):
+        assert variable.attrs["effective_looks"] == looks
+        assert variable.attrs["sarcd_parameters"] == config.to_dict(options)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_partly_done_run_goes_on_to_the_same_bytes(tmp_path, rng, estimator):
+    path = stored_scene(tmp_path / "scene.zarr", rng, (2, 90, 100), chunk=32, holes=0.1)
+    options = CoherenceOptions(estimator=estimator, debias=True)
+    write_coherence(path, options, phase=True)
+    files = [file for name in ("coherence", "coherence_phase") for file in (path / name).rglob("*") if file.is_file()]
+    reference = {file: file.read_bytes() for file in files}
+    store = SceneStore(path)
+    for name in ("coherence", "coherence_phase"):
+        store.set_attrs(name, {"sarcd_complete": [False]})
+    publish(store, remove=["coherence", "coherence_phase"])
+    (path / "coherence" / "c/0/1/2").unlink()
+    (path / "coherence_phase" / "c/0/2/0").unlink()
+    assert write_coherence(path, options, phase=True).computed == 2
+    assert {file: file.read_bytes() for file in files} == reference
+
+
+def test_phase_is_added_to_a_coherence_that_is_there(tmp_path, rng):
+    path = stored_scene(tmp_path / "scene.zarr", rng)
+    write_coherence(path, name="coherence_small")
+    before = open_scene(path).coherence_small.values
+    result = write_coherence(path, name="coherence_small", phase=True)
+    assert (result.variables, result.computed) == (("coherence_small", "coherence_phase_small"), 4)
+    scene = open_scene(path)
+    np.testing.assert_array_equal(scene.coherence_small, before)
+    np.testing.assert_array_equal(scene.coherence_phase_small.isnull(), scene.coherence_small.isnull())
+    assert write_coherence(path, name="coherence_small", phase=True).computed == 0
+    with pytest.raises(SceneError, match="no name of a coherence"):
+        write_coherence(path, name="coherence_phase")
+
+
+def test_a_result_older_than_an_option_is_the_same_at_its_default(tmp_path, rng):
+    path = stored_scene(tmp_path / "scene.zarr", rng)
+    write_coherence(path)
+    old = {"window": {"y": 5, "x": 5}, "estimator": "boxcar", "min_valid": 0.5}
+    assert SceneStore(path).array("coherence").attrs["sarcd_parameters"] == old
+    assert write_coherence(path).computed == 0
+    with pytest.raises(MismatchError, match="debias None, now True"):
+        write_coherence(path, CoherenceOptions(debias=True))
+
+
+def test_no_valid_pixels(tmp_path, rng):
+    path = stored_scene(tmp_path / "scene.zarr", rng, slc=np.full((2, 40, 40), np.nan, "complex64"), shape=(2, 40, 40))
+    write_coherence(path)
+    assert "effective_looks" not in open_scene(path).coherence.attrs
+    with pytest.raises(SceneError, match="looks are unknown"):
+        write_coherence(path, CoherenceOptions(debias=True), name="coherence_debiased")
+    assert "coherence_debiased" not in open_scene(path)
 
 
 def test_done_twice_is_nothing_to_do(tmp_path, rng):

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from sarcd import ops
-from sarcd.config import CoherenceOptions, PredictOptions, Window
+from sarcd.config import ESTIMATORS, CoherenceOptions, PredictOptions, Window
 from sarcd.errors import MismatchError, ModelError, OptionError, SceneError
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs import write_coherence, write_prediction
@@ -49,6 +49,22 @@ def test_equals_the_lazy_dataset(path, model, raise_if_dask_computes):
     assert set(np.unique(scene.change)) == {0, 1, 255}
     in_memory = scene.compute().sarcd.detect(model=model)
     np.testing.assert_allclose(in_memory.change_probability, scene.change_probability, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "coherence",
+    [CoherenceOptions(estimator=estimator, debias=estimator != "gaussian") for estimator in ESTIMATORS],
+    ids=ESTIMATORS,
+)
+def test_every_estimator_is_computed_from_parts_as_from_the_whole(path, tmp_path, coherence):
+    model = random_model_file(tmp_path / "m.safetensors", coherence=coherence, widths=(4, 8))
+    for tiles in (24, "whole"):
+        write_prediction(path, model, PredictOptions(tiles=tiles), suffix=f"t{tiles}")
+    write_coherence(path, coherence)
+    write_prediction(path, model, PredictOptions(tiles=24), suffix="stored")
+    scene = open_scene(path)
+    for suffix in ("twhole", "stored"):
+        np.testing.assert_allclose(scene[f"change_probability_{suffix}"], scene.change_probability_t24, atol=1e-5)
 
 
 def test_stored_coherence_is_used_if_it_fits(path, model, tmp_path):

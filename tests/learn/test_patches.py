@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sarcd import ops
-from sarcd.config import CoherenceOptions, Window
+from sarcd.config import ESTIMATORS, CoherenceOptions, Window
 from sarcd.errors import SceneError, TrainingError
 from sarcd.io.reader import SceneReader
 from sarcd.io.store import open_scene
@@ -56,8 +56,9 @@ def test_balanced_draw(tmp_path):
 
 
 @pytest.mark.parametrize("stored", [False, True])
-def test_features_of_a_patch_are_those_of_the_whole_scene(tmp_path, stored):
-    options = CoherenceOptions(window=Window(y=7, x=5))
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_features_of_a_patch_are_those_of_the_whole_scene(tmp_path, stored, estimator):
+    options = CoherenceOptions(window=Window(y=7, x=5), estimator=estimator, debias=estimator != "boxcar")
     path = toy_scene(tmp_path / "a.zarr", hole=(slice(20, 40), slice(50, 60)), chunk=48)
     if stored:
         write_coherence(path, options)
