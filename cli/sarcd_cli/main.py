@@ -161,6 +161,9 @@ def explain(error: BaseException) -> Failure:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own is a RuntimeError
         text = _one_line(str(error))
         return Failure(f"out of memory ({text})" if text else "out of memory", None, "use smaller tiles or batches")
+    if type(error).__module__.split(".")[0] == "obstore":
+        text = _one_line(str(error).split("Debug source")[0])
+        return Failure(text, None, "check the address, the credentials and AWS_ENDPOINT_URL")
     text = f"internal error: {type(error).__name__}: {_one_line(str(error))} (run with --debug for the traceback)"
     return Failure(text)
 

@@ -1,4 +1,8 @@
-"""New scenes: made beside their final place and moved there when whole."""
+"""New scenes: made beside their final place and moved there when whole.
+
+Object storage moves nothing. A scene is made in its place there, as a group whose list of what is finished is empty
+until the scene is whole.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,17 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.core.sync import sync
 
 from sarcd import schema
-from sarcd.errors import StoreError
+from sarcd.errors import SceneError, StoreError
 from sarcd.io.pairs import Pair, consecutive
+from sarcd.io.places import is_url, zarr_place
 from sarcd.io.store import SceneStore, publish
 
 Json = dict[str, Any]
+
+_UNFINISHED = "sarcd_unfinished"  # root attribute
 
 
 @dataclass(frozen=True)
@@ -86,26 +94,42 @@ class NewScene:
     """
 
     def __init__(self, path: str | Path, layout: SceneLayout, *, overwrite: bool = False) -> None:
-        self._final = Path(path)
+        self._path = str(path)
         self._layout = layout
         self._overwrite = overwrite
-        self._staging = self._final.with_name(f".{self._final.name}.unfinished")
-        self._names: list[str] = []
-        refuse_existing(self._final, overwrite=overwrite)
+        refuse_existing(path, overwrite=overwrite)
 
     def __enter__(self) -> SceneStore:
-        shutil.rmtree(self._staging, ignore_errors=True)  # left by a run that was killed
-        self._staging.parent.mkdir(parents=True, exist_ok=True)
+        self._remove()  # what a run that was killed left
+        if not is_url(self._path):
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         try:
             return self._create()
         except BaseException:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            self._remove()
             raise
+
+    @property
+    def _staging(self) -> str:
+        """Where the scene is made."""
+        if is_url(self._path):
+            return self._path
+        final = Path(self._path)
+        return str(final.with_name(f".{final.name}.unfinished"))
+
+    def _remove(self) -> None:
+        """Remove what has been made so far."""
+        if is_url(self._path):
+            sync(zarr_place(self._path).delete_dir(""))
+        else:
+            shutil.rmtree(self._staging, ignore_errors=True)
 
     def _create(self) -> SceneStore:
         layout = self._layout
-        zarr.open_group(str(self._staging), mode="w", zarr_format=3)
+        zarr.open_group(zarr_place(self._staging), mode="w", zarr_format=3)
         store = SceneStore(self._staging)
+        if is_url(self._path):
+            publish(store, attrs={_UNFINISHED: True})  # an empty list, for those who open it meanwhile
         time_attrs = {"units": schema.TIME_UNITS, "calendar": "proleptic_gregorian"}
         pairs = consecutive(layout.times) if layout.pairs is None else list(layout.pairs)
         store.create_coordinate("y", layout.y, ("y",), {"axis": "Y", **layout.y_attrs})
@@ -129,29 +153,37 @@ class NewScene:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            self._remove()
+            return
         try:
-            if kind is None:
-                self._finish()
-        finally:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            self._finish()
+        except BaseException:
+            self._remove()
+            raise
 
     def _finish(self) -> None:
         store = SceneStore(self._staging)
         attrs = {"Conventions": "CF-1.11", "sarcd_schema": schema.VERSION, "coordinates": "spatial_ref before after"}
-        publish(store, add=store.members(), attrs={**self._layout.attrs, **attrs})
+        attrs = {**self._layout.attrs, **attrs}
+        if is_url(self._path):
+            publish(store, add=store.members(), attrs={**attrs, _UNFINISHED: None})
+            return
+        publish(store, add=store.members(), attrs=attrs)
+        staging, final = Path(self._staging), Path(self._path)
         # The publish above took a lock beside the staging folder; its file goes with it.
-        for lock in self._staging.parent.glob(f".{self._staging.name}.*.lock"):
+        for lock in staging.parent.glob(f".{staging.name}.*.lock"):
             lock.unlink(missing_ok=True)
-        old = self._final.with_name(f".{self._final.name}.replaced")
-        refuse_existing(self._final, overwrite=self._overwrite)
-        if self._final.exists():
+        old = final.with_name(f".{final.name}.replaced")
+        refuse_existing(final, overwrite=self._overwrite)
+        if final.exists():
             shutil.rmtree(old, ignore_errors=True)
-            self._final.rename(old)
-        self._staging.rename(self._final)
+            final.rename(old)
+        staging.rename(final)
         shutil.rmtree(old, ignore_errors=True)
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
+def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
     """Raise if `path` is taken, by a scene without `overwrite`, or by anything that is not a scene.
 
     Raises
@@ -159,12 +191,38 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     StoreError
         Naming the path.
     """
+    if is_url(path):
+        _refuse_object(str(path))
+        return
+    path = Path(path)
     if not path.exists():
         return
     if not _is_scene(path):
         raise StoreError("is there already and is not a scene", where=str(path), mend="choose another name")
     if not overwrite:
         raise StoreError("is there already", where=str(path), mend="choose another name, or pass --overwrite")
+
+
+def _refuse_object(url: str) -> None:
+    """Raise if object storage has anything there that a killed run of sarcd did not leave.
+
+    With --overwrite too: nothing can be moved there, so the old scene would be gone before the new one is whole.
+    """
+
+    async def first_key() -> str | None:
+        async for key in zarr_place(url).list_prefix(""):
+            return str(key)
+        return None
+
+    if sync(first_key()) is not None and not _is_unfinished(url):
+        raise StoreError("is there already", where=url, mend="choose another name, or remove it first")
+
+
+def _is_unfinished(url: str) -> bool:
+    try:
+        return SceneStore(url).attrs.get(_UNFINISHED) is True
+    except SceneError:
+        return False
 
 
 def _is_scene(path: Path) -> bool:

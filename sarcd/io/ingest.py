@@ -19,6 +19,7 @@ from sarcd.io.georef import to_coordinates
 from sarcd.io.labels import Window
 from sarcd.io.locks import new_scene_lock, variable_locks
 from sarcd.io.pairs import Pair, consecutive
+from sarcd.io.places import is_url
 from sarcd.io.progress import Progress, silent
 from sarcd.io.rasters import LayerReader, gdal_session
 from sarcd.io.sensor import common_facts, sensor_facts
@@ -106,7 +107,7 @@ def ingest(
         ingest(["a.bmp", "b.bmp"], "scene.zarr", IngestOptions(kind="amplitude", dates=("2008-06-01", "2009-06-01")))
     """
     options = options or IngestOptions()
-    refuse_existing(Path(output), overwrite=options.overwrite)
+    refuse_existing(output, overwrite=options.overwrite)
     if len(images) < 2:
         raise InputError(
             f"{len(images)} image{'' if len(images) == 1 else 's'} given, change needs two",
@@ -161,6 +162,10 @@ def pair_text(pair: Pair) -> str:
 @contextlib.contextmanager
 def _hold_output(output: str | Path) -> Iterator[None]:
     """Keep a second ingest, and writers of a scene that is being replaced, out of the way."""
+    if is_url(output):
+        with new_scene_lock(str(output)):
+            yield
+        return
     path = Path(output)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

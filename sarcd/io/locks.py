@@ -12,12 +12,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sarcd.errors import LockedError, StoreError
+from sarcd.io.places import is_url
 
 _STRUCTURE_WAIT_SECONDS = 10.0  # creating an array or publishing takes milliseconds, unless dates are being appended
 
 
 def _lock_path(store: str, what: str) -> Path:
-    if "://" in store:  # object storage has no locks; writers of one machine are kept apart all the same
+    if is_url(store):  # object storage has no locks; writers of one machine are kept apart all the same
         digest = hashlib.sha256(store.encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"sarcd-{digest}.{what}.lock"
     path = Path(store).resolve()

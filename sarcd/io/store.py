@@ -24,6 +24,7 @@ from sarcd import schema
 from sarcd.errors import SceneError, StoreError
 from sarcd.io.durable import settle, write_durably
 from sarcd.io.locks import structure_lock
+from sarcd.io.places import is_url, zarr_place
 
 Json = dict[str, Any]
 
@@ -34,7 +35,7 @@ def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B0
     Parameters
     ----------
     path : str or Path
-        A Zarr group.
+        A Zarr group, by path or URL.
     chunks : dict or None, optional
         As in `xarray.open_zarr`; ``{}`` gives dask arrays in the stored chunks, None arrays read when indexed.
 
@@ -49,14 +50,16 @@ def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B0
         If the path holds no Zarr group, or one that is not a scene.
     """
     where = str(path)
-    if "://" not in where and not Path(where).exists():
+    if not is_url(where) and not Path(where).exists():
         raise SceneError("no such scene", where=where, mend="make one with 'sarcd ingest' or 'sarcd simulate'")
+    place = zarr_place(where)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a foreign store without a metadata list is worth an error or nothing
-            scene = xr.open_zarr(where, chunks=chunks)
+            scene = xr.open_zarr(place, chunks=chunks)
     except Exception as error:
         raise SceneError(f"not a Zarr group that xarray can open ({first_line(error)})", where=where) from error
+    scene.encoding["source"] = where  # which xarray does not know of object storage
     unfinished = [
         name
         for name, array in scene.data_vars.items()
@@ -93,8 +96,9 @@ class SceneStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
+        place = zarr_place(path)
         try:
-            self._group = zarr.open_group(self.path, mode="r+", use_consolidated=False, zarr_format=3)
+            self._group = zarr.open_group(place, mode="r+", use_consolidated=False, zarr_format=3)
         except Exception as error:
             raise SceneError(
                 f"not a Zarr v3 group that can be written ({first_line(error)})",
@@ -105,12 +109,12 @@ class SceneStore:
     @property
     def address(self) -> str:
         """The path or URL by which another process finds the store."""
-        return self.path if "://" in self.path else str(Path(self.path).resolve())
+        return self.path if is_url(self.path) else str(Path(self.path).resolve())
 
     @property
     def folder(self) -> Path | None:
         """The folder of a store on a file system; None of one on object storage."""
-        return None if "://" in self.path else Path(self.path)
+        return None if is_url(self.path) else Path(self.path)
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
@@ -259,7 +263,7 @@ def publish(
     remove : iterable of str
         Arrays to take off the list; they stay on disk.
     attrs : dict, optional
-        Root attributes to set.
+        Root attributes to set; None removes one.
     locked : bool
         True if the caller already holds the structure lock.
     """
@@ -274,7 +278,8 @@ def publish(
             listed.pop(name, None)
         for name in names:
             listed[name] = store._read_json(f"{name}/zarr.json")
-        root["attributes"] = {**root.get("attributes", {}), **(attrs or {})}
+        merged = {**root.get("attributes", {}), **(attrs or {})}
+        root["attributes"] = {key: value for key, value in merged.items() if value is not None}
         root["consolidated_metadata"] = {
             "kind": "inline",
             "must_understand": False,

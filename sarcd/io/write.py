@@ -24,7 +24,7 @@ def write_scene(
     shard: int = 0,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> Path:
+) -> str | Path:
     """Write the images and labels of a scene as a new store, region by region.
 
     Parameters
@@ -32,7 +32,7 @@ def write_scene(
     scene : xr.Dataset
         With `slc` or `amplitude`, and `label` if there are any; other variables are derived and are left out.
     path : str or Path
-        Where the store will be; it appears there when it is whole.
+        Where the store will be, by path or URL; it appears there when it is whole.
     chunk, shard : int
         Sides of chunks and shards in pixels; no shards at 0.
     overwrite : bool
@@ -42,7 +42,7 @@ def write_scene(
 
     Returns
     -------
-    Path
+    str or Path
         `path`.
 
     Raises
@@ -83,7 +83,7 @@ def write_scene(
             for name in names:
                 for count in _copy(scene[name], store, name):
                     advance(count)
-    return Path(path)
+    return path
 
 
 def _copy(array: xr.DataArray, store: SceneStore, name: str) -> Iterator[int]:

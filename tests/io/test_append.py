@@ -274,18 +274,26 @@ KILLED = """
     import os, signal, sys
     from sarcd.config import IngestOptions
     from sarcd.io.append import append
+    from sarcd.io import store
     from zarr.storage import LocalStore
 
-    left, done = int(sys.argv[1]), LocalStore.set
+    left, done, done_durably = int(sys.argv[1]), LocalStore.set, store.write_durably
 
-    async def set_or_die(self, key, value, *arguments, **options):
+    def live_or_die():
         global left
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
+
+    async def set_or_die(self, key, value, *arguments, **options):
+        live_or_die()
         return await done(self, key, value, *arguments, **options)
 
-    LocalStore.set = set_or_die
+    def write_or_die(path, data):
+        live_or_die()
+        done_durably(path, data)
+
+    LocalStore.set, store.write_durably = set_or_die, write_or_die
     append(sys.argv[3].split(), sys.argv[2], IngestOptions(labels=tuple(sys.argv[4:])))
     print("whole")
 """
