@@ -80,7 +80,7 @@ def unbias(coherence: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
     >>> unbias(np.array([[0.178, 0.33101, 0.900432]], "float32"), 25.0).round(3).tolist()
     [[0.0, 0.30000001192092896, 0.8999999761581421]]
     """
-    looks = np.broadcast_to(np.asarray(looks, np.float32), coherence.shape)
+    looks = np.ascontiguousarray(np.broadcast_to(np.asarray(looks, np.float32), coherence.shape))
     most = float(looks.max(initial=LEAST_LOOKS))
     rows = 2 + max(0, int(np.ceil(np.log(most / LEAST_LOOKS) / np.log(_STEP))))
     out = np.empty(coherence.shape, np.float32)

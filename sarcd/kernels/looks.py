@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numba import njit
+
+from sarcd.kernels._products import as_complex64
 
 Axes = tuple[np.ndarray, np.ndarray]
 
@@ -56,20 +61,42 @@ def valid_count(before: np.ndarray, after: np.ndarray, window: tuple[int, int]) 
 
     Returns
     -------
-    (Y, X) int64
+    (Y, X) int32
 
     Examples
     --------
     >>> valid_count(np.ones((2, 4), "complex64"), np.ones((2, 4), "complex64"), (3, 3)).tolist()
     [[4, 6, 6, 4], [4, 6, 6, 4]]
     """
-    valid = np.isfinite(before) & np.isfinite(after)
-    half_y, half_x = window[0] // 2, window[1] // 2
-    total = np.zeros((valid.shape[0] + window[0], valid.shape[1] + window[1]), np.int64)
-    np.cumsum(np.pad(valid, ((half_y, half_y), (half_x, half_x))), axis=0, out=total[1:, 1:], dtype=np.int64)
-    np.cumsum(total, axis=1, out=total)
-    down = total[window[0] :] - total[: -window[0]]
-    return np.asarray(down[:, window[1] :] - down[:, : -window[1]])
+    out = np.empty(before.shape, np.int32)
+    _count(as_complex64(before), as_complex64(after), window[0], window[1], out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _count(a: Any, b: Any, rows: int, columns: int, out: Any) -> None:
+    height, width = out.shape
+    half_y, half_x = rows // 2, columns // 2
+    down = np.zeros(width + 2 * half_x, np.int32)  # of whole numbers, sums can be reduced by subtraction
+    for y in range(-half_y, height):
+        if y + half_y < height:
+            _add_valid(1, a[y + half_y], b[y + half_y], down[half_x : half_x + width])
+        if y > half_y:
+            _add_valid(-1, a[y - half_y - 1], b[y - half_y - 1], down[half_x : half_x + width])
+        if y >= 0:
+            total = down[: columns - 1].sum()
+            row = out[y]
+            for x in range(width):
+                total += down[x + columns - 1]
+                row[x] = total
+                total -= down[x]
+
+
+@njit(nogil=True, cache=True)
+def _add_valid(sign: int, a: Any, b: Any, total: Any) -> None:
+    for x in range(total.size):
+        power = a[x].real * a[x].real + a[x].imag * a[x].imag + (b[x].real * b[x].real + b[x].imag * b[x].imag)
+        total[x] += sign if power - power == 0 else 0  # NaN and infinity are not
 
 
 def effective_looks(weights: Axes, correlation: Axes) -> float:

@@ -114,8 +114,8 @@ def _without_bias(
     if count is None:
         count = valid_count(before, after, (window.y, window.x))
     # exact for independent pixels, and one look for one pixel; correlated ones lie in between
-    share = (count - 1) / (window.pixels - 1)
-    return unbias(found, 1 + (looks.floor - 1) * share)
+    of_one_more = np.float32((looks.floor - 1) / (window.pixels - 1))
+    return unbias(found, 1 + of_one_more * (count.astype(np.float32) - 1))
 
 
 def _angle(complex_: np.ndarray, found: np.ndarray) -> np.ndarray:

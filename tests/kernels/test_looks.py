@@ -7,7 +7,7 @@ from scipy.special import hyp2f1
 
 from sarcd.kernels.bias import LEAST_LOOKS, mean_coherence, unbias
 from sarcd.kernels.gaussian import gaussian_weights
-from sarcd.kernels.looks import effective_looks, floor_looks, lag_correlation
+from sarcd.kernels.looks import effective_looks, floor_looks, lag_correlation, valid_count
 from sarcd.simulate.speckle import impulse_response, speckle
 from tests.speckle import noise
 
@@ -98,6 +98,18 @@ def test_floor_looks_are_exact_where_the_answer_is_known():
     alike = np.array([1.0, 0.0, 0.0])
     assert floor_looks((np.ones(2), np.ones(5)), (alike, white)) == pytest.approx(5, rel=1e-9)
     assert floor_looks((np.ones(31), np.ones(31)), (white, white)) == pytest.approx(961, rel=1e-6)
+
+
+@pytest.mark.parametrize("window", [(1, 1), (3, 5), (7, 3), (21, 41)])
+def test_valid_count_equals_a_plain_sum(rng, window):
+    before, after = noise(rng, (12, 17)), noise(rng, (12, 17))
+    before[rng.random((12, 17)) < 0.3] = np.nan
+    after[rng.random((12, 17)) < 0.1] = np.inf
+    valid = np.isfinite(before) & np.isfinite(after)
+    half_y, half_x = window[0] // 2, window[1] // 2
+    padded = np.pad(valid, ((half_y, half_y), (half_x, half_x)))
+    expected = np.lib.stride_tricks.sliding_window_view(padded, window).sum((2, 3))
+    np.testing.assert_array_equal(valid_count(before, after, window), expected)
 
 
 def test_lag_correlation_is_that_of_the_spectrum_wherever_it_lies(rng):
