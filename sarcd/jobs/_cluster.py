@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,7 +17,9 @@ from sarcd.jobs._task import RegionTask
 T = TypeVar("T")
 
 _WAIT_SECONDS = 60  # for a scheduler to answer, and for its first worker
-_AHEAD = 3  # regions a thread of a worker that are on their way at a time: the scheduler's graph stays this small
+_AHEAD = 2  # tasks a thread of a worker that are on their way at a time: the scheduler's graph stays this small
+_LONGEST_RUN = 16  # regions a task: neighbours, which share what they read
+_RUNS_A_SLOT = 4  # tasks a thread at least, so that none waits long for the last
 
 
 @contextlib.contextmanager
@@ -71,9 +74,18 @@ def active_client() -> Any:
 
 
 def run_on_workers(
-    client: Any, task: RegionTask, regions: Sequence[Region], advance: Callable[[int], None], *, device: bool
+    client: Any,
+    task: RegionTask,
+    regions: Sequence[Region],
+    advance: Callable[[int], None],
+    *,
+    device: bool,
+    threads: int,
 ) -> None:
     """Compute and write regions on a cluster, a bounded number at a time.
+
+    Regions travel in small runs of neighbours: these share the chunks that their halos reach, which a worker's reader
+    keeps, while a single region reads nine chunks for one.
 
     Parameters
     ----------
@@ -84,9 +96,11 @@ def run_on_workers(
     regions : sequence of Region
         In the order in which they are to be started.
     advance : callable
-        Called with the pixels of each region that is done.
+        Called with the pixels of each run of regions that is done.
     device : bool
-        Whether a region needs a GPU for itself, where workers declare them.
+        Whether a run of regions wants a GPU for itself, where workers declare them.
+    threads : int
+        Threads that share a GPU, so that regions are read while others are computed.
 
     Raises
     ------
@@ -96,19 +110,35 @@ def run_on_workers(
     from distributed import as_completed
 
     _check_workers(client)
-    options = {"resources": resources(client) if device else None, "pure": False}
+    wanted = resources(client) if device else None
+    options = {"resources": wanted, "pure": False}
     shared = client.submit(_same, task, **options)  # one key, so that a worker unpacks it once; remade if it is lost
-    waiting = iter(regions)
-    ahead = _AHEAD * max(1, sum(client.nthreads().values()))
-    running = as_completed([client.submit(_do, shared, region, **options) for region in islice(waiting, ahead)])
+    slots = len(client.nthreads()) if wanted else sum(client.nthreads().values())
+    runs = iter(in_runs(regions, slots))
+
+    def submit() -> list[Any]:
+        return [client.submit(_do, shared, run, threads if wanted else 1, **options) for run in islice(runs, 1)]
+
+    running = as_completed([future for _ in range(_AHEAD * slots) for future in submit()])
     try:
         for future in running:
             with _explained():
                 advance(future.result())
-            for region in islice(waiting, 1):
-                running.add(client.submit(_do, shared, region, **options))
+            running.update(submit())
     finally:
         client.cancel([*running.futures, shared])
+
+
+def in_runs(regions: Sequence[Region], slots: int) -> list[Sequence[Region]]:
+    """Cut regions into runs, of 16 at most and so short that each slot of a cluster gets several.
+
+    Examples
+    --------
+    >>> [len(run) for run in in_runs(range(10), slots=1)]
+    [2, 2, 2, 2, 2]
+    """
+    length = max(1, min(_LONGEST_RUN, len(regions) // (_RUNS_A_SLOT * max(1, slots))))
+    return [regions[start : start + length] for start in range(0, len(regions), length)]
 
 
 def ask_worker(client: Any, question: Callable[[], T], *, device: bool) -> T:
@@ -141,8 +171,11 @@ def _same(task: RegionTask) -> RegionTask:
     return task
 
 
-def _do(task: RegionTask, region: Region) -> int:
-    return task(region)
+def _do(task: RegionTask, regions: Sequence[Region], threads: int) -> int:
+    if threads == 1:
+        return sum(map(task, regions))
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(task, regions))
 
 
 def _version() -> str:

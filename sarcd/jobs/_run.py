@@ -67,17 +67,18 @@ def run_regions(
     progress : callable
         See `Progress`.
     workers : int, optional
-        Threads; one a core by default. A cluster's workers have threads of their own.
+        Threads, one a core by default; on a cluster, those that share a GPU.
     device : bool
-        Whether a region wants a GPU for itself, on a cluster whose workers declare them.
+        Whether regions want a GPU, on a cluster whose workers declare them.
     """
     task = RegionTask(staging, compute)
     client = active_client()
     with progress(description, sum(region.pixels for region in regions)) as advance, chunk_errors(staging.store.path):
+        threads = workers or os.cpu_count() or 1
         if client is None:
-            _run_on_threads(task, regions, advance, workers or os.cpu_count() or 1)
+            _run_on_threads(task, regions, advance, threads)
         else:
-            run_on_workers(client, task, regions, advance, device=device)
+            run_on_workers(client, task, regions, advance, device=device, threads=threads)
 
 
 def _run_on_threads(task: RegionTask, regions: Sequence[Region], advance: Callable[[int], None], workers: int) -> None:
