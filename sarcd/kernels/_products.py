@@ -88,11 +88,8 @@ def pixels_inside(position: int, half: int, size: int) -> int:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def normalise(re: Any, im: Any, power_a: Any, power_b: Any, out: Any) -> None:
-    """Write the complex coherence of one row of sums, at most 1 in magnitude, NaN without power."""
-    one = np.float32(1)
+    """Write the complex coherence of one row of sums, NaN without power; rounding may leave it a little above 1."""
     for i in range(out.size):
         # the product of roots, not the root of the product: powers squared would leave float32's range
         scale = np.sqrt(power_a[i]) * np.sqrt(power_b[i])
-        u, v = re[i] / scale, im[i] / scale
-        above = max(np.sqrt(u * u + v * v), one)  # by rounding only
-        out[i] = complex(u / above, v / above) if scale > 0 else complex(np.nan, np.nan)
+        out[i] = complex(re[i] / scale, im[i] / scale) if scale > 0 else complex(np.nan, np.nan)

@@ -36,8 +36,9 @@ def adaptive(
     Returns
     -------
     coherence : (Y, X) complex64
-        Magnitude in [0, 1], phase that of ``before * conj(after)``; NaN as for `sarcd.kernels.coherence.boxcar`, and
-        where the centre's own brightness is unknown: no valid pixel, or no power, in the core around it.
+        Magnitude in [0, 1] but for rounding, phase that of ``before * conj(after)``; NaN as for
+        `sarcd.kernels.coherence.boxcar`, and where the centre's own brightness is unknown: no valid pixel, or no power,
+        in the core around it.
     count : (Y, X) float32
         Pixels averaged.
 

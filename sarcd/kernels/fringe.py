@@ -40,8 +40,8 @@ def fringe(
     Returns
     -------
     (Y, X) complex64
-        Magnitude in [0, 1]. The phase is that of ``before * conj(after)`` at the centre of the window: fringes are
-        still in it. NaN as for `sarcd.kernels.coherence.boxcar`.
+        Magnitude in [0, 1] but for rounding. The phase is that of ``before * conj(after)`` at the centre of the window:
+        fringes are still in it. NaN as for `sarcd.kernels.coherence.boxcar`.
 
     Notes
     -----

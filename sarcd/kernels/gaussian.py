@@ -49,7 +49,8 @@ def weighted(
     Returns
     -------
     (Y, X) complex64
-        Magnitude in [0, 1], phase that of ``before * conj(after)``; NaN as for `sarcd.kernels.coherence.boxcar`.
+        Magnitude in [0, 1] but for rounding, phase that of ``before * conj(after)``; NaN as for
+        `sarcd.kernels.coherence.boxcar`.
 
     Notes
     -----

@@ -101,5 +101,5 @@ def test_windows_with_holes_have_fewer_looks(estimator):
     """Where half the pixels are invalid, the bias is larger, and removed by the looks that are left."""
     before, after = noise_pair(np.random.default_rng(4), (600, 600), 0.3)
     before[:, ::2] = np.nan
-    found = ops.coherence(scene_of(before, after), estimator=estimator, debias=True, min_valid=0.3, window=7)
+    found = ops.coherence(scene_of(before, after), estimator=estimator, debias=True, min_valid=0.3)
     assert abs(float(found[0, 10:-10, 10:-10].mean()) - 0.3) < 0.02
