@@ -96,8 +96,8 @@ class UNet(Network):
             skips.append(x)
             x = self.pool(x)  # (B, width_l, H / 2^(l + 1), W / 2^(l + 1))
         x = self.bottom(x)  # (B, bottleneck or width_last, H / stride, W / stride)
-        for up, level, skip in zip(self.up, self.decoder, reversed(skips), strict=True):
-            x = torch.cat([up(x), skip], dim=1)  # (B, 2 width_l, H / 2^l, W / 2^l)
+        for up, level in zip(self.up, self.decoder, strict=True):
+            x = torch.cat([up(x), skips.pop()], dim=1)  # (B, 2 width_l, H / 2^l, W / 2^l); the skip is not kept longer
             x = level(x)  # (B, width_l, H / 2^l, W / 2^l)
         logits: Tensor = self.head(x)  # (B, 1, H, W)
         return logits
