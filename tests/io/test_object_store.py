@@ -19,6 +19,7 @@ from sarcd.jobs import cluster, write_coherence
 from sarcd_cli.main import main
 from tests import processes
 from tests.networks import random_model_file
+from tests.rasters import UTM, slc, write_raster
 from tests.scenes import dates, random_slc
 
 pytest.importorskip("obstore")
@@ -93,6 +94,21 @@ def test_every_command(bucket, tmp_path, capsys):
     there, here = open_scene(f"{bucket}/a/scene.zarr"), open_scene(tmp_path / "scene.zarr")
     xr.testing.assert_identical(there.compute(), here.compute())
     assert float(there.sarcd.coherence(window=7).max()) == pytest.approx(float(here.coherence.max()), abs=1e-5)
+
+
+def test_images_go_there_and_more_are_added(bucket, tmp_path, rng):
+    url = f"{bucket}/scene.zarr"
+    values = [slc(rng, (40, 50)) for _ in range(3)]
+    days = ("20230319", "20230331", "20230412")
+    images = [write_raster(tmp_path / f"{day}.tif", value, **UTM) for day, value in zip(days, values, strict=True)]
+    assert main(["ingest", *images[:2], "-o", url]) == 0
+    assert main(["coherence", url]) == 0
+    assert main(["ingest", images[2], "-o", url, "--append"]) == 0
+    scene = open_scene(url)
+    np.testing.assert_array_equal(scene.slc, values)
+    assert scene.sizes["pair"] == 2
+    assert scene.coherence.attrs["sarcd_complete"] == [True, False]
+    assert main(["ingest", *images[:2], "-o", url]) == 1
 
 
 def test_a_resumed_run(bucket):

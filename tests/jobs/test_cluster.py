@@ -224,3 +224,17 @@ def test_no_workers(scenes, monkeypatch):
     refused = pytest.raises(ClusterError, match="has no worker: start one: dask worker tcp")
     with LocalCluster(n_workers=0, dashboard_address=":0") as empty, Client(empty), refused:
         jobs.write_coherence(scenes[0])
+
+
+class Deadly:
+    """Kills the worker that computes it."""
+
+    def __call__(self, region):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_region_that_kills_every_worker_ends_the_job(staging, client, local_cluster, monkeypatch):
+    monkeypatch.setattr(local_cluster.scheduler, "allowed_failures", 0)  # three, as a rule
+    with pytest.raises(ClusterError, match="several workers died over the same region"):
+        run_regions(staging, staging.missing()[:1], Deadly(), description="")
+    assert len(staging.missing()) == 100
