@@ -86,7 +86,8 @@ def phase_steps(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     -------
     (2, 4) float64
         Along y and x: re and im of the sum of ``p = u(x + 1) conj(u(x))``, u the interferogram of unit magnitude, the
-        sum of Re(p^2), and the number of summands. Sums of several images can be added; see `frequency`.
+        sum of Re(p^2), and the number of summands; all but the last in units of 2^-14. Sums of several images can be
+        added; see `frequency`.
 
     Examples
     --------
@@ -104,7 +105,7 @@ def phase_steps(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         steps = np.zeros((4, *before.shape), np.int32)
         _steps(units, axis, 0.0, steps)
         out[axis] = steps.sum((1, 2), dtype=np.int64)
-    return out / (_ONE, _ONE, _ONE, 1)
+    return out
 
 
 def frequency(steps: np.ndarray) -> float:
@@ -115,8 +116,10 @@ def frequency(steps: np.ndarray) -> float:
     steps : (4,) float64
         A row of what `phase_steps` returns.
     """
-    re, im, square_re, count = (float(value) for value in steps)
-    return float(_if_significant(re, im, square_re, count, SIGNIFICANT**2))
+    out = np.empty(1)
+    re, im, square_re, count = (np.array([value], float) for value in steps)
+    _angles(re, im, square_re, count, 0.0, SIGNIFICANT**2, out)
+    return float(out[0])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -283,25 +286,29 @@ def _frequencies(units: Any, axis: int, half_y: int, half_x: int, ramp: float, s
     _steps(units, axis, ramp, steps)
     # steps that lie within the window: one less along the axis than pixels
     rows, columns = 2 * half_y + axis, 2 * half_x + 1 - axis
-    column = np.zeros((4, units.shape[2]), np.int64)
-    sums = np.empty((4, width), np.int64)
+    column = np.zeros((4, units.shape[2]), np.int32)  # room for 2^17 rows
+    sums = np.empty((4, width))
     for t in range(rows - 1):
         for q in range(4):
-            _accumulate(1, steps[q, t], column[q])
+            _add(steps[q, t], column[q])
     for y in range(height):
         for q in range(4):
-            _accumulate(1, steps[q, y + rows - 1], column[q])
+            _add(steps[q, y + rows - 1], column[q])
             _running_sum(column[q], columns, sums[q])
-            _accumulate(-1, steps[q, y], column[q])
-        for x in range(width):
-            re, im, square_re = sums[0, x] / _ONE, sums[1, x] / _ONE, sums[2, x] / _ONE
-            out[y, x] = ramp + _if_significant(re, im, square_re, float(sums[3, x]), significant)
+            _subtract(steps[q, y], column[q])
+        _angles(sums[0], sums[1], sums[2], sums[3], ramp, significant, out[y])
 
 
 @njit(nogil=True, cache=True)
-def _accumulate(sign: int, values: Any, total: Any) -> None:
+def _add(values: Any, total: Any) -> None:
     for i in range(total.size):
-        total[i] += sign * values[i]
+        total[i] += values[i]
+
+
+@njit(nogil=True, cache=True)
+def _subtract(values: Any, total: Any) -> None:
+    for i in range(total.size):
+        total[i] -= values[i]
 
 
 @njit(nogil=True, cache=True)
@@ -316,9 +323,20 @@ def _running_sum(values: Any, length: int, out: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _if_significant(re: float, im: float, square_re: float, count: float, significant: float) -> float:
-    """Return the angle of a sum of phasors p where it differs from 0 by enough standard errors, else 0."""
-    # how far the sum lies from the positive real axis, and sum Im(p)^2, one summand more where few agree by chance
+def _angles(re: Any, im: Any, square_re: Any, count: Any, ramp: float, significant: float, out: Any) -> None:
+    for x in range(out.size):  # a loop that becomes vector instructions, before one with rare and slow calls
+        out[x] = _excess(re[x], im[x], square_re[x], count[x], significant)
+    for x in range(out.size):
+        out[x] = ramp + (np.arctan2(im[x], re[x]) if out[x] > 0 else 0.0)
+
+
+@njit(nogil=True, cache=True)
+def _excess(re: float, im: float, square_re: float, count: float, significant: float) -> float:
+    """Return by how much the square of a sum of phasors p differs from that of chance; above 0 it is significant.
+
+    What counts is how far the sum lies from the positive real axis, against sum Im(p)^2 and one summand more, since
+    few may agree by chance. `re`, `im` and `square_re` are in fixed point.
+    """
     beside = im * im + (re * re if re < 0 else 0.0)
-    spread = (count - square_re) / 2 + 1
-    return np.arctan2(im, re) if beside > significant * spread else 0.0
+    spread = (count - square_re * (1 / _ONE)) * 0.5 + 1
+    return beside - significant * spread * (_ONE * _ONE)
