@@ -205,11 +205,20 @@ class PredictOptions:
         default=None, metadata={"help": "whose median and MAD normalise: scene, model; empty for what the model says"}
     )
     threshold: float | None = field(default=None, metadata={"help": "empty for what the model says"})
-    memory_bytes: int = field(default=2**29, metadata={"help": "memory that one forward pass may take"})
+    precision: Literal["float32", "bfloat16", "float16"] = field(
+        default="float32", metadata={"help": "of the network; only float32 gives the same map for any tile"}
+    )
+    compiled: bool = field(
+        default=False, metadata={"help": "compile the network: slower to start, faster on GPUs, needs a C++ compiler"}
+    )
+    memory_bytes: int | None = field(
+        default=None, metadata={"help": "memory of the whole process; empty for half of what is free, 2 GiB at most"}
+    )
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise OptionError(f"threshold is {self.threshold}", where="threshold", mend="use a value between 0 and 1")
+        _one_of("precision", self.precision, ("float32", "bfloat16", "float16"))
 
 
 @dataclass(frozen=True)

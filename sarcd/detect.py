@@ -12,10 +12,9 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.config import PredictOptions
 from sarcd.errors import OptionError
 from sarcd.io.pairs import Pair
-from sarcd.jobs.prediction import OPERATION, check_channels
+from sarcd.jobs._prediction_settings import OPERATION, check_channels
 from sarcd.ops._lazy import made_by_attrs, paired_array
 from sarcd.ops.features import features
 from sarcd.ops.pairs import pairs_of
@@ -23,6 +22,8 @@ from sarcd.predict import Predictor, Rectangle, Tiling, choose_batch, choose_til
 
 if TYPE_CHECKING:
     from sarcd.model_file import LoadedModel
+
+_FORWARD_BYTES = 2**29  # of one forward pass: dask's other threads hold chunks of their own meanwhile
 
 
 def detect(
@@ -77,7 +78,6 @@ def detect(
     ----------
     .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Eq. 5-7.
     """
-    options = PredictOptions(tiles=tiles, device=device, threshold=threshold)
     loaded = _load(str(model), device)
     check_channels(scene, loaded)
     card = loaded.card
@@ -93,9 +93,9 @@ def detect(
         pairs=pairs,
     )
     shape = scene.sizes["y"], scene.sizes["x"]
-    tile = choose_tile(tiles, loaded.network, shape, options.memory_bytes)
+    tile = choose_tile(tiles, loaded.network, shape, _FORWARD_BYTES, device=loaded.device.type)
     tiling = Tiling(shape, loaded.network.stride, loaded.network.tile_halo, tile)
-    batch = choose_batch(0, loaded.network, tile, options.memory_bytes)
+    batch = choose_batch(0, loaded.network, tile, shape, _FORWARD_BYTES)
     probability = _lazy_probability(source, str(model), loaded, tiling, batch)
     parameters = {"model": loaded.digest, "tile": tile, "threshold": limit, **source.attrs["sarcd_parameters"]}
     attrs = made_by_attrs(OPERATION, parameters)
@@ -123,7 +123,7 @@ def _load(path: str, device: str) -> LoadedModel:
     """Load a model once a process and device; the graph carries its path, never the network."""
     from sarcd.model_file import load_model
 
-    return load_model(path, device=device)
+    return load_model(path, device=device).quick()
 
 
 def _lazy_probability(source: xr.DataArray, path: str, loaded: LoadedModel, tiling: Tiling, batch: int) -> Any:

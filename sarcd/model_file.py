@@ -23,6 +23,7 @@ from sarcd.errors import ModelError, SarcdError
 from sarcd.model_card import ModelCard
 from sarcd.models import Network, create_model, model_options
 from sarcd.models.devices import choose_device
+from sarcd.models.inference import Precision, for_inference
 
 __all__ = ["LoadedModel", "ModelCard", "load_model", "save_model"]
 
@@ -42,6 +43,10 @@ class LoadedModel:
     digest: str
     device: torch.device
     path: str
+
+    def quick(self, precision: Precision = "float32", *, compiled: bool = False) -> LoadedModel:
+        """Return the same with a network that predicts faster and cannot be trained; see `for_inference`."""
+        return replace(self, network=for_inference(self.network, precision=precision, compiled=compiled))
 
 
 def save_model(path: str | Path, network: Network, card: ModelCard) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarcd.errors import ModelError, OptionError
-from sarcd.predict import Predictor, Tiling, area, choose_batch, choose_tile, decide, sigmoid
+from sarcd.predict import Predictor, Tiling, area, choose_batch, choose_tile, decide, forward_bytes, sigmoid
 from tests.networks import random_network
 
 CHANNELS = ("before", "after", "coherence")
@@ -136,8 +136,11 @@ def test_choice_of_tile_and_batch(network):
     assert choose_tile("whole", network, (333, 421), 0) == 432
     small, large = (choose_tile("auto", network, (9000, 9000), budget) for budget in (10**8, 10**9))
     assert small < large
-    assert choose_batch(5, network, 512, 0) == 5
-    assert choose_batch(0, network, 512, 1) == 1
+    assert choose_batch(5, network, 512, (9000, 9000), 0) == 5
+    assert choose_batch(0, network, 512, (9000, 9000), 1) == 1
+    assert choose_batch(0, network, 512, (9000, 9000), forward_bytes(network, 512, 3, (9000, 9000))) == 3
+    assert choose_tile("auto", network, (9000, 9000), 10**12) == 1024
+    assert choose_tile("auto", network, (9000, 9000), 10**12, device="cuda") == 4096
     with pytest.raises(OptionError, match="tile"):
         choose_tile(0, network, SHAPE, 0)
     with pytest.raises(OptionError, match="stride"):

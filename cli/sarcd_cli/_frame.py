@@ -66,6 +66,19 @@ def job_options(function: Function) -> Function:
     return function
 
 
+def memory_option(function: Function) -> Function:
+    """Give a command ``--memory`` in GiB, as its argument `memory_bytes`."""
+    option = click.option(
+        "--memory",
+        "memory_bytes",
+        type=click.FloatRange(min=0.01),
+        callback=lambda _context, _option, gib: None if gib is None else int(gib * 2**30),
+        metavar="GIB",
+        help="Memory that the command may take [half of what is free, 2 at most].",
+    )
+    return option(function)
+
+
 def scheduler_option(function: Function) -> Function:
     """Give a command ``--scheduler``: its jobs then run on that cluster."""
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from sarcd_cli._frame import common_options, echo_result, job_options, parse_window, progress, scheduler_option
+from sarcd_cli._frame import (
+    common_options,
+    echo_result,
+    job_options,
+    memory_option,
+    parse_window,
+    progress,
+    scheduler_option,
+)
 
 
 @click.command("coherence")
@@ -23,6 +31,7 @@ from sarcd_cli._frame import common_options, echo_result, job_options, parse_win
     "--min-valid", type=float, default=0.5, show_default=True, help="Least share of valid pixels in a window."
 )
 @job_options
+@memory_option
 @scheduler_option
 @common_options(json=True)
 def command(
@@ -32,6 +41,7 @@ def command(
     debias: bool,
     phase: bool,
     min_valid: float,
+    memory_bytes: int | None,
     pairs: str | None,
     name: str,
     overwrite: bool,
@@ -52,6 +62,7 @@ def command(
         name=f"coherence_{name}" if name else "coherence",
         phase=phase,
         overwrite=overwrite,
+        memory_bytes=memory_bytes,
         progress=progress,
     )
     echo_result(

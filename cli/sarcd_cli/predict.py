@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sarcd_cli._frame import common_options, echo_result, job_options, note, progress, scheduler_option
+from sarcd_cli._frame import common_options, echo_result, job_options, memory_option, note, progress, scheduler_option
 
 
 class _Tiles(click.ParamType[int | str]):
@@ -42,7 +42,15 @@ class _Tiles(click.ParamType[int | str]):
     help="Whose median and MAD normalise the amplitudes [what the model says, as a rule the scene's].",
 )
 @click.option("--threshold", type=float, help="Probability from which a pixel counts as changed [the model's].")
-@click.option("--memory", type=click.FloatRange(min=0.1), help="GiB that one forward pass may take [0.5].")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Of the network. The others may be faster; how far they move the map is told.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first, which takes a minute or two.")
+@memory_option
 @job_options
 @scheduler_option
 @common_options(json=True)
@@ -54,7 +62,9 @@ def command(
     device: str,
     statistics: str | None,
     threshold: float | None,
-    memory: float | None,
+    precision: str,
+    compiled: bool,
+    memory_bytes: int | None,
     pairs: str | None,
     name: str,
     overwrite: bool,
@@ -74,7 +84,9 @@ def command(
         "device": device,
         "statistics": statistics,
         "threshold": threshold,
-        **({} if memory is None else {"memory_bytes": int(memory * 2**30)}),
+        "precision": precision,
+        "compiled": compiled,
+        "memory_bytes": memory_bytes,
     }
     result = write_prediction(
         scene,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.io.regions import MadeBy, Region, stage
 from sarcd.io.store import SceneStore, open_scene
+from sarcd.jobs._memory import Shares, left, share_out
 from sarcd.jobs._run import (
     JobResult,
     choose_pairs,
@@ -31,7 +33,9 @@ from sarcd.ops._estimate import estimate
 from sarcd.ops.looks import Calibration, calibrate
 from sarcd.ops.results import sibling
 
-_CACHE_BYTES = 2**29
+_BYTES_PER_PIXEL = {"boxcar": 24}  # of a region in work: both images, the result, and what the kernel takes
+_BYTES_PER_PIXEL_OF_OTHERS = 64
+_MOST_WORKERS = 16  # more only wait for the store
 
 
 def write_coherence(
@@ -42,6 +46,7 @@ def write_coherence(
     name: str = "coherence",
     phase: bool = False,
     overwrite: bool = False,
+    memory_bytes: int | None = None,
     progress: Progress = silent,
 ) -> JobResult:
     """Estimate coherence and keep it in the store.
@@ -61,6 +66,8 @@ def write_coherence(
         Write its phase too, as `coherence_phase` with the same suffix.
     overwrite : bool
         Replace a result made with other options.
+    memory_bytes : int, optional
+        Memory of the whole process; half of what is free by default, 2 GiB at most.
     progress : callable
         See `Progress`.
 
@@ -74,6 +81,8 @@ def write_coherence(
     SceneError
         If the scene has no `slc`, fewer than two dates, or no valid pixels where the looks are measured and needed; or
         if `name` is no coherence's.
+    OptionError
+        If the memory is too little for one region.
     MismatchError
         If the store holds it with other options and `overwrite` is False.
     """
@@ -86,14 +95,16 @@ def write_coherence(
     store = SceneStore(path)
     positions = choose_pairs(store, pairs)
     with stage(store, names, positions, MadeBy("coherence", config.to_dict(options)), overwrite=overwrite) as staging:
-        regions = in_bands(staging.missing(), staging.grid, _CACHE_BYTES)
+        regions = staging.missing()
         if regions:
-            reader = Opened(partial(SceneReader, store.address, cache_bytes=_CACHE_BYTES))
+            shares = _plan(memory_bytes, options, staging.grid)
+            regions = in_bands(regions, staging.grid, shares.cache_bytes)
+            reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
             dates = pair_positions(store)
             with chunk_errors(path):
                 calibration = calibrate(scene, options, [dates[position] for position in positions])
             compute = _Coherence(reader, dates, options, calibration, names)
-            run_regions(staging, regions, compute, description="coherence", progress=progress)
+            run_regions(staging, regions, compute, description="coherence", progress=progress, workers=shares.workers)
             if calibration.looks is None:  # recorded in any case, at the end where nothing depends on them
                 with chunk_errors(path):
                     calibration = calibrate(scene, options, [], always_looks=True)
@@ -102,6 +113,21 @@ def write_coherence(
         total = count_regions(staging)
         staging.finish()
     return JobResult(tuple(names), len(positions), len(regions), total - len(regions))
+
+
+def _plan(memory_bytes: int | None, options: CoherenceOptions, grid: tuple[int, int]) -> Shares:
+    """Share out the memory; one thread more than cores, since one is always waiting for the store."""
+    (height, width), (halo_y, halo_x) = grid, options.halo
+    per_pixel = _BYTES_PER_PIXEL.get(options.estimator, _BYTES_PER_PIXEL_OF_OTHERS)
+    chunk_bytes = 8 * height * width
+    return share_out(
+        memory_bytes,
+        left(memory_bytes),
+        # beside the window, a chunk that is being decoded lies there three times
+        region_bytes=per_pixel * (height + 2 * halo_y) * (width + 2 * halo_x) + 3 * chunk_bytes,
+        chunk_bytes=chunk_bytes,
+        workers=min(_MOST_WORKERS, (os.cpu_count() or 1) + 1),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import numpy as np
+import xarray as xr
 import zarr
 
 from sarcd import schema
@@ -14,11 +17,19 @@ from sarcd.io.chunks import chunk_errors, require_chunks
 from sarcd.io.pairs import fit_pairs
 from sarcd.io.progress import Progress, silent
 from sarcd.io.store import SceneStore, open_scene, publish
+from sarcd.jobs._memory import left, share_out
 from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics, compute_statistics, iso
+
+_HISTOGRAM_BYTES = 2**24  # half a megabyte each, some dozens until they are added up
 
 
 def write_statistics(
-    path: str | Path, *, per_date: bool = False, refresh: bool = False, progress: Progress = silent
+    path: str | Path,
+    *,
+    per_date: bool = False,
+    refresh: bool = False,
+    memory_bytes: int | None = None,
+    progress: Progress = silent,
 ) -> tuple[AmplitudeStatistics, bool]:
     """Compute median and MAD of the amplitude and keep them in the store.
 
@@ -30,6 +41,8 @@ def write_statistics(
         One value a date instead of one for all together.
     refresh : bool
         Compute them again, for example after dates were appended, and mark what depends on the old ones stale.
+    memory_bytes : int, optional
+        Memory of the whole process; half of what is free by default, 2 GiB at most.
     progress : callable
         See `Progress`.
 
@@ -53,7 +66,13 @@ def write_statistics(
     store = SceneStore(path)
     images = schema.images_of(scene)
     require_chunks(store, str(images.name), range(images.sizes["time"]))
-    with _dask_progress(progress, "statistics"), chunk_errors(path), zarr.config.set({"async.concurrency": 4}):
+    workers = _workers(images, memory_bytes)
+    with (
+        _dask_progress(progress, "statistics"),
+        chunk_errors(path),
+        zarr.config.set({"async.concurrency": 4}),
+        dask.config.set(num_workers=workers),
+    ):
         statistics = compute_statistics(scene, per_date=per_date)
     stale = [name for name in store.published() if _depends_on_other(store, name, statistics)]
     for name in stale:
@@ -61,6 +80,14 @@ def write_statistics(
         store.set_attrs(name, {"sarcd_stale": "amplitude statistics were renewed since"})
     publish(store, add=stale, attrs={ATTRIBUTE: statistics.to_json()})
     return statistics, True
+
+
+def _workers(images: xr.DataArray, memory_bytes: int | None) -> int:
+    """Return how many chunks may be counted at a time: each lies there encoded, decoded and as amplitude."""
+    chunk_bytes = int(np.prod(images.data.chunksize)) * images.dtype.itemsize
+    cores = os.cpu_count() or 1
+    region_bytes = 4 * chunk_bytes + _HISTOGRAM_BYTES
+    return share_out(memory_bytes, left(memory_bytes), region_bytes=region_bytes, chunk_bytes=0, workers=cores).workers
 
 
 def _depends_on_other(store: SceneStore, name: str, statistics: AmplitudeStatistics) -> bool:

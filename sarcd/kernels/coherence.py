@@ -178,7 +178,7 @@ def _all_finite(bits: Any) -> bool:
     for i in range(bits.size):
         value = np.int32(bits[i] & magnitude)
         worst = value if value > worst else worst
-    return worst < np.int32(0x7F800000)
+    return bool(worst < np.int32(0x7F800000))
 
 
 @njit(nogil=True, cache=True)

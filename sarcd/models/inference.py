@@ -49,7 +49,8 @@ def for_inference(network: Network, *, precision: Precision = "float32", compile
     for module in quick.modules():
         if isinstance(module, nn.Sequential):
             _fold_batch_norms(module)
-    quick = quick.to(device, getattr(torch, precision), memory_format=torch.channels_last)
+    dtype: torch.dtype = getattr(torch, precision)
+    quick = quick.to(device, dtype).to(memory_format=torch.channels_last)
     if compiled:
         quick.compile(dynamic=False)
     return quick

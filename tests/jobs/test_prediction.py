@@ -146,3 +146,17 @@ def test_bad_options(path, model, tmp_path):
     with pytest.raises(OptionError, match="threshold"):
         PredictOptions(threshold=1.5)
     assert "change" not in xr.open_zarr(path)
+
+
+def test_reduced_precision_is_another_result_and_says_how_far_off(path, model):
+    write_prediction(path, model)
+    exact = open_scene(path).change_probability.values
+    with pytest.raises(MismatchError, match="dtype float32, now bfloat16"):
+        write_prediction(path, model, PredictOptions(precision="bfloat16"))
+    notes = []
+    write_prediction(path, model, PredictOptions(precision="bfloat16"), suffix="half", note=notes.append)
+    found = open_scene(path).change_probability_half
+    assert found.attrs["sarcd_parameters"]["dtype"] == "bfloat16"
+    moved = np.nanmax(np.abs(found.values - exact))
+    assert 0 < moved < 0.1
+    assert any("bfloat16 moves the probabilities" in text for text in notes)

@@ -1,0 +1,88 @@
+"""How much memory a job may take, and how it is shared out among its threads and its cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from sarcd.errors import OptionError
+
+_MOST_BY_DEFAULT = 2**31
+_MOST_CACHE = 2**29  # the chunks of three rows of a band: more would seldom be looked at again
+_LOADED_LATER = 2**27  # compiled kernels, codecs and threads, which a process has not loaded when the job is planned
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What a job does with its memory.
+
+    Parameters
+    ----------
+    workers : int
+        Regions in work at a time.
+    cache_bytes : int
+        Decoded chunks that are kept.
+    """
+
+    workers: int
+    cache_bytes: int
+
+
+def budget(asked: int | None) -> int:
+    """Return the bytes that this process may take: as asked, or half of what is free, 2 GiB at most."""
+    return asked or min(_MOST_BY_DEFAULT, free_bytes() // 2)
+
+
+def left(asked: int | None) -> int:
+    """Return what of the budget is not taken yet."""
+    return budget(asked) - psutil.Process().memory_info().rss - _LOADED_LATER
+
+
+def free_bytes() -> int:
+    """Return the memory that is free, in the machine or in the container (cgroup v2) that this process runs in."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        most, taken = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no such group, or one without a limit
+        return free
+    return min(free, max(most - taken, 0))
+
+
+def share_out(asked: int | None, bytes_left: int, *, region_bytes: int, chunk_bytes: int, workers: int) -> Shares:
+    """Share what is left of a budget between regions in work and a cache of chunks.
+
+    Parameters
+    ----------
+    asked : int or None
+        The whole budget, as the user gave it.
+    bytes_left : int
+        What of it is to be shared out.
+    region_bytes : int
+        What one region takes while it is computed.
+    chunk_bytes : int
+        One decoded chunk of an image.
+    workers : int
+        Regions in work at a time that the machine is good for.
+
+    Raises
+    ------
+    OptionError
+        If it is too little for one region.
+
+    Examples
+    --------
+    >>> share_out(None, 100, region_bytes=30, chunk_bytes=2, workers=4)
+    Shares(workers=2, cache_bytes=40)
+    """
+    least_cache = 16 * chunk_bytes  # both images of a region and its eight neighbours, nearly
+    lacking = region_bytes + least_cache - bytes_left
+    if lacking > 0:
+        raise OptionError(
+            f"{budget(asked) / 2**30:.2f} GiB of memory are too little for this job",
+            where="memory",
+            mend=f"use --memory {(budget(asked) + lacking) / 2**30 + 0.05:.1f} or more",
+        )
+    workers = max(1, min(workers, (bytes_left - least_cache) // region_bytes))
+    return Shares(workers, min(_MOST_CACHE, bytes_left - workers * region_bytes))

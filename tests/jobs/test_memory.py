@@ -1,0 +1,61 @@
+"""The memory of a job: shared out as the budget allows, and refused where it is too little."""
+
+import numpy as np
+import psutil
+import pytest
+import xarray as xr
+
+from sarcd.config import PredictOptions
+from sarcd.errors import OptionError
+from sarcd.io.store import open_scene
+from sarcd.jobs import write_coherence, write_prediction, write_statistics
+from sarcd.jobs._memory import Shares, budget, free_bytes, share_out
+from tests.networks import random_model_file
+from tests.scenes import stored_scene
+
+
+def test_shares_by_hand():
+    share = {"region_bytes": 30, "chunk_bytes": 2, "workers": 4}
+    assert share_out(None, 62, **share) == Shares(1, 32)  # two regions would leave less than 16 chunks
+    assert share_out(None, 92, **share) == Shares(2, 32)
+    assert share_out(None, 10**6, **share) == Shares(4, 10**6 - 120)
+    assert share_out(None, 10**12, **share).cache_bytes == 2**29
+    with pytest.raises(OptionError, match="too little"):
+        share_out(None, 61, **share)
+
+
+def test_the_default_is_bounded_by_what_is_free():
+    assert 0 < free_bytes() <= psutil.virtual_memory().total
+    assert budget(None) <= min(2**31, psutil.virtual_memory().total)
+    assert budget(12345) == 12345
+
+
+@pytest.mark.parametrize("job", ["coherence", "predict", "stats"])
+def test_too_little_is_refused_with_what_would_do(tmp_path, rng, job):
+    path = stored_scene(tmp_path / "scene.zarr", rng, (2, 64, 64))
+    write_statistics(path)
+    before = xr.open_zarr(path).load()
+    model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+    few = 2**20
+    with pytest.raises(OptionError, match="too little") as caught:
+        {
+            "coherence": lambda: write_coherence(path, memory_bytes=few),
+            "predict": lambda: write_prediction(path, model, PredictOptions(memory_bytes=few)),
+            "stats": lambda: write_statistics(path, refresh=True, memory_bytes=few),
+        }[job]()
+    assert "--memory" in caught.value.mend
+    xr.testing.assert_identical(xr.open_zarr(path).load(), before)
+
+
+def test_memory_changes_no_byte_of_the_map(tmp_path, rng):
+    path = stored_scene(tmp_path / "scene.zarr", rng, (2, 150, 181), chunk=48)
+    model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+    used = psutil.Process().memory_info().rss
+    maps = []
+    for more in (2**28, 2**32):
+        result = write_prediction(
+            path, model, PredictOptions(tiles=48, batch=1, memory_bytes=used + more), overwrite=True
+        )
+        assert result.tile == 48
+        maps.append(open_scene(path).change_probability.values)
+    np.testing.assert_array_equal(*maps)
