@@ -1,6 +1,7 @@
 """Real ``sarcd`` processes, and small disks of their own, for tests of what goes wrong."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -58,6 +59,20 @@ def mounted(place, *options, kind="tmpfs", source="tmpfs"):
     finally:
         if problem is None:
             subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@contextlib.contextmanager
+def local_cluster(**options):
+    """Start a cluster of processes; the environment that it gives them, and leaves behind here, is taken back."""
+    from distributed import LocalCluster
+
+    before = dict(os.environ)
+    try:
+        with LocalCluster(dashboard_address=":0", **options) as running:
+            yield running
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def only_line(process):

@@ -16,6 +16,7 @@ from sarcd.jobs._run import run_regions
 from sarcd.jobs._task import RegionTask
 from tests.benchmarks.measure import compare, ratio, seconds, table
 from tests.networks import random_model_file
+from tests.processes import local_cluster
 from tests.scenes import dates
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.distributed]
@@ -34,9 +35,7 @@ def noise_scene(path, side, chunk):
 
 @pytest.fixture(scope="module")
 def scheduler():
-    from distributed import LocalCluster
-
-    with LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0") as running:
+    with local_cluster(n_workers=WORKERS, threads_per_worker=1) as running:
         yield running.scheduler_address
 
 

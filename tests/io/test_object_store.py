@@ -172,11 +172,11 @@ def test_what_else_lies_there_is_left_alone(bucket):
     assert keys(url) == before
 
 
+@pytest.mark.distributed
 def test_on_a_cluster(bucket, tmp_path):
-    distributed = pytest.importorskip("distributed")
     url, path = scene_at(f"{bucket}/scene.zarr"), scene_at(tmp_path / "scene.zarr")
     write_coherence(path)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as workers:
+    with processes.local_cluster(n_workers=2, threads_per_worker=1) as workers:
         with cluster(workers.scheduler_address):
             assert write_coherence(url).computed == 12
         assert main(["stats", url, "--scheduler", workers.scheduler_address]) == 0

@@ -21,8 +21,8 @@ from sarcd.jobs import _cluster
 from sarcd.jobs._run import run_regions
 from sarcd.jobs._task import Opened, RegionTask
 from sarcd_cli.main import main
+from tests import processes
 from tests.networks import random_model_file
-from tests.processes import tree
 from tests.scenes import stored_scene
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
@@ -30,11 +30,7 @@ pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def local_cluster():
-    from distributed import LocalCluster
-
-    with LocalCluster(
-        n_workers=2, threads_per_worker=2, resources={"GPU": 1}, dashboard_address=":0", processes=True
-    ) as running:
+    with processes.local_cluster(n_workers=2, threads_per_worker=2, resources={"GPU": 1}) as running:
         yield running
 
 
@@ -67,7 +63,7 @@ def test_same_bytes(scenes, local_cluster, capsys):
             printed.append(capsys.readouterr())
         assert printed[0] == printed[1]
         assert printed[0].err == ""
-        assert tree(here) == tree(there)
+        assert processes.tree(here) == processes.tree(there)
 
 
 def test_predictions_agree(scenes, local_cluster, tmp_path):
@@ -218,11 +214,11 @@ def test_no_cluster(scenes, monkeypatch, capsys):
 
 
 def test_no_workers(scenes, monkeypatch):
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     monkeypatch.setattr(_cluster, "_WAIT_SECONDS", 0.1)
     refused = pytest.raises(ClusterError, match="has no worker: start one: dask worker tcp")
-    with LocalCluster(n_workers=0, dashboard_address=":0") as empty, Client(empty), refused:
+    with processes.local_cluster(n_workers=0) as empty, Client(empty), refused:
         jobs.write_coherence(scenes[0])
 
 
