@@ -81,14 +81,11 @@ class SceneReader:
         """
         sub = self.scene[[self.images]].drop_dims("pair", errors="ignore")
         sub = sub.isel(time=list(pair), y=y, x=x)
-        chunks = [self._request(self.images, date, y, x) for date in pair]
-        more = [self._request(name, int(position or 0), y, x) for name in also]
-        images = np.empty((2, y.stop - y.start, x.stop - x.start), self.scene[self.images].dtype)
-        for image, parts in zip(images, chunks, strict=True):
-            _put_together(parts, y, x, image)
+        requested = [self._request(name, int(position or 0), y, x) for name in also]
+        images = self.pair_images(pair, y, x)
         variables: dict[str, Any] = {self.images: sub[self.images].copy(data=images)}
         times = sub["time"].values
-        for name, parts in zip(also, more, strict=True):
+        for name, parts in zip(also, requested, strict=True):
             source = self.scene[name].variable
             data = np.empty((1, *images.shape[1:]), source.dtype)
             _put_together(parts, y, x, data[0])
@@ -98,6 +95,14 @@ class SceneReader:
             variables[name] = (source.dims, data, attrs)
         coords = {"before": ("pair", times[:1]), "after": ("pair", times[1:])}
         return sub.assign(variables).assign_coords(coords)
+
+    def pair_images(self, pair: tuple[int, int], y: slice, x: slice) -> np.ndarray:
+        """Return a rectangle of the two images of a pair, as `window` does, as an array (2, Y, X)."""
+        requested = [self._request(self.images, date, y, x) for date in pair]
+        images = np.empty((2, y.stop - y.start, x.stop - x.start), self.scene[self.images].dtype)
+        for image, parts in zip(images, requested, strict=True):
+            _put_together(parts, y, x, image)
+        return images
 
     def _request(self, name: str, index: int, y: slice, x: slice) -> list[_Part]:
         """Decode the chunks of a rectangle, but for those that another thread is decoding: they are not waited for."""

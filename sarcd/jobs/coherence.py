@@ -143,9 +143,9 @@ class _Coherence:
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
         reader = self.reader()
         window = grow((region.y, region.x), self.options.halo, reader.shape)
-        sub = reader.window(self.dates[region.pair], *window)
-        before, after = sub["slc"].values
-        looks, ramp = self.calibration.looks, self.calibration.ramp(sub)
+        pair = self.dates[region.pair]
+        before, after = reader.pair_images(pair, *window)
+        looks, ramp = self.calibration.looks, self.calibration.ramp(reader.scene, *pair)
         found = estimate(before, after, self.options, looks, ramp, with_phase=len(self.names) > 1)
         core = inside((region.y, region.x), window)
         return {name: values[core] for name, values in zip(self.names, found, strict=False) if values is not None}
