@@ -82,13 +82,12 @@ class SceneReader:
         sub = self.scene[[self.images]].drop_dims("pair", errors="ignore")
         sub = sub.isel(time=list(pair), y=y, x=x)
         requested = [self._request(name, int(position or 0), y, x) for name in also]
-        images = self.pair_images(pair, y, x)
+        images = np.stack(self.pair_images(pair, y, x))
         variables: dict[str, Any] = {self.images: sub[self.images].copy(data=images)}
         times = sub["time"].values
         for name, parts in zip(also, requested, strict=True):
             source = self.scene[name].variable
-            data = np.empty((1, *images.shape[1:]), source.dtype)
-            _put_together(parts, y, x, data[0])
+            data = _put_together(parts, y, x)[None]
             attrs = dict(source.attrs)
             if schema.COMPLETE in attrs:
                 attrs[schema.COMPLETE] = [completeness(self.scene[name])[int(position or 0)]]
@@ -96,13 +95,10 @@ class SceneReader:
         coords = {"before": ("pair", times[:1]), "after": ("pair", times[1:])}
         return sub.assign(variables).assign_coords(coords)
 
-    def pair_images(self, pair: tuple[int, int], y: slice, x: slice) -> np.ndarray:
-        """Return a rectangle of the two images of a pair, as `window` does, as an array (2, Y, X)."""
+    def pair_images(self, pair: tuple[int, int], y: slice, x: slice) -> list[np.ndarray]:
+        """Return a rectangle of each image of a pair, to be read only: within one chunk it is a part of the cache."""
         requested = [self._request(self.images, date, y, x) for date in pair]
-        images = np.empty((2, y.stop - y.start, x.stop - x.start), self.scene[self.images].dtype)
-        for image, parts in zip(images, requested, strict=True):
-            _put_together(parts, y, x, image)
-        return images
+        return [_put_together(parts, y, x) for parts in requested]
 
     def _request(self, name: str, index: int, y: slice, x: slice) -> list[_Part]:
         """Decode the chunks of a rectangle, but for those that another thread is decoding: they are not waited for."""
@@ -171,8 +167,12 @@ class SceneReader:
             raise CorruptChunkError(name, stored, str(error).strip().splitlines()[0][:120]) from error
 
 
-def _put_together(parts: Sequence[_Part], y: slice, x: slice, out: np.ndarray) -> None:
-    """Copy what chunks hold of a rectangle."""
+def _put_together(parts: Sequence[_Part], y: slice, x: slice) -> np.ndarray:
+    """Return a rectangle that lies in one chunk or more."""
+    y0, x0, future = parts[0]
+    if len(parts) == 1:
+        return future.result()[y.start - y0 : y.stop - y0, x.start - x0 : x.stop - x0]
+    out = np.empty((y.stop - y.start, x.stop - x.start), future.result().dtype)
     for y0, x0, future in parts:
         chunk = future.result()
         top, left = max(y.start, y0), max(x.start, x0)
@@ -180,3 +180,4 @@ def _put_together(parts: Sequence[_Part], y: slice, x: slice, out: np.ndarray) -
         out[top - y.start : bottom - y.start, left - x.start : right - x.start] = chunk[
             top - y0 : bottom - y0, left - x0 : right - x0
         ]
+    return out

@@ -291,7 +291,7 @@ def publish(
 def _codecs(dtype: np.dtype[Any]) -> list[Any]:
     """Return the codecs of an image: bits of one significance together, since noise fills the lower ones alone.
 
-    Smaller than zstd makes real images, and several times as fast; without a checksum a flipped bit would be read as data.
+    Smaller than zstd makes real images, and several times as fast. Without a checksum a flipped bit would read as data.
     """
     size = 1 if dtype.itemsize == 1 else 4  # a complex64 is two float32
     shuffle = "noshuffle" if size == 1 else "bitshuffle"

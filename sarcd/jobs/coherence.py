@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._memory import Shares, left, share_out
 from sarcd.jobs._run import (
     JobResult,
+    Rectangle,
     choose_pairs,
     count_regions,
     grow,
@@ -101,15 +103,19 @@ def write_coherence(
             regions = in_bands(regions, staging.grid, shares.cache_bytes)
             reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
             dates = pair_positions(store)
-            with chunk_errors(path):
+            with chunk_errors(path), ThreadPoolExecutor(1) as aside:
                 calibration = calibrate(scene, options, [dates[position] for position in positions])
-            compute = _Coherence(reader, dates, options, calibration, names)
-            run_regions(staging, regions, compute, description="coherence", progress=progress, workers=shares.workers)
-            if calibration.looks is None:  # recorded in any case, at the end where nothing depends on them
-                with chunk_errors(path):
-                    calibration = calibrate(scene, options, [], always_looks=True)
+                recorded = calibration
+                if calibration.looks is None:  # recorded in any case, though nothing depends on them: so nothing waits
+                    later = aside.submit(calibrate, scene, options, [], always_looks=True)
+                compute = _Coherence(reader, dates, options, calibration, names)
+                run_regions(
+                    staging, regions, compute, description="coherence", progress=progress, workers=shares.workers
+                )
+                if calibration.looks is None:
+                    recorded = later.result()
             for variable in names:
-                store.set_attrs(variable, calibration.attrs())
+                store.set_attrs(variable, recorded.attrs())
         total = count_regions(staging)
         staging.finish()
     return JobResult(tuple(names), len(positions), len(regions), total - len(regions))
@@ -141,11 +147,42 @@ class _Coherence:
     names: list[str]
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
+        """Estimate within the region first, as it lies in its chunk, then its rim anew with what lies around it.
+
+        The chunk and its surroundings put together would be a copy of both images, which takes as long as the estimate.
+        """
+        core = region.y, region.x
+        found = self._estimate(region.pair, core, core)
+        for rim in rims(core, self.options.halo, self.reader().shape):
+            window = grow(rim, self.options.halo, self.reader().shape)
+            for whole, part in zip(found, self._estimate(region.pair, window, rim), strict=True):
+                whole[inside(rim, core)] = part
+        return dict(zip(self.names, found, strict=True))
+
+    def _estimate(self, pair: int, window: Rectangle, wanted: Rectangle) -> list[np.ndarray]:
+        """Return magnitude, and phase if it is asked for, of a part of a window that is read."""
         reader = self.reader()
-        window = grow((region.y, region.x), self.options.halo, reader.shape)
-        pair = self.dates[region.pair]
-        before, after = reader.pair_images(pair, *window)
-        looks, ramp = self.calibration.looks, self.calibration.ramp(reader.scene, *pair)
+        before, after = reader.pair_images(self.dates[pair], *window)
+        looks, ramp = self.calibration.looks, self.calibration.ramp(reader.scene, *self.dates[pair])
         found = estimate(before, after, self.options, looks, ramp, with_phase=len(self.names) > 1)
-        core = inside((region.y, region.x), window)
-        return {name: values[core] for name, values in zip(self.names, found, strict=False) if values is not None}
+        return [values[inside(wanted, window)] for values in found if values is not None]
+
+
+def rims(core: Rectangle, halo: tuple[int, int], shape: tuple[int, int]) -> list[Rectangle]:
+    """Return the parts of a rectangle that windows of pixels outside it reach, but inside the scene.
+
+    Examples
+    --------
+    >>> rims((slice(0, 8), slice(8, 16)), (1, 2), (20, 16))
+    [(slice(7, 8, None), slice(8, 16, None)), (slice(0, 8, None), slice(8, 10, None))]
+    """
+    (y, x), (reach_y, reach_x), (height, width) = core, halo, shape
+    if y.stop - y.start <= 2 * reach_y or x.stop - x.start <= 2 * reach_x:
+        return [core]
+    parts = [
+        (slice(y.start, y.start + reach_y), x) if reach_y and y.start > 0 else None,
+        (slice(y.stop - reach_y, y.stop), x) if reach_y and y.stop < height else None,
+        (y, slice(x.start, x.start + reach_x)) if reach_x and x.start > 0 else None,
+        (y, slice(x.stop - reach_x, x.stop)) if reach_x and x.stop < width else None,
+    ]
+    return [part for part in parts if part is not None]

@@ -1,16 +1,26 @@
 """Coherence against the usual compositions and against merely reading and writing the images."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import dask.array as da
 import numpy as np
 import pytest
+import xarray as xr
+import zarr
 from scipy.ndimage import uniform_filter
 
+from sarcd.io.store import SceneStore
+from sarcd.jobs import write_coherence
 from sarcd.kernels.coherence import boxcar
 from tests.benchmarks.measure import compare, ratio, table
+from tests.benchmarks.test_statistics import store_noise
 
 pytestmark = pytest.mark.benchmark
 SIDE, THREADS = 4096, 2
+
+
+SCENE_SIDE = 16384
 
 
 def with_scipy(before, after, size):
@@ -37,28 +47,39 @@ def in_bands(function, halo):
 
     def run(before, after):
         step = SIDE // THREADS
-        out = np.empty(before.shape, np.float32)
 
         def work(start):
             low, high = max(0, start - halo), min(SIDE, start + step + halo)
-            out[start : start + step] = function(before[low:high], after[low:high])[start - low : start - low + step]
+            return function(before[low:high], after[low:high])[start - low : start - low + step]
 
         with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(work, range(0, SIDE, step)))
-        return out
+            return list(pool.map(work, range(0, SIDE, step)))
 
     return run
 
 
+def noise_pair():
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((SIDE, SIDE, 2), np.float32).view(np.complex64)[..., 0] for _ in range(2)]
+
+
+def test_window_sizes():
+    before, after = noise_pair()
+    runs = {
+        f"{size} x {size}": partial(in_bands(partial(boxcar, window=(size, size)), size // 2), before, after)
+        for size in (5, 3, 9, 21, 41)
+    }
+    times = compare(runs)
+    rows = [
+        (name, f"{SIDE * SIDE / 1e6 / float(np.median(values)):.0f}", f"{ratio(times, name, '5 x 5'):.2f}")
+        for name, values in times.items()
+    ]
+    table(f"sarcd's boxcar by window, {THREADS} threads", ["window", "Mpx/s", "time over 5 x 5's"], rows)
+
+
 @pytest.mark.parametrize("window", [5, 21])
 def test_coherence(window):
-    rng = np.random.default_rng(0)
-    before, after = (
-        (rng.standard_normal((SIDE, SIDE), np.float32) + 1j * rng.standard_normal((SIDE, SIDE), np.float32)).astype(
-            "complex64"
-        )
-        for _ in range(2)
-    )
+    before, after = noise_pair()
     out = np.empty((SIDE, SIDE), np.float32)
 
     def only_read_and_write():
@@ -82,7 +103,9 @@ def test_coherence(window):
     except ImportError:
         print("OpenCV is not installed: its row is missing")
     inner = np.s_[window:-window, window:-window]
-    np.testing.assert_allclose(runs["sarcd, 2 threads"]()[inner], with_scipy(before, after, window)[inner], atol=1e-4)
+    np.testing.assert_allclose(
+        np.concatenate(runs["sarcd, 2 threads"]())[inner], with_scipy(before, after, window)[inner], atol=1e-4
+    )
     times = compare(runs)
     rows = [
         (
@@ -94,3 +117,42 @@ def test_coherence(window):
     ]
     title = f"Coherence {window} x {window} of a pair of {SIDE} x {SIDE} complex64"
     table(title, ["", "Mpx/s (median)", "time over sarcd's (median of ratios)"], rows)
+
+
+def test_coherence_job(tmp_path):
+    """From store to store, beside a bare dask copy of the same images to an array like the result."""
+    path = str(store_noise(tmp_path / "scene.zarr", SCENE_SIDE))
+
+    def copy():
+        images = xr.open_zarr(path).slc.data
+        result = da.map_blocks(
+            lambda before, after: np.ascontiguousarray(before.real), images[:1], images[1:], dtype="float32"
+        )
+        like = SceneStore(path).array("coherence")
+        target = zarr.create_array(
+            str(tmp_path / "copy.zarr"),
+            shape=result.shape,
+            chunks=like.chunks,
+            dtype=like.dtype,
+            compressors=like.compressors,
+            overwrite=True,
+        )
+        da.store(result, target, lock=False)
+
+    times = compare(
+        {"sarcd coherence": lambda: write_coherence(path, overwrite=True), "bare dask copy": copy}, rounds=5
+    )
+    rows = [
+        (
+            name,
+            f"{np.median(values):.2f}",
+            f"{SCENE_SIDE**2 / 1e6 / np.median(values):.0f}",
+            f"{ratio(times, name, 'bare dask copy'):.2f}",
+        )
+        for name, values in times.items()
+    ]
+    table(
+        f"Two stored images of {SCENE_SIDE} x {SCENE_SIDE} to stored coherence, 5 x 5",
+        ["", "seconds (median)", "Mpx/s", "time over the copy's (median of ratios)"],
+        rows,
+    )

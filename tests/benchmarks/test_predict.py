@@ -27,7 +27,7 @@ def test_predict(tmp_path, name):
     network = create_model(name, in_channels=3)
     card = ModelCard(name, {"widths": list(network.widths)}, ("before", "after", "coherence"), CoherenceOptions())
     save_model(tmp_path / "m.safetensors", network, card)
-    loaded = load_model(tmp_path / "m.safetensors")
+    loaded = load_model(tmp_path / "m.safetensors").quick()
     rows = []
     for tile in (512, 1024):
         tiling = Tiling((SIDE, SIDE), loaded.network.stride, loaded.network.tile_halo, tile)

@@ -144,8 +144,7 @@ def test_wrong_usage_as_json(capsys):
         (
             CorruptChunkError("slc", "c/0/1/2", "checksum"),
             1,
-            "error: slc/c/0/1/2: chunk cannot be read (checksum): "
-            "restore it from a copy, or ingest again",
+            "error: slc/c/0/1/2: chunk cannot be read (checksum): restore it from a copy, or ingest again",
         ),
         (
             click.UsageError("put the scene first"),

@@ -15,7 +15,7 @@ from tests.scenes import stored_scene
 
 
 @pytest.mark.parametrize("chunk", [16, 33, 1024])
-@pytest.mark.parametrize("window", [Window(5, 5), Window(1, 41), Window(35, 3)])
+@pytest.mark.parametrize("window", [Window(5, 5), Window(1, 41), Window(1, 5), Window(35, 3)])
 def test_equals_the_lazy_operation(tmp_path, rng, chunk, window):
     path = stored_scene(tmp_path / "scene.zarr", rng, (2, 70, 100), chunk=chunk, holes=0.1)
     result = write_coherence(path, CoherenceOptions(window=window))
