@@ -212,7 +212,10 @@ class PredictOptions:
         default=False, metadata={"help": "compile the network: slower to start, faster on GPUs, needs a C++ compiler"}
     )
     memory_bytes: int | None = field(
-        default=None, metadata={"help": "memory of the whole process; empty for half of what is free, 2 GiB at most"}
+        default=None,
+        metadata={
+            "help": "memory of the whole process; empty for half of what is free, at most 1.25 GiB beyond what it has"
+        },
     )
 
     def __post_init__(self) -> None:

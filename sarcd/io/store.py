@@ -293,6 +293,7 @@ def _codecs(dtype: np.dtype[Any]) -> list[Any]:
 
     Smaller than zstd makes real images, and several times as fast. Without a checksum a flipped bit would read as data.
     """
-    size = 1 if dtype.itemsize == 1 else 4  # a complex64 is two float32
-    shuffle = "noshuffle" if size == 1 else "bitshuffle"
-    return [BloscCodec(cname="lz4", clevel=5, shuffle=shuffle, typesize=size), Crc32cCodec()]
+    if dtype.itemsize == 1:
+        return [BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle", typesize=1), Crc32cCodec()]
+    # a complex64 is two float32
+    return [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=4), Crc32cCodec()]

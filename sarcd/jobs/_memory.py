@@ -9,7 +9,7 @@ import psutil
 
 from sarcd.errors import OptionError
 
-_MOST_BY_DEFAULT = 2**31
+_MOST_BY_DEFAULT = 5 * 2**28  # with what a command takes before its job begins, 2 GiB
 _MOST_CACHE = 2**29  # the chunks of three rows of a band: more would seldom be looked at again
 _LOADED_LATER = 2**27  # compiled kernels, codecs and threads, which a process has not loaded when the job is planned
 
@@ -31,13 +31,20 @@ class Shares:
 
 
 def budget(asked: int | None) -> int:
-    """Return the bytes that this process may take: as asked, or half of what is free, 2 GiB at most."""
-    return asked or min(_MOST_BY_DEFAULT, free_bytes() // 2)
+    """Return the bytes that this process may take.
+
+    As asked; or what it takes already, which may be much in a notebook, and half of what is free, 1.25 GiB at most.
+    """
+    return asked or _taken() + min(_MOST_BY_DEFAULT, free_bytes() // 2)
 
 
 def left(asked: int | None) -> int:
     """Return what of the budget is not taken yet."""
-    return budget(asked) - psutil.Process().memory_info().rss - _LOADED_LATER
+    return budget(asked) - _taken()
+
+
+def _taken() -> int:
+    return int(psutil.Process().memory_info().rss) + _LOADED_LATER
 
 
 def free_bytes() -> int:

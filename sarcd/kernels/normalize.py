@@ -40,11 +40,14 @@ def modified_tanh(amplitude: np.ndarray, median: float, mad: float) -> np.ndarra
     """
     magnitude = np.abs(amplitude) if np.iscomplexobj(amplitude) else np.asarray(amplitude, np.float32)
     out = np.empty(magnitude.shape, np.float32)
-    _modified_tanh(magnitude.ravel(), median, SCALE / (mad * SATURATION), out.ravel())
+    _scale(magnitude.ravel(), median, SCALE / (mad * SATURATION), out.ravel())
+    np.tanh(out, out=out)  # numpy's has vector instructions, the compiler's has not
+    out += 1
+    out *= 0.5
     return out
 
 
 @njit(nogil=True, cache=True)
-def _modified_tanh(values: Any, median: float, gain: float, out: Any) -> None:
+def _scale(values: Any, median: float, gain: float, out: Any) -> None:
     for i in range(values.size):
-        out[i] = (np.tanh((values[i] - median) * gain) + 1) / 2
+        out[i] = (values[i] - median) * gain

@@ -15,7 +15,7 @@ from sarcd.sites import site
 from tests.benchmarks.measure import compare, ratio, table
 
 pytestmark = pytest.mark.benchmark
-SIDE = 2048
+SIDE = 3072
 
 
 @pytest.mark.parametrize("name", ["unet-small", "unet"])
@@ -42,7 +42,7 @@ def test_predict(tmp_path, name):
             "job": lambda options=options: write_prediction(path, tmp_path / "m.safetensors", options, overwrite=True),
             "bare": lambda inputs=inputs: [forward(loaded.network, values, loaded.device) for values in inputs],
         }
-        times = compare(runs, rounds=3)
+        times = compare(runs, rounds=2)
         assert np.isfinite(open_scene(path).change_probability).any()
         rows.append(
             (
