@@ -205,7 +205,7 @@ class SceneStore:
             dtype=variable.dtype,
             chunks=tuple(chunks),
             shards=shards,
-            compressors=_codecs(np.dtype(variable.dtype)),
+            compressors=codecs_of(np.dtype(variable.dtype)),
             fill_value=variable.fill,
             dimension_names=variable.dims,
             attributes={**variable.attrs(), "grid_mapping": "spatial_ref", **attrs},
@@ -288,7 +288,7 @@ def publish(
         store._write_json("zarr.json", root)
 
 
-def _codecs(dtype: np.dtype[Any]) -> list[Any]:
+def codecs_of(dtype: np.dtype[Any]) -> list[Any]:
     """Return the codecs of an image: bits of one significance together, since noise fills the lower ones alone.
 
     Smaller than zstd makes real images, and several times as fast. Without a checksum a flipped bit would read as data.

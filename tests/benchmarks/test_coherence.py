@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from numba import njit
 from scipy.ndimage import uniform_filter
 
 from sarcd.io.store import SceneStore
 from sarcd.jobs import write_coherence
+from sarcd.kernels import coherence as kernel
 from sarcd.kernels.coherence import boxcar
-from tests.benchmarks.measure import compare, ratio, table
+from tests.benchmarks.measure import ROUNDS, compare, ratio, seconds, table
 from tests.benchmarks.test_statistics import store_noise
 
 pytestmark = pytest.mark.benchmark
@@ -61,6 +63,45 @@ def in_bands(function, halo):
 def noise_pair():
     rng = np.random.default_rng(0)
     return [rng.standard_normal((SIDE, SIDE, 2), np.float32).view(np.complex64)[..., 0] for _ in range(2)]
+
+
+@njit
+def _repeat(step, arguments, count):
+    for _ in range(count):
+        step(*arguments)
+
+
+def test_what_bounds_it():
+    """Each step on buffers that stay in the first caches, beside the whole kernel and the reading of memory."""
+    rng = np.random.default_rng(0)
+    n, count = 1024, 2000
+    rows = [rng.standard_normal(2 * n).astype("float32") for _ in range(2)]
+    lines = [rng.random(n + 4).astype("float32") for _ in range(8)]
+    levels = rng.random((2, n + 4)).astype("float32")
+    sums = [line[:n] for line in lines]
+    out = np.empty(n, np.float32)
+    steps = {  # times a row of pixels each, for the five passes that sum up rows and columns
+        "products": (1, kernel._multiply, (*rows, *sums[:4])),
+        "window sums along rows": (4, kernel._slide, (levels, kernel._terms(5), out)),
+        "window sums down columns": (8, kernel._add, (out, sums[0])),
+        "coherence of the sums": (1, kernel._divide, (*sums, out)),
+    }
+    rows_of_table, total = [], 0.0
+    for name, (times, step, arguments) in steps.items():
+        _repeat(step, arguments, 1)
+        taken = min(seconds(lambda s=step, a=arguments: _repeat(s, a, count)) for _ in range(ROUNDS))
+        nanoseconds = times * taken / count / n * 1e9
+        total += nanoseconds
+        rows_of_table.append((name, f"{nanoseconds:.2f}"))
+    before, after = noise_pair()
+    whole = min(seconds(lambda: boxcar(before, after, (5, 5))) for _ in range(ROUNDS)) / SIDE**2 * 1e9
+    read = min(seconds(lambda: (before.view("float32").max(), after.view("float32").max())) for _ in range(ROUNDS))
+    rows_of_table += [
+        ("all steps", f"{total:.2f}"),
+        ("the kernel, one thread", f"{whole:.2f}"),
+        ("only reading both images", f"{read / SIDE**2 * 1e9:.2f}"),
+    ]
+    table("What the 5 x 5 kernel does with its time", ["step", "ns a pixel"], rows_of_table)
 
 
 def test_window_sizes():
