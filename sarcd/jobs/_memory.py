@@ -9,9 +9,9 @@ import psutil
 
 from sarcd.errors import OptionError
 
-_MOST_BY_DEFAULT = 5 * 2**28  # with what a command takes before its job begins, 2 GiB
+_MOST_BY_DEFAULT = 2**30  # with what a command takes before its job begins, less than 2 GiB
 _MOST_CACHE = 2**29  # the chunks of three rows of a band: more would seldom be looked at again
-_LOADED_LATER = 2**27  # compiled kernels, codecs and threads, which a process has not loaded when the job is planned
+_LOADED_LATER = 2**28  # compiled kernels, codecs, threads and their heaps: not there yet when the job is planned
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Shares:
 def budget(asked: int | None) -> int:
     """Return the bytes that this process may take.
 
-    As asked; or what it takes already, which may be much in a notebook, and half of what is free, 1.25 GiB at most.
+    As asked; or what it takes already, which may be much in a notebook, and half of what is free, 1 GiB at most.
     """
     return asked or _taken() + min(_MOST_BY_DEFAULT, free_bytes() // 2)
 

@@ -69,7 +69,7 @@ def write_coherence(
     overwrite : bool
         Replace a result made with other options.
     memory_bytes : int, optional
-        Memory of the whole process. By default half of what is free, at most 1.25 GiB, beyond what it has.
+        Memory of the whole process. By default half of what is free, at most 1 GiB, beyond what it has.
     progress : callable
         See `Progress`.
 

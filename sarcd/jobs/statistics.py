@@ -42,7 +42,7 @@ def write_statistics(
     refresh : bool
         Compute them again, for example after dates were appended, and mark what depends on the old ones stale.
     memory_bytes : int, optional
-        Memory of the whole process. By default half of what is free, at most 1.25 GiB, beyond what it has.
+        Memory of the whole process. By default half of what is free, at most 1 GiB, beyond what it has.
     progress : callable
         See `Progress`.
 

@@ -26,7 +26,7 @@ def test_shares_by_hand():
 
 def test_the_default_is_bounded_by_what_is_free():
     assert 0 < free_bytes() <= psutil.virtual_memory().total
-    assert 0 < left(None) <= 1.25 * 2**30
+    assert 0 < left(None) <= 2**30
     assert left(None) <= free_bytes() // 2 + 2**24  # what is free changes between the two
     assert left(2**40) < 2**40
     assert budget(12345) == 12345
