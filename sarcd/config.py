@@ -214,7 +214,7 @@ class PredictOptions:
     memory_bytes: int | None = field(
         default=None,
         metadata={
-            "help": "memory of the whole process; empty for half of what is free, at most 1.25 GiB beyond what it has"
+            "help": "memory of the whole process; empty for half of what is free, at most 1 GiB, beyond what it has"
         },
     )
 

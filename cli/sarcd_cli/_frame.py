@@ -74,7 +74,7 @@ def memory_option(function: Function) -> Function:
         type=click.FloatRange(min=0.01),
         callback=lambda _context, _option, gib: None if gib is None else int(gib * 2**30),
         metavar="GIB",
-        help="Memory that the command may take [half of what is free, 2 at most].",
+        help="Memory that the command may take [half of what is free, 1 at most, beyond what it takes to start].",
     )
     return option(function)
 

@@ -54,7 +54,7 @@ def test_memory_changes_no_byte_of_the_map(tmp_path, rng):
     model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
     used = psutil.Process().memory_info().rss
     maps = []
-    for more in (2**28, 2**32):
+    for more in (2**29, 2**32):
         result = write_prediction(
             path, model, PredictOptions(tiles=48, batch=1, memory_bytes=used + more), overwrite=True
         )
