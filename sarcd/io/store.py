@@ -183,6 +183,13 @@ class SceneStore:
         listed = self.published()
         return listed["y"]["shape"][0], listed["x"]["shape"][0]
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Size of a region along y and x: of a stored chunk of the images, or of a shard."""
+        images = self.array(next(name for name in schema.IMAGES if name in self))
+        height, width = (images.shards or images.chunks)[1:]
+        return height, width
+
     def dates(self, name: str) -> np.ndarray:
         """Return a published coordinate of dates (`time`, `before` or `after`) as datetime64[us]."""
         listed = self.published()

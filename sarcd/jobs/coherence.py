@@ -96,16 +96,17 @@ def write_coherence(
     schema.require(scene, "slc")
     store = SceneStore(path)
     positions = choose_pairs(store, pairs)
+    dates = pair_positions(store)
+    # What may fail comes first: staging with `overwrite` takes away what is there.
+    shares = _plan(memory_bytes, options, store.grid)
+    with chunk_errors(path):
+        calibration = calibrate(scene, options, [dates[position] for position in positions])
     with stage(store, names, positions, MadeBy("coherence", config.to_dict(options)), overwrite=overwrite) as staging:
-        regions = staging.missing()
+        regions = in_bands(staging.missing(), staging.grid, shares.cache_bytes)
         if regions:
-            shares = _plan(memory_bytes, options, staging.grid)
-            regions = in_bands(regions, staging.grid, shares.cache_bytes)
             reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
-            dates = pair_positions(store)
+            recorded = calibration
             with chunk_errors(path), ThreadPoolExecutor(1) as aside:
-                calibration = calibrate(scene, options, [dates[position] for position in positions])
-                recorded = calibration
                 if calibration.looks is None:  # recorded in any case, though nothing depends on them: so nothing waits
                     later = aside.submit(calibrate, scene, options, [], always_looks=True)
                 compute = _Coherence(reader, dates, options, calibration, names)

@@ -134,13 +134,13 @@ def write_prediction(
     tiling = Tiling(store.shape, loaded.network.stride, loaded.network.tile_halo, parameters["tile"])
     if "coherence" in loaded.card.channels and parameters["coherence_from"] == "computed":
         note(f"coherence ({window_text(loaded.card.coherence)}) is computed in the same pass: none is stored")
+    # What may fail comes first: staging with `overwrite` takes away what is there.
+    shares = plan(options, loaded.network, tiling, store.grid, place, parameters["batch"])
+    calibration = _calibration(scene, store, positions, loaded, parameters)
     with stage(store, names, positions, MadeBy(OPERATION, parameters), overwrite=overwrite) as staging:
         blocks = tiling.blocks(staging.grid)
-        regions = staging.missing(blocks)
+        regions = in_bands(staging.missing(blocks), staging.grid, shares.cache_bytes)
         if regions:
-            shares = plan(options, loaded.network, tiling, staging.grid, place, parameters["batch"])
-            regions = in_bands(regions, staging.grid, shares.cache_bytes)
-            calibration = _calibration(scene, store, positions, loaded, parameters)
             compute = _computing(store, loaded, tiling, statistics, calibration, parameters, names, shares)
             if options.precision != "float32" and active_client() is None:
                 moved = _deviation(compute, exact.quick(), regions[len(regions) // 2])

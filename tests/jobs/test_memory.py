@@ -33,16 +33,18 @@ def test_the_default_is_bounded_by_what_is_free():
 
 
 @pytest.mark.parametrize("job", ["coherence", "predict", "stats"])
-def test_too_little_is_refused_with_what_would_do(tmp_path, rng, job):
+def test_too_little_is_refused_with_what_would_do_and_nothing_is_lost(tmp_path, rng, job):
     path = stored_scene(tmp_path / "scene.zarr", rng, (2, 64, 64))
     write_statistics(path)
-    before = xr.open_zarr(path).load()
     model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+    write_coherence(path)
+    write_prediction(path, model)
+    before = xr.open_zarr(path).load()
     few = 2**20
     with pytest.raises(OptionError, match="too little") as caught:
         {
-            "coherence": lambda: write_coherence(path, memory_bytes=few),
-            "predict": lambda: write_prediction(path, model, PredictOptions(memory_bytes=few)),
+            "coherence": lambda: write_coherence(path, memory_bytes=few, overwrite=True),
+            "predict": lambda: write_prediction(path, model, PredictOptions(memory_bytes=few), overwrite=True),
             "stats": lambda: write_statistics(path, refresh=True, memory_bytes=few),
         }[job]()
     assert "--memory" in caught.value.mend
