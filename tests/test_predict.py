@@ -139,7 +139,7 @@ def test_choice_of_tile_and_batch(network):
     assert choose_batch(5, network, 512, (9000, 9000), 0) == 5
     assert choose_batch(0, network, 512, (9000, 9000), 1) == 1
     assert choose_batch(0, network, 512, (9000, 9000), forward_bytes(network, 512, 3, (9000, 9000))) == 3
-    assert choose_tile("auto", network, (9000, 9000), 10**12) == 1024
+    assert choose_tile("auto", network, (9000, 9000), 10**12) == 2048
     assert choose_tile("auto", network, (9000, 9000), 10**12, device="cuda") == 4096
     with pytest.raises(OptionError, match="tile"):
         choose_tile(0, network, SHAPE, 0)
