@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 
 def sarcd(*words, **options):
@@ -14,7 +16,13 @@ def sarcd(*words, **options):
 
 def started(*words):
     """Start ``sarcd`` and return the process."""
-    return subprocess.Popen([*PROGRAM, *map(str, words)], stdout=-1, stderr=-1, text=True)
+    return interruptible([*PROGRAM, *map(str, words)])
+
+
+def interruptible(command):
+    """Start a program that Ctrl-C stops, also where the tests run in the background of a shell, which ignores it."""
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL) if os.name == "posix" else None
+    return subprocess.Popen(command, stdout=-1, stderr=-1, text=True, preexec_fn=heed)  # noqa: PLW1509  takes no lock
 
 
 PROGRAM = [sys.executable, "-m", "sarcd_cli.main"]

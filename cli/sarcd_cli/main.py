@@ -36,6 +36,9 @@ COMMANDS = {
 """Every command and its help in one line. The file ``<name>.py`` beside this one (``_`` for ``-``) has a click command
 called ``command`` whose docstring begins with the same line."""
 
+RESUMED = ("coherence", "predict")
+"""Commands that go on where they were stopped; the others begin anew, and have left nothing half made."""
+
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -122,7 +125,7 @@ def main(args: Sequence[str] | None = None) -> int:
         with _terminate_as_interrupt(), _short_warnings():
             code = group.main(words, prog_name="sarcd", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
-        failure = explain(error)
+        failure = explain(error, next((word for word in words if word in COMMANDS), None))
         # Read from the words themselves: an error of usage comes before any option has a value.
         flags = set(words[: words.index("--")] if "--" in words else words)
         if "--debug" in flags:
@@ -147,13 +150,14 @@ def run() -> NoReturn:
     sys.exit(code)
 
 
-def explain(error: BaseException) -> Failure:
-    """Return what to tell of an exception: nobody who did nothing wrong reads a traceback."""
+def explain(error: BaseException, command: str | None = None) -> Failure:
+    """Return what to tell of a command's exception: nobody who did nothing wrong reads a traceback."""
     own = sys.modules.get("sarcd.errors")  # not loaded: then it is none of them
     if own is not None and isinstance(error, own.SarcdError):
         return Failure(error.error, error.where, error.mend)
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return Failure("interrupted", None, "the same command goes on where it was", INTERRUPTED)
+        mend = "the same command goes on where it was" if command in RESUMED else "run the same command again"
+        return Failure("interrupted", None, mend, INTERRUPTED)
     if isinstance(error, click.ClickException):
         return _explain_usage(error)
     if isinstance(error, OSError):

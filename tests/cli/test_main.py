@@ -21,7 +21,8 @@ from sarcd.errors import CorruptChunkError, SceneError
 from sarcd_cli import _frame as frame_module
 from sarcd_cli import main as main_module
 from sarcd_cli._frame import common_options, dask_progress, echo_result, note, progress
-from sarcd_cli.main import COMMANDS, main
+from sarcd_cli.main import COMMANDS, RESUMED, explain, main
+from tests.processes import interruptible
 
 HEAVY = ("torch", "numba", "xarray", "dask", "rasterio", "matplotlib", "numpy", "rich", "zarr", "sarcd")
 
@@ -152,8 +153,8 @@ def test_wrong_usage_as_json(capsys):
             "error: sarcd probe: put the scene first: see 'sarcd probe --help'",
         ),
         (click.ClickException("odd"), 1, "error: sarcd: odd"),
-        (KeyboardInterrupt(), 130, "interrupted; the same command goes on where it was"),
-        (click.Abort(), 130, "interrupted; the same command goes on where it was"),
+        (KeyboardInterrupt(), 130, "interrupted; run the same command again"),
+        (click.Abort(), 130, "interrupted; run the same command again"),
         (
             OSError(errno.ENOSPC, "No space left on device", "a.zarr/slc"),
             1,
@@ -206,7 +207,7 @@ def test_memory_of_the_device_counts_as_memory(fails, capsys):
         (
             KeyboardInterrupt(),
             130,
-            {"error": "interrupted", "where": None, "mend": "the same command goes on where it was"},
+            {"error": "interrupted", "where": None, "mend": "run the same command again"},
         ),
     ],
 )
@@ -260,12 +261,18 @@ sys.modules["sarcd_cli.probe"] = module
 frame.COMMANDS["probe"] = "Wait."
 sys.exit(frame.main(["probe"]))
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True) as process:
+    with interruptible([sys.executable, "-c", code]) as process:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.05)  # into the sleep
         process.send_signal(sent)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (130, "", "interrupted; the same command goes on where it was\n")
+    assert (process.returncode, out, err) == (130, "", "interrupted; run the same command again\n")
+
+
+def test_only_commands_that_resume_say_so():
+    assert set(RESUMED) < set(COMMANDS)
+    for name in COMMANDS:
+        assert ("goes on where it was" in explain(KeyboardInterrupt(), name).line()) == (name in RESUMED)
 
 
 def test_signal_handler_is_given_back():
