@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 
 from sarcd.errors import ModelError, SarcdError
+from sarcd.io.durable import write_durably
 from sarcd.model_card import ModelCard
 from sarcd.models import Network, create_model, model_options
 from sarcd.models.devices import choose_device
@@ -80,17 +81,10 @@ def save_model(path: str | Path, network: Network, card: ModelCard) -> str:
         _check_values(tensors)
         metadata = json.dumps(card.to_json(), sort_keys=True, allow_nan=False)
     data = safetensors.torch.save(tensors, metadata={_KEY: metadata})
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        write_durably(path, data)
     except OSError as error:
         raise ModelError(f"cannot be written ({error.strerror})", where=str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -28,7 +28,7 @@ _VALUES_PER_PIXEL_AND_WIDTH = 5.5
 """Activations that a forward pass holds at its peak per input pixel and channel of the first level, as measured with
 U-Nets of 16 and 32 channels on a CPU (20 to 23 bytes in float32, beside some constant)."""
 
-_FORWARD_BYTES = 2**26
+_BYTES_OF_ANY_PASS = 2**26
 
 _LARGEST_TILE = {"cpu": 2048, "mps": 2048, "cuda": 4096}  # beyond, halos are small and nothing is gained
 
@@ -324,7 +324,7 @@ def forward_bytes(network: Any, tile: int, batch: int, shape: tuple[int, int]) -
     widths = getattr(network, "widths", None) or (64,)
     value_bytes = next(network.parameters()).element_size()
     per_pixel = value_bytes * (_VALUES_PER_PIXEL_AND_WIDTH * int(widths[0]) + 2 * int(network.in_channels))
-    return int(_FORWARD_BYTES + batch * side_y * side_x * per_pixel)
+    return int(_BYTES_OF_ANY_PASS + batch * side_y * side_x * per_pixel)
 
 
 def choose_batch(batch: int, network: nn.Module, tile: int, shape: tuple[int, int], memory_bytes: int) -> int:

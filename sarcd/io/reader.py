@@ -81,13 +81,17 @@ class SceneReader:
         """
         sub = self.scene[[self.images]].drop_dims("pair", errors="ignore")
         sub = sub.isel(time=list(pair), y=y, x=x)
-        requested = [self._request(name, int(position or 0), y, x) for name in also]
-        images = np.stack(self.pair_images(pair, y, x))
+        layers = [(self.images, date) for date in pair] + [(name, int(position or 0)) for name in also]
+        requested = [self._request(name, index, y, x) for name, index in layers]
+        images = np.empty((2, y.stop - y.start, x.stop - x.start), self.scene[self.images].dtype)
+        for image, parts in zip(images, requested[:2], strict=True):
+            _put_together(parts, y, x, image)
         variables: dict[str, Any] = {self.images: sub[self.images].copy(data=images)}
         times = sub["time"].values
-        for name, parts in zip(also, requested, strict=True):
+        for name, parts in zip(also, requested[2:], strict=True):
             source = self.scene[name].variable
-            data = _put_together(parts, y, x)[None]
+            data = np.empty((1, *images.shape[1:]), source.dtype)
+            _put_together(parts, y, x, data[0])
             attrs = dict(source.attrs)
             if schema.COMPLETE in attrs:
                 attrs[schema.COMPLETE] = [completeness(self.scene[name])[int(position or 0)]]
@@ -98,7 +102,7 @@ class SceneReader:
     def pair_images(self, pair: tuple[int, int], y: slice, x: slice) -> list[np.ndarray]:
         """Return a rectangle of each image of a pair, to be read only: within one chunk it is a part of the cache."""
         requested = [self._request(self.images, date, y, x) for date in pair]
-        return [_put_together(parts, y, x) for parts in requested]
+        return [_seen(parts, y, x) for parts in requested]
 
     def _request(self, name: str, index: int, y: slice, x: slice) -> list[_Part]:
         """Decode the chunks of a rectangle, but for those that another thread is decoding: they are not waited for."""
@@ -167,12 +171,19 @@ class SceneReader:
             raise CorruptChunkError(name, stored, str(error).strip().splitlines()[0][:120]) from error
 
 
-def _put_together(parts: Sequence[_Part], y: slice, x: slice) -> np.ndarray:
-    """Return a rectangle that lies in one chunk or more."""
+def _seen(parts: Sequence[_Part], y: slice, x: slice) -> np.ndarray:
+    """Return a rectangle: a part of the chunk it lies in, or a copy where it lies in several."""
     y0, x0, future = parts[0]
+    chunk = future.result()
     if len(parts) == 1:
-        return future.result()[y.start - y0 : y.stop - y0, x.start - x0 : x.stop - x0]
-    out = np.empty((y.stop - y.start, x.stop - x.start), future.result().dtype)
+        return chunk[y.start - y0 : y.stop - y0, x.start - x0 : x.stop - x0]
+    out = np.empty((y.stop - y.start, x.stop - x.start), chunk.dtype)
+    _put_together(parts, y, x, out)
+    return out
+
+
+def _put_together(parts: Sequence[_Part], y: slice, x: slice, out: np.ndarray) -> None:
+    """Copy what chunks hold of a rectangle."""
     for y0, x0, future in parts:
         chunk = future.result()
         top, left = max(y.start, y0), max(x.start, x0)
@@ -180,4 +191,3 @@ def _put_together(parts: Sequence[_Part], y: slice, x: slice) -> np.ndarray:
         out[top - y.start : bottom - y.start, left - x.start : right - x.start] = chunk[
             top - y0 : bottom - y0, left - x0 : right - x0
         ]
-    return out

@@ -189,16 +189,15 @@ def plan(
     bytes_left = left(options.memory_bytes)
     if not place.device.startswith("cuda"):
         bytes_left -= forward_bytes(network, tiling.tile, batch, tiling.shape)
-    blocks = tiling.blocks(grid)
-    region = slice(0, grid[0] * blocks[0]), slice(0, grid[1] * blocks[1])
-    halo = 2 * tiling.halo
-    pixels = min(region[0].stop + halo, tiling.shape[0]) * min(region[1].stop + halo, tiling.shape[1])
-    chunk_bytes = 8 * grid[0] * grid[1]
+    sides = [
+        min(step * count + 2 * tiling.halo, size)
+        for step, count, size in zip(grid, tiling.blocks(grid), tiling.shape, strict=True)
+    ]
     return share_out(
         options.memory_bytes,
         bytes_left,
-        region_bytes=_BYTES_PER_PIXEL * pixels,
-        chunk_bytes=chunk_bytes,
+        region_bytes=_BYTES_PER_PIXEL * sides[0] * sides[1],
+        chunk_bytes=8 * grid[0] * grid[1],
         workers=min(_MOST_WORKERS, max(2, os.cpu_count() or 1)),
     )
 

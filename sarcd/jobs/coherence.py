@@ -153,16 +153,19 @@ class _Coherence:
         The chunk and its surroundings put together would be a copy of both images, which takes as long as the estimate.
         """
         core = region.y, region.x
-        found = self._estimate(region.pair, core, core)
-        for rim in rims(core, self.options.halo, self.reader().shape):
-            window = grow(rim, self.options.halo, self.reader().shape)
-            for whole, part in zip(found, self._estimate(region.pair, window, rim), strict=True):
-                whole[inside(rim, core)] = part
+        halo = self.options.halo
+        parts = rims(core, halo, self.reader().shape)
+        found = self._estimate(region.pair, core, halo if parts == [core] else (0, 0))
+        for rim in parts:
+            if rim != core:
+                for whole, part in zip(found, self._estimate(region.pair, rim, halo), strict=True):
+                    whole[inside(rim, core)] = part
         return dict(zip(self.names, found, strict=True))
 
-    def _estimate(self, pair: int, window: Rectangle, wanted: Rectangle) -> list[np.ndarray]:
-        """Return magnitude, and phase if it is asked for, of a part of a window that is read."""
+    def _estimate(self, pair: int, wanted: Rectangle, halo: tuple[int, int]) -> list[np.ndarray]:
+        """Return magnitude, and phase if it is asked for, of a rectangle that is read with a halo."""
         reader = self.reader()
+        window = grow(wanted, halo, reader.shape)
         before, after = reader.pair_images(self.dates[pair], *window)
         looks, ramp = self.calibration.looks, self.calibration.ramp(reader.scene, *self.dates[pair])
         found = estimate(before, after, self.options, looks, ramp, with_phase=len(self.names) > 1)
@@ -170,7 +173,7 @@ class _Coherence:
 
 
 def rims(core: Rectangle, halo: tuple[int, int], shape: tuple[int, int]) -> list[Rectangle]:
-    """Return the parts of a rectangle that windows of pixels outside it reach, but inside the scene.
+    """Return the parts of a rectangle whose estimates depend on pixels outside it; all of it if it is small.
 
     Examples
     --------

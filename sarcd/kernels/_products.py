@@ -81,7 +81,18 @@ def add_weighted(weight: Any, values: Any, total: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def pixels_inside(position: int, half: int, size: int) -> int:
+def blank(averaged: Any, valid: Any, y: int, half_y: int, half_x: int, min_valid: float, out: Any) -> None:
+    """Put NaN in row y where fewer than two pixels were averaged, or too few of those inside the image are valid."""
+    height, width = out.shape
+    inside_y = _pixels_inside(y, half_y, height)
+    for x in range(width):
+        inside = inside_y * _pixels_inside(x, half_x, width)
+        if averaged[x] < 2 or valid[x] < min_valid * inside:
+            out[y, x] = complex(np.nan, np.nan)
+
+
+@njit(nogil=True, cache=True)
+def _pixels_inside(position: int, half: int, size: int) -> int:
     """Return how many pixels of a window around `position` lie within an axis of `size` pixels."""
     return min(position + half, size - 1) - max(position - half, 0) + 1
 

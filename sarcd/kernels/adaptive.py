@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from sarcd.config import BRIGHTNESS_WINDOW as CORE
-from sarcd.kernels._products import add_weighted, in_strips, normalise, pixels_inside, products
+from sarcd.kernels._products import add_weighted, blank, in_strips, normalise, products
 
 THRESHOLD = 6.0
 """Likelihood ratio, -2 ln Lambda, summed over both dates, above which two means count as different.
@@ -104,12 +104,10 @@ def _adaptive(a: Any, b: Any, rows: int, columns: int, most: Any, min_valid: flo
                     _add_alike(ratio, most, image[q, u, v : v + width], sums[q])
                 add_weighted(one, image[4, u, v : v + width], valid)
         normalise(sums[0], sums[1], sums[2], sums[3], out[y])
-        inside_y = pixels_inside(y, half_y, height)
+        blank(sums[4], valid, y, half_y, half_x, min_valid, out)
         for x in range(width):
             count[y, x] = sums[4, x]
-            inside = inside_y * pixels_inside(x, half_x, width)
-            known = means[0, half_y + y, half_x + x] > 0 and means[1, half_y + y, half_x + x] > 0
-            if not known or sums[4, x] < 2 or valid[x] < min_valid * inside:
+            if not (means[0, half_y + y, half_x + x] > 0 and means[1, half_y + y, half_x + x] > 0):
                 out[y, x] = complex(np.nan, np.nan)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from sarcd.config import FREQUENCY_WINDOW
-from sarcd.kernels._products import add_weighted, as_complex64, in_strips, normalise, pixels_inside, products
+from sarcd.kernels._products import add_weighted, as_complex64, blank, in_strips, normalise, products
 
 SIGNIFICANT = 2.5
 """Standard errors by which a local frequency must differ from the ramp before it is believed."""
@@ -176,11 +176,7 @@ def _fringe(
                 )
             _add_turned(line[0], line[1], turn_y[0, j], turn_y[1, j], sums[0], sums[1])
         normalise(sums[0], sums[1], sums[2], sums[3], out[y])
-        inside_y = pixels_inside(y, half_y, height)
-        for x in range(width):
-            inside = inside_y * pixels_inside(x, half_x, width)
-            if sums[4, x] < 2 or sums[4, x] < min_valid * inside:
-                out[y, x] = complex(np.nan, np.nan)
+        blank(sums[4], sums[4], y, half_y, half_x, min_valid, out)
 
 
 @njit(nogil=True, cache=True)

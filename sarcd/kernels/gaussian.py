@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sarcd.kernels._products import add_weighted, in_strips, normalise, pixels_inside, products
+from sarcd.kernels._products import add_weighted, blank, in_strips, normalise, products
 
 
 def gaussian_weights(size: int) -> np.ndarray:
@@ -93,8 +93,4 @@ def _weighted(a: Any, b: Any, down: Any, along: Any, min_valid: float, out: Any)
             for i in range(along.size):
                 add_weighted(along[i] if q < 4 else one, column[i : i + width], sums[q])
         normalise(sums[0], sums[1], sums[2], sums[3], out[y])
-        inside_y = pixels_inside(y, half_y, height)
-        for x in range(width):
-            inside = inside_y * pixels_inside(x, half_x, width)
-            if sums[4, x] < 2 or sums[4, x] < min_valid * inside:
-                out[y, x] = complex(np.nan, np.nan)
+        blank(sums[4], sums[4], y, half_y, half_x, min_valid, out)

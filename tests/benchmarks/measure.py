@@ -35,6 +35,14 @@ def ratio(times: dict[str, list[float]], name: str, yardstick: str) -> float:
     return statistics.median(a / b for a, b in zip(times[name], times[yardstick], strict=True))
 
 
+def speeds(times: dict[str, list[float]], pixels: int, yardstick: str) -> list[tuple[str, str, str]]:
+    """Return for each candidate its name, million pixels a second (median), and its time over the yardstick's."""
+    return [
+        (name, f"{pixels / 1e6 / statistics.median(values):.0f}", f"{ratio(times, name, yardstick):.2f}")
+        for name, values in times.items()
+    ]
+
+
 def run_measured(arguments: Sequence[str]) -> tuple[float, float, int]:
     """Run ``sarcd`` in a process of its own (on Linux); return seconds, peak memory in GiB and the exit code.
 

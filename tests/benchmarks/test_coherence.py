@@ -15,14 +15,12 @@ from sarcd.io.store import SceneStore
 from sarcd.jobs import write_coherence
 from sarcd.kernels import coherence as kernel
 from sarcd.kernels.coherence import boxcar
-from tests.benchmarks.measure import ROUNDS, compare, ratio, seconds, table
+from tests.benchmarks.measure import ROUNDS, compare, seconds, speeds, table
 from tests.benchmarks.test_statistics import store_noise
 
 pytestmark = pytest.mark.benchmark
 SIDE, THREADS = 4096, 2
-
-
-SCENE_SIDE = 16384
+SCENE_SIDE = 16384  # as large as real scenes: what a command costs once is small beside it
 
 
 def with_scipy(before, after, size):
@@ -110,11 +108,7 @@ def test_window_sizes():
         f"{size} x {size}": partial(in_bands(partial(boxcar, window=(size, size)), size // 2), before, after)
         for size in (5, 3, 9, 21, 41)
     }
-    times = compare(runs)
-    rows = [
-        (name, f"{SIDE * SIDE / 1e6 / float(np.median(values)):.0f}", f"{ratio(times, name, '5 x 5'):.2f}")
-        for name, values in times.items()
-    ]
+    rows = speeds(compare(runs), SIDE**2, "5 x 5")
     table(f"sarcd's boxcar by window, {THREADS} threads", ["window", "Mpx/s", "time over 5 x 5's"], rows)
 
 
@@ -147,15 +141,7 @@ def test_coherence(window):
     np.testing.assert_allclose(
         np.concatenate(runs["sarcd, 2 threads"]())[inner], with_scipy(before, after, window)[inner], atol=1e-4
     )
-    times = compare(runs)
-    rows = [
-        (
-            name,
-            f"{SIDE * SIDE / 1e6 / float(np.median(values)):.0f}",
-            f"{ratio(times, name, 'sarcd, 2 threads'):.2f}",
-        )
-        for name, values in times.items()
-    ]
+    rows = speeds(compare(runs), SIDE**2, "sarcd, 2 threads")
     title = f"Coherence {window} x {window} of a pair of {SIDE} x {SIDE} complex64"
     table(title, ["", "Mpx/s (median)", "time over sarcd's (median of ratios)"], rows)
 
@@ -183,17 +169,8 @@ def test_coherence_job(tmp_path):
     times = compare(
         {"sarcd coherence": lambda: write_coherence(path, overwrite=True), "bare dask copy": copy}, rounds=5
     )
-    rows = [
-        (
-            name,
-            f"{np.median(values):.2f}",
-            f"{SCENE_SIDE**2 / 1e6 / np.median(values):.0f}",
-            f"{ratio(times, name, 'bare dask copy'):.2f}",
-        )
-        for name, values in times.items()
-    ]
     table(
         f"Two stored images of {SCENE_SIDE} x {SCENE_SIDE} to stored coherence, 5 x 5",
-        ["", "seconds (median)", "Mpx/s", "time over the copy's (median of ratios)"],
-        rows,
+        ["", "Mpx/s (median)", "time over the copy's (median of ratios)", "seconds (median)"],
+        [(*row, f"{np.median(times[row[0]]):.2f}") for row in speeds(times, SCENE_SIDE**2, "bare dask copy")],
     )

@@ -1,4 +1,4 @@
-"""A pair of 24,000 x 24,000 through stats, coherence and predict under a budget of 2 GiB; it takes some 20 minutes.
+"""A pair of 24,000 x 24,000 through stats, coherence and predict under a budget of 2 GiB; it takes some ten minutes.
 
 SARCD_BENCH_SIDE makes it smaller; the scene takes 9 GB of disk under pytest's temporary folder.
 """
