@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarcd.errors import ModelError, OptionError
+from sarcd.models.inference import for_inference
 from sarcd.predict import Predictor, Tiling, area, choose_batch, choose_tile, decide, forward_bytes, sigmoid
 from tests.networks import random_network
 
@@ -15,9 +16,10 @@ CPU = torch.device("cpu")
 SHAPE = (333, 421)  # no multiple of 16
 
 
-@pytest.fixture(scope="module")
-def network():
-    return random_network()
+@pytest.fixture(scope="module", params=["as trained", "made quick"])
+def network(request):
+    network = random_network()
+    return network if request.param == "as trained" else for_inference(network)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from sarcd.errors import OptionError
 from sarcd.models.base import Network
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -34,6 +35,13 @@ def for_inference(network: Network, *, precision: Precision = "float32", compile
     Network
         In eval mode, on the same device. In float32 its logits are the network's own but for rounding.
 
+    Raises
+    ------
+    OptionError
+        If it cannot be compiled on this machine.
+    ValueError
+        If the network is in training mode.
+
     Examples
     --------
     >>> from sarcd.models import create_model
@@ -52,8 +60,22 @@ def for_inference(network: Network, *, precision: Precision = "float32", compile
     dtype: torch.dtype = getattr(torch, precision)
     quick = quick.to(device, dtype).to(memory_format=torch.channels_last)
     if compiled:
-        quick.compile(dynamic=False)
+        _compile(quick, device)
     return quick
+
+
+def _compile(network: Network, device: torch.device) -> None:
+    """Compile in place; tiles at a scene's edges have shapes of their own, which torch learns to take as they come."""
+    network.compile()
+    side = 4 * network.stride
+    tile = torch.zeros(1, network.in_channels, side, side, device=device, dtype=next(network.parameters()).dtype)
+    try:
+        with torch.inference_mode():
+            network(tile.to(memory_format=torch.channels_last))  # now, and not when results are on their way
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:120]
+        mend = "install a C++ compiler (on a GPU: Triton), or leave --compile out"
+        raise OptionError(f"the network cannot be compiled here ({reason})", where="compiled", mend=mend) from error
 
 
 def _fold_batch_norms(layers: nn.Sequential) -> None:

@@ -1,5 +1,8 @@
 """Prediction kept in the store: exact for any tile, resumed, and equal to the lazy dataset."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -146,6 +149,17 @@ def test_bad_options(path, model, tmp_path):
     with pytest.raises(OptionError, match="threshold"):
         PredictOptions(threshold=1.5)
     assert "change" not in xr.open_zarr(path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with a C++ compiler")
+def test_a_compiled_network_gives_the_same_map(path, model):
+    options = PredictOptions(tiles=48, batch=2)
+    write_prediction(path, model, options)
+    write_prediction(path, model, replace(options, compiled=True), suffix="compiled")
+    scene = open_scene(path)
+    np.testing.assert_allclose(scene.change_probability_compiled, scene.change_probability, atol=1e-5)
+    assert scene.change_probability_compiled.attrs["sarcd_parameters"]["compiled"] is True
 
 
 def test_reduced_precision_is_another_result_and_says_how_far_off(path, model):
