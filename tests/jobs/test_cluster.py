@@ -8,18 +8,22 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import sarcd
 from sarcd import jobs
 from sarcd.config import PredictOptions
-from sarcd.errors import ClusterError, CorruptChunkError
+from sarcd.errors import ClusterError, CorruptChunkError, ModelError
 from sarcd.io.regions import MadeBy, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs import _cluster
 from sarcd.jobs._run import run_regions
 from sarcd.jobs._task import Opened, RegionTask
+from sarcd.jobs.prediction import _load_predictor
+from sarcd.predict import Tiling
 from sarcd_cli.main import main
 from tests import processes
 from tests.networks import random_model_file
@@ -234,3 +238,40 @@ def test_a_region_that_kills_every_worker_ends_the_job(staging, client, local_cl
     with pytest.raises(ClusterError, match="several workers died over the same region"):
         run_regions(staging, staging.missing()[:1], Deadly(), description="")
     assert len(staging.missing()) == 100
+
+
+class Workers:
+    """Stands for a client, whose workers answer as they are told to."""
+
+    def __init__(self, answers):
+        self.scheduler = SimpleNamespace(address="tcp://host:1")
+        self.answers = answers
+
+    def wait_for_workers(self, count, timeout): ...
+
+    def run(self, function):
+        if isinstance(self.answers, Exception):
+            raise self.answers
+        return dict(enumerate(self.answers))
+
+
+@pytest.mark.parametrize(
+    ("answers", "line"),
+    [
+        ([sarcd.__version__, "0.0.9"], f"workers have sarcd 0.0.9, this is {sarcd.__version__}"),
+        (ModuleNotFoundError("No module named 'sarcd'", name="sarcd"), "a worker has no sarcd"),
+    ],
+)
+def test_workers_without_this_sarcd_are_refused(answers, line):
+    with pytest.raises(ClusterError) as caught:
+        _cluster.ask_worker(Workers(answers), dict, device=False)
+    assert caught.value.error == line
+    assert "install" in caught.value.mend
+
+
+def test_another_model_on_a_worker_is_refused(tmp_path):
+    """What a worker finds under the model's path must be the model that the job was planned with."""
+    there = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+    parameters = {"model": "another digest", "device": "cpu", "threads": 0, "dtype": "float32", "batch": 1}
+    with pytest.raises(ModelError, match="another model on this worker"):
+        _load_predictor(str(there), Tiling((64, 64), 4, 16, 32), parameters)
