@@ -6,18 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sarcd import jobs
 from sarcd.config import PredictOptions
 from sarcd.io.create import NewScene, SceneLayout
+from sarcd.io.reader import SceneReader
 from sarcd.io.regions import MadeBy, stage
 from sarcd.io.store import SceneStore
+from sarcd.jobs._cluster import in_runs
 from sarcd.jobs._run import run_regions
 from sarcd.jobs._task import RegionTask
-from tests.benchmarks.measure import compare, ratio, seconds, table
+from tests.benchmarks.measure import compare, ratio, run_measured, seconds, table
 from tests.networks import random_model_file
 from tests.processes import local_cluster
-from tests.scenes import dates
+from tests.scenes import dates, stored_scene
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.distributed]
 SIDE, WORKERS = 6144, 2
@@ -90,3 +93,55 @@ def test_cost_of_a_task(tmp_path, scheduler):
             sent = len(pickle.dumps(RegionTask(staging, Zeros())))
         rows.append((where, len(regions), f"{1000 * took / len(regions):.2f}", sent))
     table("Regions of 32 x 32 zeros", ["", "regions", "ms a region", "bytes sent once a worker"], rows)
+
+
+def core_seconds_a_region(tmp_path, path, monkeypatch):
+    """Seconds that one core takes to decode a chunk, and for a region besides: coherence, and a small network."""
+    monkeypatch.setattr("sarcd.jobs.coherence._MOST_WORKERS", 1)
+    monkeypatch.setattr("sarcd.jobs._prediction_settings._MOST_WORKERS", 1)
+    model = random_model_file(tmp_path / "m.safetensors", widths=(8, 16, 32))
+    options = PredictOptions(tiles=1024, batch=1)
+    regions = (SIDE // 1024) ** 2
+    reader = SceneReader(path, cache_bytes=0)
+    chunks = [slice(x, x + 1024) for x in range(0, SIDE, 1024)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = compare(
+            {
+                "decode": lambda: [reader.pair_images((0, 1), slice(0, 1024), chunk) for chunk in chunks],
+                "coherence": lambda: jobs.write_coherence(path, overwrite=True),
+                "predict": lambda: jobs.write_prediction(path, model, options, overwrite=True),
+            },
+            rounds=3,
+        )
+    finally:
+        torch.set_num_threads(threads)
+    taken = {name: statistics.median(values) for name, values in times.items()}
+    decode = taken["decode"] / (2 * len(chunks))
+    return decode, *(taken[name] / regions - 2 * decode for name in ("coherence", "predict"))
+
+
+def test_what_a_cluster_would_do(tmp_path, monkeypatch):
+    """By arithmetic from what one core takes: a run of n regions in a row reads 3 (n + 2) chunks of each date."""
+    path = noise_scene(tmp_path / "scene.zarr", SIDE, 1024)
+    decode, coherence, predict = core_seconds_a_region(tmp_path, path, monkeypatch)
+    stored = SceneStore(path).stored_bytes("slc") / (2 * (SIDE // 1024) ** 2)
+    start, _, _ = run_measured(["coherence", str(stored_scene(tmp_path / "tiny.zarr", np.random.default_rng(0)))])
+    costs = [
+        ("a chunk of 1024 x 1024 complex64 decoded", f"{decode:.3f}"),
+        ("coherence of a region besides", f"{coherence:.3f}"),
+        ("a network of 8, 16, 32 channels on a region besides", f"{predict:.2f}"),
+        ("a command on a tiny scene", f"{start:.1f}"),
+    ]
+    table("What one core takes", ["", "seconds"], costs)
+    pair, rows = 24**2, []
+    for threads in (2, 8, 32, 128):
+        run = len(in_runs(range(pair), threads)[0])
+        chunks = 2 * 3 * (run + 2) / run
+        region = chunks * decode + coherence
+        network = pair * (chunks * decode + coherence + predict) / threads
+        rate = threads * chunks * stored / region / 1e9
+        rows.append((threads, run, f"{region:.2f}", f"{pair * region / threads:.0f}", f"{network:.0f}", f"{rate:.1f}"))
+    header = ["threads", "regions a run", "coherence, s a region", "coherence, s a pair", "small U-Net, s a pair"]
+    table("Reckoned for a pair of 24,000 x 24,000", [*header, "read from storage, GB/s"], rows)
