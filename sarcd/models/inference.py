@@ -12,6 +12,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from sarcd.errors import OptionError
 from sarcd.models.base import Network
 
+_MOST_GRAPHS = 64
+
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
@@ -66,7 +68,10 @@ def for_inference(network: Network, *, precision: Precision = "float32", compile
 
 def _compile(network: Network, device: torch.device) -> None:
     """Compile in place; tiles at a scene's edges have shapes of their own, which torch learns to take as they come."""
-    network.compile()
+    # One shape learnt becomes one graph for a range of sizes; how many ranges there are depends on what torch's kernels
+    # ask of the sizes at each level, and past its limit of 8 torch would go on uncompiled without a word.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MOST_GRAPHS)
+    network.compile(dynamic=True)
     side = 4 * network.stride
     tile = torch.zeros(1, network.in_channels, side, side, device=device, dtype=next(network.parameters()).dtype)
     try:

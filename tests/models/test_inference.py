@@ -48,9 +48,10 @@ def test_a_network_in_training_is_refused(network):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with a C++ compiler")
 def test_a_compiled_network_takes_tiles_of_any_shape():
     """More shapes than torch compiles one by one: nine for the edges of a scene, and batches of their own."""
+    torch._dynamo.reset()  # what other tests compiled
+    torch._dynamo.utils.counters.clear()
     network = random_network(widths=(4, 8))
     quick = for_inference(network, compiled=True)
-    torch._dynamo.utils.counters.clear()
     with torch.inference_mode():
         for y, x in product((32, 48, 64, 80), repeat=2):
             image = torch.rand(1, 3, y, x)
@@ -60,7 +61,7 @@ def test_a_compiled_network_takes_tiles_of_any_shape():
 
 
 def test_where_nothing_compiles_it_is_said_at_once(monkeypatch):
-    def fail(self):
+    def fail(self, **_):
         self._compiled_call_impl = lambda *_: (_ for _ in ()).throw(RuntimeError("no compiler\nlong story"))
 
     monkeypatch.setattr(nn.Module, "compile", fail)
