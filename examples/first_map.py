@@ -22,7 +22,9 @@ folder.mkdir(parents=True, exist_ok=True)
 write_scene(site("A", size=512, dates=3), folder / "learn.zarr", overwrite=True)
 write_scene(site("B", size=512), folder / "scene.zarr", overwrite=True)
 
-options = TrainOptions(widths=(8, 16, 32), patch=64, batch=8, epochs=25, learning_rate=4e-3, schedule="one-cycle")
+options = TrainOptions(
+    network={"widths": (8, 16, 32)}, patch=64, batch=8, epochs=25, learning_rate=4e-3, schedule="one-cycle"
+)
 train(options, [folder / "learn.zarr"], [], folder / "model.safetensors", overwrite=True)
 
 scene = xr.open_zarr(folder / "scene.zarr")  # plain xarray; everything below is lazy until it is asked for

@@ -29,7 +29,7 @@ _SIZE = 1024
 
 OPTIONS = TrainOptions(
     model="unet",
-    widths=(8, 16, 32, 64),
+    network={"widths": (8, 16, 32, 64)},
     coherence=CoherenceOptions(window=Window(7, 7)),
     patch=64,
     batch=16,

@@ -138,7 +138,7 @@ def test_detected_pairs_to_a_map_and_scores(real_data, tmp_path, capsys):
     assert changed == {"ottawa": 16049, "yellow_D": 5270}
     options = TrainOptions(
         use_coherence=False,
-        widths=(8, 16, 32),
+        network={"widths": (8, 16, 32)},
         patch=64,
         batch=8,
         epochs=40,

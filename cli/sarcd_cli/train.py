@@ -57,10 +57,11 @@ def command(
 
     from sarcd.config import TrainOptions, Window, merge, read_toml, toml_text
 
+    options = read_toml(config_file, TrainOptions) if config_file else TrainOptions()
     options = merge(
-        read_toml(config_file, TrainOptions) if config_file else TrainOptions(),
+        options,
         model=model,
-        widths=_numbers(widths),
+        network={**options.network, "widths": _numbers(widths)} if widths is not None else None,
         use_coherence=False if no_coherence else None,
         patch=patch,
         batch=batch,

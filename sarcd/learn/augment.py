@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sarcd.config import TrainOptions
+from sarcd.config import AugmentOptions
 
 
 def augment(
-    x: Tensor, target: Tensor, channels: Sequence[str], options: TrainOptions, generator: torch.Generator
+    x: Tensor, target: Tensor, channels: Sequence[str], options: AugmentOptions, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Apply the augmentations of the options, each to its own random part of the batch.
 
@@ -23,7 +23,7 @@ def augment(
         Labels.
     channels : sequence of C str
         Names of the features.
-    options : TrainOptions
+    options : AugmentOptions
         With the probabilities.
     generator : torch.Generator
         Of the CPU, so that any device gets the same.

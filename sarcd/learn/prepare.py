@@ -90,7 +90,7 @@ def prepare(
         if options.use_coherence and not all(scene.stored_coherence):
             window = options.coherence.window
             note(f"{scene.name}: coherence ({window.y} x {window.x}) is computed as patches are read: none is stored")
-    _keep(training, judged, options.memory_bytes, progress, note)
+    _keep(training, judged, 0 if options.cache == "none" else options.memory_bytes, progress, note)
     changed = sum(int((index.changed > 0).sum()) for index in indices[: len(scenes)])
     return TrainingData(channels, training, judged, changed, pooled, changed_share(indices, drawn))
 

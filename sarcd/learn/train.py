@@ -186,7 +186,7 @@ def _fit(
             draws = torch.Generator().manual_seed(seed_of(options.seed, AUGMENT, epoch))
             total, pixels = 0.0, 0
             for x, target, numbers in batches.epoch(epoch):
-                x, target = augment(x, target, data.channels, options, draws)
+                x, target = augment(x, target, data.channels, options.augment, draws)
                 logits = _logits(network, x, options)  # (B, P, P)
                 loss = binary_cross_entropy(logits, target)
                 value = loss.item()
@@ -263,8 +263,7 @@ def _f1(record: Json | None) -> float:
 
 def _network_options(options: TrainOptions) -> Json:
     """Return every option of the network: those given, and the rest as its name says."""
-    given = {name: getattr(options, name) for name in ("widths", "bottleneck", "convolutions")}
-    return model_options(options.model, **{name: value for name, value in given.items() if value is not None})
+    return model_options(options.model, **options.network)
 
 
 def _check_options(options: TrainOptions, *, judged: bool) -> TrainOptions:
@@ -275,7 +274,7 @@ def _check_options(options: TrainOptions, *, judged: bool) -> TrainOptions:
     OptionError
         If they contradict each other.
     """
-    filled = config.merge(options, **_network_options(options))
+    filled = config.merge(options, network=_network_options(options))
     with torch.device("meta"):
         network = create_model(filled.model, 3, **_network_options(filled))
     # Two cells a side at the least: over a single one, batch norm of a single patch has no variance.

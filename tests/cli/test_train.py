@@ -26,7 +26,7 @@ def test_trains(tmp_path, scene, capsys):
     assert result["validation"] is None
     assert "--val" in streams.err
     config = tomllib.loads((tmp_path / "m.run" / "config.toml").read_text())
-    assert config["widths"] == [4, 8]
+    assert config["network"]["widths"] == [4, 8]
     assert config["coherence"]["window"] == [7, 5]
     assert main(["train", scene, "-o", str(model), *QUICK]) == 1
     assert "--overwrite" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 import torch
 
-from sarcd.config import TrainOptions
+from sarcd.config import AugmentOptions
 from sarcd.learn.augment import augment, flip_azimuth, flip_range, swap_dates
 
 CHANNELS = ("before", "after", "coherence")
@@ -38,11 +38,11 @@ def test_swap_changes_the_dates_alone_and_undoes_itself():
 
 def test_probabilities():
     x, target = batch()
-    off = TrainOptions(flip_azimuth=0, flip_range=0, swap_dates=0)
+    off = AugmentOptions(flip_azimuth=0, flip_range=0, swap_dates=0)
     same, label = augment(x, target, CHANNELS, off, torch.Generator().manual_seed(0))
     assert torch.equal(same, x)
     assert torch.equal(label, target)
-    always = TrainOptions(flip_azimuth=1, flip_range=1, swap_dates=1)
+    always = AugmentOptions(flip_azimuth=1, flip_range=1, swap_dates=1)
     moved, label = augment(x, target, CHANNELS, always, torch.Generator().manual_seed(0))
     assert torch.equal(moved, x[:, [1, 0, 2]].flip(-1, -2))
     assert torch.equal(label, target.flip(-1, -2))

@@ -18,7 +18,12 @@ from sarcd.model_file import load_model
 from tests.learn.toys import store_toy, toy_images, toy_scene
 
 SHORT = TrainOptions(
-    widths=(4, 8), coherence=CoherenceOptions(window=Window(5, 5)), patch=32, batch=4, epochs=2, device="cpu"
+    network={"widths": (4, 8)},
+    coherence=CoherenceOptions(window=Window(5, 5)),
+    patch=32,
+    batch=4,
+    epochs=2,
+    device="cpu",
 )
 
 
@@ -58,7 +63,7 @@ def test_same_seed_same_bytes(tmp_path, scenes):
 def test_patches_read_from_disk_train_as_those_in_memory(tmp_path, scenes, workers):
     notes = []
     kept = train(SHORT, [scenes[0]], [], tmp_path / "kept.safetensors")
-    options = replace(SHORT, memory_bytes=0, workers=workers)
+    options = replace(SHORT, cache="none", order="random", workers=workers)
     read = train(options, [scenes[0]], [], tmp_path / "read.safetensors", note=notes.append)
     first, second = (load_model(result.path).network.state_dict() for result in (kept, read))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -170,8 +175,8 @@ def test_model_file_and_run_tell_all(tmp_path, scenes):
     steps = SHORT.epochs * math.ceil(result.patches / SHORT.batch)
     assert loaded.network.state_dict()["encoder.0.1.num_batches_tracked"] == steps
     written = read_toml(result.run / "config.toml", TrainOptions)
-    assert replace(written, bottleneck=None, convolutions=None) == SHORT
-    assert (written.bottleneck, written.convolutions) == (0, 2)
+    assert replace(written, network=SHORT.network) == SHORT
+    assert written.network == {"widths": (4, 8), "bottleneck": 0, "convolutions": 2}
     two = train(replace(SHORT, use_coherence=False), [scenes[0]], [], tmp_path / "two.safetensors")
     assert load_model(two.path).card.channels == ("before", "after")
 

@@ -1,0 +1,31 @@
+"""Options of every operation as frozen dataclasses, and the TOML files that hold them."""
+
+from __future__ import annotations
+
+from sarcd.config.coherence import BRIGHTNESS_WINDOW, ESTIMATORS, FREQUENCY_WINDOW, CoherenceOptions, Estimator
+from sarcd.config.ingest import IngestOptions
+from sarcd.config.prediction import PredictOptions, StatisticsPolicy
+from sarcd.config.training import AugmentOptions, LossOptions, TrainOptions
+from sarcd.config.values import from_dict, merge, read_toml, to_dict, toml_text, write_toml
+from sarcd.config.window import Window
+
+__all__ = [
+    "BRIGHTNESS_WINDOW",
+    "ESTIMATORS",
+    "FREQUENCY_WINDOW",
+    "AugmentOptions",
+    "CoherenceOptions",
+    "Estimator",
+    "IngestOptions",
+    "LossOptions",
+    "PredictOptions",
+    "StatisticsPolicy",
+    "TrainOptions",
+    "Window",
+    "from_dict",
+    "merge",
+    "read_toml",
+    "to_dict",
+    "toml_text",
+    "write_toml",
+]

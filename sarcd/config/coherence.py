@@ -1,0 +1,59 @@
+"""Options of coherence, which stored results and model files keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sarcd.config.values import SPARE
+from sarcd.config.window import Window
+from sarcd.errors import OptionError
+
+Estimator = Literal["boxcar", "gaussian", "fringe", "adaptive"]
+ESTIMATORS: tuple[Estimator, ...] = ("boxcar", "gaussian", "fringe", "adaptive")
+
+FREQUENCY_WINDOW = 3
+"""`fringe`: side of the window that frequencies are estimated in, over that of the coherence window."""
+
+BRIGHTNESS_WINDOW = 3
+"""`adaptive`: side in pixels of the window that brightness is averaged over before it is compared."""
+
+
+@dataclass(frozen=True)
+class CoherenceOptions:
+    """How coherence is estimated; kept with every stored `coherence` and in every model file."""
+
+    window: Window = field(default=Window(5, 5), metadata={"help": "window in pixels, [y, x], odd"})
+    estimator: Estimator = field(
+        default="boxcar",
+        metadata={
+            "help": "boxcar: equal weights; gaussian: falling weights; fringe: local phase ramps removed first; "
+            "adaptive: pixels as bright as the centre"
+        },
+    )
+    min_valid: float = field(
+        default=0.5,
+        metadata={"help": "least share of valid pixels in the window (as cut by the scene's border); below it, NaN"},
+    )
+    debias: bool = field(
+        default=False,
+        metadata={"help": "remove the bias that few looks give low coherence", SPARE: True},
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "window", Window.of(self.window))
+        if self.window.pixels < 2:
+            raise OptionError("coherence over one pixel is always 1", where="window", mend="use 3 or more")
+        if not 0 < self.min_valid <= 1:
+            raise OptionError(f"min_valid is {self.min_valid}", where="min_valid", mend="use a share above 0, up to 1")
+        if self.estimator not in ESTIMATORS:
+            mend = f"use {', '.join(ESTIMATORS)}"
+            raise OptionError(f"unknown estimator {self.estimator!r}", where="estimator", mend=mend)
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        """Pixels that the estimate reaches beyond its own, along y and x."""
+        if self.estimator == "fringe":
+            return Window(FREQUENCY_WINDOW * self.window.y, FREQUENCY_WINDOW * self.window.x).halo
+        more = BRIGHTNESS_WINDOW // 2 if self.estimator == "adaptive" else 0
+        return self.window.y // 2 + more, self.window.x // 2 + more

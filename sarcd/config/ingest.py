@@ -1,0 +1,55 @@
+"""Options of ingest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sarcd.errors import OptionError
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """How rasters become a scene."""
+
+    kind: Literal["slc", "amplitude", "intensity", "db"] | None = field(
+        default=None, metadata={"help": "what the pixels are: slc, amplitude, intensity or db; slc for complex data"}
+    )
+    bands: tuple[str, ...] = field(
+        default=(), metadata={"help": "band of every image, or one an image: number, name, or two as in '1,2' for I, Q"}
+    )
+    iq: bool = field(default=False, metadata={"help": "two bands are real and imaginary part of one complex image"})
+    dates: tuple[str, ...] = field(default=(), metadata={"help": "date of each image, ISO 8601, in their order"})
+    labels: tuple[str, ...] = field(
+        default=(), metadata={"help": "label file of each pair in order, or BEFORE:AFTER=FILE"}
+    )
+    label_change: str | None = field(
+        default=None, metadata={"help": "values of label files that mean change, such as '255' or '1,128-255'"}
+    )
+    label_ignore: str | None = field(default=None, metadata={"help": "values of label files that mean unlabelled"})
+    wavelength_m: float | None = field(default=None, metadata={"help": "wavelength in metres"})
+    spacing_m: tuple[float, ...] | None = field(default=None, metadata={"help": "pixel spacing [y, x] in metres"})
+    looks: float | None = field(default=None, metadata={"help": "number of looks"})
+    chunk: int = field(default=1024, metadata={"help": "side of a stored chunk in pixels"})
+    shard: int = field(default=0, metadata={"help": "side of a shard in pixels, a multiple of chunk; 0 for none"})
+    overwrite: bool = field(default=False, metadata={"help": "replace a scene that is there already"})
+    memory_bytes: int = field(default=2**28, metadata={"help": "memory that one block of an image may take"})
+
+    def __post_init__(self) -> None:
+        for name in ("wavelength_m", "looks"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise OptionError(f"{name} is {value}", where=name, mend="use a number above 0")
+        if self.spacing_m is not None and (
+            len(self.spacing_m) != 2 or not all(0 < s < math.inf for s in self.spacing_m)
+        ):
+            raise OptionError(f"spacing_m is {self.spacing_m}", where="spacing_m", mend="use two lengths above 0: y, x")
+        if self.chunk < 1 or self.memory_bytes < 1:
+            raise OptionError("chunk and memory_bytes must be above 0", where="chunk")
+        if self.shard < 0 or self.shard % self.chunk:
+            raise OptionError(
+                f"shard is {self.shard}, which is no multiple of chunk, {self.chunk}",
+                where="shard",
+                mend="use a multiple, or 0 for none",
+            )

@@ -1,0 +1,155 @@
+"""Options as plain values, and the TOML files that hold them."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sarcd.config.window import Window
+from sarcd.errors import OptionError
+
+Options = TypeVar("Options")
+
+SPARE = "spare"
+"""Mark of a field that `to_dict` leaves out at its default: results and models older than it compare equal to it."""
+
+
+def to_dict(options: Any) -> dict[str, Any]:
+    """Return a frozen options dataclass as plain JSON / TOML values (tuples become lists).
+
+    Examples
+    --------
+    >>> from sarcd.config import CoherenceOptions
+
+    Fields that came later are left out at their defaults, so that what was made before them compares equal:
+
+    >>> to_dict(CoherenceOptions()), to_dict(CoherenceOptions(debias=True))["debias"]
+    ({'window': {'y': 5, 'x': 5}, 'estimator': 'boxcar', 'min_valid': 0.5}, True)
+    """
+    return {
+        item.name: _plain(getattr(options, item.name))
+        for item in dataclasses.fields(options)
+        if not (item.metadata.get(SPARE) and getattr(options, item.name) == item.default)
+    }
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def from_dict(kind: type[Options], values: dict[str, Any], *, where: str = "configuration") -> Options:
+    """Build an options dataclass from plain values, refusing unknown keys and wrong types.
+
+    Raises
+    ------
+    OptionError
+        Naming the key and what it may be.
+    """
+    if not isinstance(values, dict):
+        raise OptionError(f"{kind.__name__} wants a table of keys", where=where)
+    fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise OptionError(f"unknown key {unknown[0]!r}", where=where, mend=f"known are {', '.join(fields)}")
+    hints = typing.get_type_hints(kind)
+    return kind(**{key: _convert(value, hints[key], f"{where}: {key}") for key, value in values.items()})
+
+
+def _convert(value: Any, hint: Any, where: str) -> Any:  # noqa: PLR0911  one return a kind of type
+    """Check one value against a type hint of the small set that options use."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        for argument in arguments:
+            try:
+                return _convert(value, argument, where)
+            except OptionError:
+                continue
+        raise OptionError(f"{value!r} cannot be used", where=where)
+    if hint is type(None) and value is None:
+        return None
+    if origin is Literal and value in arguments:
+        return value
+    if origin is dict and isinstance(value, dict):
+        return {str(key): tuple(item) if isinstance(item, list) else item for key, item in value.items()}
+    if origin is tuple and isinstance(value, (list, tuple)):
+        return tuple(_convert(item, arguments[0], where) for item in value)
+    if hint is Window:
+        if isinstance(value, dict) and set(value) == {"y", "x"}:
+            return Window(**value)
+        return Window.of(tuple(value) if isinstance(value, list) else value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_dict(hint, value, where=where)
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise OptionError(f"{value!r} cannot be used", where=where, mend=f"it must be {getattr(hint, '__name__', hint)}")
+
+
+def read_toml(path: str | Path, kind: type[Options], **overrides: Any) -> Options:
+    """Read options from a TOML file; keyword arguments that are not None win over the file."""
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"cannot read ({error.strerror})", where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"not a TOML file ({error})", where=str(path)) from error
+    return merge(from_dict(kind, values, where=str(path)), **overrides)
+
+
+def merge(options: Options, **overrides: Any) -> Options:
+    """Return `options` with every override that is not None put in place."""
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return dataclasses.replace(options, **given) if given else options  # type: ignore[type-var]
+
+
+def write_toml(options: Any, path: str | Path) -> None:
+    """Write options as TOML; see `toml_text`."""
+    Path(path).write_text(toml_text(options), encoding="utf-8")
+
+
+def toml_text(options: Any) -> str:
+    """Return options as TOML, each key with its help as a comment, so that the file explains itself."""
+    return "\n".join(_toml_lines(options, "")) + "\n"
+
+
+def _toml_lines(options: Any, table: str) -> list[str]:
+    lines: list[str] = [f"[{table}]"] if table else []
+    nested: list[str] = []
+    for item in dataclasses.fields(options):
+        value = getattr(options, item.name)
+        if dataclasses.is_dataclass(value) and not isinstance(value, Window):
+            nested += ["", *_toml_lines(value, f"{table}.{item.name}" if table else item.name)]
+            continue
+        if isinstance(value, dict):
+            entries = [f"{key} = {_toml_value(entry)}" for key, entry in value.items()]
+            nested += ["", f"[{table}.{item.name}]" if table else f"[{item.name}]"]
+            nested += [f"# {item.metadata['help']}", *entries] if item.metadata.get("help") else entries
+            continue
+        if item.metadata.get("help"):
+            lines.append(f"# {item.metadata['help']}")
+        lines.append(f"# {item.name} =" if value is None else f"{item.name} = {_toml_value(value)}")
+    return lines + nested
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, Window):
+        return f"[{value.y}, {value.x}]"
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
+    return repr(value)
