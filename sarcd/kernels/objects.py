@@ -1,0 +1,288 @@
+"""Scores by objects: events found, missed and falsely reported, counted block by block and joined across the blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+
+OBJECT_COUNTS = ("detected", "missed", "confirmed", "false")
+"""What the entries of `object_counts` are: real objects that were found and that were not, claimed objects that touch a
+real one and that do not."""
+
+_SIDES = ("top", "bottom", "left", "right")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What makes an object, and when it is found.
+
+    Parameters
+    ----------
+    min_pixels : int
+        Judged pixels from which an object counts, real or claimed.
+    min_overlap : float
+        Share of a real object's judged pixels that claimed objects must cover, at least one pixel.
+    """
+
+    min_pixels: int = 1
+    min_overlap: float = 0.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Objects of one kind, or the parts of objects that lie in a block.
+
+    Parameters
+    ----------
+    sizes : (N,) int64
+        Judged pixels of each.
+    sides : dict of (Y,) or (X,) int64
+        Number of the object, from 1, at each pixel of the block's `top`, `bottom`, `left` and `right`; 0 for none.
+    """
+
+    sizes: IntArray
+    sides: dict[str, IntArray]
+
+
+@dataclass(frozen=True)
+class BlockObjects:
+    """What must be known of a block to join its objects with those of its neighbours.
+
+    Parameters
+    ----------
+    origin, shape : (int, int)
+        Where the block begins in the scene, and its size.
+    real, claimed : Parts
+        Objects that reach a side, and all that overlap with such.
+    overlap : (M, 3) int64
+        Real object, claimed object (from 1) and the pixels they share.
+    closed : (4,) int64
+        `object_counts` of all others.
+    """
+
+    origin: tuple[int, int]
+    shape: tuple[int, int]
+    real: Parts
+    claimed: Parts
+    overlap: IntArray
+    closed: IntArray = field(default_factory=lambda: np.zeros(4, np.int64))
+
+
+def block_objects(
+    changed: np.ndarray, claimed: np.ndarray, judged: np.ndarray, rules: Rules, *, origin: tuple[int, int] = (0, 0)
+) -> BlockObjects:
+    """Find the objects of a block, pixels that touch by side or corner, and count those that lie within it.
+
+    Parameters
+    ----------
+    changed : (Y, X) bool
+        Ground that is labelled as changed.
+    claimed : (Y, X) bool
+        Ground that the map claims as changed, also where nothing is labelled: an object is not cut there.
+    judged : (Y, X) bool
+        Ground that is labelled and has a prediction. Only its pixels count, in sizes and overlaps.
+    rules : Rules
+        What makes an object.
+    origin : (int, int)
+        Row and column of the block in the scene.
+
+    Returns
+    -------
+    BlockObjects
+        Small, however large the block: objects that cannot reach beyond it are counted and forgotten.
+    """
+    real, real_numbers = _parts(changed, judged)
+    reported, reported_numbers = _parts(claimed, judged)
+    both = changed & claimed & judged
+    width = len(reported.sizes) + 1
+    shared, pixels = np.unique(real_numbers[both] * width + reported_numbers[both], return_counts=True)
+    overlap = np.stack([shared // width, shared % width, pixels], axis=-1)
+    return _forget_closed(BlockObjects(origin, (both.shape[0], both.shape[1]), real, reported, overlap), rules)
+
+
+def _parts(where: np.ndarray, judged: np.ndarray) -> tuple[Parts, IntArray]:
+    """Return the objects of a block, and the number of the object at each pixel."""
+    from scipy import ndimage
+
+    numbers, count = ndimage.label(where, structure=np.ones((3, 3), bool))
+    sizes = np.bincount(numbers[where & judged], minlength=count + 1)[1:]
+    numbers = numbers.astype(np.int64)
+    lines = numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]
+    return Parts(sizes, {side: line.copy() for side, line in zip(_SIDES, lines, strict=True)}), numbers
+
+
+def _forget_closed(block: BlockObjects, rules: Rules) -> BlockObjects:
+    """Count the objects that have nothing to do with any that reaches a side, and leave them out."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n, m = len(block.real.sizes), len(block.claimed.sizes)
+    if n + m == 0:
+        return block
+    ends = block.overlap[:, 0] - 1, block.overlap[:, 1] - 1 + n
+    graph = coo_array((np.ones(len(block.overlap), np.int8), ends), shape=(n + m, n + m))
+    _, group = connected_components(graph, directed=False)
+    reaching = np.concatenate([_reaching(block.real), _reaching(block.claimed) + n])
+    is_open = np.isin(group, group[reaching])
+    open_real, open_claimed = is_open[:n], is_open[n:]
+    in_open = open_real[block.overlap[:, 0] - 1]
+    closed = object_counts(
+        np.where(open_real, 0, block.real.sizes),
+        np.where(open_claimed, 0, block.claimed.sizes),
+        block.overlap[~in_open],
+        rules,
+    )
+    real, real_number = _kept(block.real, open_real)
+    claimed, claimed_number = _kept(block.claimed, open_claimed)
+    shared = block.overlap[in_open]
+    overlap = np.stack([real_number[shared[:, 0]], claimed_number[shared[:, 1]], shared[:, 2]], axis=-1)
+    return BlockObjects(block.origin, block.shape, real, claimed, overlap, closed)
+
+
+def _reaching(parts: Parts) -> IntArray:
+    numbers = np.unique(np.concatenate(list(parts.sides.values())))
+    return np.asarray(numbers[numbers > 0] - 1)
+
+
+def _kept(parts: Parts, keep: np.ndarray) -> tuple[Parts, IntArray]:
+    """Return the parts to keep, and the new number of each old one."""
+    number = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)])
+    return Parts(parts.sizes[keep], {side: number[line] for side, line in parts.sides.items()}), number
+
+
+def object_counts(real: np.ndarray, claimed: np.ndarray, overlap: np.ndarray, rules: Rules) -> IntArray:
+    """Count objects by what became of them.
+
+    Claimed objects that are too small are taken out of the map first. Real ones that are too small need not be found,
+    and a claim that touches nothing but such is neither confirmed nor false.
+
+    Parameters
+    ----------
+    real, claimed : (N,), (M,) int
+        Judged pixels of each object.
+    overlap : (K, 3) int
+        Number of a real and of a claimed object, from 1, and the pixels they share.
+    rules : Rules
+        What makes an object, and when it is found.
+
+    Returns
+    -------
+    (4,) int64
+        In the order of `OBJECT_COUNTS`.
+
+    Examples
+    --------
+    >>> counts = object_counts([9, 4], [6, 5, 2], [[1, 1, 3], [1, 3, 1]], Rules(min_overlap=0.4))
+    >>> dict(zip(OBJECT_COUNTS, counts.tolist()))
+    {'detected': 1, 'missed': 1, 'confirmed': 2, 'false': 1}
+    """
+    real, claimed = np.asarray(real, np.int64), np.asarray(claimed, np.int64)
+    to_find, to_judge = real >= max(rules.min_pixels, 1), claimed >= max(rules.min_pixels, 1)
+    overlap = np.asarray(overlap, np.int64).reshape(-1, 3)
+    one, other, pixels = overlap[:, 0] - 1, overlap[:, 1] - 1, overlap[:, 2]
+    counted = to_judge[other]
+    covered = np.zeros(len(real), np.int64)
+    np.add.at(covered, one[counted], pixels[counted])
+    found = to_find & (covered >= np.maximum(rules.min_overlap * real, 1))
+    touching, confirmed = np.zeros(len(claimed), bool), np.zeros(len(claimed), bool)
+    touching[other] = True
+    confirmed[other[to_find[one]]] = True
+    kinds = found, to_find & ~found, to_judge & confirmed, to_judge & ~touching
+    return np.array([np.count_nonzero(kind) for kind in kinds], np.int64)
+
+
+def join_objects(blocks: Sequence[BlockObjects], rules: Rules) -> IntArray:
+    """Join the objects of the blocks of a scene across their borders, and count all.
+
+    Parameters
+    ----------
+    blocks : sequence of BlockObjects
+        A regular grid that covers the scene, in any order.
+    rules : Rules
+        As they were found by.
+
+    Returns
+    -------
+    (4,) int64
+        In the order of `OBJECT_COUNTS`; the same for any grid.
+
+    Examples
+    --------
+    >>> line = np.array([[1, 1, 1, 0, 1, 1]], bool)
+    >>> cut = [block_objects(*[line[:, x : x + 2]] * 3, Rules(), origin=(0, x)) for x in (0, 2, 4)]
+    >>> join_objects(cut, Rules()).tolist()
+    [2, 0, 2, 0]
+    """
+    closed = np.sum([block.closed for block in blocks], axis=0, dtype=np.int64)
+    real, real_offset = _joined(blocks, [block.real for block in blocks])
+    claimed, claimed_offset = _joined(blocks, [block.claimed for block in blocks])
+    real_sizes = _summed(real, [block.real for block in blocks])
+    claimed_sizes = _summed(claimed, [block.claimed for block in blocks])
+    overlap = [
+        np.stack(
+            [
+                real[block.overlap[:, 0] - 1 + first] + 1,
+                claimed[block.overlap[:, 1] - 1 + second] + 1,
+                block.overlap[:, 2],
+            ],
+            axis=-1,
+        )
+        for block, first, second in zip(blocks, real_offset, claimed_offset, strict=True)
+    ]
+    return closed + object_counts(real_sizes, claimed_sizes, np.concatenate(overlap), rules)
+
+
+def _summed(number: IntArray, parts: Sequence[Parts]) -> IntArray:
+    total = np.zeros(number.max(initial=-1) + 1, np.int64)
+    np.add.at(total, number, np.concatenate([part.sizes for part in parts]))
+    return total
+
+
+def _joined(blocks: Sequence[BlockObjects], parts: Sequence[Parts]) -> tuple[IntArray, IntArray]:
+    """Return the object of each part, and how many parts come before each block's."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    counts = np.array([len(part.sizes) for part in parts], np.int64)
+    offset = np.cumsum(counts) - counts
+    total = int(counts.sum())
+    if total == 0:
+        return np.zeros(0, np.int64), offset
+    lines = [
+        {side: np.where(line > 0, line + first, 0) for side, line in part.sides.items()}
+        for part, first in zip(parts, offset, strict=True)
+    ]
+    edges = [_touching(blocks, lines, axis) for axis in (0, 1)]
+    ends = np.concatenate(edges, axis=1) - 1
+    graph = coo_array((np.ones(ends.shape[1], np.int8), (ends[0], ends[1])), shape=(total, total))
+    _, number = connected_components(graph, directed=False)
+    return number.astype(np.int64), offset
+
+
+def _touching(blocks: Sequence[BlockObjects], lines: Sequence[dict[str, IntArray]], axis: int) -> IntArray:
+    """Return pairs of parts, (2, K), that touch across the borders that cross an axis: along whole lines of the scene.
+
+    A whole line knows the corners where four blocks meet too.
+    """
+    along = 1 - axis
+    last, first = ("bottom", "top") if axis == 0 else ("right", "left")
+    length = max(block.origin[along] + block.shape[along] for block in blocks)
+    before: dict[int, IntArray] = {}
+    after: dict[int, IntArray] = {}
+    for block, sides in zip(blocks, lines, strict=True):
+        part = slice(block.origin[along], block.origin[along] + block.shape[along])
+        start, end = block.origin[axis], block.origin[axis] + block.shape[axis]
+        before.setdefault(end, np.zeros(length, np.int64))[part] = sides[last]
+        after.setdefault(start, np.zeros(length, np.int64))[part] = sides[first]
+    pairs = [np.zeros((2, 0), np.int64)]
+    for border in before.keys() & after.keys():
+        one, other = before[border], after[border]
+        for left, right in ((one, other), (one[1:], other[:-1]), (one[:-1], other[1:])):
+            both = (left > 0) & (right > 0)
+            pairs.append(np.unique(np.stack([left[both], right[both]]), axis=1))
+    return np.concatenate(pairs, axis=1)
