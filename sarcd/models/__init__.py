@@ -10,9 +10,22 @@ from typing import Any
 
 from sarcd.errors import OptionError
 from sarcd.models.base import Network
+from sarcd.models.changerex import ChangerEx
+from sarcd.models.siamese import SiameseUNet
+from sarcd.models.tinycd import TinyCD
 from sarcd.models.unet import UNet
 
-__all__ = ["ARCHITECTURES", "Architecture", "Network", "UNet", "create_model", "model_options"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "ChangerEx",
+    "Network",
+    "SiameseUNet",
+    "TinyCD",
+    "UNet",
+    "create_model",
+    "model_options",
+]
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,10 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         "unet": Architecture(UNet),
         "unet-small": Architecture(UNet, MappingProxyType({"widths": (16, 32, 64, 128)})),
+        "unet-classic": Architecture(UNet, MappingProxyType({"widths": (64, 128, 256, 512), "bottleneck": 1024})),
+        "siamese-unet": Architecture(SiameseUNet),
+        "tinycd": Architecture(TinyCD),
+        "changerex": Architecture(ChangerEx),
     }
 )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -57,8 +59,7 @@ def for_inference(network: Network, *, precision: Precision = "float32", compile
     device = next(network.parameters()).device
     quick = copy.deepcopy(network).requires_grad_(False).cpu()  # folded in float64, which not every device has
     for module in quick.modules():
-        if isinstance(module, nn.Sequential):
-            _fold_batch_norms(module)
+        _fold_batch_norms(module)
     dtype: torch.dtype = getattr(torch, precision)
     quick = quick.to(device, dtype).to(memory_format=torch.channels_last)
     if compiled:
@@ -83,9 +84,15 @@ def _compile(network: Network, device: torch.device) -> None:
         raise OptionError(f"the network cannot be compiled here ({reason})", where="compiled", mend=mend) from error
 
 
-def _fold_batch_norms(layers: nn.Sequential) -> None:
-    for index in range(len(layers) - 1):
-        convolution, norm = layers[index], layers[index + 1]
+def _fold_batch_norms(module: nn.Module) -> None:
+    """Fold what follows each other in a sequence, and what is named so in a residual block: bn1 follows conv1."""
+    children = dict(module.named_children())
+    if isinstance(module, nn.Sequential):
+        names = list(pairwise(children))
+    else:
+        names = [(name, name.replace("conv", "bn")) for name in children if re.fullmatch(r"conv\d", name)]
+    for first, second in names:
+        convolution, norm = getattr(module, first), getattr(module, second, None)
         if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            layers[index] = fuse_conv_bn_eval(convolution.double(), norm.double()).float()
-            layers[index + 1] = nn.Identity()
+            setattr(module, first, fuse_conv_bn_eval(convolution.double(), norm.double()).float())
+            setattr(module, second, nn.Identity())

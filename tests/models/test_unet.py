@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sarcd.errors import OptionError
-from sarcd.models import UNet
+from sarcd.models import UNet, create_model
+from tests.networks import farthest, with_seen_statistics
 
 
 def on_meta(**options):
@@ -28,6 +29,17 @@ def test_size_and_reach(widths, bottleneck, parameters, reach, halo):
     assert network.exact_tiles
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "halo"),
+    [("unet", 3_959_905, 64), ("unet-small", 991_281, 64), ("unet-classic", 31_037_633, 96)],
+)
+def test_size_by_name(name, parameters, halo):
+    with torch.device("meta"):
+        network = create_model(name, 3)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert network.tile_halo == halo
+
+
 @pytest.mark.parametrize("convolutions", [1, 2, 3])
 @pytest.mark.parametrize("bottleneck", [0, 5])
 def test_logits_have_the_inputs_size(convolutions, bottleneck):
@@ -42,38 +54,6 @@ def test_every_weight_gets_a_gradient():
     network = UNet(3, widths=(4, 6), bottleneck=8)
     network(torch.randn(2, 3, 16, 16)).square().mean().backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in network.parameters())
-
-
-def with_seen_statistics(network, seed):
-    """Give batch norm statistics and weights as after a training, and more precision than float32."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1, generator=generator)
-            module.running_var.uniform_(0.5, 2, generator=generator)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5, generator=generator)
-            torch.nn.init.normal_(module.bias, 0.3, 0.2, generator=generator)
-    return network.double().eval()
-
-
-def farthest(network, axis):
-    """Change one pixel at each phase of the stride and return how far along an axis the output moves."""
-    stride = network.stride
-    centre = network.halo + stride
-    sides = [2 * stride, 2 * stride]
-    sides[axis] = 2 * centre + stride
-    image = torch.rand(1, 3, *sides, dtype=torch.float64)
-    back, ahead = [], []
-    with torch.inference_mode():
-        calm = network(image)
-        for place in range(centre, centre + stride):
-            for step in (3.0, -3.0):  # a maximum may hide a rise or a fall, hardly both
-                moved = image.clone()
-                moved.movedim(axis + 2, 0)[place, ..., stride] += step
-                rows = (network(moved) != calm).movedim(axis + 2, 0).flatten(1).any(1).nonzero()
-                back.append(place - int(rows.min()))
-                ahead.append(int(rows.max()) - place)
-    return max(back), max(ahead)
 
 
 @pytest.mark.parametrize(

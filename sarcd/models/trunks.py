@@ -1,0 +1,133 @@
+"""First parts of torchvision's networks, taken for other images than photographs; parameters keep their names."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+_STAGES = 4  # of the EfficientNet: one at H / 2 that is passed through, then H / 2, H / 4 and H / 8
+
+RESNET_WIDTHS = (64, 128, 256, 512)
+
+
+class Trunk(nn.Module):
+    """Part of a network of torchvision.
+
+    Attributes
+    ----------
+    source : str
+        Name of the function of torchvision that builds the whole.
+    first : str
+        Name of the weights that see the channels of the image.
+    """
+
+    source: str
+    first: ClassVar[str]
+
+
+class EfficientNetTrunk(Trunk):
+    """The first stages of an EfficientNet.
+
+    Parameters
+    ----------
+    backbone : {"b4", "b0"}
+        Which.
+    in_channels : int
+        Channels of the input.
+    """
+
+    first = "features.0.0.weight"
+
+    def __init__(self, backbone: str, in_channels: int) -> None:
+        super().__init__()
+        self.source = f"efficientnet_{backbone}"
+        from torchvision import models
+
+        with torch.device("meta"):
+            whole = getattr(models, self.source)(weights=None)
+            self.features = whole.features[:_STAGES]
+            self.features[0][0] = _with_channels(self.features[0][0], in_channels)
+        _draw_weights(self)
+        self.widths = [_width(stage) for stage in self.features]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the input, and what the stages but the first found."""
+        found = [x]
+        x = self.features[0](x)  # (B, width_0, H / 2, W / 2)
+        for stage in self.features[1:]:
+            x = stage(x)  # (B, width_1, H / 2, W / 2), (B, width_2, H / 4, W / 4), (B, width_3, H / 8, W / 8)
+            found.append(x)
+        return found
+
+
+class ResNetTrunk(Trunk):
+    """ResNet-18 without its classifier.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the input.
+    """
+
+    source = "resnet18"
+    first = "conv1.weight"
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        from torchvision import models
+
+        with torch.device("meta"):
+            whole = models.resnet18(weights=None)
+            self.conv1 = _with_channels(whole.conv1, in_channels)
+        self.bn1, self.relu, self.maxpool = whole.bn1, whole.relu, whole.maxpool
+        self.layer1, self.layer2, self.layer3, self.layer4 = whole.layer1, whole.layer2, whole.layer3, whole.layer4
+        _draw_weights(self)
+
+    def stem(self, x: Tensor) -> Tensor:
+        """Return (B, 64, H / 4, W / 4)."""
+        y: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return y
+
+    def stages(self) -> tuple[nn.Module, ...]:
+        """Return the four stages."""
+        return self.layer1, self.layer2, self.layer3, self.layer4
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return what each stage found: (B, 64, H / 4, W / 4) to (B, 512, H / 32, W / 32)."""
+        found = [self.stem(x)]
+        for stage in self.stages():
+            found.append(stage(found[-1]))
+        return found[1:]
+
+
+def _with_channels(convolution: nn.Conv2d, in_channels: int) -> nn.Conv2d:
+    """Return the like of a convolution without bias that takes another number of channels."""
+    return nn.Conv2d(
+        in_channels,
+        convolution.out_channels,
+        kernel_size=convolution.kernel_size,  # type: ignore[arg-type]
+        stride=convolution.stride,  # type: ignore[arg-type]
+        padding=convolution.padding,  # type: ignore[arg-type]
+        bias=False,
+    )
+
+
+def _draw_weights(trunk: nn.Module) -> None:
+    """Give memory to a trunk that has none, on the device in force, and weights drawn as torchvision does.
+
+    What is left out of a network would otherwise have been drawn as well, which takes seconds.
+    """
+    trunk.to_empty(device=torch.get_default_device())
+    for module in trunk.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+
+
+def _width(stage: nn.Module) -> int:
+    return next(module for module in reversed(list(stage.modules())) if isinstance(module, nn.Conv2d)).out_channels
