@@ -72,9 +72,9 @@ def scores_of(summary: Summary, kind: Kind | None, bootstrap: Bootstrap | None) 
 
 
 def _rank_scores(summary: Summary, kind: Kind, judged: int) -> dict[str, float]:
-    histogram = summary.sums["histogram"]
+    number, histogram = curves.unpack(summary.ranked, FINE[kind])
     found = float(curves.average_precision(histogram))
-    low, high = (float(bound) for bound in curves.average_precision_bounds(histogram))
+    low, high = (float(bound) for bound in curves.average_precision_bounds(histogram, FINE[kind].single()[number]))
     values = {"average_precision": found, "average_precision_error": max(found - low, high - found, 0.0)}
     if np.isnan(found):
         values["average_precision_error"] = np.nan
@@ -157,7 +157,9 @@ def _units(name: str) -> str:
 
 def curves_dataset(over: Sequence[str], summaries: Sequence[Summary], kind: Kind, attrs: dict[str, Any]) -> xr.Dataset:
     """Return the precision-recall curve and the reliability table along `over`."""
-    found = [curves.precision_at_recall(summary.sums["histogram"], FINE[kind], _RECALLS) for summary in summaries]
+    ranked = [curves.unpack(summary.ranked, FINE[kind]) for summary in summaries]
+    edges = FINE[kind].edges()
+    found = [curves.precision_at_recall(histogram, edges[number], _RECALLS) for number, histogram in ranked]
     variables: dict[str, Any] = {
         "curve_threshold": (
             ("over", "recall_level"),
@@ -179,6 +181,6 @@ def curves_dataset(over: Sequence[str], summaries: Sequence[Summary], kind: Kind
             "bin_probability": (("over", "bin"), mean, {"long_name": "mean probability in the bin"}),
             "bin_changed": (("over", "bin"), changed, {"long_name": "share of them that is changed"}),
         }
-        edges = np.linspace(0, 1, counts.shape[1] + 1)
-        coords |= {"bin_low": ("bin", edges[:-1]), "bin_high": ("bin", edges[1:])}
+        ends = np.linspace(0, 1, counts.shape[1] + 1)
+        coords |= {"bin_low": ("bin", ends[:-1]), "bin_high": ("bin", ends[1:])}
     return xr.Dataset(variables, coords=coords, attrs=attrs)

@@ -9,14 +9,16 @@ import numpy as np
 
 from sarcd.kernels import objects, patches, reliability
 from sarcd.kernels.bins import Bins, Kind
-from sarcd.kernels.curves import score_histogram
+from sarcd.kernels.curves import add_packed, packed_histogram
 from sarcd.kernels.scores import confusion_counts
 
-FINE: dict[Kind, Bins] = {"probability": Bins("probability", 11), "score": Bins("score", 10)}
+FINE: dict[Kind, Bins] = {"probability": Bins("probability", 13), "score": Bins("score", 12)}
 """Bins of the histograms that average precision and thresholds are read from."""
 
 COARSE: dict[Kind, Bins] = {"probability": Bins("probability", 3), "score": Bins("score", 3)}
 """Bins of the histogram that each patch keeps: 3 kB for a probability."""
+
+_NONE = np.zeros((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Tally:
     outside : int
         Probabilities that are below 0 or above 1.
     sums : dict of int64 arrays
-        `histogram`, `reliability` and `losses`, as far as they apply: they add up.
+        `reliability` and `losses` of a probability: they add up.
+    ranked : (M, 2) int64
+        Histogram of a score in the bins of `FINE`, packed.
     place : (N, 2) int64
         Row and column of the patches.
     patches : (N, K) uint32
@@ -67,7 +71,8 @@ class Tally:
     counts: np.ndarray
     outside: int = 0
     sums: dict[str, np.ndarray] = field(default_factory=dict)
-    place: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    ranked: np.ndarray = field(default_factory=lambda: _NONE)
+    place: np.ndarray = field(default_factory=lambda: _NONE)
     patches: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.uint32))
     blocks: tuple[objects.BlockObjects, ...] = ()
 
@@ -94,32 +99,31 @@ def tally_block(plan: Plan, labels: np.ndarray, judged: np.ndarray, origin: tupl
         claimed, known = judged >= plan.threshold, ~np.isnan(judged)
     in_play = known & (changed | (labels == 0))
     sums: dict[str, np.ndarray] = {}
-    outside = 0
+    outside, ranked = 0, _NONE
     if plan.kind is not None:
+        ranked = packed_histogram(judged[in_play], changed[in_play], FINE[plan.kind])
         sums, outside = _score_sums(plan.kind, plan.bins, judged[in_play], changed[in_play])
     blocks: tuple[objects.BlockObjects, ...] = ()
     if plan.rules is not None:
         blocks = (objects.block_objects(changed, claimed, in_play, plan.rules, origin=origin),)
     if plan.patch is None:
-        return Tally(counts, outside, sums, blocks=blocks)
+        return Tally(counts, outside, sums, ranked, blocks=blocks)
     place, kept = patches.patch_counts(changed, claimed, in_play, origin=origin, patch=plan.patch)
     kept = kept.astype(np.uint32)
     if plan.kind is not None:
         bins = COARSE[plan.kind]
         ranked = patches.patch_histograms(judged, changed, in_play, bins, origin=origin, patch=plan.patch)
         kept = np.concatenate([kept, ranked.reshape(len(place), 2 * bins.count)], axis=1)
-    return Tally(counts, outside, sums, place, kept, blocks)
+    return Tally(counts, outside, sums, ranked, place, kept, blocks)
 
 
 def _score_sums(kind: Kind, bins: int, values: np.ndarray, changed: np.ndarray) -> tuple[dict[str, np.ndarray], int]:
-    sums = {"histogram": score_histogram(values, changed, FINE[kind])}
     if kind == "score":
-        return sums, 0
+        return {}, 0
     outside = int(np.count_nonzero((values < 0) | (values > 1)))
     values = np.clip(values, 0, 1)
-    sums["reliability"] = reliability.reliability_counts(values, changed, bins)
-    sums["losses"] = reliability.loss_sums(values, changed)
-    return sums, outside
+    counts = reliability.reliability_counts(values, changed, bins)
+    return {"reliability": counts, "losses": reliability.loss_sums(values, changed)}, outside
 
 
 def merge_tallies(tallies: Sequence[Tally]) -> Tally:
@@ -133,6 +137,7 @@ def merge_tallies(tallies: Sequence[Tally]) -> Tally:
         np.sum([tally.counts for tally in tallies], axis=0),
         sum(tally.outside for tally in tallies),
         _added([tally.sums for tally in tallies]),
+        add_packed([tally.ranked for tally in tallies]),
         place,
         kept,
         tuple(block for tally in tallies for block in tally.blocks),
@@ -153,7 +158,7 @@ class Summary:
 
     Parameters
     ----------
-    counts, sums
+    counts, sums, ranked
         As of `Tally`.
     units : tuple of (N, K) uint32 arrays
         Counts and histogram of every patch.
@@ -165,6 +170,7 @@ class Summary:
 
     counts: np.ndarray
     sums: dict[str, np.ndarray]
+    ranked: np.ndarray
     units: tuple[np.ndarray, ...]
     objects: np.ndarray | None
     unchanged_km2: float
@@ -175,7 +181,7 @@ def summarise(tally: Tally, rules: objects.Rules | None, pixel_area_m2: float | 
     found = None if rules is None else objects.join_objects(tally.blocks, rules)
     unchanged = int(tally.counts[1] + tally.counts[3])
     area = np.nan if pixel_area_m2 is None else unchanged * pixel_area_m2 / 1e6
-    return Summary(tally.counts, tally.sums, (tally.patches,), found, area)
+    return Summary(tally.counts, tally.sums, tally.ranked, (tally.patches,), found, area)
 
 
 def add_up(summaries: Sequence[Summary]) -> Summary:
@@ -184,6 +190,7 @@ def add_up(summaries: Sequence[Summary]) -> Summary:
     return Summary(
         np.sum([summary.counts for summary in summaries], axis=0),
         _added([summary.sums for summary in summaries]),
+        add_packed([summary.ranked for summary in summaries]),
         tuple(part for summary in summaries for part in summary.units),
         np.sum(counted, axis=0) if counted else None,
         float(np.sum([summary.unchanged_km2 for summary in summaries])),

@@ -88,6 +88,11 @@ class Bins:
         """Return the lower edge of each bin: ``values >= edges[k]`` is ``index(values) >= k``, for any float32."""
         return _edges(self)
 
+    def single(self) -> np.ndarray:
+        """Return, as bool, which bins have room for one float32 alone."""
+        edges = self.edges()
+        return np.append(np.nextafter(edges[:-1], np.float32(np.inf)) >= edges[1:], self.kind == "probability")
+
 
 def _pattern(value: float) -> int:
     return int(np.float32(value).view(np.uint32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,57 @@ def score_histogram(values: np.ndarray, changed: np.ndarray, bins: Bins) -> Coun
     """
     index = bins.index(values) + bins.count * changed
     return np.bincount(index, minlength=2 * bins.count).astype(np.int64, copy=False).reshape(2, bins.count)
+
+
+def pack(histogram: np.ndarray) -> CountArray:
+    """Return the entries of a histogram that are not 0, as few bins are used in a block.
+
+    Returns
+    -------
+    (M, 2) int64
+        Place in the flattened histogram, rising, and count.
+    """
+    flat = histogram.reshape(-1)
+    place = np.flatnonzero(flat)
+    return np.stack([place, flat[place]], axis=-1).astype(np.int64, copy=False)
+
+
+def packed_histogram(values: np.ndarray, changed: np.ndarray, bins: Bins) -> CountArray:
+    """Return `pack` of `score_histogram`, without the whole histogram where there are few scores."""
+    if len(values) > bins.count:
+        return pack(score_histogram(values, changed, bins))
+    place, counts = np.unique(bins.index(values) + bins.count * changed, return_counts=True)
+    return np.stack([place, counts], axis=-1).astype(np.int64, copy=False)
+
+
+def add_packed(parts: Sequence[np.ndarray]) -> CountArray:
+    """Add up packed histograms.
+
+    Examples
+    --------
+    >>> add_packed([np.array([[3, 1], [7, 2]]), np.array([[7, 5]])]).tolist()
+    [[3, 1], [7, 7]]
+    """
+    place, group = np.unique(np.concatenate([part[:, 0] for part in parts]), return_inverse=True)
+    total = np.zeros(len(place), np.int64)
+    np.add.at(total, group.reshape(-1), np.concatenate([part[:, 1] for part in parts]))
+    return np.stack([place, total], axis=-1)
+
+
+def unpack(packed: np.ndarray, bins: Bins) -> tuple[CountArray, CountArray]:
+    """Return a packed histogram without its empty bins.
+
+    Returns
+    -------
+    number : (K,) int64
+        The bins that hold a score, rising.
+    histogram : (2, K) int64
+        Their counts: all that is needed of a histogram here.
+    """
+    number, group = np.unique(packed[:, 0] % bins.count, return_inverse=True)
+    histogram = np.zeros((2, len(number)), np.int64)
+    histogram[packed[:, 0] // bins.count, group.reshape(-1)] = packed[:, 1]
+    return number, histogram
 
 
 def _claimed(histogram: np.ndarray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -81,7 +133,7 @@ def average_precision(histogram: np.ndarray) -> FloatArray:
     return _share((positive * precision).sum(axis=-1), histogram)
 
 
-def average_precision_bounds(histogram: np.ndarray) -> tuple[FloatArray, FloatArray]:
+def average_precision_bounds(histogram: np.ndarray, tied: np.ndarray | None = None) -> tuple[FloatArray, FloatArray]:
     """Lowest and highest average precision that the scores behind a histogram can have, in whatever order in a bin.
 
     With k changed pixels in a bin, g others, and c of n claims above it true, the least is, all others first,
@@ -92,6 +144,8 @@ def average_precision_bounds(histogram: np.ndarray) -> tuple[FloatArray, FloatAr
     ----------
     histogram : (..., 2, B) of int
         Of `score_histogram`.
+    tied : (B,) bool, optional
+        Bins whose scores are all equal, so that there is no order in them: `Bins.single`.
 
     Returns
     -------
@@ -109,14 +163,19 @@ def average_precision_bounds(histogram: np.ndarray) -> tuple[FloatArray, FloatAr
     least = positive - (false + negative) * (digamma(before + positive + 1) - digamma(before + 1))
     claims = positive + found + false
     most = positive * (positive + found) / np.where(claims > 0, claims, 1)
+    if tied is not None:
+        claims = claims + negative
+        together = positive * (positive + found) / np.where(claims > 0, claims, 1)
+        least, most = (np.where(tied[::-1], together, total) for total in (least, most))
     return tuple(_share(total.sum(axis=-1), histogram) for total in (least, most))  # type: ignore[return-value]
 
 
 def smooth_average_precision(histogram: np.ndarray) -> FloatArray:
-    """Average precision if the scores within each bin are in random order: the curve of [1]_, integrated.
+    """Average precision if the scores within each bin are in random order: nearly free of the bins' width.
 
-    Nearly free of the bins' width, and so the one for coarse bins. With the names of `average_precision_bounds` and
-    ``b = 1 + g / k``, a bin adds the integral of ``(c + u) / (n + b u)`` over u from 0 to k.
+    The i-th of k changed pixels of a bin has, on the average, ``i g / (k + 1)`` of its g others above it. With c of n
+    claims above the bin true and ``b = 1 + g / (k + 1)``, the bin adds ``sum_i (c + i) / (n + b i)
+    = k / b + (c - n / b) / b (psi(n / b + k + 1) - psi(n / b + 1))``; compare [1]_, section 4.
 
     Parameters
     ----------
@@ -131,32 +190,31 @@ def smooth_average_precision(histogram: np.ndarray) -> FloatArray:
     References
     ----------
     .. [1] J. Davis, M. Goadrich, "The relationship between precision-recall and ROC curves", ICML 2006,
-       doi:10.1145/1143844.1143874, section 4.
+       doi:10.1145/1143844.1143874.
 
     Examples
     --------
-    >>> float(smooth_average_precision(np.array([[3, 0], [1, 0]])))
-    0.25
+    >>> float(smooth_average_precision(np.array([[2, 0], [1, 0]])))
+    0.5
     """
+    from scipy.special import digamma
+
     positive, negative, found, false = _claimed(histogram)
-    some = positive > 0
-    step = 1 + negative / np.where(some, positive, 1)
-    above = found + false
-    first = above == 0
-    growth = np.log1p(step * positive / np.where(first, 1, above))
-    rest = np.where(first, 0.0, (found - above / step) / step * growth)
-    return _share(np.where(some, positive / step + rest, 0.0).sum(axis=-1), histogram)
+    step = 1 + negative / (positive + 1)
+    above = (found + false) / step
+    growth = digamma(above + positive + 1) - digamma(above + 1)
+    return _share((positive / step + (found - above) / step * growth).sum(axis=-1), histogram)
 
 
-def precision_at_recall(histogram: np.ndarray, bins: Bins, levels: np.ndarray) -> tuple[FloatArray, FloatArray]:
+def precision_at_recall(histogram: np.ndarray, edges: np.ndarray, levels: np.ndarray) -> tuple[FloatArray, FloatArray]:
     """Return the precision-recall curve at given recalls.
 
     Parameters
     ----------
     histogram : (2, B) int
         Of `score_histogram`.
-    bins : Bins
-        How it was cut.
+    edges : (B,) float
+        Lower edge of each bin.
     levels : (L,) float
         Recalls, above 0 up to 1.
 
@@ -170,12 +228,12 @@ def precision_at_recall(histogram: np.ndarray, bins: Bins, levels: np.ndarray) -
     >>> bins = Bins("probability", 0)
     >>> scores = np.array([0.9, 0.8, 0.3, 0.1], np.float32)
     >>> histogram = score_histogram(scores, np.array([True, False, True, False]), bins)
-    >>> [values.tolist() for values in precision_at_recall(histogram, bins, np.array([0.5, 1.0]))]
+    >>> [values.tolist() for values in precision_at_recall(histogram, bins.edges(), np.array([0.5, 1.0]))]
     [[0.875, 0.25], [1.0, 0.6666666666666666]]
     """
     hits, claims = (np.cumsum(counts[::-1]) for counts in (histogram[1], histogram.sum(axis=0)))
-    if hits[-1] == 0:
+    if hits.max(initial=0) == 0:
         return np.full(len(levels), np.nan), np.full(len(levels), np.nan)
     needed = np.maximum(np.ceil(np.asarray(levels) * hits[-1] * (1 - 1e-12)), 1)
     place = np.searchsorted(hits, needed)
-    return bins.edges()[::-1][place].astype(np.float64), hits[place] / claims[place]
+    return edges[::-1][place].astype(np.float64), hits[place] / claims[place]
