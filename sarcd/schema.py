@@ -17,6 +17,9 @@ VERSION = 1
 COMPLETE = "sarcd_complete"
 """Attribute of a stored derived array: one flag per pair (a single one for arrays without `pair`)."""
 
+PRIVATE = "sarcd_"
+"""Beginning of the names of arrays that sarcd keeps in a store for itself: never listed, and made anew when absent."""
+
 NO_LABEL = 255
 """Value of `label`, `change` and `pseudo_label` where nothing is known."""
 

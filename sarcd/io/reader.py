@@ -53,6 +53,12 @@ class SceneReader:
         self._held = 0
         self._lock = threading.Lock()
 
+    @property
+    def chunks(self) -> tuple[int, int]:
+        """Size of a stored chunk of the images along y and x."""
+        height, width = self._array(self.images).chunks[1:]
+        return int(height), int(width)
+
     def window(
         self, pair: tuple[int, int], y: slice, x: slice, *, also: Sequence[str] = (), position: int | None = None
     ) -> xr.Dataset:

@@ -146,6 +146,10 @@ class SceneStore:
         prefix = len(self._key(f"{name}/"))
         return {key[prefix:] for key in sync(listing()) if not key.endswith(".partial")}
 
+    def objects(self, key: str) -> tuple[Any, str]:
+        """Return the store that obstore knows, and a key in it; of a scene on object storage."""
+        return cast(Any, self._group.store).store, self._key(key)
+
     def stored_bytes(self, name: str) -> int:
         """Return the size on disk of an array with all its keys."""
         return int(sync(self._group.store.getsize_prefix(self._key(f"{name}/"))))
@@ -163,8 +167,8 @@ class SceneStore:
         return cast(dict[str, Json], consolidated.get("metadata", {}))
 
     def members(self) -> list[str]:
-        """Return the names of all arrays, finished or not."""
-        return sorted(name for name, _ in self._group.arrays())
+        """Return the names of all arrays, finished or not, but for those that sarcd keeps for itself."""
+        return sorted(name for name, _ in self._group.arrays() if not name.startswith(schema.PRIVATE))
 
     def __contains__(self, name: str) -> bool:
         return name in self._group

@@ -1,28 +1,24 @@
-"""What a network is shown of labelled scenes: features and targets of patches, read from the stores."""
+"""What a network is shown of a labelled scene: features and targets of patches, read from the store."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import xarray as xr
-from torch import Tensor
-from torch.utils.data import Dataset
 
 from sarcd import schema
 from sarcd.config import CoherenceOptions
 from sarcd.errors import SceneError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.reader import SceneReader
-from sarcd.io.store import open_scene
-from sarcd.learn.patches import Patch, labelled_pairs
+from sarcd.learn.patches import Patch
 from sarcd.ops.features import features, fill_holes, stored_coherence
 from sarcd.ops.looks import Calibration, calibrate
-from sarcd.ops.statistics import AmplitudeStatistics, amplitude_statistics, compute_statistics, iso
+from sarcd.ops.pairs import pairs_of
+from sarcd.ops.statistics import AmplitudeStatistics
 
 IGNORE = schema.NO_LABEL
 """Target of pixels that take no part: not labelled, or invalid in any feature."""
@@ -57,6 +53,8 @@ class LabelledScene:
         How coherence is estimated; a stored one is used where it was made just so.
     statistics : AmplitudeStatistics
         Median and MAD that normalise the amplitudes.
+    truth : str
+        Variable that is learnt from: `label` of a person, or `pseudo_label` of a model, with a suffix if it has one.
 
     Notes
     -----
@@ -64,13 +62,20 @@ class LabelledScene:
     """
 
     def __init__(
-        self, path: str | Path, channels: Sequence[str], coherence: CoherenceOptions, statistics: AmplitudeStatistics
+        self,
+        path: str | Path,
+        channels: Sequence[str],
+        coherence: CoherenceOptions,
+        statistics: AmplitudeStatistics,
+        *,
+        truth: str = "label",
     ) -> None:
         self.path = str(path)
         self.name = Path(path).name
         self.channels = tuple(channels)
         self.coherence = coherence
         self.statistics = statistics
+        self.truth = truth
 
     @functools.cached_property
     def reader(self) -> SceneReader:
@@ -87,7 +92,7 @@ class LabelledScene:
     @functools.cached_property
     def pairs(self) -> list[tuple[int, int]]:
         """Positions along `time` of the images of each pair."""
-        return labelled_pairs(self.reader)
+        return pairs_of(self.reader.scene)
 
     @functools.cached_property
     def stored_coherence(self) -> list[bool]:
@@ -103,6 +108,19 @@ class LabelledScene:
             return Calibration()
         with chunk_errors(self.path):
             return calibrate(self.reader.scene, self.coherence, self.pairs)
+
+    @functools.cached_property
+    def brightness(self) -> np.ndarray:
+        """Median over MAD that normalise the two dates of each pair, (pair, 2) float32."""
+        times = schema.dates_of(self.reader.scene, "time")
+        known = [[self.statistics.at(times[date]) for date in dates] for dates in self.pairs]
+        return np.array([[median / mad for median, mad in dates] for dates in known], np.float32)
+
+    @functools.cached_property
+    def block(self) -> tuple[int, int]:
+        """Rows and columns that are read together: a stored chunk, or several where they are small."""
+        height, width = self.reader.chunks
+        return height * max(1, schema.CHUNK // height), width * max(1, schema.CHUNK // width)
 
     def read(self, pair: int, y: slice, x: slice) -> tuple[np.ndarray, np.ndarray]:
         """Read features and target of a rectangle, equal to what the whole scene has there.
@@ -122,9 +140,11 @@ class LabelledScene:
             1 change, 0 none, 255 where not labelled or invalid.
         """
         stored = self.stored_coherence[pair]
-        halo = (0, 0) if stored or "coherence" not in self.channels else self.coherence.halo
-        (outer_y, inner_y), (outer_x, inner_x) = map(_widen, (y, x), halo, self.reader.shape)
-        also = ("label", "coherence") if stored else ("label",)
+        # Coherence adds up rows in groups of a window's height: begun at a multiple of it, the same groups anywhere,
+        # and so the same bytes.
+        steps = self.coherence.window.y, 1
+        (outer_y, inner_y), (outer_x, inner_x) = map(_widen, (y, x), self._halo(pair), self.reader.shape, steps)
+        also = (self.truth, "coherence") if stored else (self.truth,)
         window = self.reader.window(self.pairs[pair], outer_y, outer_x, also=also, position=pair)
         seen = features(
             window,
@@ -134,111 +154,44 @@ class LabelledScene:
             calibration=None if stored else self.calibration,
         )
         filled, valid = fill_holes(seen.values[0, :, inner_y, inner_x], self.channels)
-        label = window["label"].values[0, inner_y, inner_x]
+        label = window[self.truth].values[0, inner_y, inner_x]
         return filled, np.where(valid, label, IGNORE).astype(np.uint8)
 
+    def read_patches(self, patches: Sequence[Patch], size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Read patches of one pair, all at once where they lie so densely that this is the least to compute.
 
-def _widen(part: slice, halo: int, size: int) -> tuple[slice, slice]:
-    """Return a slice widened by the halo within the scene, and where the slice lies in that."""
+        Parameters
+        ----------
+        patches : sequence of Patch
+            Of this scene, all of one pair.
+        size : int
+            Side of a patch in pixels, P.
+
+        Returns
+        -------
+        list of (features, target)
+            For each patch (C, P, P) float32 and (P, P) uint8, as `read` has them, in arrays of their own.
+        """
+        pair = patches[0].pair
+        halo_y, halo_x = self._halo(pair)
+        y0, x0 = min(p.y for p in patches), min(p.x for p in patches)
+        y1, x1 = max(p.y for p in patches) + size, max(p.x for p in patches) + size
+        alone = len(patches) * (size + 2 * halo_y) * (size + 2 * halo_x)
+        if (y1 - y0 + 2 * halo_y) * (x1 - x0 + 2 * halo_x) > alone:
+            return [self.read(pair, slice(p.y, p.y + size), slice(p.x, p.x + size)) for p in patches]
+        values, target = self.read(pair, slice(y0, y1), slice(x0, x1))
+        cuts = [(slice(p.y - y0, p.y - y0 + size), slice(p.x - x0, p.x - x0 + size)) for p in patches]
+        # Copies: a view would keep the whole block as long as the last of its patches is waited for.
+        return [(values[(slice(None), *cut)].copy(), target[cut].copy()) for cut in cuts]
+
+    def _halo(self, pair: int) -> tuple[int, int]:
+        """Return how far around a rectangle images are read."""
+        alone = self.stored_coherence[pair] or "coherence" not in self.channels
+        return (0, 0) if alone else self.coherence.halo
+
+
+def _widen(part: slice, halo: int, size: int, step: int) -> tuple[slice, slice]:
+    """Return a slice widened by a halo within the scene, begun at a multiple of `step`, and where the slice lies."""
     start, stop = max(part.start - halo, 0), min(part.stop + halo, size)
+    start -= start % step if halo else 0
     return slice(start, stop), slice(part.start - start, part.stop - start)
-
-
-def statistics_of(path: str, note: Callable[[str], None]) -> AmplitudeStatistics:
-    """Return the amplitude statistics kept with a scene; computed now, and said, where there are none."""
-    scene = open_scene(path)
-    kept = AmplitudeStatistics.stored(scene)
-    if kept is not None:
-        return kept
-    with chunk_errors(path):
-        computed = compute_statistics(scene)
-    note(
-        f"{path}: amplitude statistics computed, median {computed.median[0]:.6g}, MAD {computed.mad[0]:.6g}; "
-        f"'sarcd stats' would keep them"
-    )
-    return computed
-
-
-def pooled_statistics(paths: Sequence[str]) -> AmplitudeStatistics:
-    """Compute median and MAD of the amplitudes of several scenes together, exactly and out of core."""
-    import dask.array as da
-
-    images = []
-    for path in paths:
-        data = schema.images_of(open_scene(path)).data
-        images.append(da.abs(data) if data.dtype.kind == "c" else data)
-    # NaN counts nowhere: padded with it, scenes of any size lie one above the other, each in its own chunks.
-    height, width = (max(data.shape[axis] for data in images) for axis in (1, 2))
-    padded = [
-        da.pad(
-            data,
-            ((0, 0), (0, height - data.shape[1]), (0, width - data.shape[2])),
-            mode="constant",
-            constant_values=np.nan,
-        )
-        for data in images
-    ]
-    dates = [date for path in paths for date in schema.dates_of(open_scene(path), "time")]
-    together = xr.Dataset({"amplitude": (("time", "y", "x"), da.concatenate(padded))}, coords={"time": dates})
-    computed = amplitude_statistics(together).compute()
-    texts = tuple(sorted({iso(date) for date in dates}))
-    return AmplitudeStatistics((float(computed["median"]),), (float(computed["mad"]),), texts).checked()
-
-
-class PatchDataset(Dataset[tuple[Tensor, Tensor, int]]):
-    """Patches of labelled scenes, each as features (C, P, P) float32, target (P, P) uint8, and its number.
-
-    Parameters
-    ----------
-    scenes : sequence of LabelledScene
-        Scenes.
-    patches : sequence of Patch
-        Patches of them.
-    size : int
-        Side of a patch, P.
-    """
-
-    def __init__(self, scenes: Sequence[LabelledScene], patches: Sequence[Patch], size: int) -> None:
-        self.scenes = list(scenes)
-        self.patches = list(patches)
-        self.size = size
-        self._kept: tuple[Tensor, Tensor] | None = None
-
-    def __len__(self) -> int:
-        return len(self.patches)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that all patches take."""
-        return len(self) * self.size**2 * (4 * len(self.scenes[0].channels) + 1)
-
-    @property
-    def in_memory(self) -> bool:
-        """Whether `keep` was called."""
-        return self._kept is not None
-
-    def keep(self, advance: Callable[[int], None] = lambda count: None) -> None:
-        """Read all patches once, in their order, and keep them in memory."""
-        shape = len(self), len(self.scenes[0].channels), self.size, self.size
-        values, targets = torch.empty(shape, dtype=torch.float32), torch.empty(shape[:1] + shape[2:], dtype=torch.uint8)
-        for index in range(len(self)):
-            values[index], targets[index], _ = self[index]
-            advance(1)
-        self._kept = values, targets
-        for scene in self.scenes:
-            scene.release()
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
-        if self._kept is not None:
-            return self._kept[0][index], self._kept[1][index], index
-        patch = self.patches[index]
-        y, x = slice(patch.y, patch.y + self.size), slice(patch.x, patch.x + self.size)
-        values, target = self.scenes[patch.scene].read(patch.pair, y, x)
-        return torch.from_numpy(values), torch.from_numpy(target), index
-
-    def describe(self, numbers: Iterable[int]) -> str:
-        """Say where patches lie, the first few of them."""
-        patches = [self.patches[int(number)] for number in numbers]
-        places = [f"{self.scenes[p.scene].name} pair {p.pair} y {p.y} x {p.x}" for p in patches]
-        more = [f"{len(places) - 4} more"] if len(places) > 4 else []
-        return ", ".join([*places[:4], *more])

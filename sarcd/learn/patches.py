@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sarcd import schema
-from sarcd.errors import SceneError, TrainingError
-from sarcd.io.chunks import chunk_errors
-from sarcd.io.reader import SceneReader
-from sarcd.ops.pairs import pairs_of
+from sarcd.errors import TrainingError
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,15 @@ class PatchIndex:
     labelled: np.ndarray
     changed: np.ndarray
 
+    @property
+    def mostly_valid(self) -> np.ndarray:
+        """Whether at least half of a cell is labelled and valid, (pair, row, column) bool."""
+        return 2 * self.labelled >= self.size**2
+
+    def within(self, cells: np.ndarray) -> PatchIndex:
+        """Return the index with nothing outside of `cells` (row, column) or (pair, row, column) bool."""
+        return PatchIndex(self.size, np.where(cells, self.labelled, 0), np.where(cells, self.changed, 0))
+
     def patches(self, scene: int, chosen: np.ndarray) -> list[Patch]:
         """Return the cells where `chosen` (pair, row, column) is True as patches of scene number `scene`."""
         return [Patch(scene, int(p), int(i) * self.size, int(j) * self.size) for p, i, j in np.argwhere(chosen)]
@@ -61,95 +66,32 @@ def patch_grid(shape: tuple[int, int], size: int) -> tuple[int, int]:
     return shape[0] // size, shape[1] // size
 
 
-def index_patches(reader: SceneReader, size: int) -> PatchIndex:
-    """Count the labelled and the changed pixels of every patch of a scene, block by block.
-
-    Parameters
-    ----------
-    reader : SceneReader
-        Of a scene with `label`.
-    size : int
-        Side of a patch in pixels.
-
-    Raises
-    ------
-    TrainingError
-        If not even one patch fits the scene.
-    SceneError
-        If the scene has no labels, or they hold values other than 0, 1 and 255.
-    """
-    pairs = labelled_pairs(reader)
-    rows, columns = patch_grid(reader.shape, size)
-    if not rows or not columns:
-        raise TrainingError(
-            f"scene of {reader.shape[0]} x {reader.shape[1]} pixels is smaller than one patch of {size}",
-            where=reader.path,
-            mend="choose smaller patches with --patch",
-        )
-    labelled = np.zeros((len(pairs), rows, columns), np.int64)
-    changed = np.zeros_like(labelled)
-    for pair, dates in enumerate(pairs):
-        for block in _blocks(rows, columns, max(1, schema.CHUNK // size)):
-            y, x = (slice(part.start * size, part.stop * size) for part in block)
-            truth = _labels(reader, pair, y, x)
-            if not (truth != schema.NO_LABEL).any():
-                continue
-            window = reader.window(dates, y, x)[reader.images].values
-            truth = np.where(np.isnan(window).any(axis=0), schema.NO_LABEL, truth)
-            labelled[(pair, *block)] = _count_cells(truth != schema.NO_LABEL, size)
-            changed[(pair, *block)] = _count_cells(truth == 1, size)
-    return PatchIndex(size, labelled, changed)
-
-
-def labelled_pairs(reader: SceneReader) -> list[tuple[int, int]]:
-    """Return the scene's pairs as positions along `time`.
-
-    Raises
-    ------
-    SceneError
-        If the scene has no labels.
-    """
-    if "label" not in reader.scene:
-        raise SceneError("no 'label' in the scene", where=reader.path, mend="add labels with 'sarcd ingest --label'")
-    return pairs_of(reader.scene)
-
-
-def _labels(reader: SceneReader, pair: int, y: slice, x: slice) -> np.ndarray:
-    """Read labels alone: most of a scene that was labelled in part needs no more than this."""
-    with chunk_errors(reader.path):
-        labels = reader.scene["label"][pair, y, x].values
-    foreign = ~np.isin(labels, (0, 1, schema.NO_LABEL))
-    if foreign.any():
-        raise SceneError(
-            f"'label' holds the value {labels[foreign][0]}, should be 0, 1 or {schema.NO_LABEL}",
-            where=reader.path,
-            mend="ingest the labels again and say what their values mean",
-        )
-    return np.asarray(labels)
-
-
-def _blocks(rows: int, columns: int, step: int) -> Iterator[tuple[slice, slice]]:
-    """Yield blocks of patches about as large as a stored chunk."""
-    for row in range(0, rows, step):
-        for column in range(0, columns, step):
-            yield slice(row, min(row + step, rows)), slice(column, min(column + step, columns))
-
-
-def _count_cells(flags: np.ndarray, size: int) -> np.ndarray:
-    rows, columns = flags.shape[0] // size, flags.shape[1] // size
-    counts: np.ndarray = flags.reshape(rows, size, columns, size).sum(axis=(1, 3))
-    return counts
-
-
-def changed_share(indices: Sequence[PatchIndex], patches: Sequence[Patch]) -> float:
-    """Return the share of the labelled pixels of some patches that are changed, kept off 0 and 1."""
+def shares_of(indices: Sequence[PatchIndex], patches: Sequence[Patch]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labelled and the changed pixels of each patch, (N,) int64 both."""
     cells = [
         (indices[patch.scene], (patch.pair, patch.y // indices[patch.scene].size, patch.x // indices[patch.scene].size))
         for patch in patches
     ]
-    labelled = sum(int(index.labelled[cell]) for index, cell in cells)
-    share = sum(int(index.changed[cell]) for index, cell in cells) / labelled
+    labelled = np.array([index.labelled[cell] for index, cell in cells], np.int64)
+    return labelled, np.array([index.changed[cell] for index, cell in cells], np.int64)
+
+
+def changed_share(indices: Sequence[PatchIndex], patches: Sequence[Patch], weights: np.ndarray | None = None) -> float:
+    """Return the share of the labelled pixels of some patches that are changed, kept off 0 and 1.
+
+    `weights` (N,) are those that the patches are drawn by, if they are.
+    """
+    labelled, changed = shares_of(indices, patches)
+    weights = np.ones(len(patches)) if weights is None else weights
+    share = float((weights * changed).sum() / (weights * labelled).sum())
     return min(max(share, 1e-4), 1 - 1e-4)  # a share of 0 or 1 has no logit
+
+
+def weights_of(indices: Sequence[PatchIndex], patches: Sequence[Patch]) -> np.ndarray:
+    """Return what makes a patch more probable, (N,) float64: its share of change plus the mean share of all."""
+    labelled, changed = shares_of(indices, patches)
+    share = changed / labelled
+    return np.asarray(share + share.mean())
 
 
 def every_patch(indices: Sequence[PatchIndex]) -> list[Patch]:
@@ -171,6 +113,7 @@ def balanced_patches(indices: Sequence[PatchIndex], seed: int) -> list[Patch]:
     -------
     list of Patch
         In the order of scenes, pairs, rows and columns. Where fewer patches lack change than have it, all are returned.
+        Patches without change of which less than half is labelled and valid are drawn only where others are too few.
 
     Raises
     ------
@@ -181,16 +124,21 @@ def balanced_patches(indices: Sequence[PatchIndex], seed: int) -> list[Patch]:
     ----------
     .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, section 3.2.
     """
-    changed, unchanged = [], []
+    changed, whole, rest = [], [], []
     for scene, index in enumerate(indices):
+        unchanged = (index.changed == 0) & (index.labelled > 0)
         changed += index.patches(scene, index.changed > 0)
-        unchanged += index.patches(scene, (index.changed == 0) & (index.labelled > 0))
+        whole += index.patches(scene, unchanged & index.mostly_valid)
+        rest += index.patches(scene, unchanged & ~index.mostly_valid)
     if not changed:
         raise TrainingError(
             "the labels hold not one changed pixel where the images are valid",
             mend="train on scenes in which changes are labelled",
         )
-    count = min(len(changed), len(unchanged))
-    drawn = np.random.default_rng(seed).permutation(len(unchanged))[:count]
-    chosen = [*changed, *(unchanged[i] for i in drawn)]
-    return sorted(chosen, key=lambda patch: (patch.scene, patch.pair, patch.y, patch.x))
+    unchanged = whole if len(whole) >= len(changed) else _sorted([*whole, *rest])
+    drawn = np.random.default_rng(seed).permutation(len(unchanged))[: len(changed)]
+    return _sorted([*changed, *(unchanged[i] for i in drawn)])
+
+
+def _sorted(patches: Sequence[Patch]) -> list[Patch]:
+    return sorted(patches, key=lambda patch: (patch.scene, patch.pair, patch.y, patch.x))

@@ -10,7 +10,8 @@ from sarcd.io.reader import SceneReader
 from sarcd.io.store import open_scene
 from sarcd.jobs import write_coherence
 from sarcd.learn.data import LabelledScene
-from sarcd.learn.patches import balanced_patches, changed_share, every_patch, index_patches, patch_grid
+from sarcd.learn.index import index_patches
+from sarcd.learn.patches import balanced_patches, changed_share, every_patch, patch_grid
 from sarcd.ops.features import WITH_COHERENCE, fill_holes
 from sarcd.ops.statistics import compute_statistics
 from tests.learn.toys import store_toy, toy_images, toy_scene
