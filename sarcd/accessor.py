@@ -13,6 +13,7 @@ from sarcd.config import CoherenceOptions, Estimator, Window
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from sarcd.evaluate import Bootstrap, ObjectRules
     from sarcd.export import Exported
     from sarcd.io.pairs import Pair
     from sarcd.ops.results import WhichPair
@@ -91,15 +92,19 @@ class SceneAccessor:
 
         return ops.features(self._scene, channels=channels, statistics=statistics, coherence=coherence, pairs=pairs)
 
-    def detect(
+    def detect(  # noqa: PLR0913  the signature of the function behind it
         self,
         *,
-        model: str | Path,
+        model: str | Path | Sequence[str | Path],
         tiles: int | Literal["auto", "whole"] = "auto",
         device: str = "auto",
         statistics: Any = None,
         threshold: float | None = None,
         pairs: str | Sequence[Pair] | None = None,
+        swap: bool = False,
+        flips: bool = False,
+        adapt: bool = False,
+        uncertainty: bool = False,
     ) -> xr.Dataset:
         """Map of changes by a trained network; see `sarcd.detect.detect`."""
         from sarcd.detect import detect
@@ -112,13 +117,34 @@ class SceneAccessor:
             statistics=statistics,
             threshold=threshold,
             pairs=pairs,
+            swap=swap,
+            flips=flips,
+            adapt=adapt,
+            uncertainty=uncertainty,
         )
 
-    def evaluate(self, *, variable: str = "change", truth: str = "label", threshold: float | None = None) -> xr.Dataset:
+    def evaluate(
+        self,
+        *,
+        variable: str = "change",
+        truth: str = "label",
+        threshold: float | None = None,
+        bootstrap: Bootstrap | int | None = None,
+        objects: ObjectRules | bool = False,
+        bins: int = 15,
+    ) -> xr.Dataset:
         """Scores against labels; see `sarcd.evaluate.evaluate`."""
         from sarcd.evaluate import evaluate
 
-        return evaluate(self._scene, variable=variable, truth=truth, threshold=threshold)
+        return evaluate(
+            self._scene,
+            variable=variable,
+            truth=truth,
+            threshold=threshold,
+            bootstrap=bootstrap,
+            objects=objects,
+            bins=bins,
+        )
 
     def plot(self, *, pair: WhichPair = 0, variable: str | None = None, stretch_percent: float = 1.0) -> Figure:
         """Figure that explains the result of a pair; see `sarcd.plot.plot`."""

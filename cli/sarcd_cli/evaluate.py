@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sarcd_cli._frame import common_options, dask_progress, echo_result, echo_table
+
+if TYPE_CHECKING:
+    from sarcd.evaluate import Report
 
 _SCORES = {
     "f1": "F1",
@@ -17,44 +20,125 @@ _SCORES = {
     "overall_accuracy": "accuracy",
 }
 _COUNTS = {"labelled_pixels": "labelled", "unjudged_pixels": "unjudged"}
+_OF_SCORES = {
+    "average_precision": "AP",
+    "expected_calibration_error": "ECE",
+    "brier": "Brier",
+    "log_loss": "log loss",
+}
+_OF_OBJECTS = {
+    "object_f1": "object F1",
+    "object_precision": "precision",
+    "object_recall": "recall",
+    "objects_detected": "detected",
+    "objects_missed": "missed",
+    "objects_false": "false",
+    "false_objects_per_km2": "false/km2",
+}
 
 
 @click.command("evaluate")
-@click.argument("scene")
+@click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option("--variable", default="change", show_default=True, metavar="NAME", help="Map or score that is judged.")
 @click.option(
     "--threshold", type=float, metavar="T", help="Score from which a pixel counts as changed [0.5 for a probability]."
 )
+@click.option("--objects", is_flag=True, help="Count objects too: changed pixels that touch by side or corner.")
+@click.option("--min-pixels", type=int, metavar="N", help="Judged pixels from which an object counts [1].")
+@click.option("--min-area", type=float, metavar="M2", help="The same in square metres.")
+@click.option(
+    "--min-overlap", type=float, metavar="SHARE", help="Of a real object that must be claimed [any of its pixels]."
+)
+@click.option("--bootstrap", type=int, metavar="N", help="Intervals, from drawing patches of ground anew N times.")
+@click.option("--patch", type=int, metavar="N", help="Side of these patches in pixels [256].")
+@click.option("--seed", type=int, help="Of the draw [0].")
+@click.option("--level", type=float, metavar="SHARE", help="Of the resamples within an interval [0.95].")
+@click.option("--bins", type=int, default=15, show_default=True, help="Of the calibration error.")
 @common_options(json=True)
-def command(scene: str, variable: str, threshold: float | None, json: bool) -> None:
+def command(
+    scenes: tuple[str, ...],
+    variable: str,
+    threshold: float | None,
+    objects: bool,
+    min_pixels: int | None,
+    min_area: float | None,
+    min_overlap: float | None,
+    bootstrap: int | None,
+    patch: int | None,
+    seed: int | None,
+    level: float | None,
+    bins: int,
+    json: bool,
+) -> None:
     """Score a change map against the labels of the scene.
 
-    F1, precision, recall, IoU, Cohen's kappa and overall accuracy of each pair, and of all pairs together, over the
-    pixels that are labelled.
+    F1, precision, recall, IoU, Cohen's kappa and overall accuracy of each pair, of each scene, and of all together,
+    over the pixels that are labelled. Of a probability (--variable change_probability) also average precision and
+    calibration, with the curves behind them in --json.
     """
-    from sarcd.evaluate import evaluate
+    from sarcd.evaluate import Bootstrap, ObjectRules, report
     from sarcd.io.store import open_scene
 
+    rules = _given(min_pixels=min_pixels, min_area_m2=min_area, min_overlap=min_overlap)
+    draw = _given(patch=patch, seed=seed, level=level)
+    if draw and bootstrap is None:
+        raise click.UsageError(f"--{next(iter(draw))} is of --bootstrap, which is not given")
     with dask_progress("counting"):
-        result = evaluate(open_scene(scene), variable=variable, threshold=threshold)
-    over = result["over"].values.tolist()
-    entries: list[dict[str, Any]] = [
-        {str(name): array.values[i] for name, array in result.data_vars.items()} for i in range(len(over))
-    ]
+        result = report(
+            [open_scene(scene) for scene in scenes],
+            variable=variable,
+            threshold=threshold,
+            objects=ObjectRules(**rules) if objects or rules else False,
+            bootstrap=None if bootstrap is None else Bootstrap(resamples=bootstrap, **draw),
+            bins=bins,
+        )
     if json:
-        pairs = [{"pair": name, **entry} for name, entry in zip(over[1:], entries[1:], strict=True)]
-        echo_result({"scene": scene, **result.attrs, "pooled": entries[0], "pairs": pairs}, json=True)
-        return
-    at = f" at {result.attrs['threshold']:g}" if "threshold" in result.attrs else ""
-    click.echo(f"{variable}{at} against {result.attrs['truth']}")
-    echo_table(
-        ["over", *_SCORES.values(), *_COUNTS.values()],
-        [
-            [name, *(_share(entry[key]) for key in _SCORES), *(f"{entry[key]:,}" for key in _COUNTS)]
-            for name, entry in zip(over, entries, strict=True)
-        ],
-    )
+        place = {"scene": scenes[0]} if len(scenes) == 1 else {}
+        echo_result({**place, **result.to_dict()}, json=True)
+    else:
+        _echo_tables(result)
 
 
-def _share(value: float) -> str:
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _echo_tables(result: Report) -> None:
+    scores, attrs, entries = result.scores, result.scores.attrs, result.entries()
+    names = scores["over"].values.tolist()
+    if "pair" in scores.coords:
+        pairs = scores["pair"].values.tolist()
+        names = [f"  {pair}" if pair else name for name, pair in zip(names, pairs, strict=True)]
+    at = f" at {attrs['threshold']:g}" if "threshold" in attrs else ""
+    click.echo(f"{attrs['variable']}{at} against {attrs['truth']}")
+    _echo_columns(names, entries, {**_SCORES, **_COUNTS})
+    for columns in (_OF_SCORES, _OF_OBJECTS):
+        there = {key: title for key, title in columns.items() if key in entries[0]}
+        if there:
+            click.echo()
+            _echo_columns(names, entries, there)
+    if "level" in attrs:
+        patch = f"{attrs['patch']} x {attrs['patch']}"
+        click.echo(
+            f"\n{100 * attrs['level']:g} % intervals from {attrs['resamples']} resamples of {patch} pixel patches"
+        )
+        columns = {**_SCORES, "average_precision": "AP"}
+        there = {key: title for key, title in columns.items() if f"{key}_low" in entries[0]}
+        rows = [[f"{entry['patches']:,}", *(_range(entry, key) for key in there)] for entry in entries]
+        echo_table(["over", "patches", *there.values()], [[name, *row] for name, row in zip(names, rows, strict=True)])
+
+
+def _echo_columns(names: list[str], entries: list[dict[str, Any]], columns: dict[str, str]) -> None:
+    rows = [[_text(entry[key]) for key in columns] for entry in entries]
+    echo_table(["over", *columns.values()], [[name, *row] for name, row in zip(names, rows, strict=True)])
+
+
+def _text(value: Any) -> str:
+    if value.dtype.kind == "i":
+        return f"{value:,}"
     return "-" if value != value else f"{value:.4f}"  # noqa: PLR0124  NaN: a pair without labels
+
+
+def _range(entry: dict[str, Any], key: str) -> str:
+    low, high = entry[f"{key}_low"], entry[f"{key}_high"]
+    return "-" if low != low else f"{low:.3f}-{high:.3f}"  # noqa: PLR0124  NaN: too few patches

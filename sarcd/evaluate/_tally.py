@@ -112,8 +112,8 @@ def tally_block(plan: Plan, labels: np.ndarray, judged: np.ndarray, origin: tupl
     kept = kept.astype(np.uint32)
     if plan.kind is not None:
         bins = COARSE[plan.kind]
-        ranked = patches.patch_histograms(judged, changed, in_play, bins, origin=origin, patch=plan.patch)
-        kept = np.concatenate([kept, ranked.reshape(len(place), 2 * bins.count)], axis=1)
+        of_patches = patches.patch_histograms(judged, changed, in_play, bins, origin=origin, patch=plan.patch)
+        kept = np.concatenate([kept, of_patches.reshape(len(place), 2 * bins.count)], axis=1)
     return Tally(counts, outside, sums, ranked, place, kept, blocks)
 
 

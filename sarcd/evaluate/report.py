@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -17,30 +17,13 @@ from sarcd.evaluate._layers import Layers, gather, pair_names, pixel_area_m2, re
 from sarcd.evaluate._tables import curves_dataset, scores_dataset, scores_of
 from sarcd.evaluate._tally import Plan, Summary, add_up, merge_tallies, summarise, tally_block
 from sarcd.evaluate.options import Bootstrap, ObjectRules
+from sarcd.evaluate.results import Report
 from sarcd.kernels.objects import Rules
 from sarcd.kernels.scores import COUNTS
 
 Scenes = Mapping[str, xr.Dataset] | Sequence[xr.Dataset]
 
 _MOST_BINS = 1000
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything an evaluation tells.
-
-    Parameters
-    ----------
-    scores : xr.Dataset
-        Along `over`, as `evaluate` returns them. Of several scenes: ``pooled``, then each site by its name, followed
-        by its pairs as ``site before/after``; coordinates `site` and `pair` say the same apart, empty where it is all.
-    curves : xr.Dataset or None
-        Of a score, along the same `over`: `curve_threshold` and `curve_precision` at each `recall_level`, and of a
-        probability the reliability table `bin_pixels`, `bin_probability`, `bin_changed` for each `bin`.
-    """
-
-    scores: xr.Dataset
-    curves: xr.Dataset | None
 
 
 def evaluate(
@@ -160,26 +143,24 @@ def report(
     layers = {
         name: read_layers(scene, variable=variable, truth=truth, threshold=threshold) for name, scene in sites.items()
     }
-    labels: list[tuple[str, str, str]] = []
-    found: list[Summary] = []
-    kind = next(iter(layers.values())).kind
+    (kind, *others) = {layer.kind for layer in layers.values()}
+    if others:
+        raise SceneError(f"'{variable}' is a score in some scenes and a map in others", mend="evaluate them apart")
+    rows: list[tuple[str, str, Summary]] = []  # site, pair, and what was counted
     for name, layer in layers.items():
         of_pairs = _summaries(layer, bootstrap, rules, bins)
-        pairs = pair_names(layer.scene)
-        labels += [(name, name, ""), *((f"{name} {pair}", name, pair) for pair in pairs)]
-        found += [add_up(of_pairs), *of_pairs]
+        rows += [(name, "", add_up(of_pairs)), *zip(repeat(name), pair_names(layer.scene), of_pairs, strict=False)]
     if len(sites) == 1:  # the site is all there is
-        over = ["pooled", *pairs]
+        over = ["pooled", *(pair for _, pair, _ in rows[1:])]
     else:
-        over = ["pooled", *(label for label, _, _ in labels)]
-        found = [add_up([summary for summary, (_, _, pair) in zip(found, labels, strict=True) if not pair]), *found]
+        rows.insert(0, ("", "", add_up([counted for _, pair, counted in rows if not pair])))
+        over = ["pooled", *(f"{site} {pair}".strip() for site, pair, _ in rows[1:])]
+    found = [counted for _, _, counted in rows]
     attrs = _attrs(variable, truth, next(iter(layers.values())).threshold, bootstrap, rules)
-    rows = [scores_of(summary, kind, bootstrap) for summary in found]
-    scores = scores_dataset(over, rows, attrs)
+    scores = scores_dataset(over, [scores_of(summary, kind, bootstrap) for summary in found], attrs)
     curves = None if kind is None else curves_dataset(over, found, kind, attrs)
     if len(sites) > 1:
-        coords = {"site": ("over", ["", *(site for _, site, _ in labels)])}
-        coords["pair"] = ("over", ["", *(pair for _, _, pair in labels)])
+        coords = {name: ("over", [row[i] for row in rows]) for i, name in enumerate(("site", "pair"))}
         scores, curves = scores.assign_coords(coords), None if curves is None else curves.assign_coords(coords)
     return Report(scores, curves)
 

@@ -120,7 +120,7 @@ def test_version(capsys):
     [
         (["nonsense"], "error: sarcd: No such command 'nonsense': see 'sarcd --help'\n"),
         (["evaluat"], "error: sarcd: No such command 'evaluat'; did you mean 'evaluate'?: see 'sarcd --help'\n"),
-        (["evaluate"], "error: sarcd evaluate: Missing argument 'SCENE': see 'sarcd evaluate --help'\n"),
+        (["evaluate"], "error: sarcd evaluate: Missing argument 'SCENE...': see 'sarcd evaluate --help'\n"),
     ],
 )
 def test_wrong_usage_is_one_line(words, line, capsys):
