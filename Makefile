@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.sarcd-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types bench clean
+.PHONY: help demo test lint format types bench gpu-check clean
 
 help:  ## list the verbs
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("sarcd needs Python 3.11 or later: make PYTHON=...") if sys.version_info < (3, 11) else 0'
@@ -45,6 +45,9 @@ types: $(STAMP)  ## mypy, strict
 bench: $(STAMP)  ## benchmarks, each figure beside a yardstick of the same run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s -p no:xdist $(PYTEST_ARGS)
+
+gpu-check: $(STAMP)  ## forward, training, precision, memory and speed on the GPU that is there
+	$(BIN)/python -m pytest tests/benchmarks/test_gpu.py -s -rs -p no:xdist $(PYTEST_ARGS)
 
 clean:  ## remove caches and builds; the environment stays
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks

@@ -12,10 +12,24 @@ from sarcd_cli._frame import common_options, echo_result, note, parse_window, pr
 @click.command("train")
 @click.argument("scenes", nargs=-1, required=False, metavar="SCENE...")
 @click.option("--val", "validation", multiple=True, metavar="SCENE", help="Labelled scene to judge on; repeatable.")
+@click.option("--pseudo", multiple=True, metavar="SCENE", help="Scene with pseudo-labels to learn from; repeatable.")
+@click.option(
+    "--unlabelled",
+    multiple=True,
+    metavar="SCENE",
+    help="Scene to label with a first network and to learn from then (Algorithm 1); repeatable.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Model file to write, ending in .safetensors.")
 @click.option("--config", "config_file", metavar="FILE", help="TOML file of options; flags win over it.")
 @click.option("--print-config", is_flag=True, help="Print the options as a TOML file, each explained, and stop.")
-@click.option("--model", help="Network, by name: unet, unet-small.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any option of the TOML file, such as loss.dice=1 or augment.shear=0; repeatable.",
+)
+@click.option("--model", help="Network, by name: unet, unet-small, unet-classic, siamese-unet, tinycd, changerex.")
 @click.option("--widths", metavar="N,N,...", help="Channels of each encoder level.")
 @click.option("--no-coherence", is_flag=True, help="Two channels, the amplitudes alone.")
 @click.option("--window", metavar="N|YxX", help="Coherence window: 7, or 7x5.")
@@ -26,14 +40,17 @@ from sarcd_cli._frame import common_options, echo_result, note, parse_window, pr
 @click.option("--schedule", type=click.Choice(["step", "one-cycle"]), help="Of the rate.")
 @click.option("--seed", type=click.IntRange(0), help="Of weights, draw, order and augmentation.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--overwrite", is_flag=True, help="Replace a model file that is there.")
+@click.option("--overwrite", is_flag=True, help="Begin anew, and replace a model file that is there.")
 @common_options(json=True)
 def command(
     scenes: tuple[str, ...],
     validation: tuple[str, ...],
+    pseudo: tuple[str, ...],
+    unlabelled: tuple[str, ...],
     output: str | None,
     config_file: str | None,
     print_config: bool,
+    settings: tuple[str, ...],
     model: str | None,
     widths: str | None,
     no_coherence: bool,
@@ -51,15 +68,17 @@ def command(
     """Train a network on labelled scenes.
 
     Learns from every patch with change, and as many without; all patches of --val scenes are judged. The defaults are
-    the paper's. Beside the model file appears a folder .run with the filled configuration and a log.
+    the paper's. Beside the model file appears a folder .run with the filled configuration, a log and its picture.
+    Stopped at any moment, the same command goes on where it was. 'torchrun --nproc-per-node N -m sarcd_cli.main train'
+    trains on N GPUs.
     """
     from dataclasses import replace
 
-    from sarcd.config import TrainOptions, Window, merge, read_toml, toml_text
+    from sarcd.config import TrainOptions, Window, change, merge, read_toml, toml_text
 
     options = read_toml(config_file, TrainOptions) if config_file else TrainOptions()
     options = merge(
-        options,
+        change(options, settings),
         model=model,
         network={**options.network, "widths": _numbers(widths)} if widths is not None else None,
         use_coherence=False if no_coherence else None,
@@ -85,9 +104,22 @@ def command(
     if not validation:
         note("no --val scene: nothing judges the network as it learns")
 
-    from sarcd.learn.train import train
+    if pseudo and unlabelled:
+        raise click.UsageError("--pseudo and --unlabelled: labels are there already, or are to be made.")
+    if unlabelled:
+        from sarcd.pseudo_label import self_train
 
-    result = train(options, scenes, validation, output, overwrite=overwrite, progress=progress, note=note)
+        result = self_train(
+            options, scenes, validation, unlabelled, output, overwrite=overwrite, progress=progress, note=note
+        )
+    else:
+        from sarcd.learn.train import train
+
+        result = train(
+            options, scenes, validation, output, pseudo=pseudo, overwrite=overwrite, progress=progress, note=note
+        )
+    if not result.digest:
+        return  # one of several processes that torchrun started; the first one writes and speaks
     echo_result(
         {
             "model": str(result.path),
@@ -95,10 +127,12 @@ def command(
             "digest": result.digest,
             "patches": result.patches,
             "changed_patches": result.changed_patches,
+            "pseudo_patches": result.pseudo_patches,
             "validation_patches": result.validation_patches,
             "epoch": result.epoch,
             "loss": result.loss,
             "validation": result.scores,
+            "calibration": result.calibration,
         },
         json,
     )

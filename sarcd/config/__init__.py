@@ -5,8 +5,9 @@ from __future__ import annotations
 from sarcd.config.coherence import BRIGHTNESS_WINDOW, ESTIMATORS, FREQUENCY_WINDOW, CoherenceOptions, Estimator
 from sarcd.config.ingest import IngestOptions
 from sarcd.config.prediction import PredictOptions, StatisticsPolicy
+from sarcd.config.pseudo import PseudoOptions
 from sarcd.config.training import AugmentOptions, LossOptions, TrainOptions
-from sarcd.config.values import from_dict, merge, read_toml, to_dict, toml_text, write_toml
+from sarcd.config.values import change, from_dict, merge, read_toml, to_dict, toml_text, write_toml
 from sarcd.config.window import Window
 
 __all__ = [
@@ -19,9 +20,11 @@ __all__ = [
     "IngestOptions",
     "LossOptions",
     "PredictOptions",
+    "PseudoOptions",
     "StatisticsPolicy",
     "TrainOptions",
     "Window",
+    "change",
     "from_dict",
     "merge",
     "read_toml",

@@ -31,6 +31,18 @@ class PredictOptions:
     compiled: bool = field(
         default=False, metadata={"help": "compile the network: slower to start, faster on GPUs, needs a C++ compiler"}
     )
+    swap: bool = field(
+        default=False, metadata={"help": "mean over both orders of the dates: the map is then symmetric in time"}
+    )
+    flips: bool = field(
+        default=False, metadata={"help": "mean over the ground as it lies and turned round along y, along x, and both"}
+    )
+    adapt: bool = field(
+        default=False, metadata={"help": "estimate the network's batch-norm statistics anew on a sample of the scene"}
+    )
+    uncertainty: bool = field(
+        default=False, metadata={"help": "keep the spread among models, swap and flips as a variable of its own"}
+    )
     memory_bytes: int | None = field(
         default=None,
         metadata={

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sarcd.config.checks import at_least, one_of, share
 from sarcd.config.coherence import CoherenceOptions
+from sarcd.config.pseudo import PseudoOptions
 from sarcd.errors import OptionError
 
 MACHINE = "machine"
@@ -173,6 +174,7 @@ class TrainOptions:
     coherence: CoherenceOptions = field(default_factory=CoherenceOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
+    pseudo: PseudoOptions = field(default_factory=PseudoOptions)
 
     def __post_init__(self) -> None:
         for name in ("patch", "batch", "epochs", "score_every", "shuffle"):

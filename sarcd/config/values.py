@@ -113,6 +113,43 @@ def merge(options: Options, **overrides: Any) -> Options:
     return dataclasses.replace(options, **given) if given else options  # type: ignore[type-var]
 
 
+def change(options: Options, settings: typing.Sequence[str]) -> Options:
+    """Return `options` with single values changed, each given as ``key=value`` with a value as in TOML.
+
+    Parameters
+    ----------
+    options : dataclass
+        Options, as of `TrainOptions`.
+    settings : sequence of str
+        Such as ``epochs=10``, ``loss.dice=0.5`` or ``network.widths=[8, 16]``; a bare word passes for text.
+
+    Raises
+    ------
+    OptionError
+        If a key is unknown, or a value cannot be used.
+
+    Examples
+    --------
+    >>> from sarcd.config import TrainOptions
+    >>> change(TrainOptions(), ["loss.dice=0.5", "draw=all"]).loss.dice
+    0.5
+    """
+    values = to_dict(options)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        *tables, name = key.strip().split(".")
+        table = values
+        for part in tables:
+            table = table.get(part, {}) if isinstance(table, dict) else {}
+        if not equals or not isinstance(table, dict) or (tables and not table and tables != ["network"]):
+            raise OptionError(f"{setting!r} is no KEY=VALUE of the options", where=key.strip() or "--set")
+        try:
+            table[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            table[name] = text.strip()
+    return from_dict(type(options), values, where="options")
+
+
 def write_toml(options: Any, path: str | Path) -> None:
     """Write options as TOML; see `toml_text`."""
     Path(path).write_text(toml_text(options), encoding="utf-8")

@@ -45,7 +45,8 @@ class PatchDataset(Dataset[Batch]):
     size : int
         Side of a patch, P.
     weights : (N,) float64, optional
-        Where an epoch draws some of the patches: how probable each is. By default an epoch has them all.
+        Where an epoch draws some of the patches: how probable each is, infinite for those that every epoch has. By
+        default an epoch has them all.
     per_epoch : int, optional
         How many patches an epoch draws, with `weights`.
     """

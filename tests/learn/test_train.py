@@ -45,7 +45,9 @@ def test_learns_and_maps_an_unseen_scene_of_other_calibration(tmp_path, scenes):
     assert [record["epoch"] for record in log] == list(range(1, 31))
     assert log[-1]["loss"] < 0.5 * log[0]["loss"]
     assert result.scores["f1"] > 0.8
-    assert result.scores == log[-1]["scores"]
+    assert result.scores["f1"] == log[-1]["scores"]["f1"]  # a temperature moves no pixel across a half
+    assert result.scores["calibration_error"] == pytest.approx(result.calibration["error_after"], rel=0.01)
+    assert result.calibration["error_after"] <= result.calibration["error_before"]
     write_prediction(judge, result.path)
     scene = open_scene(judge)
     mapped = float(scene.sarcd.evaluate()["f1"].sel(over="pooled"))
@@ -175,7 +177,8 @@ def test_model_file_and_run_tell_all(tmp_path, scenes):
     steps = SHORT.epochs * math.ceil(result.patches / SHORT.batch)
     assert loaded.network.state_dict()["encoder.0.1.num_batches_tracked"] == steps
     written = read_toml(result.run / "config.toml", TrainOptions)
-    assert replace(written, network=SHORT.network) == SHORT
+    assert (written.micro_batch, written.order, written.cache) == (4, "random", "memory")
+    assert replace(written, network=SHORT.network, micro_batch=0, order="auto", cache="auto") == SHORT
     assert written.network == {"widths": (4, 8), "bottleneck": 0, "convolutions": 2}
     two = train(replace(SHORT, use_coherence=False), [scenes[0]], [], tmp_path / "two.safetensors")
     assert load_model(two.path).card.channels == ("before", "after")
@@ -220,6 +223,6 @@ def test_bad_requests(tmp_path, scenes):
 
 
 def test_loss_that_is_not_finite_names_its_batch(tmp_path, scenes, monkeypatch):
-    monkeypatch.setattr(training, "binary_cross_entropy", lambda logits, target: logits.sum() * math.nan)
+    monkeypatch.setattr(training, "total_loss", lambda logits, target, options: logits.sum() * math.nan)
     with pytest.raises(TrainingError, match=r"loss is nan in epoch 1, at .*learn\.zarr"):
         train(SHORT, [scenes[0]], [], tmp_path / "m.safetensors")

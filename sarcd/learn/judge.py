@@ -1,0 +1,65 @@
+"""Scores of a network on patches."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sarcd.config import TrainOptions
+from sarcd.kernels.scores import confusion_counts, scores
+from sarcd.learn.batches import Batches
+from sarcd.learn.calibrate import LogitCounts, calibration_error, cross_entropy
+from sarcd.learn.ranks import Ranks
+from sarcd.models import Network
+
+Scores = dict[str, float | None]
+
+
+def judge(network: Network, batches: Batches, options: TrainOptions, ranks: Ranks) -> tuple[Scores, LogitCounts]:
+    """Score a network on patches, pooled over all their pixels.
+
+    Parameters
+    ----------
+    network : Network
+        Is left in eval mode.
+    batches : Batches
+        Patches with labels; of several processes each takes its part.
+    options : TrainOptions
+        Threshold and precision.
+    ranks : Ranks
+        Processes that judge together.
+
+    Returns
+    -------
+    scores : dict
+        `tp`, `fp`, `fn`, `tn`, the scores of `sarcd.kernels.scores.scores`, None where nothing was judged,
+        `cross_entropy` and `calibration_error`.
+    counts : LogitCounts
+        What a calibration needs.
+    """
+    network.eval()
+    confusion = np.zeros(4, np.int64)
+    logit_counts = LogitCounts()
+    with torch.inference_mode():
+        for x, target, _ in batches.epoch(0, rank=ranks.rank, world=ranks.world):
+            logits = logits_of(network, x, options)  # (B, P, P)
+            change = (torch.sigmoid(logits) >= options.threshold).to(torch.uint8)
+            confusion += confusion_counts(target.cpu().numpy(), change.cpu().numpy())[:4]
+            logit_counts.add(logits, target)
+    logit_counts.values = ranks.sum(logit_counts.values)
+    tp, fp, fn, tn = ranks.sum(confusion).tolist()
+    values = {name: float(value) for name, value in scores(tp, fp, fn, tn).items()}
+    known: Scores = {name: None if math.isnan(value) else value for name, value in values.items()}
+    further = {"cross_entropy": cross_entropy(logit_counts), "calibration_error": calibration_error(logit_counts)}
+    return {"tp": tp, "fp": fp, "fn": fn, "tn": tn, **known, **further}, logit_counts
+
+
+def logits_of(network: torch.nn.Module, x: Tensor, options: TrainOptions) -> Tensor:
+    """Run the network in the precision asked for; (B, C, P, P) to (B, P, P) float32."""
+    kind = torch.float32 if options.precision == "float32" else getattr(torch, options.precision)
+    with torch.autocast(x.device.type, kind, enabled=kind != torch.float32):
+        logits: Tensor = network(x)
+    return logits[:, 0].float()

@@ -1,0 +1,135 @@
+"""Stopped at any moment, a training goes on and ends with the same bytes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from sarcd.config import AugmentOptions, CoherenceOptions, TrainOptions, Window
+from sarcd.errors import TrainingError
+from sarcd.learn.state import FILE
+from sarcd.learn.train import train
+from tests.learn.toys import toy_scene
+
+OPTIONS = TrainOptions(
+    network={"widths": (4, 8)},
+    coherence=CoherenceOptions(window=Window(5, 5)),
+    patch=32,
+    batch=4,
+    epochs=5,
+    device="cpu",
+    checkpoint_seconds=0,
+    augment=AugmentOptions(speckle=0.5, gain=0.5, cut_mix=0.5, scale_per="pixel"),
+)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toys")
+    return toy_scene(folder / "learn.zarr"), toy_scene(folder / "judge.zarr", seed=1, gain=3.0)
+
+
+def stopping_after(steps):
+    """A progress that presses Ctrl-C in the middle of training."""
+
+    @contextmanager
+    def progress(description, total):
+        left = [steps]
+
+        def advance(count):
+            left[0] -= count
+            if description == "train" and left[0] < 0:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    return progress
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"keep": "best"},
+        {"schedule": "one-cycle", "precision": "bfloat16"},
+        {"precision": "float16"},
+        {"model": "siamese-unet", "network": {"dropout": 0.5}, "patch": 32},
+        {"cache": "none", "draw": "weighted", "workers": 0, "shuffle": 3},
+    ],
+    ids=lambda change: "-".join(map(str, change.values()))[:40] or "plain",
+)
+def test_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, scenes, change):
+    options = replace(OPTIONS, **change)
+    learn, judge = scenes
+    whole = train(options, [learn], [judge], tmp_path / "whole" / "m.safetensors")
+    output = tmp_path / "torn" / "m.safetensors"
+    for steps in (2, 9, 3):  # within the first epoch, some later, and soon again
+        with pytest.raises(KeyboardInterrupt):
+            train(options, [learn], [judge], output, progress=stopping_after(steps))
+        assert not output.exists()
+    torn = train(options, [learn], [judge], output)
+    assert torn.path.read_bytes() == whole.path.read_bytes()
+    logs = [
+        [json.loads(line) for line in (result.run / "log.jsonl").read_text().splitlines()] for result in (whole, torn)
+    ]
+    assert logs[0] == logs[1]
+    assert not (torn.run / FILE).exists()
+    assert (torn.run / "log.png").stat().st_size > 1000
+
+
+def test_other_settings_or_labels_do_not_go_on(tmp_path, scenes):
+    output = tmp_path / "m.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(OPTIONS, [scenes[0]], [], output, progress=stopping_after(8))
+    with pytest.raises(TrainingError, match=r"a run with learning_rate 0.001, now 0.1 was stopped here: give the same"):
+        train(replace(OPTIONS, learning_rate=0.1), [scenes[0]], [], output)
+    with pytest.raises(TrainingError, match="other scenes or labels"):
+        train(OPTIONS, [scenes[1]], [], output)
+    anew = train(replace(OPTIONS, learning_rate=0.1, epochs=1), [scenes[0]], [], output, overwrite=True)
+    assert anew.epoch == 1
+
+
+def test_a_damaged_state_is_said(tmp_path, scenes):
+    output = tmp_path / "m.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(OPTIONS, [scenes[0]], [], output, progress=stopping_after(8))
+    state = tmp_path / "m.run" / FILE
+    data = state.read_bytes()
+    for damage in (data[:100], b"", data[: len(data) // 2]):
+        state.write_bytes(damage)
+        with pytest.raises(TrainingError, match="--overwrite to begin anew"):
+            train(OPTIONS, [scenes[0]], [], output)
+
+
+@pytest.mark.slow
+def test_killed_processes(tmp_path, scenes):
+    """Real processes, killed without a word, at whatever they were doing."""
+    settings = ["patch=32", "batch=4", "epochs=30", "checkpoint_seconds=0", "network.widths=[4, 8]", "device=cpu"]
+
+    def command(output):
+        flags = [part for setting in settings for part in ("--set", setting)]
+        return [sys.executable, "-m", "sarcd_cli.main", "train", scenes[0], "--val", scenes[1], "-o", output, *flags]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command(str(tmp_path / "whole.safetensors")), check=True, capture_output=True, env=environment)
+    output, run = tmp_path / "torn.safetensors", tmp_path / "torn.run"
+    for lines in (2, 9, 17):
+        process = subprocess.Popen(
+            command(str(output)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        log = run / "log.jsonl"
+        deadline = time.monotonic() + 120
+        while not log.exists() or len(log.read_text().splitlines()) < lines:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(str(output)), check=True, capture_output=True, env=environment)
+    assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
