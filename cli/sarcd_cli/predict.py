@@ -24,7 +24,14 @@ class _Tiles(click.ParamType[int | str]):
 
 @click.command("predict")
 @click.argument("scene")
-@click.option("--model", required=True, metavar="FILE", help="Model file made by 'sarcd train'.")
+@click.option(
+    "--model",
+    "models",
+    required=True,
+    multiple=True,
+    metavar="FILE",
+    help="Model file made by 'sarcd train'; given again, the mean of their probabilities is the map.",
+)
 @click.option(
     "--tiles",
     type=_Tiles(),
@@ -32,7 +39,8 @@ class _Tiles(click.ParamType[int | str]):
     flag_value="auto",
     default="auto",
     metavar="[N|auto|whole]",
-    help="Side of a tile in pixels, rounded up to the network's stride [auto: from the memory]. The map is the same.",
+    help="Side of a tile in pixels, rounded up to the network's stride [auto: from the memory]. The map is the same, "
+    "but of networks that cannot be tiled exactly: their tiles overlap and are blended [auto: as in training].",
 )
 @click.option("--batch", type=click.IntRange(0), default=0, help="Tiles in one forward pass [0: from the memory].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
@@ -50,13 +58,17 @@ class _Tiles(click.ParamType[int | str]):
     help="Of the network. The others may be faster; how far they move the map is told.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Compile the network first, which takes a minute or two.")
+@click.option("--swap", is_flag=True, help="Mean over both orders of the dates: a map symmetric in time.")
+@click.option("--flips", is_flag=True, help="Mean over the ground as it lies and turned round along y, x and both.")
+@click.option("--adapt", is_flag=True, help="Estimate batch-norm statistics anew on a sample of the scene.")
+@click.option("--uncertainty", is_flag=True, help="Keep the spread among models, --swap and --flips beside the map.")
 @memory_option
 @job_options
 @scheduler_option
 @common_options(json=True)
 def command(
     scene: str,
-    model: str,
+    models: tuple[str, ...],
     tiles: int | str,
     batch: int,
     device: str,
@@ -64,6 +76,10 @@ def command(
     threshold: float | None,
     precision: str,
     compiled: bool,
+    swap: bool,
+    flips: bool,
+    adapt: bool,
+    uncertainty: bool,
     memory_bytes: int | None,
     pairs: str | None,
     name: str,
@@ -73,7 +89,8 @@ def command(
     """Map the changes of a scene with a trained network.
 
     Writes change_probability and change, region by region; stopped at any moment, the same command goes on where it
-    was. The map does not depend on the tiles.
+    was. The map does not depend on the tiles, but of networks that look at the whole of a tile. Each variant, and each
+    model, costs one more pass.
     """
     from sarcd.config import PredictOptions, from_dict
     from sarcd.jobs import write_prediction
@@ -86,11 +103,15 @@ def command(
         "threshold": threshold,
         "precision": precision,
         "compiled": compiled,
+        "swap": swap,
+        "flips": flips,
+        "adapt": adapt,
+        "uncertainty": uncertainty,
         "memory_bytes": memory_bytes,
     }
     result = write_prediction(
         scene,
-        model,
+        models,
         from_dict(PredictOptions, values),
         pairs=pairs,
         suffix=name,

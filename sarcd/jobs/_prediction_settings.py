@@ -1,11 +1,9 @@
-"""The choices of a prediction: where the network runs, with which tiles and statistics, in how much memory."""
+"""The choices of a prediction: with which tiles, statistics and threshold, in how much memory."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,57 +11,28 @@ import xarray as xr
 
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions, PredictOptions
-from sarcd.errors import ModelError, SceneError
+from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.io.progress import Progress
 from sarcd.io.store import SceneStore
-from sarcd.jobs._cluster import active_client, ask_worker, worker_threads
+from sarcd.jobs._members import Member
 from sarcd.jobs._memory import Shares, left, share_out
+from sarcd.jobs._place import Place, forward_budget
 from sarcd.jobs._run import pair_positions
 from sarcd.jobs.statistics import covers, write_statistics
 from sarcd.ops.features import stored_coherence
 from sarcd.ops.statistics import AmplitudeStatistics
-from sarcd.predict import Tiling, choose_batch, choose_tile, forward_bytes
+from sarcd.predict import BlendedTiling, choose_batch, choose_tile, forward_bytes, tiling_of, trained_tile
+from sarcd.predict.adapt import tiles_wanted
 
 if TYPE_CHECKING:
+    from sarcd.model_card import ModelCard
     from sarcd.model_file import LoadedModel
+    from sarcd.models import Network
 
 OPERATION = "predict"
 _MOST_WORKERS = 4  # reading and preparing need no more to keep one device busy, and each holds a region in memory
-_FORWARD_SHARE = 0.7  # of the memory that is left, where the network runs in the same memory
 _BYTES_PER_PIXEL = 80  # of a region in work: images, amplitudes, features, the same without holes, tiles
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the network runs: the device that results come from, its threads, and the device of this process."""
-
-    device: str
-    threads: int
-    here: str
-
-
-def choose_place(options: PredictOptions, begun: dict[str, Any]) -> Place:
-    """Choose where the network runs: as asked, as an earlier run did, or on the best device there is."""
-    name = str(begun.get("device", "auto")) if options.device == "auto" else options.device
-    client = active_client()
-    if client is None:
-        device, threads = _found(name)
-        return Place(device, threads, device)
-    device, threads = ask_worker(client, partial(_found, name), device=True)
-    if begun.get("device") == device:
-        threads = int(begun["threads"])
-    return Place(device, threads, "cpu")
-
-
-def _found(name: str) -> tuple[str, int]:
-    """Return the device that a name means in this process, and torch's threads on it."""
-    import torch
-
-    from sarcd.models.devices import choose_device
-
-    device = choose_device(name)
-    threads = worker_threads() or torch.get_num_threads()
-    return str(device), threads if device.type == "cpu" else 0
+_BYTES_PER_PIXEL_OF_MEANS = 32  # sum and squares in double precision, and what is being added
 
 
 def begun_before(store: SceneStore, name: str) -> dict[str, Any]:
@@ -97,6 +66,21 @@ def check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:
         )
 
 
+def check_uncertainty(options: PredictOptions, models: int) -> None:
+    """Raise OptionError if the spread of a single probability is asked for."""
+    if options.uncertainty and models == 1 and not (options.swap or options.flips):
+        raise OptionError(
+            "one model that sees the ground one way has no spread",
+            where="uncertainty",
+            mend="name several models, or add swap or flips",
+        )
+
+
+def mean_threshold(cards: Sequence[ModelCard]) -> float:
+    """Return the threshold of the networks' mean: the mean of their own."""
+    return sum(card.threshold for card in cards) / len(cards)
+
+
 def normalising_statistics(
     path: str | Path,
     scene: xr.Dataset,
@@ -121,41 +105,107 @@ def normalising_statistics(
     return statistics
 
 
+def choose_tiles(
+    loaded: Sequence[LoadedModel],
+    options: PredictOptions,
+    shape: tuple[int, int],
+    place: Place,
+    begun: dict[str, Any],
+) -> tuple[list[Member], int]:
+    """Plan how each network goes over the scene; choices left open follow an earlier run, if there is one.
+
+    Parameters
+    ----------
+    loaded : sequence of LoadedModel
+        The networks.
+    options : PredictOptions
+        What the user asked for.
+    shape : (int, int)
+        Of the scene.
+    place : Place
+        Where they run.
+    begun : dict
+        Parameters of an earlier run.
+
+    Returns
+    -------
+    members : list of Member
+        With tile and batch.
+    forward : int
+        Bytes that a forward pass of the largest takes.
+    """
+    budget, kind = forward_budget(options, place), place.device.partition(":")[0]
+    tiles, batches = (_listed(begun.get(key), len(loaded)) for key in ("tile", "batch"))
+    members, largest = [], 0
+    for number, one in enumerate(loaded):
+        network = _outline(one, options.precision)
+        if options.tiles == "auto" and tiles:
+            tile = tiles[number]
+        else:
+            trained = trained_tile(one.card.training)
+            tile = choose_tile(options.tiles, network, shape, budget, device=kind, trained=trained)
+        if not options.batch and tiles and batches and tiles[number] == tile:
+            batch = batches[number]
+        else:
+            batch = choose_batch(options.batch, network, tile, shape, budget)
+        largest = max(largest, forward_bytes(network, tile, batch, shape))
+        members.append(Member(str(Path(one.path).resolve()), one.digest, tiling_of(network, shape, tile), batch))
+    return members, largest
+
+
+def _outline(loaded: LoadedModel, precision: str) -> Network:
+    """Return a network as it will predict, without memory for its weights: all that its size depends on."""
+    import torch
+
+    from sarcd.models import create_model
+
+    with torch.device("meta"):
+        network = create_model(loaded.card.architecture, len(loaded.card.channels), **loaded.card.options)
+    return network.to(getattr(torch, precision))
+
+
+def _listed(value: Any, count: int) -> list[int]:
+    """Return what an earlier run recorded for each network; nothing if it had another number of them."""
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return [int(item) for item in values] if len(values) == count else []
+
+
+def one_or_list(values: Sequence[Any]) -> Any:
+    """Return the value of the one network there is as a rule, or a list."""
+    return values[0] if len(values) == 1 else list(values)
+
+
 def choose_parameters(
     scene: xr.Dataset,
     store: SceneStore,
-    loaded: LoadedModel,
+    members: Sequence[LoadedModel],
     options: PredictOptions,
     statistics: AmplitudeStatistics,
     positions: list[int],
     place: Place,
     begun: dict[str, Any],
 ) -> dict[str, Any]:
-    """Everything that the bytes of the result depend on; choices left open follow an earlier run, if there is one."""
-    network, card = loaded.network, loaded.card
-    forward = _forward_budget(options, place)
-    if options.tiles == "auto" and "tile" in begun:
-        tile = int(begun["tile"])
-    else:
-        kind = place.device.partition(":")[0]
-        tile = choose_tile(options.tiles, network, store.shape, forward, device=kind)
-    if not options.batch and begun.get("tile") == tile:
-        batch = int(begun["batch"])
-    else:
-        batch = choose_batch(options.batch, network, tile, store.shape, forward)
-    policy = options.statistics or card.statistics_policy
-    compiled = {"compiled": True} if options.compiled else {}
+    """Everything that the bytes of the result depend on, besides the tiles."""
+    card = members[0].card
+    threshold = mean_threshold([one.card for one in members]) if options.threshold is None else options.threshold
+    # What came later is recorded where it is used, so that what was made before it compares equal.
+    later = {name: True for name in ("compiled", "swap", "flips") if getattr(options, name)}
     parameters: dict[str, Any] = {
-        "model": loaded.digest,
-        "tile": tile,
-        "batch": batch,
+        "model": one_or_list([member.digest for member in members]),
         "dtype": options.precision,
-        "threshold": card.threshold if options.threshold is None else options.threshold,
-        "statistics": {"policy": policy, "median": list(statistics.median), "mad": list(statistics.mad)},
+        "threshold": threshold,
+        "statistics": {
+            "policy": options.statistics or card.statistics_policy,
+            "median": list(statistics.median),
+            "mad": list(statistics.mad),
+        },
         "device": place.device,
         "threads": place.threads,
-        **compiled,
+        **later,
     }
+    if options.adapt:
+        sampled = begun.get("adapt", {}).get("pairs", positions)
+        parameters["adapt"] = {"pairs": list(sampled), "tiles": tiles_wanted(len(sampled))}
     if card.coherence is not None and "coherence" in card.channels:
         parameters["coherence"] = config.to_dict(card.coherence)
         dates = pair_positions(store)
@@ -166,37 +216,40 @@ def choose_parameters(
     return parameters
 
 
-def _forward_budget(options: PredictOptions, place: Place) -> int:
-    """Return the memory that one forward pass may take: of the device, or a share of what the process has left."""
-    if place.here.startswith("cuda"):
-        import torch
-
-        free, _ = torch.cuda.mem_get_info(torch.device(place.here))
-        return int(0.8 * free)
-    return int(_FORWARD_SHARE * left(options.memory_bytes))
+def tile_parameters(members: Sequence[Member]) -> dict[str, Any]:
+    """Return what the bytes of the result depend on in the tiles."""
+    kinds = ["blended" if isinstance(member.tiling, BlendedTiling) else "exact" for member in members]
+    return {
+        "tile": one_or_list([member.tiling.tile for member in members]),
+        "batch": one_or_list([member.batch for member in members]),
+        **({"tiling": one_or_list(kinds)} if "blended" in kinds else {}),
+    }
 
 
 def plan(
-    options: PredictOptions, network: Any, tiling: Tiling, grid: tuple[int, int], place: Place, batch: int
+    options: PredictOptions,
+    members: Sequence[Member],
+    forward: int,
+    grid: tuple[int, int],
+    blocks: tuple[int, int],
+    place: Place,
 ) -> Shares:
-    """Share out the memory that the forward pass leaves.
+    """Share out the memory that the forward pass, of so many bytes, leaves.
 
     Raises
     ------
     OptionError
         If it is too little.
     """
-    bytes_left = left(options.memory_bytes)
-    if not place.device.startswith("cuda"):
-        bytes_left -= forward_bytes(network, tiling.tile, batch, tiling.shape)
-    sides = [
-        min(step * count + 2 * tiling.halo, size)
-        for step, count, size in zip(grid, tiling.blocks(grid), tiling.shape, strict=True)
-    ]
+    bytes_left = left(options.memory_bytes) - (0 if place.device.startswith("cuda") else forward)
+    shape = members[0].tiling.shape
+    halo = max(member.tiling.halo for member in members)
+    sides = [min(step * count + 2 * halo, size) for step, count, size in zip(grid, blocks, shape, strict=True)]
+    several = len(members) > 1 or options.swap or options.flips
     return share_out(
         options.memory_bytes,
         bytes_left,
-        region_bytes=_BYTES_PER_PIXEL * sides[0] * sides[1],
+        region_bytes=(_BYTES_PER_PIXEL + several * _BYTES_PER_PIXEL_OF_MEANS) * sides[0] * sides[1],
         chunk_bytes=8 * grid[0] * grid[1],
         workers=min(_MOST_WORKERS, max(2, os.cpu_count() or 1)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,40 +12,34 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.config import CoherenceOptions, PredictOptions
-from sarcd.errors import ModelError
+from sarcd.config import PredictOptions
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.io.regions import MadeBy, Region, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._cluster import active_client
+from sarcd.jobs._members import Member, adapt, load_members, open_ensemble
 from sarcd.jobs._memory import Shares
+from sarcd.jobs._place import choose_place
 from sarcd.jobs._prediction_settings import (
     OPERATION,
     begun_before,
     check_channels,
+    check_uncertainty,
     choose_parameters,
-    choose_place,
+    choose_tiles,
     normalising_statistics,
     plan,
+    tile_parameters,
     window_text,
 )
-from sarcd.jobs._run import (
-    JobResult,
-    choose_pairs,
-    count_regions,
-    grow,
-    in_bands,
-    inside,
-    pair_positions,
-    run_regions,
-)
+from sarcd.jobs._run import JobResult, choose_pairs, count_regions, in_bands, pair_positions, run_regions
+from sarcd.jobs._scene_features import SceneFeatures
 from sarcd.jobs._task import Opened, return_memory
-from sarcd.ops.features import features
 from sarcd.ops.looks import Calibration, calibrate
 from sarcd.ops.statistics import AmplitudeStatistics
-from sarcd.predict import Predictor, Tiling, decide, sigmoid
+from sarcd.predict import BlendedTiling, Ensemble, blocks_of, decide, variants
 
 if TYPE_CHECKING:
     from sarcd.model_file import LoadedModel
@@ -58,9 +52,9 @@ class PredictionResult(JobResult):
     Parameters
     ----------
     tile, batch : int
-        Side of a tile's core in pixels, and tiles a forward pass.
+        Side of a tile's core in pixels, and tiles a forward pass; of several models, those of the first.
     kept_share : float
-        Share of the pixels computed that end in the map; the others are halo.
+        Pixels of the map by the pixels computed for it, once a model and variant; the others are halo or overlap.
     """
 
     tile: int = 0
@@ -70,7 +64,7 @@ class PredictionResult(JobResult):
 
 def write_prediction(
     path: str | Path,
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     options: PredictOptions | None = None,
     *,
     pairs: str | None = None,
@@ -81,14 +75,18 @@ def write_prediction(
 ) -> PredictionResult:
     """Map the changes of a scene and keep `change_probability` and `change` in the store.
 
+    Several models predict together: the map is the mean of their probabilities, and so it is over both orders of the
+    dates (`swap`) and over the ground turned round (`flips`). With `uncertainty` the standard deviation among all these
+    is kept beside it.
+
     Parameters
     ----------
     path : str or Path
         Scene.
-    model : str or Path
-        Model file made by `sarcd train`.
+    model : str or Path, or a sequence of them
+        Model files made by `sarcd train`.
     options : PredictOptions, optional
-        Tiles, device, statistics, threshold.
+        Tiles, device, statistics, threshold (by default the models' own, of several the mean), variants.
     pairs : str, optional
         Policy or list as in `sarcd.io.pairs.select_pairs`; all pairs of the store by default.
     suffix : str
@@ -108,152 +106,134 @@ def write_prediction(
     Raises
     ------
     ModelError
-        If the file is no model, or wants channels that the scene lacks.
+        If a file is no model, or wants other features than the others.
+    OptionError
+        If the memory is too little, or the uncertainty of a single probability is asked for.
     StatisticsError
         If the amplitudes cannot be normalised.
     MismatchError
         If the store holds a result made otherwise and `overwrite` is False.
     """
-    from sarcd.model_file import load_model
-
     options = options or PredictOptions()
-    names = [f"{name}_{suffix}" if suffix else name for name in ("change_probability", "change")]
+    groups = variants(swap=options.swap, flips=options.flips)
+    check_uncertainty(options, 1 if isinstance(model, (str, Path)) else len(model))
+    kinds = ["change_probability", "change", *(["uncertainty"] if options.uncertainty else [])]
+    names = [f"{name}_{suffix}" if suffix else name for name in kinds]
     for name in names:
         schema.variable(name)
     store = SceneStore(path)
     scene = open_scene(path, chunks=None)
     begun = {} if overwrite else begun_before(store, names[0])
     place = choose_place(options, begun)
-    loaded = load_model(model, device=place.here)
-    check_channels(scene, loaded)
+    loaded = load_members(model, place.here)
+    check_channels(scene, loaded[0])
     positions = choose_pairs(store, pairs)
-    statistics = normalising_statistics(path, scene, loaded, options, progress, note)
+    statistics = normalising_statistics(path, scene, loaded[0], options, progress, note)
     scene = open_scene(path, chunks=None)  # now with its statistics
-    exact, loaded = loaded, loaded.quick(options.precision, compiled=options.compiled)
+    members, forward = choose_tiles(loaded, options, store.shape, place, begun)
     parameters = choose_parameters(scene, store, loaded, options, statistics, positions, place, begun)
-    tiling = Tiling(store.shape, loaded.network.stride, loaded.network.tile_halo, parameters["tile"])
-    if "coherence" in loaded.card.channels and parameters["coherence_from"] == "computed":
-        note(f"coherence ({window_text(loaded.card.coherence)}) is computed in the same pass: none is stored")
+    parameters = {"model": parameters["model"], **tile_parameters(members), **parameters}
+    _tell(members, loaded, parameters, note)
     # What may fail comes first: staging with `overwrite` takes away what is there.
-    shares = plan(options, loaded.network, tiling, store.grid, place, parameters["batch"])
-    calibration = _calibration(scene, store, positions, loaded, parameters)
+    blocks = blocks_of([member.tiling for member in members], store.grid)
+    shares = plan(options, members, forward, store.grid, blocks, place)
+    sampled = parameters["adapt"]["pairs"] if options.adapt else []
+    features = _scene_features(scene, store, sorted({*positions, *sampled}), loaded[0], statistics, parameters, shares)
+    if options.adapt:
+        with chunk_errors(store.path):
+            members = adapt(members, loaded, features, sampled)
+    ensemble = _ensemble(members, loaded, groups, parameters)
+    compute = _Prediction(features, ensemble, parameters["threshold"], names)
     with stage(store, names, positions, MadeBy(OPERATION, parameters), overwrite=overwrite) as staging:
-        blocks = tiling.blocks(staging.grid)
         regions = in_bands(staging.missing(blocks), staging.grid, shares.cache_bytes)
         if regions:
-            compute = _computing(store, loaded, tiling, statistics, calibration, parameters, names, shares)
             if options.precision != "float32" and active_client() is None:
-                moved = _deviation(compute, exact.quick(), regions[len(regions) // 2])
+                exact = _ensemble(members, loaded, groups, {**parameters, "dtype": "float32", "compiled": False})
+                moved = _deviation(compute, exact, regions[len(regions) // 2])
                 note(f"{options.precision} moves the probabilities of a sample by up to {moved:.3f}")
             run_regions(
                 staging, regions, compute, description="predict", progress=progress, workers=shares.workers, device=True
             )
         total = count_regions(staging, blocks)
-        share = tiling.kept_share(staging.grid)
+        share = ensemble().kept_share(staging.grid)
         staging.finish()
-    return PredictionResult(
-        tuple(names), len(positions), len(regions), total - len(regions), tiling.tile, parameters["batch"], share
-    )
+    tile, batch = members[0].tiling.tile, members[0].batch
+    return PredictionResult(tuple(names), len(positions), len(regions), total - len(regions), tile, batch, share)
 
 
 @dataclass(frozen=True)
 class _Prediction:
     """Computes the variables of one region, from any thread."""
 
-    reader: Opened[SceneReader]
-    predictor: Opened[Predictor]
-    tiling: Tiling
-    dates: list[tuple[int, int]]
-    statistics: AmplitudeStatistics
-    channels: tuple[str, ...]
-    coherence: CoherenceOptions | None  # None where the network does not look at it
-    calibration: Calibration
-    stored: bool  # whether coherence is read from the scene
+    features: SceneFeatures
+    ensemble: Opened[Ensemble]
     threshold: float
     names: list[str]
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
         return_memory()  # what the regions before have left
-        probability = self.probability(region)
-        return dict(zip(self.names, (probability, decide(probability, self.threshold)), strict=True))
+        probability, uncertainty = self.predict(region)
+        values = probability, decide(probability, self.threshold), uncertainty
+        return dict(zip(self.names, values, strict=False))
 
-    def probability(self, region: Region) -> np.ndarray:
-        """Return the probabilities of a region."""
-        reader = self.reader()
-        wanted = self.tiling.window((region.y, region.x))
-        halo = (0, 0) if self.coherence is None or self.stored else self.coherence.halo
-        window = grow(wanted, halo, reader.shape)
-        also = ["coherence"] if self.stored else []
-        sub = reader.window(self.dates[region.pair], *window, also=also, position=region.pair)
-        seen = features(
-            sub,
-            channels=self.channels,
-            statistics=self.statistics,
-            coherence=self.coherence,
-            calibration=self.calibration,
-        )
-        values = seen.values[0][(slice(None), *inside(wanted, window))]  # (C, h, w)
-        return sigmoid(self.predictor().logits(values, (region.y, region.x)))
+    def predict(self, region: Region) -> tuple[np.ndarray, np.ndarray]:
+        """Return probability and uncertainty of a region."""
+        ensemble, rectangle = self.ensemble(), (region.y, region.x)
+        return ensemble.predict(self.features(region.pair, ensemble.window(rectangle)), rectangle)
 
 
-def _computing(
+def _tell(
+    members: Sequence[Member], loaded: Sequence[LoadedModel], parameters: dict[str, Any], note: Callable[[str], None]
+) -> None:
+    """Tell what the user did not choose."""
+    blended = {
+        (one.card.architecture, member.tiling.tile)
+        for member, one in zip(members, loaded, strict=True)
+        if isinstance(member.tiling, BlendedTiling)
+    }
+    for name, tile in sorted(blended):
+        note(f"{name} cannot be tiled exactly: tiles of {tile} overlap by half and are blended")
+    card = loaded[0].card
+    if "coherence" in card.channels and parameters["coherence_from"] == "computed":
+        note(f"coherence ({window_text(card.coherence)}) is computed in the same pass: none is stored")
+
+
+def _ensemble(
+    members: Sequence[Member], loaded: Sequence[LoadedModel], groups: Any, parameters: dict[str, Any]
+) -> Opened[Ensemble]:
+    """Return the networks, ready here; a worker of a cluster opens them anew."""
+    ready = [(member, member.prepare(one, parameters)) for member, one in zip(members, loaded, strict=True)]
+    here = Ensemble([member.predictor(one) for member, one in ready], groups)
+    return Opened(partial(open_ensemble, members, groups, parameters), here)
+
+
+def _scene_features(
+    scene: xr.Dataset,
     store: SceneStore,
+    pairs: Sequence[int],
     loaded: LoadedModel,
-    tiling: Tiling,
     statistics: AmplitudeStatistics,
-    calibration: Calibration,
     parameters: dict[str, Any],
-    names: list[str],
     shares: Shares,
-) -> _Prediction:
-    card = loaded.card
-    here = Predictor(loaded.network, card.channels, tiling, batch=parameters["batch"], device=loaded.device)
-    there = partial(_load_predictor, str(Path(loaded.path).resolve()), tiling, parameters)
-    return _Prediction(
+) -> SceneFeatures:
+    """Return what reads the features; what their coherence takes from the whole scene is measured here."""
+    card, dates = loaded.card, pair_positions(store)
+    calibration = Calibration()
+    if parameters.get("coherence_from") == "computed" and card.coherence is not None:
+        with chunk_errors(store.path):
+            calibration = calibrate(scene, card.coherence, [dates[pair] for pair in pairs])
+    return SceneFeatures(
         reader=Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes)),
-        predictor=Opened(there, here),
-        tiling=tiling,
-        dates=pair_positions(store),
+        dates=dates,
         statistics=statistics,
         channels=card.channels,
         coherence=card.coherence if "coherence" in card.channels else None,
         calibration=calibration,
         stored=parameters.get("coherence_from") == "store",
-        threshold=parameters["threshold"],
-        names=names,
     )
 
 
-def _calibration(
-    scene: xr.Dataset, store: SceneStore, positions: list[int], loaded: LoadedModel, parameters: dict[str, Any]
-) -> Calibration:
-    """Return what the coherence of each region takes from the whole scene; nothing where none is computed."""
-    if parameters.get("coherence_from") != "computed" or loaded.card.coherence is None:
-        return Calibration()
-    dates = pair_positions(store)
-    with chunk_errors(store.path):
-        return calibrate(scene, loaded.card.coherence, [dates[position] for position in positions])
-
-
-def _deviation(compute: _Prediction, exact: LoadedModel, region: Region) -> float:
+def _deviation(compute: _Prediction, exact: Opened[Ensemble], region: Region) -> float:
     """Return by how much, at most, the probabilities of a region differ from those of another precision."""
-    tiling = compute.tiling
-    predictor = Predictor(exact.network, compute.channels, tiling, batch=1, device=exact.device)
-    reference = replace(compute, predictor=Opened(lambda: predictor))
-    difference = compute.probability(region) - reference.probability(region)
+    difference = compute.predict(region)[0] - replace(compute, ensemble=exact).predict(region)[0]
     return float(np.nanmax(np.abs(difference), initial=0))
-
-
-def _load_predictor(path: str, tiling: Tiling, parameters: dict[str, Any]) -> Predictor:
-    """Load the network on a worker of a cluster."""
-    import torch
-
-    from sarcd.model_file import load_model
-
-    compiled = bool(parameters.get("compiled"))
-    loaded = load_model(path, device=parameters["device"]).quick(parameters["dtype"], compiled=compiled)
-    if loaded.digest != parameters["model"]:
-        raise ModelError("is another model on this worker", where=path, mend="put the file where every worker sees it")
-    if parameters["threads"]:
-        torch.set_num_threads(parameters["threads"])  # a worker is started with one, whatever its cores
-    return Predictor(loaded.network, loaded.card.channels, tiling, batch=parameters["batch"], device=loaded.device)

@@ -20,10 +20,10 @@ from sarcd.errors import ClusterError, CorruptChunkError, ModelError
 from sarcd.io.regions import MadeBy, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs import _cluster
+from sarcd.jobs._members import Member, open_ensemble
 from sarcd.jobs._run import run_regions
 from sarcd.jobs._task import Opened, RegionTask
-from sarcd.jobs.prediction import _load_predictor
-from sarcd.predict import Tiling
+from sarcd.predict import PLAIN, Tiling
 from sarcd_cli.main import main
 from tests import processes
 from tests.networks import random_model_file
@@ -272,6 +272,7 @@ def test_workers_without_this_sarcd_are_refused(answers, line):
 def test_another_model_on_a_worker_is_refused(tmp_path):
     """What a worker finds under the model's path must be the model that the job was planned with."""
     there = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
-    parameters = {"model": "another digest", "device": "cpu", "threads": 0, "dtype": "float32", "batch": 1}
+    member = Member(str(there), "another digest", Tiling((64, 64), 4, 16, 32), batch=1)
+    parameters = {"device": "cpu", "threads": 0, "dtype": "float32"}
     with pytest.raises(ModelError, match="another model on this worker"):
-        _load_predictor(str(there), Tiling((64, 64), 4, 16, 32), parameters)
+        open_ensemble([member], [[PLAIN]], parameters)
