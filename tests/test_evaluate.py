@@ -9,19 +9,9 @@ from hypothesis.extra import numpy as hnp
 
 from sarcd.errors import OptionError, SceneError
 from sarcd.evaluate import evaluate
+from tests.judged import scene_of
 
-DAYS = ["2023-03-07", "2023-03-19", "2023-03-31", "2023-04-12", "2023-04-24"]
 SCORES = ["f1", "precision", "recall", "iou", "kappa", "overall_accuracy"]
-
-
-def scene_of(label, dates=DAYS, **variables):
-    label = np.asarray(label)
-    times = np.array(dates[: len(label) + 1], "datetime64[us]")
-    layers = {"label": label, **{name: np.asarray(value) for name, value in variables.items()}}
-    return xr.Dataset(
-        {name: (("pair", "y", "x"), value) for name, value in layers.items()},
-        coords={"before": ("pair", times[:-1]), "after": ("pair", times[1:])},
-    )
 
 
 @pytest.fixture
