@@ -123,8 +123,11 @@ class Batches:
         if patches.weights is None or not self._shuffle:
             return None
         generator = np.random.default_rng(seed_of(self._options.seed, DRAW, number))
-        shares = patches.weights / patches.weights.sum()
-        return generator.choice(len(patches), patches.per_epoch, replace=False, p=shares)
+        always = np.isinf(patches.weights)
+        shares = np.where(always, 0, patches.weights)
+        count = patches.per_epoch - int(always.sum())
+        drawn = generator.choice(len(patches), count, replace=False, p=shares / shares.sum())
+        return np.sort(np.concatenate([np.flatnonzero(always), drawn]))
 
     def _open(self) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
         if self._loader is None:

@@ -79,7 +79,7 @@ def shares_of(indices: Sequence[PatchIndex], patches: Sequence[Patch]) -> tuple[
 def changed_share(indices: Sequence[PatchIndex], patches: Sequence[Patch], weights: np.ndarray | None = None) -> float:
     """Return the share of the labelled pixels of some patches that are changed, kept off 0 and 1.
 
-    `weights` (N,) are those that the patches are drawn by, if they are.
+    `weights` (N,) say how often an epoch has each patch, once by default.
     """
     labelled, changed = shares_of(indices, patches)
     weights = np.ones(len(patches)) if weights is None else weights

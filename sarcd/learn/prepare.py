@@ -124,6 +124,7 @@ def prepare(  # noqa: PLR0913  what a training is made of
         return [LabelledScene(path, channels, options.coherence, used[path], truth=truth) for path in paths]
 
     drawn, weights, count = _draw(found, options, draw_seed)
+    expected = np.ones(len(drawn)) if weights is None else count * weights / weights.sum()  # times in an epoch
     guessed = [Patch(len(scenes) + p.scene, p.pair, p.y, p.x) for p in every_patch(found.guessed)]
     if weights is not None:
         weights = np.concatenate([weights, np.full(len(guessed), np.inf)])
@@ -142,14 +143,15 @@ def prepare(  # noqa: PLR0913  what a training is made of
     _tell_of_coherence([*training.scenes, *judged.scenes[: len(validation)]], options, note)
     about = [describe(patches, options) for patches in (training, judged)]
     keep((training, judged), about, options, folder, progress, note)
-    every = [*found.learnt, *found.guessed]
     return TrainingData(
         channels=channels,
         training=training,
         validation=judged,
         changed=sum(int((index.changed > 0).sum()) for index in found.learnt),
         statistics=pooled,
-        share=changed_share(every, training.patches, weights),
+        share=changed_share(
+            [*found.learnt, *found.guessed], training.patches, np.concatenate([expected, np.ones(len(guessed))])
+        ),
         scenes=tuple(Path(path).name for path in found.scenes),
         pseudo=tuple(Path(path).name for path in found.pseudo),
         pseudo_patches=len(guessed),

@@ -1,8 +1,13 @@
 """Small labelled scenes whose changes a small network learns in seconds."""
 
 import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
 
 from sarcd.io.create import NewScene, SceneLayout
+from sarcd.io.georef import Georeference, to_coordinates
+from sarcd.io.regions import MadeBy, stage
+from sarcd.io.store import SceneStore
 from tests.scenes import dates
 
 
@@ -22,9 +27,13 @@ def toy_images(rng, shape, *, squares, gain=1.0, coherence=0.9):
     return (np.stack([first, second]) * brightness).astype("complex64"), label
 
 
-def store_toy(path, slc, label, *, chunk=64, images="slc"):
-    """Write images and labels (255 for none) as a scene; returns its path as text."""
-    layout = SceneLayout(dates(len(slc)), np.arange(slc.shape[1]), np.arange(slc.shape[2]), chunk=chunk, images=images)
+def store_toy(path, slc, label, *, chunk=64, images="slc", corner=None):
+    """Write images and labels (255 for none) as a scene; its corner (x, y) in UTM, if any. Returns its path as text."""
+    grid = Georeference()
+    if corner is not None:
+        grid = Georeference(CRS.from_epsg(32633), Affine(3, 0, corner[0], 0, -3, corner[1]))
+    found = to_coordinates(grid, slc.shape[1:])
+    layout = SceneLayout(dates(len(slc)), found.y, found.x, chunk=chunk, images=images, spatial_ref=found.spatial_ref)
     new = NewScene(path, layout)
     with new as store:
         store.array(images)[...] = slc
@@ -34,11 +43,27 @@ def store_toy(path, slc, label, *, chunk=64, images="slc"):
 
 
 def toy_scene(
-    path, *, seed=0, side=128, squares=((8, 8, 24), (40, 80, 24), (80, 24, 24)), hole=None, chunk=64, **options
+    path,
+    *,
+    seed=0,
+    side=128,
+    squares=((8, 8, 24), (40, 80, 24), (80, 24, 24)),
+    hole=None,
+    chunk=64,
+    corner=None,
+    **options,
 ):
     """Write a toy scene; `hole` (y slice, x slice) is without data in both images."""
     rng = np.random.default_rng(seed)
     slc, label = toy_images(rng, (side, side), squares=squares, **options)
     if hole is not None:
         slc[(slice(None), *hole)] = np.nan + 1j * np.nan
-    return store_toy(path, slc, label, chunk=chunk)
+    return store_toy(path, slc, label, chunk=chunk, corner=corner)
+
+
+def add_pseudo_labels(path, values):
+    """Write labels (pair, y, x) as those of a model."""
+    with stage(SceneStore(path), ["pseudo_label"], range(len(values)), MadeBy("pseudo_label", {})) as staging:
+        for region in staging.missing():
+            staging.write(region, {"pseudo_label": values[region.index]})
+        staging.finish()
