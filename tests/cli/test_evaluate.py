@@ -1,12 +1,13 @@
 """``sarcd evaluate`` on stored scenes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd.evaluate import evaluate
+from sarcd.evaluate import Bootstrap, ObjectRules, evaluate, report
 from sarcd.io.create import NewScene, SceneLayout
 from sarcd.io.store import open_scene, publish
 from sarcd_cli.main import main
@@ -74,14 +75,86 @@ def test_table(stored, capsys):
         str(int(expected["unjudged_pixels"][0])),
     ]
     assert lines[4].split() == ["2023-03-19/2023-03-31", *"------", "0", "0"]
-    assert len({len(line) for line in lines[1:]}) == 1
-    assert len(lines) == 5
+    assert len({len(line) for line in lines[1:5]}) == 1
+    assert lines[5:7] == ["", "over                       AP     ECE   Brier  log loss"]
+    assert lines[9].split() == ["2023-03-19/2023-03-31", *"----"]
+    assert len(lines) == 10
+
+
+def test_tables_of_objects_and_intervals(stored, capsys):
+    words = ["--objects", "--min-pixels", "2", "--bootstrap", "50", "--patch", "10", "--level", "0.9"]
+    assert main(["evaluate", str(stored), *words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    expected = evaluate(
+        open_scene(stored), objects=ObjectRules(min_pixels=2), bootstrap=Bootstrap(resamples=50, patch=10, level=0.9)
+    )
+    assert lines[6].split() == [
+        "over",
+        "object",
+        "F1",
+        "precision",
+        "recall",
+        "detected",
+        "missed",
+        "false",
+        "false/km2",
+    ]
+    assert lines[7].split() == [
+        "pooled",
+        *(f"{float(expected[f'object_{name}'][0]):.4f}" for name in ("f1", "precision", "recall")),
+        *(str(int(expected[f"objects_{name}"][0])) for name in ("detected", "missed", "false")),
+        "-",
+    ]
+    assert lines[11] == "90 % intervals from 50 resamples of 10 x 10 pixel patches"
+    assert lines[12].split() == ["over", "patches", "F1", "precision", "recall", "IoU", "kappa"]
+    low, high = float(expected["f1_low"][0]), float(expected["f1_high"][0])
+    assert lines[13].split()[:3] == ["pooled", "6", f"{low:.3f}-{high:.3f}"]
+    assert lines[15].split() == ["2023-03-19/2023-03-31", "0", *"-----"]
+
+
+def test_several_scenes(stored, tmp_path, capsys):
+    other = tmp_path / "other.zarr"
+    shutil.copytree(stored, other)
+    words = ["evaluate", str(stored), str(other), "--variable", "change_probability"]
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:9]] == [
+        "pooled",
+        *[str(stored), "2023-03-07/2023-03-19", "2023-03-19/2023-03-31"],
+        *[str(other), "2023-03-07/2023-03-19", "2023-03-19/2023-03-31"],
+    ]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    alone = report([open_scene(stored)], variable="change_probability").to_dict()
+    assert [site["scene"] for site in found["sites"]] == [str(stored), str(other)]
+    assert found["pooled"]["tp"] == 2 * int(alone["pooled"]["tp"])
+    assert found["sites"][1]["pairs"][0]["average_precision"] == float(alone["pairs"][0]["average_precision"])
+    assert len(found["sites"][0]["pooled"]["reliability"]) == 15
+    assert found["sites"][0]["pairs"][1]["curve"][0]["precision"] is None
+
+
+def test_help_names_every_option(capsys):
+    assert main(["evaluate", "--help"]) == 0
+    out = capsys.readouterr().out
+    for option in (
+        "--objects",
+        "--min-area M2",
+        "--min-overlap",
+        "--bootstrap",
+        "--patch",
+        "--seed",
+        "--level",
+        "--bins",
+    ):
+        assert option in out
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
         (["--variable", "coherence"], "no 'coherence' in the scene: run 'sarcd coherence' on the scene first"),
+        (["--objects", "--min-area", "30"], "pixel spacing is not known, which a least area needs: ingest it with"),
+        (["--bootstrap", "10", "--patch", "2"], "patch: patch is 2: use 8 pixels or more"),
         (["--threshold", "0.5"], "threshold: 'change' is a map of 0 and 1 and takes no threshold: leave it out"),
     ],
 )
@@ -91,6 +164,13 @@ def test_errors_are_one_line(stored, words, line, capsys):
     assert out == ""
     assert line in err
     assert err.count("\n") == 1
+
+
+def test_one_scene_named_twice_and_options_without_their_own(stored, capsys):
+    assert main(["evaluate", str(stored), str(stored)]) == 1
+    assert capsys.readouterr().err == f"error: {stored}: is named twice, and would count twice: name each scene once\n"
+    assert main(["evaluate", str(stored), "--patch", "64"]) == 2
+    assert "--patch is of --bootstrap, which is not given" in capsys.readouterr().err
 
 
 def test_absent_scene(tmp_path, capsys):
