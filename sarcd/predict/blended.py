@@ -19,7 +19,7 @@ from sarcd.predict.tiling import Rectangle, area, round_up
 STEPS_A_TILE = 2
 """Steps from one tile to the next that make up a tile: overlap by half, so that four tiles cover a pixel."""
 
-_TILES_ACROSS_REGION = 8  # of all tiles that reach into such a region, a fifth reach out of it and are computed twice
+_TILES_ACROSS_REGION = 8  # a region of so many computes an eighth more than its share
 _LARGEST_REGION = 2048  # pixels along a side, unless one tile is larger: more would take more memory than it saves
 
 
