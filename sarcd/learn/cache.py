@@ -176,14 +176,14 @@ def _is_whole(place: Path, patches: PatchDataset) -> bool:
     return values.shape == (len(patches), *patches.shape) and targets.shape == (len(patches), *patches.shape[1:])
 
 
-def free_bytes(folder: Path) -> int:
+def disk_free(folder: Path) -> int:
     """Return what is free on the disk that a folder lies on, or will."""
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     return shutil.disk_usage(existing).free
 
 
 def _require_room(folder: Path, patches: PatchDataset) -> None:
-    free = free_bytes(folder)
+    free = disk_free(folder)
     if patches.nbytes > free:
         raise TrainingError(
             f"{len(patches)} patches take {patches.nbytes / 2**30:.3g} GiB, and {free / 2**30:.3g} are free",

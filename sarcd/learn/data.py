@@ -24,6 +24,7 @@ IGNORE = schema.NO_LABEL
 """Target of pixels that take no part: not labelled, or invalid in any feature."""
 
 _CACHE_BYTES = 2**27
+_BLOCK = schema.CHUNK  # side in pixels of what is read together, about
 
 
 def check_channels(reader: SceneReader, channels: Sequence[str]) -> None:
@@ -120,7 +121,7 @@ class LabelledScene:
     def block(self) -> tuple[int, int]:
         """Rows and columns that are read together: a stored chunk, or several where they are small."""
         height, width = self.reader.chunks
-        return height * max(1, schema.CHUNK // height), width * max(1, schema.CHUNK // width)
+        return height * max(1, _BLOCK // height), width * max(1, _BLOCK // width)
 
     def read(self, pair: int, y: slice, x: slice) -> tuple[np.ndarray, np.ndarray]:
         """Read features and target of a rectangle, equal to what the whole scene has there.

@@ -14,7 +14,8 @@ from sarcd.errors import OptionError, TrainingError
 from sarcd.io.fingerprint import fingerprint
 from sarcd.io.progress import Progress
 from sarcd.io.store import SceneStore
-from sarcd.learn.cache import InMemory, free_bytes, on_disk
+from sarcd.learn import cache as caches
+from sarcd.learn.cache import InMemory, on_disk
 from sarcd.learn.data import LabelledScene
 from sarcd.learn.dataset import PatchDataset
 
@@ -116,7 +117,7 @@ def _choose(patches: PatchDataset, cache: str, left: int, place: Path | None, no
         return cache
     if fits:
         return "memory"
-    free = 0 if place is None else free_bytes(place)
+    free = 0 if place is None else caches.disk_free(place)
     if patches.nbytes <= free / 2:
         note(f"{size}, more than memory_bytes leaves: they are kept in {place}")
         return "disk"
