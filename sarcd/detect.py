@@ -270,7 +270,7 @@ def _lazy_statistics(data: Any, loaded: Sequence[LoadedModel], task: _RegionTask
         pairs = range(data.shape[0])
         places = sample_places(member.tiling.shape, member.tiling.stride, pairs)
         values = [_one_chunk(data[(pair, slice(None), *rectangle)]) for pair, rectangle in places]
-        wanted = tiles_wanted(len(pairs))
+        wanted = tiles_wanted(member.tiling.shape, member.tiling.stride, len(pairs))
         estimates.append(delayed(_estimate, pure=True)(values, member, task.device, one.card.channels, wanted))
     return estimates
 

@@ -148,8 +148,8 @@ def test_places_of_the_sample():
         assert x.stop <= 500
     covered = np.histogram([y.start for _, (y, _) in places[:16]], bins=4, range=(0, 2744))[0]
     assert covered.min() >= 3  # spread evenly
-    assert all(rectangle == (slice(0, 100), slice(0, 70)) for _, rectangle in sample_places((100, 70), 16, [0]))
-    assert [tiles_wanted(pairs) for pairs in (1, 16, 40, 1000)] == [16, 16, 40, 64]
+    assert sample_places((100, 70), 16, [0]) == [(0, (slice(0, 100), slice(0, 70)))]
+    assert [tiles_wanted((3000, 3000), 16, pairs) for pairs in (1, 16, 40, 1000)] == [16, 16, 40, 64]
     assert len({pair for pair, _ in sample_places((600, 600), 16, range(40))[:40]}) == 40
 
 

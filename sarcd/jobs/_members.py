@@ -73,7 +73,7 @@ def adapt(
     for member, model in zip(members, loaded, strict=True):
         places = sample_places(member.tiling.shape, member.tiling.stride, pairs)
         values = (features(pair, rectangle) for pair, rectangle in places)
-        wanted = tiles_wanted(len(pairs))
+        wanted = tiles_wanted(member.tiling.shape, member.tiling.stride, len(pairs))
         sample = take_sample(values, model.card.channels, member.tiling.stride, wanted=wanted)
         out.append(replace(member, statistics=reestimate(model.network, sample, model.device)))
     return out

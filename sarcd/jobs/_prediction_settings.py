@@ -22,7 +22,6 @@ from sarcd.jobs.statistics import covers, write_statistics
 from sarcd.ops.features import stored_coherence
 from sarcd.ops.statistics import AmplitudeStatistics
 from sarcd.predict import BlendedTiling, choose_batch, choose_tile, forward_bytes, tiling_of, trained_tile
-from sarcd.predict.adapt import tiles_wanted
 
 if TYPE_CHECKING:
     from sarcd.model_card import ModelCard
@@ -205,7 +204,7 @@ def choose_parameters(
     }
     if options.adapt:
         sampled = begun.get("adapt", {}).get("pairs", positions)
-        parameters["adapt"] = {"pairs": list(sampled), "tiles": tiles_wanted(len(sampled))}
+        parameters["adapt"] = {"pairs": list(sampled)}
     if card.coherence is not None and "coherence" in card.channels:
         parameters["coherence"] = config.to_dict(card.coherence)
         dates = pair_positions(store)

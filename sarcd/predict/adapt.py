@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,21 +48,34 @@ def sample_places(shape: tuple[int, int], stride: int, pairs: Sequence[int]) -> 
     >>> sample_places((1000, 1000), 16, [0, 3])[:2]
     [(0, (slice(0, 256, None), slice(0, 256, None))), (3, (slice(562, 818, None), slice(424, 680, None)))]
     """
-    sides = [min(_SIDE // stride * stride, round_up(size, stride)) for size in shape]
+    sides = _sides(shape, stride)
     places = []
-    for number in range(_CANDIDATES * tiles_wanted(len(pairs))):
+    for number in range(_CANDIDATES * tiles_wanted(shape, stride, len(pairs))):
         y, x = (
             int((number * _PLASTIC**-power) % 1 * (max(size - side, 0) + 1))
             for power, side, size in zip((1, 2), sides, shape, strict=True)
         )
         rectangle = slice(y, min(y + sides[0], shape[0])), slice(x, min(x + sides[1], shape[1]))
-        places.append((pairs[number % len(pairs)], rectangle))
+        place = pairs[number % len(pairs)], rectangle
+        if place not in places:  # in a scene hardly larger than a square
+            places.append(place)
     return places
 
 
-def tiles_wanted(pairs: int) -> int:
-    """Return how many tiles a sample of so many pairs has, if the scene holds as many."""
-    return min(_MOST_TILES, max(_LEAST_TILES, pairs))
+def tiles_wanted(shape: tuple[int, int], stride: int, pairs: int) -> int:
+    """Return how many tiles a sample of so many pairs has: no more than it takes to cover them.
+
+    Examples
+    --------
+    >>> tiles_wanted((9000, 9000), 16, 1), tiles_wanted((9000, 9000), 16, 40), tiles_wanted((200, 500), 16, 3)
+    (16, 40, 6)
+    """
+    cover = math.prod(-(-size // side) for size, side in zip(shape, _sides(shape, stride), strict=True))
+    return min(_MOST_TILES, max(_LEAST_TILES, pairs), pairs * cover)
+
+
+def _sides(shape: tuple[int, int], stride: int) -> list[int]:
+    return [min(_SIDE // stride * stride, round_up(size, stride)) for size in shape]
 
 
 def take_sample(values: Iterable[np.ndarray], channels: Sequence[str], stride: int, *, wanted: int) -> np.ndarray:

@@ -156,7 +156,7 @@ def test_adapting_is_another_result_with_the_same_bytes_on_resume(tmp_path, exac
     dates = [str(time)[:10] for time in open_scene(path)["time"].values]
     write_prediction(path, exact[0], PredictOptions(adapt=True), pairs=f"{dates[0]}:{dates[1]}")
     first = probability(path)
-    assert first.attrs["sarcd_parameters"]["adapt"] == {"pairs": [0], "tiles": 16}
+    assert first.attrs["sarcd_parameters"]["adapt"] == {"pairs": [0]}
     assert np.nanmax(np.abs(first[0] - probability(path, "_as_learnt")[0])) > 0.01
     with pytest.raises(MismatchError, match="adapt"):
         write_prediction(path, exact[0])
@@ -202,7 +202,7 @@ def test_the_command_takes_several_models_and_variants(path, exact, capsys):
     parameters = probability(path).attrs["sarcd_parameters"]
     assert [parameters[name] for name in ("swap", "flips")] == [True, True]
     assert main(["info", str(path)]) == 0
-    assert "swap=True, flips=True, adapt=(pairs=[0], tiles=16)" in capsys.readouterr().out
+    assert "swap=True, flips=True, adapt=(pairs=[0])" in capsys.readouterr().out
 
 
 def test_what_is_sent_to_workers_is_small_but_for_statistics(path, exact, blended, monkeypatch):
