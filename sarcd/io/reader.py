@@ -34,13 +34,16 @@ class SceneReader:
         Scene.
     cache_bytes : int
         Decoded chunks kept at most.
+    rim : int
+        Pixels along the edges of each decoded chunk that are kept longer, in as much memory again: enough for windows
+        that reach so far into neighbouring chunks.
 
     Notes
     -----
     Safe to use from several threads: a chunk that two of them want is decoded once.
     """
 
-    def __init__(self, path: str | Path, *, cache_bytes: int = 2**28) -> None:
+    def __init__(self, path: str | Path, *, cache_bytes: int = 2**28, rim: int = 0) -> None:
         self.path = str(path)
         self.scene = open_scene(path, chunks=None)
         self.images = str(schema.images_of(self.scene).name)
@@ -51,6 +54,9 @@ class SceneReader:
         self._cache: OrderedDict[_Key, Future[np.ndarray]] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._held = 0
+        self._rim = rim
+        self._rims: OrderedDict[_Key, list[_Part]] = OrderedDict()
+        self._rims_held = 0
         self._lock = threading.Lock()
 
     @property
@@ -110,13 +116,51 @@ class SceneReader:
         requested = [self._request(self.images, date, y, x) for date in pair]
         return [_seen(parts, y, x) for parts in requested]
 
+    def plane(self, name: str, index: int, y: slice, x: slice) -> np.ndarray:
+        """Return a rectangle of one date or pair of a variable, to be read only, as `pair_images` does of images."""
+        return _seen(self._request(name, index, y, x), y, x)
+
     def _request(self, name: str, index: int, y: slice, x: slice) -> list[_Part]:
         """Decode the chunks of a rectangle, but for those that another thread is decoding: they are not waited for."""
         self._require(name, index)
         step_y, step_x = self._array(name).chunks[1:]
         rows = range(y.start // step_y, -(-y.stop // step_y))
         columns = range(x.start // step_x, -(-x.stop // step_x))
-        return [(i * step_y, j * step_x, self._chunk((name, (index, i, j)))) for i, j in product(rows, columns)]
+        return [self._part((name, (index, i, j)), y, x, (step_y, step_x)) for i, j in product(rows, columns)]
+
+    def _part(self, key: _Key, y: slice, x: slice, steps: tuple[int, int]) -> _Part:
+        """Return a chunk, or what is kept of its rim where that holds all that is wanted of it."""
+        _, (_, i, j) = key
+        top, left = max(y.start, i * steps[0]), max(x.start, j * steps[1])
+        bottom, right = min(y.stop, (i + 1) * steps[0]), min(x.stop, (j + 1) * steps[1])
+        with self._lock:
+            if key not in self._cache and key in self._rims:
+                self._rims.move_to_end(key)
+                for y0, x0, strip in self._rims[key]:
+                    height, width = strip.result().shape
+                    if y0 <= top and bottom <= y0 + height and x0 <= left and right <= x0 + width:
+                        return y0, x0, strip
+        return i * steps[0], j * steps[1], self._chunk(key)
+
+    def _keep_rim(self, key: _Key, chunk: np.ndarray) -> None:
+        """Keep strips along the four edges of a decoded chunk, and let go of the oldest of others."""
+        rim = self._rim
+        if not rim:
+            return
+        name, (_, i, j) = key
+        (height, width), (step_y, step_x) = chunk.shape, self._array(name).chunks[1:]
+        y0, x0 = i * step_y, j * step_x
+        strips = [(y0, x0, chunk[:rim]), (y0 + max(height - rim, 0), x0, chunk[-rim:])]
+        strips += [(y0, x0, chunk[:, :rim]), (y0, x0 + max(width - rim, 0), chunk[:, -rim:])]
+        kept = [(y, x, _done(strip.copy())) for y, x, strip in strips]
+        size = sum(strip.nbytes for _, _, strip in strips)
+        with self._lock:
+            if key not in self._rims:
+                self._rims_held += size
+            self._rims[key] = kept
+            while self._rims_held > self._cache_bytes:
+                _, oldest = self._rims.popitem(last=False)
+                self._rims_held -= sum(strip.result().nbytes for _, _, strip in oldest)
 
     def _array(self, name: str) -> Any:
         with self._lock:
@@ -151,6 +195,7 @@ class SceneReader:
                 self._cache.pop(key, None)
             future.set_exception(error)
             raise
+        self._keep_rim(key, chunk)
         future.set_result(chunk)
         self._make_room(chunk.nbytes)
         return future
@@ -175,6 +220,12 @@ class SceneReader:
             grid = array.shards or array.chunks
             stored = f"c/{index}/{i * step_y // grid[1]}/{j * step_x // grid[2]}"
             raise CorruptChunkError(name, stored, str(error).strip().splitlines()[0][:120]) from error
+
+
+def _done(chunk: np.ndarray) -> Future[np.ndarray]:
+    future: Future[np.ndarray] = Future()
+    future.set_result(chunk)
+    return future
 
 
 def _seen(parts: Sequence[_Part], y: slice, x: slice) -> np.ndarray:

@@ -38,17 +38,17 @@ class InMemory:
 
     def __init__(self, patches: PatchDataset, advance: Advance) -> None:
         channels, size, _ = patches.shape
-        self._values = torch.empty((len(patches), channels, size, size), dtype=torch.float32)
+        self._values = torch.empty((len(patches), size, size, channels), dtype=torch.float32)
         self._targets = torch.empty((len(patches), size, size), dtype=torch.uint8)
         for numbers, found in patches.read_all(advance):
             for number, (values, target) in zip(numbers.tolist(), found, strict=True):
-                self._values[number] = torch.from_numpy(values)
+                self._values[number] = torch.from_numpy(np.moveaxis(values, 0, -1))
                 self._targets[number] = torch.from_numpy(target)
 
     def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return features and targets of some patches, in one piece."""
+        """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
         chosen = torch.from_numpy(numbers)
-        return self._values[chosen], self._targets[chosen]
+        return self._values[chosen].permute(0, 3, 1, 2), self._targets[chosen]
 
     def close(self) -> None:
         """Give the memory back."""
@@ -74,11 +74,11 @@ class OnDisk:
         return {**self.__dict__, "_maps": None}
 
     def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return features and targets of some patches, in one piece."""
+        """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
         if self._maps is None:
             self._maps = _open(self.folder / _VALUES), _open(self.folder / _TARGETS)
         values, targets = self._maps
-        return torch.from_numpy(values[numbers]), torch.from_numpy(targets[numbers])
+        return torch.from_numpy(values[numbers]).permute(0, 3, 1, 2), torch.from_numpy(targets[numbers])
 
     def close(self) -> None:
         """Let go of the files; they stay."""
@@ -147,12 +147,12 @@ def fill(folder: Path, patches: PatchDataset, about: dict[str, Any], advance: Ad
     folder.mkdir()
     # Written, not mapped: on a full disk a write is an error, and an access to a map is the end of the process.
     with (folder / _VALUES).open("wb") as values_file, (folder / _TARGETS).open("wb") as targets_file:
-        values_start = _header(values_file, (len(patches), *patches.shape), "<f4")
-        targets_start = _header(targets_file, (len(patches), *patches.shape[1:]), "|u1")
+        values_start = _header(values_file, _shapes(patches)[0], "<f4")
+        targets_start = _header(targets_file, _shapes(patches)[1], "|u1")
         for numbers, found in patches.read_all(advance):
             for number, (values, target) in zip(numbers.tolist(), found, strict=True):
                 values_file.seek(values_start + number * values.nbytes)
-                values_file.write(np.ascontiguousarray(values, "<f4").data)
+                values_file.write(np.ascontiguousarray(np.moveaxis(values, 0, -1), "<f4").data)
                 targets_file.seek(targets_start + number * target.nbytes)
                 targets_file.write(np.ascontiguousarray(target).data)
     settle(folder)
@@ -173,7 +173,13 @@ def _is_whole(place: Path, patches: PatchDataset) -> bool:
         values, targets = _open(place / _VALUES), _open(place / _TARGETS)
     except (OSError, ValueError):
         return False
-    return values.shape == (len(patches), *patches.shape) and targets.shape == (len(patches), *patches.shape[1:])
+    return (values.shape, targets.shape) == _shapes(patches)
+
+
+def _shapes(patches: PatchDataset) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shapes (N, P, P, C) and (N, P, P) of the files."""
+    channels, size, _ = patches.shape
+    return (len(patches), size, size, channels), (len(patches), size, size)
 
 
 def disk_free(folder: Path) -> int:

@@ -15,7 +15,7 @@ from sarcd.errors import SceneError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.reader import SceneReader
 from sarcd.learn.patches import Patch
-from sarcd.ops.features import features, fill_holes, stored_coherence
+from sarcd.ops.features import FILL, block_layers, stored_coherence
 from sarcd.ops.looks import Calibration, calibrate
 from sarcd.ops.pairs import pairs_of
 from sarcd.ops.statistics import AmplitudeStatistics
@@ -81,7 +81,10 @@ class LabelledScene:
     @functools.cached_property
     def reader(self) -> SceneReader:
         """Reader of the store."""
-        return SceneReader(self.path, cache_bytes=_CACHE_BYTES)
+        reach = self.coherence.halo if "coherence" in self.channels else (0, 0)
+        # Blocks come in any order: what one needs of its neighbours is kept from when these were read.
+        rim = max(reach[0] + self.coherence.window.y - 1, reach[1]) if any(reach) else 0
+        return SceneReader(self.path, cache_bytes=_CACHE_BYTES, rim=rim)
 
     def release(self) -> None:
         """Give back the memory of the reader; the next reading opens the store again."""
@@ -113,9 +116,13 @@ class LabelledScene:
     @functools.cached_property
     def brightness(self) -> np.ndarray:
         """Median over MAD that normalise the two dates of each pair, (pair, 2) float32."""
-        times = schema.dates_of(self.reader.scene, "time")
-        known = [[self.statistics.at(times[date]) for date in dates] for dates in self.pairs]
+        known = [[self._statistics[date] for date in dates] for dates in self.pairs]
         return np.array([[median / mad for median, mad in dates] for dates in known], np.float32)
+
+    @functools.cached_property
+    def _statistics(self) -> list[tuple[float, float]]:
+        """Median and MAD that normalise each date."""
+        return [self.statistics.at(date) for date in schema.dates_of(self.reader.scene, "time")]
 
     @functools.cached_property
     def block(self) -> tuple[int, int]:
@@ -140,23 +147,8 @@ class LabelledScene:
         target : (Y, X) uint8
             1 change, 0 none, 255 where not labelled or invalid.
         """
-        stored = self.stored_coherence[pair]
-        # Coherence adds up rows in groups of a window's height: begun at a multiple of it, the same groups anywhere,
-        # and so the same bytes.
-        steps = self.coherence.window.y, 1
-        (outer_y, inner_y), (outer_x, inner_x) = map(_widen, (y, x), self._halo(pair), self.reader.shape, steps)
-        also = (self.truth, "coherence") if stored else (self.truth,)
-        window = self.reader.window(self.pairs[pair], outer_y, outer_x, also=also, position=pair)
-        seen = features(
-            window,
-            channels=self.channels,
-            statistics=self.statistics,
-            coherence=self.coherence,
-            calibration=None if stored else self.calibration,
-        )
-        filled, valid = fill_holes(seen.values[0, :, inner_y, inner_x], self.channels)
-        label = window[self.truth].values[0, inner_y, inner_x]
-        return filled, np.where(valid, label, IGNORE).astype(np.uint8)
+        layers, label = self._layers(pair, y, x)
+        return self._put_together(layers, label)
 
     def read_patches(self, patches: Sequence[Patch], size: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Read patches of one pair, all at once where they lie so densely that this is the least to compute.
@@ -172,6 +164,10 @@ class LabelledScene:
         -------
         list of (features, target)
             For each patch (C, P, P) float32 and (P, P) uint8, as `read` has them, in arrays of their own.
+
+        Notes
+        -----
+        In memory the channels of a pixel lie side by side, as networks take them.
         """
         pair = patches[0].pair
         halo_y, halo_x = self._halo(pair)
@@ -180,10 +176,36 @@ class LabelledScene:
         alone = len(patches) * (size + 2 * halo_y) * (size + 2 * halo_x)
         if (y1 - y0 + 2 * halo_y) * (x1 - x0 + 2 * halo_x) > alone:
             return [self.read(pair, slice(p.y, p.y + size), slice(p.x, p.x + size)) for p in patches]
-        values, target = self.read(pair, slice(y0, y1), slice(x0, x1))
+        layers, label = self._layers(pair, slice(y0, y1), slice(x0, x1))
         cuts = [(slice(p.y - y0, p.y - y0 + size), slice(p.x - x0, p.x - x0 + size)) for p in patches]
-        # Copies: a view would keep the whole block as long as the last of its patches is waited for.
-        return [(values[(slice(None), *cut)].copy(), target[cut].copy()) for cut in cuts]
+        return [self._put_together([layer[cut] for layer in layers], label[cut]) for cut in cuts]
+
+    def _layers(self, pair: int, y: slice, x: slice) -> tuple[list[np.ndarray], np.ndarray]:
+        """Return the channels of a rectangle, each (Y, X) float32 with NaN in its holes, and the labels."""
+        # Coherence adds up rows in groups of a window's height: begun at a multiple of it, the same groups anywhere,
+        # and so the same bytes.
+        steps = self.coherence.window.y, 1
+        (outer_y, inner_y), (outer_x, inner_x) = map(_widen, (y, x), self._halo(pair), self.reader.shape, steps)
+        dates = self.pairs[pair]
+        before, after = self.reader.pair_images(dates, outer_y, outer_x)
+        is_stored = self.stored_coherence[pair]
+        is_computed = "coherence" in self.channels and not is_stored
+        layers = block_layers(
+            (before, after),
+            (self._statistics[dates[0]], self._statistics[dates[1]]),
+            stored=self.reader.plane("coherence", pair, outer_y, outer_x) if is_stored else None,
+            coherence=self.coherence if is_computed else None,
+            looks=self.calibration.looks if is_computed else None,
+            ramp=self.calibration.ramp(self.reader.scene, *dates) if is_computed else None,
+        )
+        return [layer[inner_y, inner_x] for layer in layers], self.reader.plane(self.truth, pair, y, x)
+
+    def _put_together(self, layers: Sequence[np.ndarray], label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (C, Y, X), the channels of a pixel side by side in memory, and target (Y, X)."""
+        from sarcd.kernels.holes import fill_interleaved
+
+        values, target = fill_interleaved(layers, [FILL[name] for name in self.channels], label, IGNORE)
+        return np.moveaxis(values, -1, 0), target
 
     def _halo(self, pair: int) -> tuple[int, int]:
         """Return how far around a rectangle images are read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,8 @@ from sarcd.learn.data import IGNORE, LabelledScene
 from sarcd.learn.orders import Request
 from sarcd.learn.patches import Patch
 
+_MOST_THREADS = 8  # each has a block of features in memory
+
 Example = tuple[np.ndarray, np.ndarray]
 """Features (C, P, P) float32 and target (P, P) uint8 of one patch."""
 
@@ -22,12 +25,12 @@ Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class Kept(Protocol):
-    """Patches that were read once: features (N, C, P, P) float32 and targets (N, P, P) uint8."""
+    """Patches that were read once."""
 
     where: str
 
     def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return features and targets of some patches, in one piece."""
+        """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
 
     def close(self) -> None:
         """Give back what they take."""
@@ -122,11 +125,22 @@ class PatchDataset(Dataset[Batch]):
 
     def read_all(self, advance: Callable[[int], None]) -> Iterator[tuple[np.ndarray, list[Example]]]:
         """Read every patch once, block by block: yields numbers, and features and target of each."""
-        for numbers in self.by_block():
-            yield numbers, self._read(numbers)
+        for numbers, found in self._read_blocks(self.by_block()):
+            yield numbers, found
             advance(len(numbers))
         for scene in self.scenes:
             scene.release()
+
+    def _read_blocks(self, blocks: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, list[Example]]]:
+        """Read the patches of blocks, as many blocks at a time as torch has threads here."""
+        threads = min(torch.get_num_threads(), _MOST_THREADS, len(blocks))
+        if threads < 2:
+            yield from ((numbers, self._read(numbers)) for numbers in blocks)
+            return
+        with ThreadPoolExecutor(threads, thread_name_prefix="sarcd-patches") as pool:
+            for start in range(0, len(blocks), threads):
+                some = blocks[start : start + threads]
+                yield from zip(some, pool.map(self._read, some), strict=True)
 
     def _read(self, numbers: np.ndarray) -> list[Example]:
         patches = [self.patches[number] for number in numbers.tolist()]
@@ -147,15 +161,15 @@ class PatchDataset(Dataset[Batch]):
         if request.epoch != self._epoch:
             self._waiting.clear()
             self._epoch = request.epoch
-        for numbers in request.reads:
-            self._waiting.update(zip(numbers.tolist(), self._read(numbers), strict=True))
+        for numbers, found in self._read_blocks(request.reads):
+            self._waiting.update(zip(numbers.tolist(), found, strict=True))
         channels, size, _ = self.shape
-        x = np.empty((len(request.numbers), channels, size, size), np.float32)
+        x = np.empty((len(request.numbers), size, size, channels), np.float32)
         target = np.empty((len(request.numbers), size, size), np.uint8)
         for row, number in enumerate(request.numbers.tolist()):
-            found = self._waiting.pop(number, None)
-            x[row], target[row] = self._read(np.array([number]))[0] if found is None else found
-        return torch.from_numpy(x), torch.from_numpy(target)
+            example = self._waiting.pop(number, None) or self._read(np.array([number]))[0]
+            x[row], target[row] = np.moveaxis(example[0], 0, -1), example[1]
+        return torch.from_numpy(x).permute(0, 3, 1, 2), torch.from_numpy(target)
 
     def brightness(self, numbers: Iterable[int]) -> Tensor:
         """Return median over MAD of the amplitudes that normalised the two dates of patches, (B, 2) float32."""

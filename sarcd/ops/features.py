@@ -13,10 +13,11 @@ from sarcd.config import CoherenceOptions
 from sarcd.errors import OptionError
 from sarcd.io.pairs import Pair
 from sarcd.io.store import completeness
+from sarcd.ops._estimate import magnitude
 from sarcd.ops._lazy import made_by_attrs, stack
 from sarcd.ops.coherence import coherence_with
-from sarcd.ops.looks import Calibration
-from sarcd.ops.normalize import describe, normalize
+from sarcd.ops.looks import Calibration, Looks, Ramp
+from sarcd.ops.normalize import describe, normalize, normalize_block
 from sarcd.ops.pairs import pairs_of
 
 AMPLITUDES = ("before", "after")
@@ -122,6 +123,43 @@ def stored_coherence(
     if any(pair not in listed or not complete[listed.index(pair)] for pair in chosen):
         return None
     return stored[[listed.index(pair) for pair in chosen]]
+
+
+def block_layers(
+    images: tuple[np.ndarray, np.ndarray],
+    statistics: tuple[tuple[float, float], tuple[float, float]],
+    *,
+    stored: np.ndarray | None = None,
+    coherence: CoherenceOptions | None = None,
+    looks: Looks | None = None,
+    ramp: Ramp | None = None,
+) -> list[np.ndarray]:
+    """Return what `features` has of a part of a pair, by the same functions as the blocks of its graph.
+
+    Parameters
+    ----------
+    images : (before, after), each (Y, X)
+        Part of the two images, with the halo that coherence wants.
+    statistics : ((median, mad), (median, mad))
+        Of the two dates.
+    stored : (Y, X) float32, optional
+        Coherence as it is stored.
+    coherence : CoherenceOptions, optional
+        How it is estimated where it is not stored; without both there is none.
+    looks, ramp : optional
+        What the estimate takes from the whole scene.
+
+    Returns
+    -------
+    list of (Y, X) float32
+        One a channel, NaN where invalid.
+    """
+    layers = [normalize_block(image, *known) for image, known in zip(images, statistics, strict=True)]
+    if stored is not None:
+        layers.append(stored)
+    elif coherence is not None:
+        layers.append(magnitude(*images, coherence, looks, ramp))
+    return layers
 
 
 def fill_holes(values: np.ndarray, channels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -95,15 +95,16 @@ def _columns(scene: xr.Dataset, statistics: Any) -> tuple[list[Any], list[Any]]:
 
 def _normalize_image(image: xr.DataArray, median: Any, mad: Any) -> Any:
     if not is_lazy(image):
-        return _block(image.values, median, mad)
+        return normalize_block(image.values, median, mad)
     import dask.array as da
 
     # 0-d arrays take part as blocks of one value, so that nothing is computed now
     median, mad = (da.asarray(value)[None, None] for value in (median, mad))
-    return da.map_blocks(_block, image.data, median, mad, dtype=np.float32, meta=np.empty((0, 0), np.float32))
+    return da.map_blocks(normalize_block, image.data, median, mad, dtype=np.float32, meta=np.empty((0, 0), np.float32))
 
 
-def _block(image: np.ndarray, median: Any, mad: Any) -> np.ndarray:
+def normalize_block(image: np.ndarray, median: Any, mad: Any) -> np.ndarray:
+    """Return what `normalize` makes of a part (y, x) of an image; median and MAD are numbers or arrays of one."""
     from sarcd.kernels.normalize import modified_tanh
 
     return modified_tanh(image, float(np.asarray(median).item()), float(np.asarray(mad).item()))
