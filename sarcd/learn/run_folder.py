@@ -122,30 +122,27 @@ def draw(records: list[Json], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    judged = [record for record in records if record.get("scores")]
-    figure = Figure(figsize=(8, 3.2 if not judged else 5.6), layout="constrained")
+    judged = [{"epoch": record["epoch"], **record["scores"]} for record in records if record.get("scores")]
+    figure = Figure(figsize=(8, 5.6 if judged else 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(2 if judged else 1, 1, sharex=True, squeeze=False)[:, 0]
-    epochs = [record["epoch"] for record in records]
-    panels[0].plot(epochs, [record["loss"] for record in records], color="tab:blue", label="training")
-    held_out = [(record["epoch"], record["scores"].get("cross_entropy")) for record in judged]
-    held_out = [(epoch, value) for epoch, value in held_out if value is not None]
-    if held_out:
-        panels[0].plot(*zip(*held_out, strict=True), color="tab:orange", label="validation (cross-entropy)")
-    panels[0].set(ylabel="loss", yscale="log")
-    panels[0].legend(frameon=False)
-    for name, colour in (("f1", "tab:green"), ("precision", "tab:purple"), ("recall", "tab:brown")):
-        if not judged:
-            break
-        points = [(record["epoch"], record["scores"].get(name)) for record in judged]
-        known = [(epoch, value) for epoch, value in points if value is not None]
-        if known:
-            label = "F1" if name == "f1" else name
-            panels[1].plot(*zip(*known, strict=True), color=colour, label=label)
+    panels[0].set(ylabel="loss")
+    _curve(panels[0], records, "loss", "training", "tab:blue")
+    _curve(panels[0], judged, "cross_entropy", "validation (cross-entropy)", "tab:orange")
     if judged:
         panels[1].set(ylabel="validation score", ylim=(0, 1))
-        panels[1].legend(frameon=False, ncols=3)
+        for name, colour in (("f1", "tab:green"), ("precision", "tab:purple"), ("recall", "tab:brown")):
+            _curve(panels[1], judged, name, "F1" if name == "f1" else name, colour)
+    panels[0].set_ylim(bottom=0)
     panels[-1].set_xlabel("epoch")
     for panel in panels:
         panel.grid(alpha=0.3)
+        panel.legend(frameon=False, ncols=3)
     figure.savefig(path, dpi=120)
+
+
+def _curve(panel: Any, records: list[Json], name: str, label: str, colour: str) -> None:
+    known = [(record["epoch"], record[name]) for record in records if record.get(name) is not None]
+    if known:
+        # A dot a value where there are few: one alone would make no line.
+        panel.plot(*zip(*known, strict=True), color=colour, label=label, marker="o" if len(known) < 20 else None, ms=3)
