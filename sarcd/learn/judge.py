@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sarcd.config import TrainOptions
+from sarcd.kernels.curves import average_precision
 from sarcd.kernels.scores import confusion_counts, scores
 from sarcd.learn.batches import Batches
 from sarcd.learn.calibrate import LogitCounts, calibration_error, cross_entropy
@@ -35,8 +36,8 @@ def judge(network: Network, batches: Batches, options: TrainOptions, ranks: Rank
     Returns
     -------
     scores : dict
-        `tp`, `fp`, `fn`, `tn`, the scores of `sarcd.kernels.scores.scores`, None where nothing was judged,
-        `cross_entropy` and `calibration_error`.
+        `tp`, `fp`, `fn`, `tn`, the scores of `sarcd.kernels.scores.scores`, `average_precision`, `cross_entropy` and
+        `calibration_error`; None where nothing was judged.
     counts : LogitCounts
         What a calibration needs.
     """
@@ -52,9 +53,11 @@ def judge(network: Network, batches: Batches, options: TrainOptions, ranks: Rank
     logit_counts.values = ranks.sum(logit_counts.values)
     tp, fp, fn, tn = ranks.sum(confusion).tolist()
     values = {name: float(value) for name, value in scores(tp, fp, fn, tn).items()}
+    values["average_precision"] = float(average_precision(logit_counts.values))
+    values["cross_entropy"] = cross_entropy(logit_counts)
+    values["calibration_error"] = calibration_error(logit_counts)
     known: Scores = {name: None if math.isnan(value) else value for name, value in values.items()}
-    further = {"cross_entropy": cross_entropy(logit_counts), "calibration_error": calibration_error(logit_counts)}
-    return {"tp": tp, "fp": fp, "fn": fn, "tn": tn, **known, **further}, logit_counts
+    return {"tp": tp, "fp": fp, "fn": fn, "tn": tn, **known}, logit_counts
 
 
 def logits_of(network: torch.nn.Module, x: Tensor, options: TrainOptions) -> Tensor:
