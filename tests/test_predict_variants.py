@@ -176,6 +176,7 @@ def test_statistics_are_those_of_all_that_the_first_layers_see(name):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     found = reestimate(network, sample, CPU)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert not any(part.training or part._forward_pre_hooks for part in network.modules())
     assert set(found) == {key for key, part in network.named_modules() if isinstance(part, torch.nn.BatchNorm2d)}
     dates = [sample] if name == "unet" else [sample[:, [0, 2]], sample[:, [1, 2]]]  # a shared encoder sees both
     first = {"unet": "encoder.0.0", "siamese-unet": "encoder.0.0", "changerex": "trunk.conv1"}[name]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 OPERATION = "predict"
 _MOST_WORKERS = 4  # reading and preparing need no more to keep one device busy, and each holds a region in memory
 _BYTES_PER_PIXEL = 80  # of a region in work: images, amplitudes, features, the same without holes, tiles
+_SHARE_OF_SMALL_TILES = 0.4  # of the forward pass's: regions of tiles that are blended are larger than the tiles
 _BYTES_PER_PIXEL_OF_MEANS = 32  # sum and squares in double precision, and what is being added
 
 
@@ -146,7 +147,8 @@ def choose_tiles(
         if not options.batch and tiles and batches and tiles[number] == tile:
             batch = batches[number]
         else:
-            batch = choose_batch(options.batch, network, tile, shape, budget)
+            most = budget if network.exact_tiles else int(_SHARE_OF_SMALL_TILES * budget)
+            batch = choose_batch(options.batch, network, tile, shape, most)
         largest = max(largest, forward_bytes(network, tile, batch, shape))
         members.append(Member(str(Path(one.path).resolve()), one.digest, tiling_of(network, shape, tile), batch))
     return members, largest

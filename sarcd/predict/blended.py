@@ -20,7 +20,7 @@ STEPS_A_TILE = 2
 """Steps from one tile to the next that make up a tile: overlap by half, so that four tiles cover a pixel."""
 
 _TILES_ACROSS_REGION = 8  # a region of so many computes an eighth more than its share
-_LARGEST_REGION = 2048  # pixels along a side, unless one tile is larger: more would take more memory than it saves
+_LARGEST_WINDOW = 2560  # pixels along a side of what such a region reads: more would take more memory than it saves
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,10 @@ class BlendedTiling:
 
     def blocks(self, grid: tuple[int, int]) -> tuple[int, int]:
         """Return how many stored chunks along y and x are predicted as one, so that few tiles are computed twice."""
-        side = max(self.tile, min(_TILES_ACROSS_REGION * self.tile, _LARGEST_REGION))
-        return -(-side // grid[0]), -(-side // grid[1])
+        if self.tile >= max(self.shape):  # a single tile
+            return -(-self.shape[0] // grid[0]), -(-self.shape[1] // grid[1])
+        side = min(_TILES_ACROSS_REGION * self.tile, _LARGEST_WINDOW - 2 * self.tile)
+        return max(1, side // grid[0]), max(1, side // grid[1])
 
     def kept_share(self, grid: tuple[int, int]) -> float:
         """Return the pixels of the map by the pixels that the network computes, for regions of `grid`.

@@ -74,6 +74,13 @@ def test_a_flow_of_zero_moves_nothing_and_one_of_two_cells_moves_by_two():
     torch.testing.assert_close(_warp(x, flow)[..., 1:, :], x[..., :-1, :])
 
 
+def test_short_numbers_still_tell_the_columns_of_a_wide_tile_apart():
+    x = torch.rand(1, 2, 4, 512).to(torch.bfloat16)
+    still = torch.zeros(1, 2, 4, 512, dtype=torch.bfloat16)
+    assert _warp(x, still).dtype == torch.bfloat16
+    torch.testing.assert_close(_warp(x, still), x, atol=1e-2, rtol=0)
+
+
 def test_without_flow_and_exchange_equal_dates_differ_in_nothing():
     torch.manual_seed(0)
     network = ChangerEx(2).eval()
