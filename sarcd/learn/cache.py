@@ -37,22 +37,21 @@ class InMemory:
     where = "memory"
 
     def __init__(self, patches: PatchDataset, advance: Advance) -> None:
-        channels, size, _ = patches.shape
-        self._values = torch.empty((len(patches), size, size, channels), dtype=torch.float32)
-        self._targets = torch.empty((len(patches), size, size), dtype=torch.uint8)
+        values_shape, targets_shape = _shapes(patches)
+        self._values, self._targets = np.empty(values_shape, np.float32), np.empty(targets_shape, np.uint8)
         for numbers, found in patches.read_all(advance):
             for number, (values, target) in zip(numbers.tolist(), found, strict=True):
-                self._values[number] = torch.from_numpy(np.moveaxis(values, 0, -1))
-                self._targets[number] = torch.from_numpy(target)
+                self._values[number] = np.moveaxis(values, 0, -1)
+                self._targets[number] = target
 
     def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
-        chosen = torch.from_numpy(numbers)
-        return self._values[chosen].permute(0, 3, 1, 2), self._targets[chosen]
+        # NumPy's indexing takes a third of the time of torch's
+        return torch.from_numpy(self._values[numbers]).permute(0, 3, 1, 2), torch.from_numpy(self._targets[numbers])
 
     def close(self) -> None:
         """Give the memory back."""
-        self._values, self._targets = torch.empty(0), torch.empty(0, dtype=torch.uint8)
+        self._values, self._targets = np.empty(0, np.float32), np.empty(0, np.uint8)
 
 
 class OnDisk:

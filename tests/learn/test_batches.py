@@ -60,6 +60,9 @@ def test_same_wherever_patches_are_kept(tmp_path, path, order):
     other = collect(kept["none"], 2)
     assert (numbers_of(other) != numbers_of(first)).any()
     assert_same(collect(kept["none"], 1), first)  # also after another epoch
+    next(kept["none"].epoch(3))
+    collect(kept["none"], 4)
+    assert not kept["none"]._patches._waiting  # an epoch that is broken off leaves nothing behind
     x, target, numbers = first[0]
     assert x.shape == (6, 3, 16, 16)
     assert x.is_contiguous(memory_format=torch.channels_last)
@@ -72,8 +75,7 @@ def test_same_from_worker_processes(path, order):
     kept = batches(path, order=order, cache="memory", workers=2)
     for number in (1, 2):
         assert_same(collect(read, number), collect(kept, number))
-    half = read.epoch(3)
-    next(half)  # an epoch that is broken off leaves nothing behind
+    next(read.epoch(3))  # broken off
     assert_same(collect(read, 4), collect(kept, 4))
 
 

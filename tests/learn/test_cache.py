@@ -102,9 +102,11 @@ def test_stopped_while_it_is_filled(tmp_path, path, monkeypatch, at):
             ready(path, tmp_path)
     (partial,) = tmp_path.glob("cache/*.partial")
     held = shutil.copytree(partial, partial.with_name("held.partial"))  # of another run, which goes on
+    other = shutil.copytree(partial, partial.with_name("other.partial"))  # of another killed run
     with FileLock(tmp_path / "cache/held.lock"):
         x, _, _ = read(ready(path, tmp_path).training)
     assert not partial.exists()
+    assert not other.exists()
     assert held.exists()
     expected, _, _ = read(ready(path, tmp_path, cache="memory").training)
     assert x.numpy().tobytes() == expected.numpy().tobytes()

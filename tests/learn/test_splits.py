@@ -64,6 +64,18 @@ def test_shares_of_ground_and_change():
         assert split.ground == pytest.approx(share, abs=0.02)
 
 
+def test_rare_changes_are_shared_out():
+    """Twelve changed cells of unlike sizes: one draw of blocks would hold 0.2 of them give or take 0.1."""
+    rng = np.random.default_rng(0)
+    for seed in range(5):
+        changed = np.zeros((1, 40, 40), int)
+        changed.ravel()[rng.permutation(1600)[:12]] = rng.integers(100, 5000, 12)
+        index = PatchIndex(256, np.full((1, 40, 40), 256**2), changed)
+        split = hold_out([index], [0], 0.2, halo=(2, 2), seed=seed)
+        assert split.changed == pytest.approx(0.2, abs=0.03)
+        assert split.ground == pytest.approx(0.2, abs=0.03)
+
+
 def test_drawn_by_seed():
     index = random_index(np.random.default_rng(0), 256, 1, 40, 30)
     draws = [hold_out([index], [0], 0.2, halo=(2, 2), seed=seed).judged[0] for seed in (0, 0, 1)]
