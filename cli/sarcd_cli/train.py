@@ -101,8 +101,8 @@ def command(
         raise click.UsageError("Missing argument 'SCENE...'.")
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    if not validation:
-        note("no --val scene: nothing judges the network as it learns")
+    if not validation and not options.held_out:
+        note("no --val scene and nothing held_out: nothing judges the network as it learns")
 
     if pseudo and unlabelled:
         raise click.UsageError("--pseudo and --unlabelled: labels are there already, or are to be made.")

@@ -82,8 +82,8 @@ def choose_cells(
     most : int
         N: patches chosen at most.
     stratified : bool
-        Where more qualify: half of N with predicted change, the surest first, and as many without, drawn by `seed`; what
-        one kind lacks the other fills. Else all are drawn by `seed`.
+        Where more qualify: half of N with predicted change, the surest first, and as many without, drawn by `seed`;
+        what one kind lacks the other fills. Else all are drawn by `seed`.
     seed : int
         Of the draws.
 

@@ -19,6 +19,7 @@ from sarcd.learn.ranks import Ranks
 from sarcd.learn.run_folder import RunFolder
 from sarcd.learn.state import Learner, begun_before
 from sarcd.models import create_model, model_options
+from sarcd.models.inference import compile_network
 from sarcd.models.weights import load_backbone
 
 Json = dict[str, Any]
@@ -83,6 +84,8 @@ def new_learner(options: TrainOptions, data: TrainingData, ranks: Ranks, *, step
     torch.nn.init.constant_(network.head.bias, math.log(data.share / (1 - data.share)))  # type: ignore[arg-type]
     network = ranks.synchronise_norms(network)
     network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if options.compiled:
+        compile_network(network, ranks.device)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=options.weight_decay
     )
@@ -160,7 +163,8 @@ def settled(options: TrainOptions) -> Json:
     machine = {item.name for item in dataclasses.fields(options) if item.metadata.get(MACHINE)}
     if options.order == "random":
         machine |= {"workers", "shuffle"}  # chunk by chunk, the order depends on them
-    return {name: value for name, value in plain.items() if name not in machine | {"backbone"}}
+    plain["backbone"] = Path(options.backbone).name
+    return {name: value for name, value in plain.items() if name not in machine}
 
 
 def _differences(before: Json, now: Json) -> list[str]:

@@ -63,16 +63,24 @@ def for_inference(network: Network, *, precision: Precision = "float32", compile
     dtype: torch.dtype = getattr(torch, precision)
     quick = quick.to(device, dtype).to(memory_format=torch.channels_last)
     if compiled:
-        _compile(quick, device)
+        compile_network(quick, device)
     return quick
 
 
-def _compile(network: Network, device: torch.device) -> None:
-    """Compile in place; tiles at a scene's edges have shapes of their own, which torch learns to take as they come."""
+def compile_network(network: Network, device: torch.device) -> None:
+    """Compile a network in place, for inputs of any shape: tiles at a scene's edges and last batches have their own.
+
+    Raises
+    ------
+    OptionError
+        If it cannot be compiled on this machine.
+    """
     # One shape learnt becomes one graph for a range of sizes; how many ranges there are depends on what torch's kernels
     # ask of the sizes at each level, and past its limit of 8 torch would go on uncompiled without a word.
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MOST_GRAPHS)
     network.compile(dynamic=True)
+    training = network.training
+    network.eval()  # else batch norms would remember what they see now
     side = 4 * network.stride
     tile = torch.zeros(1, network.in_channels, side, side, device=device, dtype=next(network.parameters()).dtype)
     try:
@@ -82,6 +90,7 @@ def _compile(network: Network, device: torch.device) -> None:
         reason = str(error).strip().splitlines()[0][:120]
         mend = "install a C++ compiler (on a GPU: Triton), or leave --compile out"
         raise OptionError(f"the network cannot be compiled here ({reason})", where="compiled", mend=mend) from error
+    network.train(training)
 
 
 def _fold_batch_norms(module: nn.Module) -> None:

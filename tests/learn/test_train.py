@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -226,3 +227,14 @@ def test_loss_that_is_not_finite_names_its_batch(tmp_path, scenes, monkeypatch):
     monkeypatch.setattr(training, "total_loss", lambda logits, target, options: logits.sum() * math.nan)
     with pytest.raises(TrainingError, match=r"loss is nan in epoch 1, at .*learn\.zarr"):
         train(SHORT, [scenes[0]], [], tmp_path / "m.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with a C++ compiler")
+def test_a_compiled_network_trains_as_any_other(tmp_path, scenes):
+    torch._dynamo.reset()  # what other tests compiled
+    options = replace(SHORT, epochs=1, learning_rate=1e-2)
+    plain = train(options, [scenes[0]], [], tmp_path / "a.safetensors")
+    compiled = train(replace(options, compiled=True), [scenes[0]], [], tmp_path / "b.safetensors")
+    assert compiled.loss == pytest.approx(plain.loss, rel=0.01)
+    assert load_model(compiled.path).network.state_dict().keys() == load_model(plain.path).network.state_dict().keys()
