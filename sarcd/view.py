@@ -169,7 +169,8 @@ def made_by(attrs: dict[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, (list, tuple, dict)):
-        return " x ".join(map(_short, value.values() if isinstance(value, dict) else value))
+        joint = ", " if any(isinstance(part, str) for part in value) and isinstance(value, (list, tuple)) else " x "
+        return joint.join(map(_short, value.values() if isinstance(value, dict) else value))
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 24 else f"{text.removeprefix('sha256:')[:12]}..."  # digests are told by their beginning
 
