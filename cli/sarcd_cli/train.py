@@ -38,6 +38,10 @@ from sarcd_cli._frame import common_options, echo_result, note, parse_window, pr
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training patches.")
 @click.option("--learning-rate", type=float, help="AdamW's rate.")
 @click.option("--schedule", type=click.Choice(["step", "one-cycle"]), help="Of the rate.")
+@click.option("--held-out", type=float, help="Share of the scenes' ground that is kept for validation.")
+@click.option("--cache", type=click.Choice(["auto", "memory", "disk", "none"]), help="Where patches are kept.")
+@click.option("--cache-folder", metavar="FOLDER", help="Where they are kept on disk, for other runs too.")
+@click.option("--workers", type=click.IntRange(0), help="Processes that read patches where they are not in memory.")
 @click.option("--seed", type=click.IntRange(0), help="Of weights, draw, order and augmentation.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--overwrite", is_flag=True, help="Begin anew, and replace a model file that is there.")
@@ -60,6 +64,10 @@ def command(
     epochs: int | None,
     learning_rate: float | None,
     schedule: str | None,
+    held_out: float | None,
+    cache: str | None,
+    cache_folder: str | None,
+    workers: int | None,
     seed: int | None,
     device: str | None,
     overwrite: bool,
@@ -87,6 +95,10 @@ def command(
         epochs=epochs,
         learning_rate=learning_rate,
         schedule=schedule,
+        held_out=held_out,
+        cache=cache,
+        cache_folder=cache_folder,
+        workers=workers,
         seed=seed,
         device=device,
     )

@@ -145,7 +145,7 @@ class TrainOptions:
             "chunk twice; auto: any where patches are cached"
         },
     )
-    shuffle: int = field(default=1024, metadata={"help": "order 'chunks': patches that the shuffle holds, a worker"})
+    shuffle: int = field(default=256, metadata={"help": "order 'chunks': patches that the shuffle holds, a worker"})
     workers: int = field(default=0, metadata={"help": "processes that read patches where they are not in memory"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps", MACHINE: True})
     compiled: bool = field(default=False, metadata={"help": "compile the network first", MACHINE: True})
