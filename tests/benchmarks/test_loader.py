@@ -17,7 +17,9 @@ from sarcd.io.reader import SceneReader
 from sarcd.io.store import SceneStore
 from sarcd.jobs import write_coherence, write_statistics
 from sarcd.learn.batches import Batches
+from sarcd.learn.losses import total_loss
 from sarcd.learn.prepare import prepare
+from sarcd.models import create_model
 from tests.benchmarks.measure import compare, table
 from tests.learn.toys import store_toy
 
@@ -102,6 +104,15 @@ def by_xbatcher(path):
         assert x.shape[1:] == (2, SIZE, SIZE)
 
 
+def consume():
+    """Take training steps of the fastest network on patches that are there."""
+    network = create_model("unet-small", 3).to(memory_format=torch.channels_last)
+    x = torch.rand(8, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
+    target = (x[:, 0] < 0.1).to(torch.uint8)
+    for _ in range(2):
+        total_loss(network(x)[:, 0], target, OPTIONS.loss).backward()
+
+
 def chunks_read(function):
     """Count the chunks of images, labels and coherence that are decoded meanwhile."""
     keys, real = [], SceneReader._decode
@@ -129,6 +140,7 @@ def measure(path, folder, title):
         "kept in memory, balanced": loader(path, cache="memory"),
         "xbatcher, amplitudes alone": (partial(by_xbatcher, path), SOME),
         "isel, amplitudes alone": (partial(by_isel, path), SOME),
+        "(what unet-small trains on)": (consume, 16),
     }
     times = compare({name: call for name, (call, _) in ways.items()}, ROUNDS)
     speeds = {name: [count / value for value in times[name]] for name, (_, count) in ways.items()}
