@@ -144,9 +144,10 @@ def pixel_area_m2(scene: xr.Dataset) -> float | None:
     if area is not None:
         return area
     axes = ground.ground_of(scene)  # degrees, and radar geometry with control points
-    if axes.y.length_m is None or axes.x.length_m is None:
-        return None
-    return axes.y.length_m / scene.sizes["y"] * axes.x.length_m / scene.sizes["x"]
+    if axes.y.length_m is not None and axes.x.length_m is not None:
+        return axes.y.length_m / scene.sizes["y"] * axes.x.length_m / scene.sizes["x"]
+    told = np.atleast_1d(scene.attrs.get("spacing_m", ()))  # beside coordinates in a unit that nobody tells
+    return abs(float(told[0]) * float(told[1])) if len(told) == 2 else None
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Scores beyond counts: of probabilities and objects, with intervals, over several sites."""
 
+import math
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -9,8 +11,10 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
 
 from sarcd.errors import OptionError, SceneError
 from sarcd.evaluate import Bootstrap, ObjectRules, evaluate, report
+from sarcd.io.georef import Georeference
 from sarcd.kernels.scores import confusion_counts, scores
 from tests.judged import in_play, random_scene, scene_of
+from tests.results import ASKEW, DEGREES, UTM, control_points, scene_with_results
 
 
 def test_scores_of_a_probability(rng):
@@ -105,6 +109,34 @@ def test_objects_by_hand():
     assert [int(large[f"objects_{name}"]) for name in ("detected", "missed", "false")] == [0, 1, 0]
     unknown = evaluate(scene.drop_attrs(), objects=True).isel(over=0)
     assert np.isnan(float(unknown["false_objects_per_km2"]))
+
+
+@pytest.mark.parametrize(
+    ("georeference", "attrs", "area"),
+    [
+        (UTM, {}, 200.0),
+        (ASKEW, {}, 400.0),
+        (DEGREES, {}, 2e-4 * 1e-4 * 111_320**2 * math.cos(math.radians(60 - 30e-4))),
+        (control_points(), {"spacing_m": [4.0, 3.0]}, 12.0),
+        (Georeference(), {"spacing_m": [4.0, 3.0]}, 12.0),
+        (Georeference(), {}, None),
+    ],
+)
+def test_area_of_a_pixel(rng, georeference, attrs, area):
+    scene = scene_with_results(rng, georeference=georeference).assign_attrs(attrs)
+    result = evaluate(scene, objects=True).isel(over=0)
+    false, unchanged = int(result["objects_false"]), int(result["fp"] + result["tn"])
+    expected = np.nan if area is None else false / (unchanged * area / 1e6)
+    assert false > 0
+    assert float(result["false_objects_per_km2"]) == pytest.approx(expected, rel=1e-6, nan_ok=True)
+
+
+def test_area_of_a_pixel_beside_coordinates_without_units(rng):
+    scene = random_scene(rng).assign_coords(y=np.arange(40) * 2.5, x=np.arange(50) * 2.5)
+    assert np.isnan(float(evaluate(scene, objects=True)["false_objects_per_km2"][0]))
+    result = evaluate(scene.assign_attrs(spacing_m=[5.0, 4.0]), objects=True).isel(over=0)
+    unchanged = int(result["fp"] + result["tn"])
+    assert float(result["false_objects_per_km2"]) == pytest.approx(int(result["objects_false"]) / (unchanged * 20e-6))
 
 
 def test_objects_where_there_is_nothing(rng):
