@@ -87,7 +87,7 @@ def by_precision(ranking: Ranking, wanted: float) -> int:
         return int(enough[-1])
     best = int(np.argmax(ranking.precision))
     raise SceneError(
-        f"no threshold reaches a precision of {wanted:g}: the highest is {ranking.precision[best]:.4f}, at "
+        f"no threshold reaches a precision of {wanted}: the highest is {ranking.precision[best]:.4f}, at "
         f"{ranking.thresholds[best]:.6g}",
         mend="ask for less, or for --best-f1",
     )
@@ -116,7 +116,7 @@ def by_false_objects(layers: Sequence[Layers], ranking: Ranking, rate: float, ru
             break
     if good < 0:
         raise SceneError(
-            f"no threshold keeps false objects at {rate:g} per km2: the fewest are "
+            f"no threshold keeps false objects at {rate} per km2: the fewest are "
             f"{fewest / ranking.unchanged_km2:.4g}, at {ranking.thresholds[0]:.6g}",
             mend="allow more, or count larger objects alone (--min-pixels)",
         )

@@ -124,9 +124,9 @@ def choose_threshold(
     rules = Rules(min_pixels)
     if false_alarms_per_km2 is not None:
         place = by_false_objects(layers, ranking, false_alarms_per_km2, rules)
-        criterion = f"false objects per km2 <= {false_alarms_per_km2:g}"
+        criterion = f"false objects per km2 <= {false_alarms_per_km2}"
     elif precision is not None:
-        place, criterion = by_precision(ranking, precision), f"precision >= {precision:g}"
+        place, criterion = by_precision(ranking, precision), f"precision >= {precision}"
     else:
         place, criterion = int(np.argmax(ranking.f1)), "best F1"
     threshold = float(ranking.thresholds[place])
