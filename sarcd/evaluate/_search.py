@@ -20,6 +20,7 @@ from sarcd.kernels.curves import add_packed, unpack
 from sarcd.kernels.objects import BlockObjects, Rules, block_objects, join_objects
 
 _TOGETHER = 8  # thresholds that one pass over the scenes tries
+_STEP = 1.25  # ratio of false pixels from one threshold that is tried to the next, on the way down
 _CLOSE = 1.01  # ratio of false pixels between two thresholds that need no third one between them
 
 
@@ -128,17 +129,18 @@ def _are_close(ranking: Ranking, good: int, bad: int) -> bool:
 
 
 def _next_places(ranking: Ranking, good: int, bad: int | None) -> list[int]:
-    """Return places to try, rising: twice the false pixels each time, or as evenly between two as they go."""
+    """Return places to try, rising: a quarter more false pixels each time, or evenly between two."""
     if good < 0:
         return [0]
     first = max(int(ranking.fp[good]), 1)
     if bad is None:
-        targets = first * 2.0 ** np.arange(1, _TOGETHER + 1)
+        targets = first * _STEP ** np.arange(1, _TOGETHER + 1)
         highest = len(ranking.thresholds) - 1
     else:
         targets = first * (ranking.fp[bad] / first) ** (np.arange(1, _TOGETHER + 1) / (_TOGETHER + 1))
         highest = bad - 1
-    places = np.searchsorted(ranking.fp, targets)
+    # The last place with no more than that: no step is wider, but where one score has more pixels.
+    places = np.searchsorted(ranking.fp, targets, side="right") - 1
     return [int(place) for place in np.unique(np.clip(places, good + 1, highest))]
 
 

@@ -71,7 +71,8 @@ def choose_threshold(
         The lowest threshold from which upward the false objects of at least `min_pixels`, for each square kilometre
         of judged ground without change, are not more than this. False objects merge as a threshold falls, so their
         number may fall again further down: the search comes from above and stops at the first threshold that exceeds
-        it. It tries some, closer and closer, until two have false pixels that differ by a hundredth at most.
+        it. It tries some, each with a quarter more false pixels than the one before, then closer ones, until two
+        differ by a hundredth; between those it tried, the number may be exceeded.
     best : {"f1"}, optional
         The threshold of the highest F1; the highest one where several serve equally.
     min_pixels : int
