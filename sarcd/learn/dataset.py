@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
@@ -72,12 +72,14 @@ class PatchDataset(Dataset[Batch]):
         self._blocks: np.ndarray | None = None
         self._epoch = -1
         self._waiting: dict[int, Example] = {}
+        self._coming: dict[int, Future[list[Example]]] = {}  # by the first patch of what is being read
+        self._pool: ThreadPoolExecutor | None = None
 
     def __len__(self) -> int:
         return len(self.patches)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_waiting": {}}
+        return {**self.__dict__, "_waiting": {}, "_coming": {}, "_pool": None}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -99,7 +101,10 @@ class PatchDataset(Dataset[Batch]):
         if self.kept is not None:
             self.kept.close()
         self.kept = None
-        self._waiting.clear()
+        self._forget()
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
         for scene in self.scenes:
             scene.release()
 
@@ -142,6 +147,29 @@ class PatchDataset(Dataset[Batch]):
                 some = blocks[start : start + threads]
                 yield from zip(some, pool.map(self._read, some), strict=True)
 
+    def _read_ahead(
+        self, blocks: Sequence[np.ndarray], ahead: Sequence[np.ndarray]
+    ) -> Iterator[tuple[np.ndarray, list[Example]]]:
+        """Read the patches of blocks, and begin with those of the next batch, while this one is learnt from."""
+        threads = min(torch.get_num_threads(), _MOST_THREADS)
+        if threads < 2:
+            yield from ((numbers, self._read(numbers)) for numbers in blocks)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sarcd-patches")
+        for numbers in (*blocks, *ahead):
+            if int(numbers[0]) not in self._coming:
+                self._coming[int(numbers[0])] = self._pool.submit(self._read, numbers)
+        for numbers in blocks:
+            yield numbers, self._coming.pop(int(numbers[0])).result()
+
+    def _forget(self) -> None:
+        """Let go of what was read, or is being read, for another epoch."""
+        self._waiting.clear()
+        for future in self._coming.values():
+            future.cancel()
+        self._coming.clear()
+
     def _read(self, numbers: np.ndarray) -> list[Example]:
         patches = [self.patches[number] for number in numbers.tolist()]
         scene: LabelledScene = self.scenes[patches[0].scene]
@@ -159,9 +187,9 @@ class PatchDataset(Dataset[Batch]):
     def _gather(self, request: Request) -> tuple[Tensor, Tensor]:
         """Read what a request says, and put its batch together of what has been read by now."""
         if request.epoch != self._epoch:
-            self._waiting.clear()
+            self._forget()
             self._epoch = request.epoch
-        for numbers, found in self._read_blocks(request.reads):
+        for numbers, found in self._read_ahead(request.reads, request.ahead):
             self._waiting.update(zip(numbers.tolist(), found, strict=True))
         channels, size, _ = self.shape
         x = np.empty((len(request.numbers), size, size, channels), np.float32)

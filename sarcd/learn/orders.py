@@ -21,12 +21,15 @@ class Request(NamedTuple):
         Patches to read together, of one block each.
     real : int
         Rows of the batch that count; those after them only make up the number.
+    ahead : tuple of (K,) int64
+        What the next request to the same worker will want read.
     """
 
     epoch: int
     numbers: np.ndarray
     reads: tuple[np.ndarray, ...]
     real: int
+    ahead: tuple[np.ndarray, ...] = ()
 
 
 def in_batches(order: np.ndarray, size: int) -> list[np.ndarray]:
@@ -128,9 +131,9 @@ def requests(
     """
     rows = [batch[rank::world] if rank < len(batch) else batch[:1] for batch in batches]
     real = [len(row) if rank < len(batch) else 0 for row, batch in zip(rows, batches, strict=True)]
+    turns = max(1, workers)
     reads: list[list[np.ndarray]] = [[] for _ in rows]
     if blocks is not None:
-        turns = max(1, workers)
         wanted: dict[tuple[int, int], tuple[int, list[int]]] = {}
         for place, row in enumerate(rows):
             for number in row.tolist():
@@ -138,4 +141,8 @@ def requests(
                 wanted.setdefault(key, (place, []))[1].append(number)
         for place, numbers in wanted.values():
             reads[place].append(np.array(numbers, np.int64))
-    return [Request(epoch, row, tuple(read), count) for row, read, count in zip(rows, reads, real, strict=True)]
+    ahead = [*reads[turns:], *([] for _ in range(turns))]
+    return [
+        Request(epoch, row, tuple(read), count, tuple(later))
+        for row, read, count, later in zip(rows, reads, real, ahead, strict=False)
+    ]
