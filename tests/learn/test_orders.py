@@ -78,6 +78,8 @@ def test_each_block_is_read_once_by_its_worker(workers):
         mine.difference_update(request.numbers.tolist())
         assert len(mine) <= 128 + 16
         assert all(len(set(blocks[numbers])) == 1 for numbers in request.reads)
+        later = found[place + streams].reads if place + streams < len(found) else ()
+        assert [numbers.tolist() for numbers in request.ahead] == [numbers.tolist() for numbers in later]
 
 
 @pytest.mark.parametrize("count", [9, 10, 12, 13])
