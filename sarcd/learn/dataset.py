@@ -155,8 +155,8 @@ class PatchDataset(Dataset[Batch]):
         if threads < 2:
             yield from ((numbers, self._read(numbers)) for numbers in blocks)
             return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sarcd-patches")
+        if self._pool is None:  # one more than there are cores, since one is always waiting for the store
+            self._pool = ThreadPoolExecutor(threads + 1, thread_name_prefix="sarcd-patches")
         for numbers in (*blocks, *ahead):
             if int(numbers[0]) not in self._coming:
                 self._coming[int(numbers[0])] = self._pool.submit(self._read, numbers)
