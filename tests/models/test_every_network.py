@@ -83,7 +83,7 @@ def test_made_quick_it_is_the_same_function(network):
     with torch.inference_mode():
         expected, found = network(image), quick(image)
     assert expected.std() > 0.5
-    untrained = network.head.weight.detach().abs().max() / 0.1  # the head of a network that learnt nothing was made larger
+    untrained = network.head.weight.detach().abs().max() / 0.1  # the head of one that learnt nothing was made larger
     torch.testing.assert_close(found, expected, atol=1e-5 * max(1.0, float(untrained)), rtol=0)
 
 
