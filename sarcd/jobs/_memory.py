@@ -85,6 +85,8 @@ def share_out(asked: int | None, bytes_left: int, *, region_bytes: int, chunk_by
     """
     least_cache = 16 * chunk_bytes  # both images of a region and its eight neighbours, nearly
     lacking = region_bytes + least_cache - bytes_left
+    if lacking > 0 and asked is None and _MOST_BY_DEFAULT + lacking <= free_bytes() // 2:
+        bytes_left, lacking = bytes_left + lacking, 0  # what was asked for, a large tile, takes more than the default
     if lacking > 0:
         raise OptionError(
             f"{budget(asked) / 2**30:.2f} GiB of memory are too little for this job",

@@ -8,7 +8,7 @@ import xarray as xr
 from sarcd.config import PredictOptions
 from sarcd.errors import OptionError
 from sarcd.io.store import open_scene
-from sarcd.jobs import write_coherence, write_prediction, write_statistics
+from sarcd.jobs import _memory, write_coherence, write_prediction, write_statistics
 from sarcd.jobs._memory import Shares, budget, free_bytes, left, share_out
 from tests.networks import random_model_file
 from tests.scenes import stored_scene
@@ -21,7 +21,7 @@ def test_shares_by_hand():
     assert share_out(None, 10**6, **share) == Shares(4, 10**6 - 120)
     assert share_out(None, 10**12, **share).cache_bytes == 2**29
     with pytest.raises(OptionError, match="too little"):
-        share_out(None, 61, **share)
+        share_out(2**30, 61, **share)
 
 
 def test_the_default_is_bounded_by_what_is_free():
@@ -63,3 +63,16 @@ def test_memory_changes_no_byte_of_the_map(tmp_path, rng):
         assert result.tile == 48
         maps.append(open_scene(path).change_probability.values)
     np.testing.assert_array_equal(*maps)
+
+
+def test_what_was_asked_for_may_take_more_than_the_default(monkeypatch):
+    """Half of what is free is the limit where no memory is named; a budget that is named stands."""
+    monkeypatch.setattr(_memory, "free_bytes", lambda: 4 * 2**30)
+    shares = _memory.share_out(None, 100, region_bytes=2**29, chunk_bytes=2, workers=4)
+    assert shares.workers == 1
+    assert shares.cache_bytes == 32
+    with pytest.raises(OptionError, match="too little"):
+        _memory.share_out(2**30, 100, region_bytes=2**29, chunk_bytes=2, workers=4)
+    monkeypatch.setattr(_memory, "free_bytes", lambda: 2**30)
+    with pytest.raises(OptionError, match="too little"):
+        _memory.share_out(None, 100, region_bytes=2**29, chunk_bytes=2, workers=4)
