@@ -114,7 +114,8 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     loaded = load_model(model)
     facts = loaded.card.training
     size = patch or int(facts.get("options", {}).get("patch", 256))
-    most = options.most or int(facts.get("patches", 0))
+    # By people: labels of a model are not to breed more of their kind from round to round.
+    most = options.most or int(facts.get("patches", 0)) - int(facts.get("pseudo_patches", 0))
     if not most:
         raise OptionError("the model does not say from how many patches it learnt", where="most", mend="give a number")
     for scene in scenes:

@@ -95,10 +95,14 @@ def test_training_on_both_kinds(tmp_path, learnt, unlabelled):
     card = load_model(both.path).card
     assert card.training["pseudo"] == ["new.zarr"]
     assert card.training["transductive"] == []
+    # N counts patches with a person's labels: those of a model do not breed more of their kind.
+    assert alone < 16
+    again = pseudo_label([unlabelled], both.path, PseudoOptions(confidence=0.5, share=0), suffix="again")
+    assert again.chosen == alone
 
 
 def test_rounds_from_nothing_but_labels_and_new_ground(tmp_path, learnt, unlabelled):
-    options = replace(OPTIONS, epochs=6, pseudo=replace(LOOSE, rounds=2, first_epochs=8))
+    options = replace(OPTIONS, pseudo=replace(LOOSE, rounds=2, first_epochs=8))
     result = self_train(options, [learnt[0]], [unlabelled], [unlabelled], tmp_path / "m.safetensors")
     assert result.pseudo_patches > 0
     assert result.scores["f1"] > 0.5

@@ -12,7 +12,14 @@ from sarcd.config import TrainOptions
 from sarcd.kernels.curves import average_precision
 from sarcd.kernels.scores import confusion_counts, scores
 from sarcd.learn.batches import Batches
-from sarcd.learn.calibrate import LogitCounts, calibration_error, cross_entropy
+from sarcd.learn.calibrate import (
+    Calibration,
+    LogitCounts,
+    calibrate,
+    calibration_error,
+    cross_entropy,
+    divide_logits,
+)
 from sarcd.learn.ranks import Ranks
 from sarcd.models import Network
 
@@ -58,6 +65,45 @@ def judge(network: Network, batches: Batches, options: TrainOptions, ranks: Rank
     values["calibration_error"] = calibration_error(logit_counts)
     known: Scores = {name: None if math.isnan(value) else value for name, value in values.items()}
     return {"tp": tp, "fp": fp, "fn": fn, "tn": tn, **known}, logit_counts
+
+
+def calibrated(
+    network: Network,
+    batches: Batches,
+    options: TrainOptions,
+    ranks: Ranks,
+    found: Scores,
+    counts: LogitCounts | None,
+) -> tuple[Calibration, Scores]:
+    """Fit a temperature on patches, and divide the network's logits by it.
+
+    Parameters
+    ----------
+    network : Network
+        Its last layer is changed.
+    batches, options, ranks
+        As in `judge`.
+    found : dict
+        Scores of the network as it is.
+    counts : LogitCounts or None
+        Of its logits; counted here where they are not known.
+
+    Returns
+    -------
+    calibration : Calibration
+        Temperature, and the calibration error before and after.
+    scores : dict
+        Of the network as it is now; what a threshold finds may have changed.
+    """
+    if counts is None:
+        _, counts = judge(network, batches, options, ranks)
+    calibration = calibrate(counts)
+    divide_logits(network, calibration.temperature)
+    if options.threshold != 0.5:
+        return calibration, judge(network, batches, options, ranks)[0]
+    # No temperature moves a logit past 0: what the threshold finds, and the order of pixels, stay.
+    entropy = cross_entropy(counts, calibration.temperature)
+    return calibration, {**found, "cross_entropy": entropy, "calibration_error": calibration.error_after}
 
 
 def logits_of(network: torch.nn.Module, x: Tensor, options: TrainOptions) -> Tensor:

@@ -18,6 +18,7 @@ from sarcd.learn import cache as caches
 from sarcd.learn.cache import InMemory, on_disk
 from sarcd.learn.data import LabelledScene
 from sarcd.learn.dataset import PatchDataset
+from sarcd.learn.run_folder import CACHE
 
 Json = dict[str, Any]
 Note = Callable[[str], None]
@@ -100,7 +101,7 @@ def _place(options: TrainOptions, folder: Path | None) -> Path | None:
         return Path(options.cache_folder)
     if folder is None and options.cache == "disk":
         raise OptionError("no folder to keep patches in", where="cache", mend="name one with cache_folder")
-    return None if folder is None else folder / "cache"
+    return None if folder is None else folder / CACHE
 
 
 def _choose(patches: PatchDataset, cache: str, left: int, place: Path | None, note: Note) -> str:

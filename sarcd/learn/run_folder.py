@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from sarcd.errors import TrainingError
 from sarcd.learn.state import FILE as STATE
 
 Json = dict[str, Any]
+
+CACHE = "cache"
+"""Patches that a run keeps on disk for itself."""
 
 _CONFIG, _LOG, _PICTURE = "config.toml", "log.jsonl", "log.png"
 
@@ -71,8 +75,9 @@ class RunFolder:
                 draw(self.records(), self.path / _PICTURE)
 
     def finish(self) -> None:
-        """Remove the state, which nothing goes on from any more."""
+        """Remove the state, which nothing goes on from any more, and the patches kept for this run alone."""
         (self.path / STATE).unlink(missing_ok=True)
+        shutil.rmtree(self.path / CACHE, ignore_errors=True)
 
 
 class Log:

@@ -20,9 +20,9 @@ from sarcd.errors import TrainingError
 from sarcd.io.progress import Progress, silent
 from sarcd.learn.augment import augment
 from sarcd.learn.batches import AUGMENT, DRAW, DROPOUT, WEIGHTS, Batches, seed_of
-from sarcd.learn.calibrate import calibrate, divide_logits
+from sarcd.learn.calibrate import LogitCounts
 from sarcd.learn.data import IGNORE
-from sarcd.learn.judge import Scores, judge, logits_of
+from sarcd.learn.judge import Scores, calibrated, judge, logits_of
 from sarcd.learn.losses import total_loss
 from sarcd.learn.prepare import Note, TrainingData, prepare
 from sarcd.learn.ranks import Ranks, join_ranks
@@ -45,7 +45,7 @@ class TrainResult:
     digest : str
         SHA-256 of the model file.
     patches, changed_patches, validation_patches : int
-        Patches learnt from, those of them with change, and patches judged on.
+        Patches of an epoch, those learnt from that have change, and patches judged on.
     pseudo_patches : int
         Those of the patches learnt from whose labels a model made.
     epoch : int
@@ -163,16 +163,22 @@ def train(  # noqa: PLR0913  what a training is made of
             learner.load(run.path)
         if ranks.first:
             run.begin(options, resumed_at=learner.epoch)
-        record = _fit(learner, batches, data, options, ranks, run, begun, progress)
-        calibration = _calibrate(learner, data, options, ranks, record)
+        judged = Batches(data.validation, options, ranks.device, shuffle=False) if len(data.validation) else None
+        record, counts = _fit(learner, batches, judged, data, options, ranks, run, begun, progress)
+        calibration = None
+        if judged is not None and options.calibrate:
+            found, record["scores"] = calibrated(learner.network, judged, options, ranks, record["scores"], counts)
+            calibration = asdict(found)
         data.close()
+        ranks.wait()
 
         facts = {
             "scenes": list(data.scenes),
             "validation": list(data.validation.names()),
             "pseudo": list(data.pseudo),
             "transductive": list(data.transductive),
-            "patches": len(data.training),
+            "patches": data.training.per_epoch,
+            "pseudo_patches": data.pseudo_patches,
             "changed_patches": data.changed,
             "options": begun["options"],
             "calibration": calibration,
@@ -196,7 +202,7 @@ def train(  # noqa: PLR0913  what a training is made of
         path=output,
         run=run.path,
         digest=digest,
-        patches=len(data.training),
+        patches=data.training.per_epoch,
         changed_patches=data.changed,
         validation_patches=len(data.validation),
         pseudo_patches=data.pseudo_patches,
@@ -210,16 +216,20 @@ def train(  # noqa: PLR0913  what a training is made of
 def _fit(
     learner: Learner,
     batches: Batches,
+    judged: Batches | None,
     data: TrainingData,
     options: TrainOptions,
     ranks: Ranks,
     run: RunFolder,
     begun: Json,
     progress: Progress,
-) -> Json:
-    """Train to the last epoch, leave the weights to keep in the network, and return the record of their epoch."""
+) -> tuple[Json, LogitCounts | None]:
+    """Train to the last epoch, and leave the weights to keep in the network.
+
+    Returns the record of their epoch, and the counts of their logits where they were judged here and not before a kill.
+    """
     network = learner.network
-    judged = Batches(data.validation, options, ranks.device, shuffle=False) if len(data.validation) else None
+    kept: LogitCounts | None = None
     parallel = ranks.parallel(network)
     saved = time.monotonic()
     with (
@@ -249,7 +259,9 @@ def _fit(
             record["loss"] = total / max(pixels, 1)
 
             if judged is not None and (epoch % options.score_every == 0 or epoch == options.epochs):
-                record["scores"], _ = judge(network, judged, options, ranks)
+                record["scores"], counts = judge(network, judged, options, ranks)
+                if options.keep == "last" or _f1(record) > _f1(learner.best):
+                    kept = counts
             learner.epoch, learner.record = epoch, record
             if options.keep == "best" and _f1(record) > _f1(learner.best):
                 learner.keep_best(record)
@@ -259,9 +271,9 @@ def _fit(
                 learner.save(run.path, begun)
                 saved = time.monotonic()
     if learner.best is None:
-        return learner.record
+        return learner.record, kept
     network.load_state_dict(learner.best_weights)
-    return learner.best
+    return learner.best, kept
 
 
 def _step(
@@ -280,7 +292,8 @@ def _step(
             logits = logits_of(parallel, part, options)  # (b, P, P)
             # Weighted by its pixels, so that the parts of all processes add up to the mean over the batch.
             share = total_loss(logits, wanted, options.loss) * (counts[index] / max(count, 1))
-            learner.scaler.scale(share * ranks.world).backward()  # type: ignore[no-untyped-call]  # processes take the mean of their gradients
+            scaled = learner.scaler.scale(share * ranks.world)  # since processes take the mean of their gradients
+            scaled.backward()  # type: ignore[no-untyped-call]
         loss += share.detach()
     value = ranks.sum_of(loss)
     if math.isfinite(value):
@@ -288,20 +301,6 @@ def _step(
         learner.scaler.update()
         learner.schedule.step()
     return value, count
-
-
-def _calibrate(
-    learner: Learner, data: TrainingData, options: TrainOptions, ranks: Ranks, record: Json
-) -> dict[str, float] | None:
-    """Fit a temperature on the validation patches and divide the logits by it; what a threshold finds may change."""
-    if not len(data.validation) or not options.calibrate:
-        return None
-    judged = Batches(data.validation, options, ranks.device, shuffle=False)
-    _, counts = judge(learner.network, judged, options, ranks)
-    found = calibrate(counts)
-    divide_logits(learner.network, found.temperature)
-    record["scores"], _ = judge(learner.network, judged, options, ranks)
-    return asdict(found)
 
 
 def _f1(record: Json | None) -> float:

@@ -55,6 +55,14 @@ def test_learns_and_maps_an_unseen_scene_of_other_calibration(tmp_path, scenes):
     assert mapped > 0.8
 
 
+def test_patches_kept_for_one_run_go_with_its_end(tmp_path, scenes):
+    own = train(replace(SHORT, epochs=1, cache="disk"), [scenes[0]], [scenes[1]], tmp_path / "own.safetensors")
+    assert not list(own.run.rglob("*.npy"))
+    options = replace(SHORT, epochs=1, cache="disk", cache_folder=str(tmp_path / "shared"))
+    train(options, [scenes[0]], [scenes[1]], tmp_path / "other.safetensors")
+    assert len(list((tmp_path / "shared").rglob("*.npy"))) == 4
+
+
 def test_same_seed_same_bytes(tmp_path, scenes):
     files = [train(SHORT, [scenes[0]], [], tmp_path / f"{name}.safetensors").path.read_bytes() for name in "ab"]
     assert files[0] == files[1]
