@@ -12,8 +12,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from sarcd.evaluate._tally import COARSE
 from sarcd_cli.main import main
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "scores.md"
@@ -62,6 +64,14 @@ def test_page_names_every_option_of_the_commands(capsys):
         assert main([command, "--help"]) == 0
         options = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
         assert options - {"--help", "--debug"} <= set(re.findall(r"--[a-z0-9-]+", PAGE))
+
+
+def test_memory_of_patches_is_as_told():
+    patches = (-(-20_000 // 256)) ** 2
+    kept = 2 * COARSE["probability"].count * np.dtype("uint32").itemsize  # changed and not
+    page = " ".join(PAGE.split())
+    assert f"each patch keeps a histogram of {kept / 1e3:.0f} kB" in page
+    assert f"are {patches:,} patches, {patches * kept / 1e6:.0f} MB a pair" in page
 
 
 def outputs(folder: str) -> Iterator[str]:
