@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import CorruptChunkError
@@ -26,7 +25,7 @@ _Part = tuple[int, int, Future[np.ndarray]]  # first row and column of a chunk, 
 
 
 class SceneReader:
-    """Reads rectangles of a stored scene into memory, as small scenes.
+    """Reads rectangles of a stored scene into memory.
 
     Parameters
     ----------
@@ -64,52 +63,6 @@ class SceneReader:
         """Size of a stored chunk of the images along y and x."""
         height, width = self._array(self.images).chunks[1:]
         return int(height), int(width)
-
-    def window(
-        self, pair: tuple[int, int], y: slice, x: slice, *, also: Sequence[str] = (), position: int | None = None
-    ) -> xr.Dataset:
-        """Return a rectangle of the two images of a pair, in memory, as a scene of its own.
-
-        Parameters
-        ----------
-        pair : (int, int)
-            Positions along `time` of the images before and after.
-        y, x : slice
-            Rectangle within the scene.
-        also : sequence of str
-            Pair variables to read too, such as `coherence` or `label`; the scene must have them.
-        position : int, optional
-            Place of the pair in the scene's list, needed for `also`.
-
-        Returns
-        -------
-        xr.Dataset
-            With 2 dates and 1 pair, and the scene's attributes, its statistics among them.
-
-        Raises
-        ------
-        CorruptChunkError
-            If a chunk is absent or cannot be decoded.
-        """
-        sub = self.scene[[self.images]].drop_dims("pair", errors="ignore")
-        sub = sub.isel(time=list(pair), y=y, x=x)
-        layers = [(self.images, date) for date in pair] + [(name, int(position or 0)) for name in also]
-        requested = [self._request(name, index, y, x) for name, index in layers]
-        images = np.empty((2, y.stop - y.start, x.stop - x.start), self.scene[self.images].dtype)
-        for image, parts in zip(images, requested[:2], strict=True):
-            _put_together(parts, y, x, image)
-        variables: dict[str, Any] = {self.images: sub[self.images].copy(data=images)}
-        times = sub["time"].values
-        for name, parts in zip(also, requested[2:], strict=True):
-            source = self.scene[name].variable
-            data = np.empty((1, *images.shape[1:]), source.dtype)
-            _put_together(parts, y, x, data[0])
-            attrs = dict(source.attrs)
-            if schema.COMPLETE in attrs:
-                attrs[schema.COMPLETE] = [completeness(self.scene[name])[int(position or 0)]]
-            variables[name] = (source.dims, data, attrs)
-        coords = {"before": ("pair", times[:1]), "after": ("pair", times[1:])}
-        return sub.assign(variables).assign_coords(coords)
 
     def pair_images(self, pair: tuple[int, int], y: slice, x: slice) -> list[np.ndarray]:
         """Return a rectangle of each image of a pair, to be read only: within one chunk it is a part of the cache."""

@@ -19,8 +19,6 @@ from sarcd.io.store import SceneStore
 from sarcd.jobs._cluster import active_client, run_on_workers
 from sarcd.jobs._task import Compute, RegionTask
 
-Rectangle = tuple[slice, slice]
-
 
 @dataclass(frozen=True)
 class JobResult:
@@ -110,23 +108,6 @@ def count_regions(staging: Staging, blocks: tuple[int, int] = (1, 1)) -> int:
     steps = [chunk * block for chunk, block in zip(staging.grid, blocks, strict=True)]
     rows, columns = (-(-size // step) for size, step in zip(staging.store.shape, steps, strict=True))
     return len(staging.pairs) * rows * columns
-
-
-def grow(region: Rectangle, halo: tuple[int, int], shape: tuple[int, int]) -> Rectangle:
-    """Return a rectangle with a halo, as far as the scene goes."""
-    y, x = (
-        slice(max(part.start - reach, 0), min(part.stop + reach, size))
-        for part, reach, size in zip(region, halo, shape, strict=True)
-    )
-    return y, x
-
-
-def inside(region: Rectangle, window: Rectangle) -> Rectangle:
-    """Return where a rectangle lies within a window around it."""
-    y, x = (
-        slice(part.start - around.start, part.stop - around.start) for part, around in zip(region, window, strict=True)
-    )
-    return y, x
 
 
 def choose_pairs(store: SceneStore, pairs: str | None) -> list[int]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sarcd import schema
 from sarcd.config import CoherenceOptions
 from sarcd.io.reader import SceneReader
-from sarcd.jobs._run import Rectangle, grow, inside
+from sarcd.io.rectangles import Rectangle, grow, inside
 from sarcd.jobs._task import Opened
-from sarcd.ops.features import features
+from sarcd.ops.features import block_layers
 from sarcd.ops.looks import Calibration
 from sarcd.ops.statistics import AmplitudeStatistics
 
@@ -48,16 +49,19 @@ class SceneFeatures:
     def __call__(self, pair: int, wanted: Rectangle) -> np.ndarray:
         """Return the features (C, h, w) of a rectangle of a pair, NaN where invalid."""
         reader = self.reader()
-        halo = (0, 0) if self.coherence is None or self.stored else self.coherence.halo
-        window = grow(wanted, halo, reader.shape)
-        also = ["coherence"] if self.stored else []
-        sub = reader.window(self.dates[pair], *window, also=also, position=pair)
-        seen = features(
-            sub,
-            channels=self.channels,
-            statistics=self.statistics,
-            coherence=self.coherence,
-            calibration=self.calibration,
+        computed = self.coherence is not None and not self.stored
+        window = grow(wanted, self.coherence.halo if self.coherence is not None and computed else (0, 0), reader.shape)
+        dates = self.dates[pair]
+        before, after = reader.pair_images(dates, *window)
+        times = schema.dates_of(reader.scene, "time")
+        layers = block_layers(
+            (before, after),
+            (self.statistics.at(times[dates[0]]), self.statistics.at(times[dates[1]])),
+            stored=reader.plane("coherence", pair, *window) if self.stored else None,
+            coherence=self.coherence if computed else None,
+            looks=self.calibration.looks if computed else None,
+            ramp=self.calibration.ramp(reader.scene, *dates) if computed else None,
+            first_row=window[0].start,
         )
-        values: np.ndarray = seen.values[0][(slice(None), *inside(wanted, window))]
-        return values
+        part = inside(wanted, window)
+        return np.stack([layer[part] for layer in layers])

@@ -16,20 +16,11 @@ from sarcd.errors import SceneError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
+from sarcd.io.rectangles import Rectangle, grow, inside
 from sarcd.io.regions import MadeBy, Region, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._memory import Shares, left, share_out
-from sarcd.jobs._run import (
-    JobResult,
-    Rectangle,
-    choose_pairs,
-    count_regions,
-    grow,
-    in_bands,
-    inside,
-    pair_positions,
-    run_regions,
-)
+from sarcd.jobs._run import JobResult, choose_pairs, count_regions, in_bands, pair_positions, run_regions
 from sarcd.jobs._task import Opened
 from sarcd.ops._estimate import estimate
 from sarcd.ops.looks import Calibration, calibrate
@@ -168,7 +159,7 @@ class _Coherence:
         window = grow(wanted, halo, reader.shape)
         before, after = reader.pair_images(self.dates[pair], *window)
         looks, ramp = self.calibration.looks, self.calibration.ramp(reader.scene, *self.dates[pair])
-        found = estimate(before, after, self.options, looks, ramp, with_phase=len(self.names) > 1)
+        found = estimate(before, after, self.options, looks, ramp, window[0].start, with_phase=len(self.names) > 1)
         return [values[inside(wanted, window)] for values in found if values is not None]
 
 

@@ -12,7 +12,9 @@ _BUFFER_BYTES = 2**20
 _LARGEST_STRIP = 4096
 
 
-def boxcar(before: np.ndarray, after: np.ndarray, window: tuple[int, int], min_valid: float = 0.5) -> np.ndarray:
+def boxcar(
+    before: np.ndarray, after: np.ndarray, window: tuple[int, int], min_valid: float = 0.5, first_row: int = 0
+) -> np.ndarray:
     """Magnitude of the sample coherence over a window around every pixel.
 
     Parameters
@@ -24,6 +26,8 @@ def boxcar(before: np.ndarray, after: np.ndarray, window: tuple[int, int], min_v
         Odd size of the window along y and x, in pixels. At the border it is cut.
     min_valid : float
         Least share of valid pixels in the (cut) window.
+    first_row : int
+        Row of the whole scene at which these images begin: told it, parts have the same bytes as the whole.
 
     Returns
     -------
@@ -58,7 +62,8 @@ def boxcar(before: np.ndarray, after: np.ndarray, window: tuple[int, int], min_v
     strip = max(64, min(_LARGEST_STRIP, _BUFFER_BYTES // (window[0] * 5 * 4)))
     step = -(-width // max(1, round(width / strip)))  # equal strips: a chunk with its halo shall not end in a sliver
     for x0 in range(0, width, step):
-        _strip(first, second, x0, min(x0 + step, width), window[0], window[1], _terms(window[1]), min_valid, out)
+        x1, phase = min(x0 + step, width), first_row % window[0]
+        _strip(first, second, x0, x1, window[0], window[1], phase, _terms(window[1]), min_valid, out)
     return out
 
 
@@ -92,8 +97,13 @@ def _terms(size: int) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _strip(a: Any, b: Any, x0: int, x1: int, rows: int, columns: int, terms: Any, min_valid: float, out: Any) -> None:
-    """Fill the columns x0 to x1 of the result, row by row; output row y sums the rows y - half_y to y + half_y."""
+def _strip(
+    a: Any, b: Any, x0: int, x1: int, rows: int, columns: int, phase: int, terms: Any, min_valid: float, out: Any
+) -> None:
+    """Fill the columns x0 to x1 of the result, row by row; output row y sums the rows y - half_y to y + half_y.
+
+    Rows are added up in blocks of `rows`; row 0 is row `phase` of its block.
+    """
     height, width = out.shape
     half_y, half_x, n = rows // 2, columns // 2, x1 - x0
     left, right = x0 - half_x, x1 + half_x
@@ -103,14 +113,14 @@ def _strip(a: Any, b: Any, x0: int, x1: int, rows: int, columns: int, terms: Any
     blocks = np.zeros((rows, 5 * n), np.float32)
     head, nothing = np.zeros(5 * n, np.float32), np.zeros(5 * n, np.float32)
     for t in range(height + half_y):
-        j = t % rows
+        j = (t + phase) % rows
         if j == 0:
             head[:] = 0
         if t < height:
             clean = _products(a, b, t, left, right, masked, levels)
             if not clean and not masked:
                 masked, used = True, 5 * n
-                _count_rows_before(t, rows, left, width, levels[4], terms, blocks[:, 4 * n :], head[4 * n :])
+                _count_rows_before(t, j, rows, left, width, levels[4], terms, blocks[:, 4 * n :], head[4 * n :])
                 _products(a, b, t, left, right, masked, levels)
             for q in range(used // n):
                 _slide(levels[q], terms, blocks[j, q * n : (q + 1) * n])
@@ -131,20 +141,22 @@ def _strip(a: Any, b: Any, x0: int, x1: int, rows: int, columns: int, terms: Any
 
 @njit(nogil=True, cache=True)
 def _count_rows_before(
-    t: int, rows: int, left: int, width: int, levels: Any, terms: Any, blocks: Any, head: Any
+    t: int, j: int, rows: int, left: int, width: int, levels: Any, terms: Any, blocks: Any, head: Any
 ) -> None:
-    """Fill the counts of valid pixels as they would be at row t, had they been kept: all pixels so far are valid."""
+    """Fill the counts of valid pixels as they would be at row t, had they been kept: all pixels so far are valid.
+
+    Row t is row j of its block; blocks hold the rows of this one before j, and the sums to the end of the one before.
+    """
     levels[0] = 0
     levels[0, max(-left, 0) : width - left] = 1
-    line = np.empty_like(head)
+    line, nothing = np.empty_like(head), np.zeros_like(head)
     _slide(levels, terms, line)
-    j = t % rows
-    head[:] = np.float32(j) * line
+    head[:] = np.float32(min(j, t)) * line
     for k in range(rows):
         if k < j:
-            blocks[k] = line
-        elif t >= rows:
-            blocks[k] = np.float32(rows - k) * line
+            blocks[k] = line if t - j + k >= 0 else nothing
+        else:
+            blocks[k] = np.float32(max(rows - max(k, j + rows - t), 0)) * line
 
 
 @njit(nogil=True, cache=True)

@@ -14,6 +14,7 @@ from sarcd.config import CoherenceOptions
 from sarcd.errors import SceneError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.reader import SceneReader
+from sarcd.io.rectangles import grow, inside
 from sarcd.learn.patches import Patch
 from sarcd.ops.features import FILL, block_layers, stored_coherence
 from sarcd.ops.looks import Calibration, calibrate
@@ -83,8 +84,7 @@ class LabelledScene:
         """Reader of the store."""
         reach = self.coherence.halo if "coherence" in self.channels else (0, 0)
         # Blocks come in any order: what one needs of its neighbours is kept from when these were read.
-        rim = max(reach[0] + self.coherence.window.y - 1, reach[1]) if any(reach) else 0
-        return SceneReader(self.path, cache_bytes=_CACHE_BYTES, rim=rim)
+        return SceneReader(self.path, cache_bytes=_CACHE_BYTES, rim=max(reach))
 
     def release(self) -> None:
         """Give back the memory of the reader; the next reading opens the store again."""
@@ -182,10 +182,7 @@ class LabelledScene:
 
     def _layers(self, pair: int, y: slice, x: slice) -> tuple[list[np.ndarray], np.ndarray]:
         """Return the channels of a rectangle, each (Y, X) float32 with NaN in its holes, and the labels."""
-        # Coherence adds up rows in groups of a window's height: begun at a multiple of it, the same groups anywhere,
-        # and so the same bytes.
-        steps = self.coherence.window.y, 1
-        (outer_y, inner_y), (outer_x, inner_x) = map(_widen, (y, x), self._halo(pair), self.reader.shape, steps)
+        outer_y, outer_x = grow((y, x), self._halo(pair), self.reader.shape)
         dates = self.pairs[pair]
         before, after = self.reader.pair_images(dates, outer_y, outer_x)
         is_stored = self.stored_coherence[pair]
@@ -197,8 +194,10 @@ class LabelledScene:
             coherence=self.coherence if is_computed else None,
             looks=self.calibration.looks if is_computed else None,
             ramp=self.calibration.ramp(self.reader.scene, *dates) if is_computed else None,
+            first_row=outer_y.start,
         )
-        return [layer[inner_y, inner_x] for layer in layers], self.reader.plane(self.truth, pair, y, x)
+        part = inside((y, x), (outer_y, outer_x))
+        return [layer[part] for layer in layers], self.reader.plane(self.truth, pair, y, x)
 
     def _put_together(self, layers: Sequence[np.ndarray], label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return features (C, Y, X), the channels of a pixel side by side in memory, and target (Y, X)."""
@@ -211,10 +210,3 @@ class LabelledScene:
         """Return how far around a rectangle images are read."""
         alone = self.stored_coherence[pair] or "coherence" not in self.channels
         return (0, 0) if alone else self.coherence.halo
-
-
-def _widen(part: slice, halo: int, size: int, step: int) -> tuple[slice, slice]:
-    """Return a slice widened by a halo within the scene, begun at a multiple of `step`, and where the slice lies."""
-    start, stop = max(part.start - halo, 0), min(part.stop + halo, size)
-    start -= start % step if halo else 0
-    return slice(start, stop), slice(part.start - start, part.stop - start)

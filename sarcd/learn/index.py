@@ -109,8 +109,8 @@ def _count(reader: SceneReader, size: int, truth: str) -> np.ndarray:
             labels = _labels(reader, truth, pair, y, x)
             if not (labels != schema.NO_LABEL).any():
                 continue
-            window = reader.window(dates, y, x)[reader.images].values
-            labels = np.where(np.isnan(window).any(axis=0), schema.NO_LABEL, labels)
+            before, after = reader.pair_images(dates, y, x)
+            labels = np.where(np.isnan(before) | np.isnan(after), schema.NO_LABEL, labels)
             counts[(0, pair, *block)] = _count_cells(labels != schema.NO_LABEL, size)
             counts[(1, pair, *block)] = _count_cells(labels == 1, size)
     return counts

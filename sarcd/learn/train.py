@@ -163,10 +163,10 @@ def train(  # noqa: PLR0913  what a training is made of
             learner.load(run.path)
         if ranks.first:
             run.begin(options, resumed_at=learner.epoch)
-        judged = Batches(data.validation, options, ranks.device, shuffle=False) if len(data.validation) else None
-        record, counts = _fit(learner, batches, judged, data, options, ranks, run, begun, progress)
+        record, counts = _fit(learner, batches, data, options, ranks, run, begun, progress)
         calibration = None
-        if judged is not None and options.calibrate:
+        if len(data.validation) and options.calibrate:
+            judged = Batches(data.validation, options, ranks.device, shuffle=False)
             found, record["scores"] = calibrated(learner.network, judged, options, ranks, record["scores"], counts)
             calibration = asdict(found)
         data.close()
@@ -216,7 +216,6 @@ def train(  # noqa: PLR0913  what a training is made of
 def _fit(
     learner: Learner,
     batches: Batches,
-    judged: Batches | None,
     data: TrainingData,
     options: TrainOptions,
     ranks: Ranks,
@@ -229,6 +228,7 @@ def _fit(
     Returns the record of their epoch, and the counts of their logits where they were judged here and not before a kill.
     """
     network = learner.network
+    judged = Batches(data.validation, options, ranks.device, shuffle=False) if len(data.validation) else None
     kept: LogitCounts | None = None
     parallel = ranks.parallel(network)
     saved = time.monotonic()

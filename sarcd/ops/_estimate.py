@@ -9,17 +9,27 @@ from sarcd.ops.looks import Looks, Ramp, no_looks
 
 
 def magnitude(
-    before: np.ndarray, after: np.ndarray, options: CoherenceOptions, looks: Looks | None, ramp: Ramp | None
+    before: np.ndarray,
+    after: np.ndarray,
+    options: CoherenceOptions,
+    looks: Looks | None,
+    ramp: Ramp | None,
+    first_row: int = 0,
 ) -> np.ndarray:
     """Return the first of what `estimate` returns."""
-    return estimate(before, after, options, looks, ramp)[0]
+    return estimate(before, after, options, looks, ramp, first_row)[0]
 
 
 def phase(
-    before: np.ndarray, after: np.ndarray, options: CoherenceOptions, looks: Looks | None, ramp: Ramp | None
+    before: np.ndarray,
+    after: np.ndarray,
+    options: CoherenceOptions,
+    looks: Looks | None,
+    ramp: Ramp | None,
+    first_row: int = 0,
 ) -> np.ndarray:
     """Return the second of what `estimate` returns."""
-    found = estimate(before, after, options, looks, ramp, with_phase=True)[1]
+    found = estimate(before, after, options, looks, ramp, first_row, with_phase=True)[1]
     return np.asarray(found)
 
 
@@ -29,6 +39,7 @@ def estimate(
     options: CoherenceOptions,
     looks: Looks | None,
     ramp: Ramp | None,
+    first_row: int = 0,
     *,
     with_phase: bool = False,
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -42,6 +53,8 @@ def estimate(
         How.
     looks, ramp : optional
         Measured on the whole scene, for what needs them.
+    first_row : int
+        Row of the scene at which the parts begin; see `sarcd.kernels.coherence.boxcar`.
     with_phase : bool
         Whether the phase is wanted.
 
@@ -62,7 +75,7 @@ def estimate(
     if options.estimator == "boxcar":
         from sarcd.kernels.coherence import boxcar
 
-        found = boxcar(before, after, window, options.min_valid)
+        found = boxcar(before, after, window, options.min_valid, first_row)
         if with_phase:
             from sarcd.kernels.gaussian import weighted
 

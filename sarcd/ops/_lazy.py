@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def window_map(
     halo: tuple[int, int],
     dtype: Any,
     measured: Mapping[str, Any] | None = None,
+    placed: bool = False,
 ) -> Any:
     """Apply a kernel of images (y, x) whose result at a pixel depends on pixels up to `halo` away.
 
@@ -49,6 +51,8 @@ def window_map(
         Of the result.
     measured : mapping, optional
         Keyword arguments of the kernel, the same everywhere; tasks of dask (`Delayed`) where the images are lazy.
+    placed : bool
+        Whether the kernel takes `first_row`, the row of the images at which the part it is given begins.
 
     Returns
     -------
@@ -67,6 +71,9 @@ def window_map(
     )
     depth = {axis: reach if len(sizes) > 1 else 0 for axis, (sizes, reach) in enumerate(zip(chunks, halo, strict=True))}
     arrays = [da.asarray(image.data).rechunk(chunks) for image in images]
+    if placed:
+        starts = [max(sum(chunks[0][:index]) - depth[0], 0) for index in range(len(chunks[0]))]
+        kernel = partial(_in_its_place, kernel=kernel, first_rows=starts)
     lazy = da.map_overlap(
         kernel,
         *arrays,
@@ -80,6 +87,12 @@ def window_map(
         **(measured or {}),
     )
     return lazy.rechunk(sizes_of)
+
+
+def _in_its_place(
+    *parts: np.ndarray, kernel: Kernel, first_rows: Sequence[int], block_id: tuple[int, ...], **options: Any
+) -> np.ndarray:
+    return kernel(*parts, first_row=first_rows[block_id[0]], **options)
 
 
 def merge_short(sizes: Sequence[int], least: int) -> tuple[int, ...]:

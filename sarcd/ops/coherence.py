@@ -112,7 +112,7 @@ def coherence_phase(
     'radian'
     """
     options = CoherenceOptions(window=Window.of(window), estimator=estimator, min_valid=min_valid)
-    return _of_pairs(scene, "coherence_phase", options, pairs, None)
+    return _of_pairs(scene, "coherence_phase", options, pairs)
 
 
 def coherence_with(
@@ -120,13 +120,9 @@ def coherence_with(
     options: CoherenceOptions,
     *,
     pairs: str | Sequence[Pair] | None = None,
-    calibration: Calibration | None = None,
 ) -> xr.DataArray:
-    """Do what `coherence` does, from one options object, as stores and model files keep it.
-
-    `calibration` is that of the whole scene, where `scene` is a part of one.
-    """
-    return _of_pairs(scene, "coherence", options, pairs, calibration)
+    """Do what `coherence` does, from one options object, as stores and model files keep it."""
+    return _of_pairs(scene, "coherence", options, pairs)
 
 
 def _of_pairs(
@@ -134,19 +130,17 @@ def _of_pairs(
     name: str,
     options: CoherenceOptions,
     pairs: str | Sequence[Pair] | None,
-    calibration: Calibration | None,
 ) -> xr.DataArray:
     images = schema.require(scene, "slc")
     chosen = pairs_of(scene, pairs)
     kernel = partial(magnitude if name == "coherence" else phase, options=options)
     measured: dict[str, Any] = {"looks": None, "ramp": None}
     if needs_looks(options):
-        measured["looks"] = looks_later(scene, options) if calibration is None else calibration.looks
+        measured["looks"] = looks_later(scene, options)
     layers = []
     for before, after in chosen:
         if needs_ramp(options):
-            ramp = None if calibration is None else calibration.ramp(scene, before, after)
-            measured["ramp"] = ramp_later(scene, before, after) if ramp is None else ramp
+            measured["ramp"] = ramp_later(scene, before, after)
         layers.append(
             window_map(
                 kernel,
@@ -154,6 +148,7 @@ def _of_pairs(
                 halo=options.halo,
                 dtype="float32",
                 measured=measured,
+                placed=True,
             )
         )
     attrs = made_by_attrs("coherence", config.to_dict(options))

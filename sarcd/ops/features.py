@@ -16,7 +16,7 @@ from sarcd.io.store import completeness
 from sarcd.ops._estimate import magnitude
 from sarcd.ops._lazy import made_by_attrs, stack
 from sarcd.ops.coherence import coherence_with
-from sarcd.ops.looks import Calibration, Looks, Ramp
+from sarcd.ops.looks import Looks, Ramp
 from sarcd.ops.normalize import describe, normalize, normalize_block
 from sarcd.ops.pairs import pairs_of
 
@@ -34,7 +34,6 @@ def features(
     statistics: Any = "scene",
     coherence: CoherenceOptions | None = None,
     pairs: str | Sequence[Pair] | None = None,
-    calibration: Calibration | None = None,
 ) -> xr.DataArray:
     """Input of the networks, one image a channel.
 
@@ -50,8 +49,6 @@ def features(
         How coherence is estimated. A stored `coherence` is used if it was made just so; by default however it was made.
     pairs : str or sequence of (before, after), optional
         As in `coherence`.
-    calibration : Calibration, optional
-        What coherence takes from the whole scene, where this is a part of one; see `sarcd.ops.looks.calibrate`.
 
     Returns
     -------
@@ -87,7 +84,7 @@ def features(
         if magnitude is None:
             times = schema.dates_of(scene, "time")
             dates = [(times[before], times[after]) for before, after in chosen]
-            magnitude = coherence_with(scene, coherence or CoherenceOptions(), pairs=dates, calibration=calibration)
+            magnitude = coherence_with(scene, coherence or CoherenceOptions(), pairs=dates)
         parameters["coherence"] = magnitude.attrs["sarcd_parameters"]
         for index, layer in enumerate(layers):
             layer.append(magnitude[index].data)
@@ -133,6 +130,7 @@ def block_layers(
     coherence: CoherenceOptions | None = None,
     looks: Looks | None = None,
     ramp: Ramp | None = None,
+    first_row: int = 0,
 ) -> list[np.ndarray]:
     """Return what `features` has of a part of a pair, by the same functions as the blocks of its graph.
 
@@ -148,6 +146,8 @@ def block_layers(
         How it is estimated where it is not stored; without both there is none.
     looks, ramp : optional
         What the estimate takes from the whole scene.
+    first_row : int
+        Row of the scene at which the part begins.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def block_layers(
     if stored is not None:
         layers.append(stored)
     elif coherence is not None:
-        layers.append(magnitude(*images, coherence, looks, ramp))
+        layers.append(magnitude(*images, coherence, looks, ramp, first_row))
     return layers
 
 

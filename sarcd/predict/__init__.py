@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from sarcd.io.rectangles import Rectangle
 from sarcd.predict.blended import BlendedTiling
 from sarcd.predict.device import forward
 from sarcd.predict.ensemble import Ensemble, blocks_of
 from sarcd.predict.predictor import AnyTiling, Predictor, decide, sigmoid
 from sarcd.predict.sizes import choose_batch, choose_tile, forward_bytes, tiling_of, trained_tile
-from sarcd.predict.tiling import Rectangle, Tiling, area, round_up
+from sarcd.predict.tiling import Tiling, area, round_up
 from sarcd.predict.variants import PLAIN, Variant, variants
 
 __all__ = [

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from sarcd.errors import SceneError
+from sarcd.io.rectangles import Rectangle
 from sarcd.ops.features import fill_holes
-from sarcd.predict.tiling import Rectangle, round_up
+from sarcd.predict.tiling import round_up
 
 if TYPE_CHECKING:
     import torch

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sarcd.errors import OptionError
-from sarcd.predict.tiling import Rectangle, area, round_up
+from sarcd.io.rectangles import Rectangle
+from sarcd.predict.tiling import area, round_up
 
 STEPS_A_TILE = 2
 """Steps from one tile to the next that make up a tile: overlap by half, so that four tiles cover a pixel."""

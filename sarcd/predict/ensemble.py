@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sarcd.io.rectangles import Rectangle
 from sarcd.predict.predictor import AnyTiling, Predictor, sigmoid
-from sarcd.predict.tiling import Rectangle
 from sarcd.predict.variants import PLAIN, Variant
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sarcd.errors import ModelError
+from sarcd.io.rectangles import Rectangle
 from sarcd.ops.features import FILL, fill_holes
 from sarcd.predict.blended import BlendedTiling
 from sarcd.predict.device import forward
-from sarcd.predict.tiling import Rectangle, Tiling
+from sarcd.predict.tiling import Tiling
 from sarcd.predict.variants import PLAIN, Variant
 
 if TYPE_CHECKING:

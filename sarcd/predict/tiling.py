@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sarcd.errors import OptionError
-
-Rectangle = tuple[slice, slice]
+from sarcd.io.rectangles import Rectangle
 
 
 def round_up(value: int, step: int) -> int:

@@ -132,7 +132,7 @@ def test_an_absent_chunk_is_named(bucket):
     url = scene_at(f"{bucket}/scene.zarr")
     SceneStore(url).delete_chunk("slc", "c/1/0/2")
     with pytest.raises(CorruptChunkError, match="slc/c/1/0/2"):
-        SceneReader(url).window((0, 1), slice(0, 70), slice(0, 100))
+        SceneReader(url).pair_images((0, 1), slice(0, 70), slice(0, 100))
 
 
 def test_a_new_scene_is_seen_when_whole(bucket):

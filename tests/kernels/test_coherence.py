@@ -73,6 +73,20 @@ def test_a_hole_is_counted_from_whatever_row_it_begins(rng, row):
         np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
 
 
+@given(data=st.data(), window=windows, hole=st.sampled_from([0.0, 0.2]), first_hole=st.integers(0, 30))
+def test_a_part_that_knows_its_place_has_the_bytes_of_the_whole(data, window, hole, first_hole):
+    rng = np.random.default_rng(5)
+    before, after = noise(rng, (40, 9)), noise(rng, (40, 9))
+    before[first_hole:][rng.random((40 - first_hole, 9)) < hole] = np.nan
+    whole = boxcar(before, after, window, 0.4)
+    start = data.draw(st.integers(0, 39))
+    stop = data.draw(st.integers(start + 1, 40))
+    half = window[0] // 2
+    outer = slice(max(start - half, 0), stop + half)
+    found = boxcar(before[outer], after[outer], window, 0.4, first_row=outer.start)
+    np.testing.assert_array_equal(found[start - outer.start :][: stop - start], whole[start:stop])
+
+
 def test_wide_scenes_have_no_seam_between_strips(rng):
     before, after = noise(rng, (3, 9000)), noise(rng, (3, 9000))
     np.testing.assert_allclose(boxcar(before, after, (3, 9)), brute_force(before, after, (3, 9)), atol=1e-5)
