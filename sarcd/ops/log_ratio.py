@@ -3,36 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from sarcd import schema
 from sarcd.config import Window
 from sarcd.io.pairs import Pair
-from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
-from sarcd.ops.pairs import pairs_of
+from sarcd.ops._difference import difference
+
+if TYPE_CHECKING:
+    from sarcd.kernels.ratio import Domain
 
 
 def log_ratio(
-    scene: xr.Dataset, *, window: int | Window = 5, pairs: str | Sequence[Pair] | None = None
+    scene: xr.Dataset,
+    *,
+    window: int | Window = 5,
+    signed: bool = False,
+    domain: Domain | None = None,
+    floor: float | None = None,
+    pairs: str | Sequence[Pair] | None = None,
 ) -> xr.DataArray:
-    """Magnitude of the log-ratio of window means of power: how much the brightness of each place changed.
+    """Log-ratio of window means: how much the brightness of each place changed.
 
     Parameters
     ----------
     scene : xr.Dataset
         With `slc` or `amplitude` (time, y, x), linear.
     window : int or Window
-        Odd size in pixels over which power is averaged first.
+        Odd size in pixels over which brightness is averaged first.
+    signed : bool
+        Keep the sign, above 0 where it became brighter, instead of the magnitude.
+    domain : {"power", "amplitude"}, optional
+        What is averaged; by default power of complex images, and detected images as they are.
+    floor : float, optional
+        Amplitude added to every pixel (to power, its square) so that a dark 0 has a logarithm. By default 0 for complex
+        images, where invalid pixels are NaN, and for detected ones the smallest amplitude above 0 in a fixed sample of
+        the first two dates: one step of an 8-bit scale.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.ops.coherence`.
 
     Returns
     -------
     (pair, y, x) float32
-        ``abs(ln(after / before))`` of mean powers, 0 or above, natural logarithm; NaN where invalid. Lazy if the images
-        are.
+        ``abs(ln(after / before))`` of the means, natural logarithm; of power it is twice what it is of amplitude. NaN
+        where invalid. Lazy if the images are.
+
+    Raises
+    ------
+    SceneError
+        If there are no images, or only one date.
+    OptionError
+        If an option cannot be used.
+
+    Notes
+    -----
+    Of unchanged ground under speckle of L independent looks in the window, the signed log-ratio of power has mean 0 and
+    variance ``2 psi1(L)``.
 
     Examples
     --------
@@ -42,12 +69,13 @@ def log_ratio(
     """
     from sarcd.kernels import ratio
 
-    images = schema.images_of(scene)
-    size = Window.of(window)
-    chosen = pairs_of(scene, pairs)
-    kernel = partial(ratio.log_ratio, window=(size.y, size.x))
-    layers = [
-        window_map(kernel, [images[before], images[after]], halo=size.halo, dtype="float32") for before, after in chosen
-    ]
-    attrs = made_by_attrs("log_ratio", {"window": {"y": size.y, "x": size.x}})
-    return paired_array(scene, "change_score", stack(layers), chosen, attrs).rename("log_ratio")
+    return difference(
+        scene,
+        "log_ratio",
+        ratio.log_ratio,
+        window=window,
+        domain=domain,
+        floor=floor,
+        pairs=pairs,
+        options={"signed": signed},
+    )

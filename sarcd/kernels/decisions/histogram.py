@@ -1,0 +1,143 @@
+"""Histograms of floats that need no limits beforehand: they add up over the parts of a scene in one reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+_SHIFT = 15
+_CELLS = 1 << (32 - _SHIFT)
+"""One cell for each value of sign, exponent and the first 8 bits of the mantissa: 256 between a number and its double."""
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How many values lie in each of some adjoining or separate cells, ``low <= value < high``, none of them empty.
+
+    Parameters
+    ----------
+    low, high : (N,) float64
+        Borders of the cells, ascending.
+    counts : (N,) int64
+        Values in each, above 0.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    counts: IntArray
+
+    @property
+    def total(self) -> int:
+        """Number of values."""
+        return int(self.counts.sum())
+
+    @property
+    def centres(self) -> FloatArray:
+        """Middle of each cell, (N,) float64."""
+        return (self.low + self.high) / 2
+
+    def quantiles(self, shares: Iterable[float]) -> FloatArray:
+        """Return the values below which these shares of all lie, values spread evenly within their cell."""
+        wanted = np.asarray(list(shares), float) * self.total
+        ends = np.cumsum(self.counts)
+        cell = np.clip(np.searchsorted(ends, wanted, side="left"), 0, len(ends) - 1)
+        within = (wanted - (ends[cell] - self.counts[cell])) / self.counts[cell]
+        return np.asarray(self.low[cell] + np.clip(within, 0, 1) * (self.high[cell] - self.low[cell]))
+
+    def share_below(self, values: np.ndarray) -> FloatArray:
+        """Return the share of all that lies below each of some values, values spread evenly within their cell."""
+        # a cell may touch the next: then its end is the next one's start
+        borders = np.stack([self.low, self.high], axis=1).ravel()
+        ends = np.cumsum(self.counts)
+        below = np.stack([ends - self.counts, ends], axis=1).ravel() / self.total
+        return np.asarray(np.interp(values, borders, below))
+
+    def median_and_spread(self) -> tuple[float, float]:
+        """Return the median, and the standard deviation of a Gaussian with the same median absolute deviation."""
+        median = float(self.quantiles([0.5])[0])
+        distance = np.abs(self.centres - median)
+        order = np.argsort(distance, kind="stable")
+        middle = np.searchsorted(np.cumsum(self.counts[order]), self.total / 2)
+        return median, 1.482602218505602 * float(distance[order][middle])
+
+    def even(self, cells: int) -> Even:
+        """Return the same values in cells of equal width.
+
+        They reach from the least value to the greatest, but no further beyond the inner 99.98 % of values than these are
+        wide; what lies further out is counted in the last cell.
+        """
+        inner = self.quantiles([1e-4, 1 - 1e-4])
+        width = inner[1] - inner[0]
+        start, stop = max(self.low[0], inner[0] - width), min(self.high[-1], inner[1] + width)
+        if not stop > start:  # as good as one value
+            start, stop = self.low[0], max(self.high[-1], np.nextafter(self.low[0], np.inf))
+        edges = np.linspace(start, stop, cells + 1)
+        below = self.share_below(edges)
+        below[0], below[-1] = 0.0, 1.0
+        return Even(edges, np.diff(below))
+
+
+@dataclass(frozen=True, eq=False)
+class Even:
+    """Shares of values in cells of equal width.
+
+    Parameters
+    ----------
+    edges : (N + 1,) float64
+        Borders of the cells.
+    shares : (N,) float64
+        Sum to 1.
+    """
+
+    edges: FloatArray
+    shares: FloatArray
+
+    @property
+    def centres(self) -> FloatArray:
+        """Middle of each cell, (N,) float64."""
+        return np.asarray((self.edges[1:] + self.edges[:-1]) / 2)
+
+
+def count_cells(values: np.ndarray) -> IntArray:
+    """Count the finite values of an array by cell.
+
+    Parameters
+    ----------
+    values : ndarray of float32
+        What is not finite is left out.
+
+    Returns
+    -------
+    (131072,) int64
+        Counts, which add up over the parts of a scene; `histogram` makes them readable.
+    """
+    values = np.ascontiguousarray(values, np.float32).ravel()
+    bits = (values[np.isfinite(values)] + np.float32(0)).view(np.int32)  # -0.0 + 0.0 is 0.0
+    ordered = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)  # sorts like the values
+    return np.bincount((ordered >> _SHIFT) + _CELLS // 2, minlength=_CELLS)
+
+
+def histogram(counts: np.ndarray) -> Histogram:
+    """Return the histogram of what `count_cells` counted.
+
+    Examples
+    --------
+    >>> found = histogram(count_cells(np.array([-1, 0, 2, 2, np.nan], "float32")))
+    >>> found.counts.tolist(), found.low.round(2).tolist()
+    ([1, 1, 2], [-1.0, 0.0, 2.0])
+    """
+    cell = np.flatnonzero(counts)
+    return Histogram(_border(cell), _border(cell + 1), np.asarray(counts[cell], np.int64))
+
+
+def _border(cell: IntArray) -> FloatArray:
+    """Return the least value of each cell."""
+    ordered = ((cell - _CELLS // 2) << _SHIFT).astype(np.int32)
+    bits = np.where(ordered < 0, ordered ^ np.int32(0x7FFFFFFF), ordered)
+    return bits.view(np.float32).astype(np.float64)

@@ -1,0 +1,67 @@
+"""Gauss-log-ratio of a scene's pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from sarcd.config import Window
+from sarcd.io.pairs import Pair
+from sarcd.ops._difference import difference
+
+if TYPE_CHECKING:
+    from sarcd.kernels.ratio import Domain
+
+
+def gauss_log_ratio(
+    scene: xr.Dataset,
+    *,
+    window: int | Window = 7,
+    signed: bool = False,
+    domain: Domain | None = None,
+    floor: float | None = None,
+    pairs: str | Sequence[Pair] | None = None,
+) -> xr.DataArray:
+    """Log-ratio of means with weights that fall from the centre of the window.
+
+    Parameters
+    ----------
+    scene, signed, domain, floor, pairs
+        As in `sarcd.ops.log_ratio`.
+    window : int or Window
+        Odd size in pixels; 4 standard deviations of the weights long.
+
+    Returns
+    -------
+    (pair, y, x) float32
+        As `sarcd.ops.log_ratio`.
+
+    Raises
+    ------
+    SceneError, OptionError
+        As `sarcd.ops.log_ratio`.
+
+    References
+    ----------
+    .. [1] Hou, Wei, Zheng and Wang 2014, IEEE J. Sel. Top. Appl. Earth Obs. Remote Sens. 7(8), 3297-3317.
+
+    Examples
+    --------
+    >>> from sarcd import sites
+    >>> gauss_log_ratio(sites.site("A", size=64)).dims
+    ('pair', 'y', 'x')
+    """
+    from sarcd.kernels import ratio
+
+    return difference(
+        scene,
+        "gauss_log_ratio",
+        ratio.gauss_log_ratio,
+        window=window,
+        domain=domain,
+        floor=floor,
+        pairs=pairs,
+        options={"signed": signed},
+    )

@@ -1,0 +1,57 @@
+"""Mean ratio of a scene's pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from sarcd.config import Window
+from sarcd.io.pairs import Pair
+from sarcd.ops._difference import difference
+
+if TYPE_CHECKING:
+    from sarcd.kernels.ratio import Domain
+
+
+def mean_ratio(
+    scene: xr.Dataset,
+    *,
+    window: int | Window = 5,
+    domain: Domain | None = None,
+    floor: float | None = None,
+    pairs: str | Sequence[Pair] | None = None,
+) -> xr.DataArray:
+    """Mean ratio: one less the ratio of the darker to the brighter window mean.
+
+    Parameters
+    ----------
+    scene, window, domain, floor, pairs
+        As in `sarcd.ops.log_ratio`.
+
+    Returns
+    -------
+    (pair, y, x) float32
+        ``1 - min(m1 / m2, m2 / m1)``, from 0, unchanged, to 1; NaN where invalid or without power. Lazy if the images are.
+
+    Raises
+    ------
+    SceneError, OptionError
+        As `sarcd.ops.log_ratio`.
+
+    References
+    ----------
+    .. [1] Inglada and Mercier 2007, doi:10.1109/TGRS.2007.893568, Eq. 1.
+
+    Examples
+    --------
+    >>> from sarcd import sites
+    >>> mean_ratio(sites.site("A", size=64)).dims
+    ('pair', 'y', 'x')
+    """
+    from sarcd.kernels import ratio
+
+    return difference(
+        scene, "mean_ratio", ratio.mean_ratio, window=window, domain=domain, floor=floor, pairs=pairs
+    )
