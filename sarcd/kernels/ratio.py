@@ -152,7 +152,7 @@ def neighbourhood_ratio(
 
     References
     ----------
-    .. [1] Gong, Cao and Wu 2012, doi:10.1109/LGRS.2011.2167211, Eq. 2-4.
+    .. [1] Gong, Cao and Wu 2012, doi:10.1109/LGRS.2011.2167211.
 
     Examples
     --------

@@ -38,9 +38,19 @@ def sample_blocks(image: xr.DataArray, *, side: int = SIDE, count: int = COUNT) 
     if max(sizes) <= side * count:
         parts = [(slice(None), slice(None))]
     else:
-        parts = list(product(*(_spread(size, side, count) for size in sizes)))
+        parts = list(product(_spread(sizes[0], side, count), _spread(sizes[1], side, count)))
     blocks = [image[part] for part in parts]
     return [block.values if block.chunks is None else block.data for block in blocks]
+
+
+def sample_now(image: xr.DataArray) -> list[np.ndarray]:
+    """Return the blocks of `sample_blocks`, computed."""
+    blocks = sample_blocks(image)
+    if image.chunks is None:
+        return blocks
+    from dask.base import compute
+
+    return list(compute(*blocks))
 
 
 def _spread(size: int, side: int, count: int) -> list[slice]:

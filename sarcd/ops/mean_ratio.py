@@ -33,7 +33,8 @@ def mean_ratio(
     Returns
     -------
     (pair, y, x) float32
-        ``1 - min(m1 / m2, m2 / m1)``, from 0, unchanged, to 1; NaN where invalid or without power. Lazy if the images are.
+        ``1 - min(m1 / m2, m2 / m1)``, from 0, unchanged, to 1; NaN where invalid or without power. Lazy if the images
+        are.
 
     Raises
     ------
@@ -52,6 +53,4 @@ def mean_ratio(
     """
     from sarcd.kernels import ratio
 
-    return difference(
-        scene, "mean_ratio", ratio.mean_ratio, window=window, domain=domain, floor=floor, pairs=pairs
-    )
+    return difference(scene, "mean_ratio", ratio.mean_ratio, window=window, domain=domain, floor=floor, pairs=pairs)

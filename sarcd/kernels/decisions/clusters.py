@@ -53,7 +53,7 @@ def kmeans(values: Histogram, *, classes: int | None = None, tails: Tails = "upp
     values, tails
         As in `otsu`, whose threshold that of two classes is.
     classes : int, optional
-        Number of classes, 2 or more, by default 3 with both tails; only the highest, or all but the largest, are changed.
+        Number of classes, by default 2, or 3 with both tails; the highest alone, or all but the largest, are changed.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def fuzzy(values: Histogram, *, tails: Tails = "upper", exponent: float = 2.0) -
 
     References
     ----------
-    .. [1] Bezdek, Ehrlich and Full 1984, doi:10.1016/0098-3004(84)90020-7, Eq. 11.
+    .. [1] Bezdek, Ehrlich and Full 1984, doi:10.1016/0098-3004(84)90020-7.
 
     Examples
     --------

@@ -13,7 +13,7 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 _SHIFT = 15
 _CELLS = 1 << (32 - _SHIFT)
-"""One cell for each value of sign, exponent and the first 8 bits of the mantissa: 256 between a number and its double."""
+"""One cell for each value of sign, exponent and 8 bits of the mantissa: 256 between a number and its double."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,8 @@ class Histogram:
     def even(self, cells: int) -> Even:
         """Return the same values in cells of equal width.
 
-        They reach from the least value to the greatest, but no further beyond the inner 99.98 % of values than these are
-        wide; what lies further out is counted in the last cell.
+        They reach from the least value to the greatest, but no further beyond the inner 99.98 % of values than these
+        are wide; what lies further out is counted in the last cell.
         """
         inner = self.quantiles([1e-4, 1 - 1e-4])
         width = inner[1] - inner[0]

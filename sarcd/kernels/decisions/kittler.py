@@ -18,8 +18,8 @@ SHAPES = 0.5, 8.0
 """Least and largest shape of a generalised Gaussian: at 1 it is a Laplacian, at 2 a Gaussian, beyond it grows flat."""
 
 LEAST_GAIN = 0.005
-"""Nats a pixel by which further classes must lower the criterion: the signed log-ratio of unchanged single-look speckle,
-whose tails are longer than a Gaussian's, gains 0.0046 by two Gaussian classes more, and others gain less."""
+"""Nats a pixel by which further classes must lower the criterion: the signed log-ratio of unchanged single-look
+speckle, whose tails are longer than a Gaussian's, gains 0.0046 by two Gaussian classes more, and others gain less."""
 
 
 def kittler(values: Histogram, *, shape: float | None = None, tails: Tails = "both") -> Split:
@@ -43,16 +43,16 @@ def kittler(values: Histogram, *, shape: float | None = None, tails: Tails = "bo
 
     Notes
     -----
-    A class of the values in an interval, with share P, mean m and standard deviation s, costs ``P (E[(b abs(x - m))^beta]
-    - ln a - ln P)``, the mean negative logarithm of its part of the mixture's density ``a exp(-(b abs(x - m))^beta)``,
-    with ``b = sqrt(G(3/beta) / G(1/beta)) / s``, ``a = b beta / (2 G(1/beta))``. The thresholds make the sum least. With
-    beta = 2 it is, but for a factor 2 and a constant, the criterion J of [1]_. A class's own beta solves ``E abs(x - m) /
-    s = G(2/beta) / sqrt(G(1/beta) G(3/beta))`` [2]_.
+    A class of the values in an interval, with share P, mean m and standard deviation s, costs
+    ``P (E[(b abs(x - m))^beta] - ln a - ln P)``, the mean negative logarithm of its part of the mixture's density
+    ``P a exp(-(b abs(x - m))^beta)``, with ``b = sqrt(G(3/beta) / G(1/beta)) / s``, ``a = b beta / (2 G(1/beta))``. The
+    thresholds make the sum least. With beta = 2 it is, but for a factor 2 and a constant, the criterion J of [1]_. A
+    class's own beta solves ``E abs(x - m) / s = G(2/beta) / sqrt(G(1/beta) G(3/beta))`` [2]_.
 
     References
     ----------
     .. [1] Kittler and Illingworth 1986, doi:10.1016/0031-3203(86)90030-0, Eq. 15.
-    .. [2] Bazi, Bruzzone and Melgani 2005, doi:10.1109/TGRS.2004.842441, Eq. 8-14.
+    .. [2] Bazi, Bruzzone and Melgani 2005, doi:10.1109/TGRS.2004.842441.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def class_costs(values: Even, shape: float | None) -> tuple[FloatArray, FloatArr
     facts : (4, N + 1, N + 1) float64
         Share, mean, standard deviation and shape.
     """
-    ratios = np.linspace(*(_ratio(limit) for limit in SHAPES), 256)
+    ratios = np.linspace(_ratio(SHAPES[0]), _ratio(SHAPES[1]), 256)
     shapes = np.interp(ratios, _ratio(_TABLE), _TABLE)
     number = len(values.shares)
     costs, facts = np.full((number + 1, number + 1), np.inf), np.zeros((4, number + 1, number + 1))

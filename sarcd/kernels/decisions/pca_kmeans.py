@@ -75,8 +75,8 @@ class BlockSplit:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Read what `to_dict` returned."""
-        arrays = (np.array(values[name], float) for name in ("basis", "mean", "centres"))
-        return cls(*arrays, facts=dict(values["facts"]), method=values["method"])
+        basis, mean, centres = (np.array(values[name], float) for name in ("basis", "mean", "centres"))
+        return cls(basis, mean, centres, dict(values["facts"]), values["method"])
 
 
 def pca_kmeans(sample: Sequence[np.ndarray], *, block: int = 4, components: int = 3) -> BlockSplit | None:
@@ -123,9 +123,7 @@ def pca_kmeans(sample: Sequence[np.ndarray], *, block: int = 4, components: int 
     basis = vectors.T[::-1][:components].copy()
     basis *= np.where(basis.sum(1, keepdims=True) < 0, -1, 1)  # larger values, larger components
     basis, mean = basis.reshape(-1, block, block), mean.reshape(block, block)
-    features = np.concatenate(
-        [np.stack(block_features(part, basis, mean), -1)[np.isfinite(part)] for part in sample]
-    )
+    features = np.concatenate([np.stack(block_features(part, basis, mean), -1)[np.isfinite(part)] for part in sample])
     values = np.concatenate([part[np.isfinite(part)] for part in sample])
     start = otsu(histogram(count_cells(features[:, 0])))
     if not start.found:
@@ -176,15 +174,15 @@ def block_features(image: np.ndarray, basis: np.ndarray, mean: np.ndarray) -> li
     Returns
     -------
     list of S (Y, X) float64
-        Of the block that begins H // 2 rows and columns before each pixel; 0 where it has no valid pixel.
+        Of the block that begins (H - 1) // 2 rows and columns before each pixel; 0 where it has no valid pixel.
 
     Examples
     --------
     >>> block_features(np.array([[1, 2], [3, np.nan]], "float32"), np.ones((1, 2, 2)), np.zeros((2, 2)))[0].tolist()
-    [[4.0, 6.0], [8.0, 8.0]]
+    [[8.0, 8.0], [12.0, 0.0]]
     """
     side = len(mean)
-    before, after = side // 2, side - 1 - side // 2
+    before, after = (side - 1) // 2, side // 2
     padded = np.pad(image.astype(np.float64), (before, after), mode="symmetric")
     valid = np.isfinite(padded)
     padded[~valid] = 0

@@ -79,7 +79,9 @@ class Split:
         return cls(values["method"], values["above"], values["below"], dict(values["facts"]))
 
 
-def split_of(method: str, borders: Sequence[float], shares: Sequence[float], tails: Tails, facts: dict[str, Any]) -> Split:
+def split_of(
+    method: str, borders: Sequence[float], shares: Sequence[float], tails: Tails, facts: dict[str, Any]
+) -> Split:
     """Return the decision from the borders between classes, ascending, and the classes' shares of the pixels.
 
     The highest class is changed; with both tails, all but the largest one.

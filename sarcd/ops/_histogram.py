@@ -1,0 +1,42 @@
+"""Histograms of difference images, out of core: one reading, the same for any chunking."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd.errors import StatisticsError
+from sarcd.kernels.decisions.histogram import Histogram, count_cells, histogram
+
+_FAN_IN = 16  # counts added in one task; each is a megabyte
+
+
+def histogram_of(array: xr.DataArray) -> Histogram:
+    """Count the finite values of an array now, chunk by chunk.
+
+    Raises
+    ------
+    StatisticsError
+        If there is none.
+    """
+    counts = _counts(array.data)
+    if not counts.any():
+        raise StatisticsError(
+            "no valid pixel in the difference image",
+            where=None if array.name is None else str(array.name),
+            mend="check the images and their no-data values",
+        )
+    return histogram(counts)
+
+
+def _counts(data: Any) -> np.ndarray:
+    if isinstance(data, np.ndarray):
+        return count_cells(data)
+    from dask.delayed import delayed
+
+    parts = [delayed(count_cells)(block) for block in data.to_delayed().ravel()]
+    while len(parts) > 1:
+        parts = [delayed(sum)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+    return np.asarray(parts[0].compute())
