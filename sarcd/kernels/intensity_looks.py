@@ -58,7 +58,8 @@ def looks_mode(local: Sequence[np.ndarray]) -> float | None:
     Notes
     -----
     Windows over texture and edges have fewer looks and are spread widely; those over even ground gather at the looks of
-    the image. In windows of 9 x 9 pixels of simulated speckle the mode is 6 % high at one look, under 4 % from two on.
+    the image. Where most of the ground has one and the same texture, its looks are found instead. In windows of 9 x 9
+    pixels of simulated speckle the mode is 6 % high at one look, under 4 % from two on.
 
     References
     ----------

@@ -132,8 +132,9 @@ def _steepest(m: Any) -> tuple[int, int]:
     down = abs(m[1, 2] + m[2, 1] + m[2, 2] - m[0, 0] - m[0, 1] - m[1, 0])
     up = abs(m[0, 1] + m[0, 2] + m[1, 2] - m[1, 0] - m[2, 0] - m[2, 1])
     best = max(along_x, along_y, down, up)
-    if best == along_x:
-        return 0, 1
-    if best == along_y:
-        return 1, 0
-    return (1, 1) if best == down else (-1, 1)
+    # where one corner alone differs three are equal, and the diagonal is right
+    if best == down:
+        return 1, 1
+    if best == up:
+        return -1, 1
+    return (0, 1) if best == along_x else (1, 0)

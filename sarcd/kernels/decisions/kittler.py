@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,15 @@ from numba import njit
 from sarcd.kernels.decisions.histogram import Even, FloatArray, Histogram
 from sarcd.kernels.decisions.split import Split, Tails
 
-CELLS = 400
+CELLS = 256
 """Cells of equal width that thresholds are sought between; the time grows with the cube."""
 
 SHAPES = 0.5, 8.0
 """Least and largest shape of a generalised Gaussian: at 1 it is a Laplacian, at 2 a Gaussian, beyond it grows flat."""
 
-LEAST_GAIN = 0.005
+LEAST_GAIN = 0.007
 """Nats a pixel by which further classes must lower the criterion: the signed log-ratio of unchanged single-look
-speckle, whose tails are longer than a Gaussian's, gains 0.0046 by two Gaussian classes more, and others gain less."""
+speckle, whose tails are longer than a Gaussian's, gains 0.005 by two Gaussian classes more, and others gain less."""
 
 
 def kittler(values: Histogram, *, shape: float | None = None, tails: Tails = "both") -> Split:
@@ -70,7 +71,8 @@ def kittler(values: Histogram, *, shape: float | None = None, tails: Tails = "bo
     even = values.even(CELLS)
     costs, facts = class_costs(even, shape)
     one = float(costs[0, CELLS])
-    found = [(sum(float(costs[part]) for part in classes), classes) for classes in _candidates(costs, tails)]
+    candidates = [_intervals(even.shares, borders) for borders in _candidates(costs, tails)]
+    found = [(sum(float(costs[part]) for part in classes), classes) for classes in candidates]
     cost, classes = min(found)
     if cost > one - LEAST_GAIN:
         cost, classes = one, [(0, CELLS)]
@@ -86,16 +88,24 @@ def kittler(values: Histogram, *, shape: float | None = None, tails: Tails = "bo
     return Split(method, above, below, told)
 
 
-def _candidates(costs: FloatArray, tails: Tails) -> list[list[tuple[int, int]]]:
-    """Return the best two classes and, with both tails, the best three, as intervals of cells."""
+def _candidates(costs: FloatArray, tails: Tails) -> list[list[int]]:
+    """Return the borders of the best two classes and, with both tails, of the best three."""
     two = costs[0, 1:CELLS] + costs[1:CELLS, CELLS]
-    cut = int(two.argmin()) + 1
-    found = [[(0, cut), (cut, CELLS)]]
+    found = [[int(two.argmin()) + 1]]
     if tails == "both":
         three = costs[0, :CELLS, None] + costs[:CELLS, :CELLS] + costs[None, :CELLS, CELLS]
-        first, second = (int(cell) for cell in np.unravel_index(three.argmin(), three.shape))
-        found.append([(0, first), (first, second), (second, CELLS)])
+        found.append([int(cell) for cell in np.unravel_index(three.argmin(), three.shape)])
     return found
+
+
+def _intervals(shares: FloatArray, borders: list[int]) -> list[tuple[int, int]]:
+    """Return classes as intervals of cells; a border among empty cells, all as good, lies in their middle."""
+    filled = np.flatnonzero(shares)
+    inner = []
+    for border in borders:
+        left, right = filled[filled < border], filled[filled >= border]
+        inner.append((left[-1] + 1 + right[0]) // 2 if left.size and right.size else border)
+    return [(int(start), int(stop)) for start, stop in pairwise([0, *inner, CELLS])]
 
 
 def class_costs(values: Even, shape: float | None) -> tuple[FloatArray, FloatArray]:
@@ -115,12 +125,13 @@ def class_costs(values: Even, shape: float | None) -> tuple[FloatArray, FloatArr
     facts : (4, N + 1, N + 1) float64
         Share, mean, standard deviation and shape.
     """
-    ratios = np.linspace(_ratio(SHAPES[0]), _ratio(SHAPES[1]), 256)
-    shapes = np.interp(ratios, _ratio(_TABLE), _TABLE)
+    ratios = np.linspace(_ratio(SHAPES[0]), _ratio(SHAPES[1]), 512)
+    table = np.geomspace(*SHAPES, 4096)
+    shapes = np.interp(ratios, _ratio(table), table)
     number = len(values.shares)
     costs, facts = np.full((number + 1, number + 1), np.inf), np.zeros((4, number + 1, number + 1))
     width = float(values.edges[1] - values.edges[0])
-    _fill(values.shares, values.centres, width, shape or 0.0, ratios, shapes, costs, facts)
+    _fill(values.shares, values.centres, width, shape or 0.0, ratios[0], ratios[1] - ratios[0], shapes, costs, facts)
     return costs, facts
 
 
@@ -131,12 +142,17 @@ def _ratio(shape: Any) -> Any:
     return np.exp(gammaln(2 / shape) - (gammaln(1 / shape) + gammaln(3 / shape)) / 2)
 
 
-_TABLE = np.geomspace(*SHAPES, 1024)
-
-
 @njit(nogil=True, cache=True)
 def _fill(
-    shares: Any, centres: Any, width: float, fixed: float, ratios: Any, shapes: Any, costs: Any, facts: Any
+    shares: Any,
+    centres: Any,
+    width: float,
+    fixed: float,
+    least: float,
+    step: float,
+    shapes: Any,
+    costs: Any,
+    facts: Any,
 ) -> None:
     number = shares.size
     for i in range(number):
@@ -158,7 +174,9 @@ def _fill(
                 spread = 0.0
                 for k in range(i, j + 1):
                     spread += shares[k] * abs(centres[k] - mean)
-                beta = np.interp(max(spread / mass, width / 4) / deviation, ratios, shapes)
+                # values are spread within their cell: their mean deviation in a class of one cell is a quarter of it
+                place = (max(spread / mass, width / 4) / deviation - least) / step
+                beta = shapes[int(min(max(place + 0.5, 0.0), shapes.size - 1.0))]
             root = math.exp((math.lgamma(3 / beta) - math.lgamma(1 / beta)) / 2)
             b = root / deviation
             log_a = math.log(b * beta / 2) - math.lgamma(1 / beta)
