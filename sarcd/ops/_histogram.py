@@ -31,6 +31,11 @@ def histogram_of(array: xr.DataArray) -> Histogram:
     return histogram(counts)
 
 
+def is_signed(difference: xr.DataArray) -> bool:
+    """Tell whether both ends of a difference image mean change, by the attributes of what made it."""
+    return bool(difference.attrs.get("sarcd_parameters", {}).get("signed", False))
+
+
 def _counts(data: Any) -> np.ndarray:
     if isinstance(data, np.ndarray):
         return count_cells(data)

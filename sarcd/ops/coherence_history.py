@@ -84,7 +84,7 @@ def coherence_loss(
         measured["looks"] = looks_later(scene, options)
     chosen = pairs_of(scene, pairs)
     data = _against_past(scene, options, chosen, kernel, measured, with_event=True)
-    parameters = {"scale": scale, "signed": True, "coherence": config.to_dict(options)}
+    parameters = {"scale": scale, "coherence": config.to_dict(options)}
     attrs = made_by_attrs("coherence_loss", parameters)
     return paired_array(scene, "change_score", data, chosen, attrs).rename("coherence_loss")
 

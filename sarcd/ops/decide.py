@@ -10,7 +10,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import OptionError, StatisticsError
-from sarcd.ops._histogram import histogram_of
+from sarcd.ops._histogram import histogram_of, is_signed
 from sarcd.ops._lazy import made_by_attrs, stack, window_map
 from sarcd.ops._sample import sample_now
 
@@ -118,16 +118,12 @@ def fit_rules(
     """
     if method not in DECISIONS:
         raise OptionError(f"unknown decision {method!r}", where="method", mend=f"use {', '.join(DECISIONS)}")
-    signed = is_signed(difference)
-    chosen: Tails = tails or ("both" if signed else "upper")
-    if chosen not in ("upper", "both"):
+    if tails not in (None, "upper", "both"):
         raise OptionError(f"tails is {tails!r}", where="tails", mend="use upper or both")
-    if method == "pca_kmeans" and (signed or chosen == "both"):
-        raise OptionError("pca_kmeans wants magnitudes", where="method", mend="use a difference that is not signed")
-    _check_options(method, chosen, options)
+    _check_options(method, tails, options)
     groups = [difference] if pooled else [difference[i : i + 1] for i in range(difference.sizes["pair"])]
     fit = _fit_blocks if method == "pca_kmeans" else _fit_values
-    rules = tuple(fit(group, method, chosen, options) for group in groups)
+    rules = tuple(fit(group, method, tails, options) for group in groups)
     return rules * difference.sizes["pair"] if pooled else rules
 
 
@@ -183,12 +179,7 @@ def rules_of(change: xr.DataArray) -> tuple[Rule, ...]:
     return tuple((BlockSplit if "basis" in rule else Split).from_dict(rule) for rule in kept)
 
 
-def is_signed(difference: xr.DataArray) -> bool:
-    """Tell whether a difference image has a sign, by the attributes of what made it."""
-    return bool(difference.attrs.get("sarcd_parameters", {}).get("signed", False))
-
-
-def _check_options(method: str, tails: str, options: dict[str, Any]) -> None:
+def _check_options(method: str, tails: Tails | None, options: dict[str, Any]) -> None:
     known = OPTIONS.get(method, {})
     for name, value in options.items():
         if name not in known:
@@ -202,9 +193,11 @@ def _check_options(method: str, tails: str, options: dict[str, Any]) -> None:
         raise OptionError(f"a block has {block**2} pixels", where="components", mend="use no more of them")
 
 
-def _fit_values(group: xr.DataArray, method: str, tails: Tails, options: dict[str, Any]) -> Split:
+def _fit_values(group: xr.DataArray, method: str, tails: Tails | None, options: dict[str, Any]) -> Split:
     values = histogram_of(group)
-    return _fits()[method](values, tails=tails, **options)
+    # its magnitude, too, may carry the attributes of a signed difference
+    chosen: Tails = tails or ("both" if is_signed(group) and values.low[0] < 0 else "upper")
+    return _fits()[method](values, tails=chosen, **options)
 
 
 def _fits() -> dict[str, Callable[..., Split]]:
@@ -227,12 +220,14 @@ def _fits() -> dict[str, Callable[..., Split]]:
     }
 
 
-def _fit_blocks(group: xr.DataArray, method: str, tails: Tails, options: dict[str, Any]) -> Rule:
+def _fit_blocks(group: xr.DataArray, method: str, tails: Tails | None, options: dict[str, Any]) -> Rule:
     from sarcd.kernels.decisions.pca_kmeans import pca_kmeans
     from sarcd.kernels.decisions.split import Split
 
     blocks = [block for layer in group for block in sample_now(layer)]
     if not any(np.isfinite(block).any() for block in blocks):
         raise StatisticsError("no valid pixel in the sample of the difference image", mend="use a part that holds data")
+    if tails == "both" or (is_signed(group) and any(np.nanmin(block, initial=0) < 0 for block in blocks)):
+        raise OptionError("pca_kmeans wants magnitudes", where="method", mend="use a difference that is not signed")
     found = pca_kmeans(blocks, **options)
     return Split(method, None) if found is None else found

@@ -11,7 +11,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import OptionError, StatisticsError
-from sarcd.ops._histogram import histogram_of
+from sarcd.ops._histogram import histogram_of, is_signed
 from sarcd.ops._lazy import is_lazy, made_by_attrs, stack, window_map
 from sarcd.ops._sample import sample_now
 
@@ -89,8 +89,6 @@ def _check(differences: Sequence[xr.DataArray], method: str) -> None:
                 where="differences",
                 mend="make them of one scene and the same pairs",
             )
-        if one.attrs.get("sarcd_parameters", {}).get("signed"):
-            raise OptionError(f"'{one.name}' is signed", where="differences", mend="use its magnitude: signed=False")
 
 
 def _same_chunks(images: Sequence[xr.DataArray]) -> list[xr.DataArray]:
@@ -106,11 +104,18 @@ def _same_chunks(images: Sequence[xr.DataArray]) -> list[xr.DataArray]:
 def _standardised(images: Sequence[xr.DataArray]) -> tuple[Any, dict[str, Any]]:
     from sarcd.kernels import fusion
 
-    medians, spreads = zip(*(_scale(histogram_of(image), image) for image in images), strict=True)
+    medians, spreads = zip(*(_scale(_magnitudes(image), image) for image in images), strict=True)
     samples = [_values(image) for image in images]
     deviation = fusion.sum_deviation(samples, medians, spreads)
     facts = {"medians": list(medians), "spreads": list(spreads), "deviation": deviation}
     return partial(fusion.standardised_sum, medians=medians, spreads=spreads, deviation=deviation), facts
+
+
+def _magnitudes(image: xr.DataArray) -> Histogram:
+    values = histogram_of(image)
+    if is_signed(image) and values.low[0] < 0:
+        raise OptionError(f"'{image.name}' is signed", where="differences", mend="use its magnitude: signed=False")
+    return values
 
 
 def _scale(values: Histogram, image: xr.DataArray) -> tuple[float, float]:
@@ -131,6 +136,6 @@ def _values(image: xr.DataArray) -> np.ndarray:
 def _rank(images: Sequence[xr.DataArray]) -> tuple[Any, dict[str, Any]]:
     from sarcd.kernels import fusion
 
-    histograms = [histogram_of(image) for image in images]
+    histograms = [_magnitudes(image) for image in images]
     facts = {"medians": [float(ranks.quantiles([0.5])[0]) for ranks in histograms]}
     return partial(fusion.rank_sum, histograms=histograms), facts

@@ -1,0 +1,61 @@
+"""Every difference image with every decision on two real pairs with labels, beside published figures."""
+
+import pytest
+
+from sarcd.ops.decide import DECISIONS, decide
+from sarcd.ops.fuse import fuse
+from sarcd.ops.gauss_log_ratio import gauss_log_ratio
+from sarcd.ops.intensity_looks import intensity_looks
+from sarcd.ops.lee import lee, refined_lee
+from sarcd.ops.log_ratio import log_ratio
+from sarcd.ops.mean_ratio import mean_ratio
+from sarcd.ops.neighbourhood_ratio import neighbourhood_ratio
+from tests.benchmarks.measure import seconds, table
+from tests.changed_pairs import PUBLISHED, errors, percent, read_pair
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.realdata]
+
+
+def differences(scene):
+    """Difference images by name; those of log-ratios in pairs, magnitude and signed."""
+    lee_filtered, refined = lee(scene), refined_lee(scene)
+    log = {
+        "log-ratio, pixels": lambda signed: log_ratio(scene, window=1, signed=signed),
+        "log-ratio, 3 x 3": lambda signed: log_ratio(scene, window=3, signed=signed),
+        "log-ratio, 5 x 5": lambda signed: log_ratio(scene, signed=signed),
+        "Gauss-log-ratio, 7 x 7": lambda signed: gauss_log_ratio(scene, signed=signed),
+        "log-ratio after Lee": lambda signed: log_ratio(lee_filtered, window=1, signed=signed),
+        "log-ratio after refined Lee": lambda signed: log_ratio(refined, window=1, signed=signed),
+    }
+    found = {name: (make(False), make(True)) for name, make in log.items()}
+    mean, around = mean_ratio(scene), neighbourhood_ratio(scene)
+    found["mean ratio, 5 x 5"] = mean, None
+    found["neighbourhood ratio, 3 x 3"] = around, None
+    three = [found["Gauss-log-ratio, 7 x 7"][0], mean, around]
+    found["fused: the last three and Gauss"] = fuse(three), None
+    found["fused by rank"] = fuse(three, method="rank"), None
+    return found
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_differences_and_decisions(name, real_data):
+    scene = read_pair(real_data / "change" / name)
+    rows, kappas = [], {}
+    for title, (magnitude, signed) in differences(scene).items():
+        for method in DECISIONS:
+            image = signed if signed is not None and method.startswith("kittler") else magnitude
+            found = []
+            took = seconds(lambda image=image, method=method, found=found: found.append(decide(image, method=method)))
+            wrong = errors(found[0], scene)
+            correct, kappa = percent(*wrong, scene)
+            kappas[title, method] = kappa
+            rows.append((title, method, *wrong, sum(wrong), f"{correct:.2f}", f"{kappa:.2f}", f"{took:.2f}"))
+    for title, wrong in PUBLISHED[name].items():
+        correct, kappa = percent(*wrong, scene)
+        rows.append((f"published: {title}", "", *wrong, sum(wrong), f"{correct:.2f}", f"{kappa:.2f}", ""))
+    looks = ", ".join(f"{value:.1f}" for value in intensity_looks(scene).values)
+    header = ["difference", "decision", "FP", "FN", "OE", "PCC %", "kappa %", "seconds of the decision"]
+    table(f"{name}, {scene.sizes['y']} x {scene.sizes['x']} pixels; looks estimated {looks}", header, rows)
+    titles = list(dict.fromkeys(title for title, _ in kappas))
+    short = [(title, *(f"{kappas[title, method]:.1f}" for method in DECISIONS)) for title in titles]
+    table(f"{name}: kappa %", ["difference", *DECISIONS], short)
