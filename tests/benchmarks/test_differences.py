@@ -94,7 +94,7 @@ def test_sparse_and_absent_change():
                 flagged.append(f"{100 * float(change.mean()):.2f}" + (f" ({kappa:.0f})" if share else ""))
             rows.append((looks, f"{100 * float(scene.label.mean()):.1f}", *flagged))
     table(
-        "Simulated speckle, blocks of 25 x 25 pixels changed by 6 dB, log-ratio of 5 x 5: % of pixels claimed (kappa %)",
+        "Simulated speckle, blocks of 25 x 25 changed by 6 dB, log-ratio of 5 x 5: % of pixels claimed (kappa %)",
         ["looks", "% changed", *DECISIONS],
         rows,
     )
