@@ -44,7 +44,7 @@ def intensity_looks(scene: xr.Dataset, *, window: int = WINDOW) -> xr.DataArray:
     -----
     The value of ``mean^2 / variance`` of power that is most frequent among windows: see
     `sarcd.kernels.intensity_looks.looks_mode`. Where neighbouring pixels are correlated a window varies less than the
-    image, and the looks come out too high: up to a fifth in complex images that are sampled 1.2 times too finely.
+    image: of simulated complex images, oversampled 1.1 to 1.4 times, the looks come out as 1.12 to 1.16.
 
     Examples
     --------

@@ -77,7 +77,7 @@ def simulated_scene(share, looks, side=500):
     times = dates(2)
     return xr.Dataset(
         {"amplitude": (("time", "y", "x"), np.sqrt(power).astype("float32")), "label": (("pair", "y", "x"), label)},
-        coords={"time": times, "y": np.arange(side), "x": np.arange(side)},
+        coords={"time": times, "before": ("pair", times[:1]), "after": ("pair", times[1:])},
     )
 
 
