@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sarcd.config.coherence import BRIGHTNESS_WINDOW, ESTIMATORS, FREQUENCY_WINDOW, CoherenceOptions, Estimator
+from sarcd.config.detection import DetectOptions
 from sarcd.config.ingest import IngestOptions
 from sarcd.config.prediction import PredictOptions, StatisticsPolicy
 from sarcd.config.pseudo import PseudoOptions
@@ -16,6 +17,7 @@ __all__ = [
     "FREQUENCY_WINDOW",
     "AugmentOptions",
     "CoherenceOptions",
+    "DetectOptions",
     "Estimator",
     "IngestOptions",
     "LossOptions",

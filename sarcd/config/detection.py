@@ -1,0 +1,86 @@
+"""Options of change detection without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sarcd.config.checks import one_of
+from sarcd.config.window import Window
+from sarcd.errors import OptionError
+
+Method = Literal[
+    "auto",
+    "self-trained",
+    "log-ratio",
+    "mean-ratio",
+    "gauss-log-ratio",
+    "neighbourhood-ratio",
+    "coherence-loss",
+    "ratio-test",
+    "coherence-test",
+    "combined-test",
+]
+DIFFERENCES = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio", "coherence-loss")
+"""Methods that make a difference image, which a decision then splits."""
+
+TESTS = ("ratio-test", "coherence-test", "combined-test")
+"""Methods with a chosen rate of false alarms."""
+
+METHODS = ("auto", "self-trained", *DIFFERENCES, *TESTS)
+
+Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
+DECISIONS = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans")
+
+WINDOWS = {"log-ratio": 5, "mean-ratio": 5, "gauss-log-ratio": 7, "neighbourhood-ratio": 3, "coherence-loss": 7}
+"""Windows by default; of the tests it is 5."""
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """How change is found without labels; kept with the result."""
+
+    method: Method = field(default="auto", metadata={"help": "auto chooses by what the scene holds"})
+    window: Window | None = field(
+        default=None, metadata={"help": "in pixels, [y, x], odd; empty for what suits the method"}
+    )
+    decision: Decision = field(
+        default="kittler_gg", metadata={"help": "how a difference image is split into changed and unchanged ground"}
+    )
+    false_alarms: float = field(
+        default=0.001, metadata={"help": "share of unchanged pixels that a test flags, before the map is cleaned"}
+    )
+    looks: float | None = field(
+        default=None, metadata={"help": "independent looks of a mean over the window, for tests; empty: measured"}
+    )
+    expected: float | None = field(
+        default=None,
+        metadata={"help": "coherence of unchanged ground, for tests; empty: each pixel's own in the pairs before"},
+    )
+    min_pixels: int = field(default=1, metadata={"help": "pixels of the smallest change that is kept"})
+    opening: int = field(default=0, metadata={"help": "radius in pixels of the disc that changes must hold; 0: any"})
+    closing: int = field(default=0, metadata={"help": "radius in pixels of the disc that gaps must hold; 0: any"})
+    max_hole: int = field(default=0, metadata={"help": "pixels of the largest hole in a change that is filled"})
+    seed: int = field(default=0, metadata={"help": "of the self-trained network"})
+
+    def __post_init__(self) -> None:
+        one_of("method", self.method, METHODS)
+        one_of("decision", self.decision, DECISIONS)
+        if self.window is not None:
+            object.__setattr__(self, "window", Window.of(self.window))
+        if not 0 < self.false_alarms < 0.5:
+            raise OptionError(
+                f"a rate of false alarms of {self.false_alarms}", where="false_alarms", mend="use one such as 0.001"
+            )
+        if self.looks is not None and not self.looks > 0:
+            raise OptionError(f"{self.looks} looks", where="looks", mend="use a number above 0")
+        if self.expected is not None and not 0 <= self.expected < 1:
+            raise OptionError(f"a coherence of {self.expected}", where="expected", mend="use one from 0, below 1")
+        for name, least in (("min_pixels", 1), ("opening", 0), ("closing", 0), ("max_hole", 0)):
+            if getattr(self, name) < least:
+                raise OptionError(f"{name} is {getattr(self, name)}", where=name, mend=f"use {least} or more")
+
+    @property
+    def size(self) -> Window:
+        """The window, or what suits the method."""
+        return self.window or Window.of(WINDOWS.get(self.method, 5))

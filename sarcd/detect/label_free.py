@@ -1,0 +1,212 @@
+"""Change without labels or weights: what a method needs of the whole scene first, then the map of any part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import xarray as xr
+
+from sarcd import config, ops, schema
+from sarcd.config import DetectOptions
+from sarcd.config.detection import DIFFERENCES
+from sarcd.detect.choice import choose
+from sarcd.errors import OptionError, SceneError
+from sarcd.io.pairs import Pair
+from sarcd.ops._difference import floor_of
+from sarcd.ops._lazy import made_by_attrs
+from sarcd.ops._pair_scores import WindowLooks
+from sarcd.ops._significance import window_looks
+from sarcd.ops.decide import Rule, apply_rules, fit_rules
+from sarcd.ops.pairs import pairs_of
+
+OPERATION = "detect"
+
+_DIFFERENCES: dict[str, Callable[..., xr.DataArray]] = {
+    "log-ratio": ops.log_ratio,
+    "mean-ratio": ops.mean_ratio,
+    "gauss-log-ratio": ops.gauss_log_ratio,
+    "neighbourhood-ratio": ops.neighbourhood_ratio,
+}
+_OTHER_TAILS = ("kittler", "kittler_gg")  # decisions that look at brighter and darker ground apart
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A method that knows what it needs of the whole scene; small, and the same for any part of it.
+
+    Parameters
+    ----------
+    options : DetectOptions
+        With the method that ``auto`` came to.
+    why : str
+        Why it was chosen.
+    pairs : tuple of (before, after)
+        Dates of the pairs.
+    floor : float or None
+        Added to amplitudes before their logarithm; see `sarcd.ops.log_ratio`.
+    looks : WindowLooks or None
+        Of a window, for tests.
+    rules : tuple of Split or BlockSplit
+        How the difference image of each pair is split.
+    """
+
+    options: DetectOptions
+    why: str
+    pairs: tuple[Pair, ...]
+    floor: float | None = None
+    looks: WindowLooks | None = None
+    rules: tuple[Rule, ...] = ()
+
+    def attrs(self) -> dict[str, Any]:
+        """Return what the result says of how it was made."""
+        told: dict[str, Any] = {**config.to_dict(self.options), "window": config.to_dict(self.options.size)}
+        told |= {"rules": [rule.to_dict() for rule in self.rules]} if self.rules else {}
+        told |= {"floor": self.floor} if self.floor is not None else {}
+        told |= {"effective_looks": self.looks.power} if self.looks is not None else {}
+        return made_by_attrs(OPERATION, told) | {"why": self.why}
+
+
+def fit(
+    scene: xr.Dataset, options: DetectOptions | None = None, *, pairs: str | Sequence[Pair] | None = None
+) -> Fitted:
+    """Choose the method if that is open, and read of the scene what it needs of the whole.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc` or `amplitude`. Tests read a sample of it, difference images all, a chunk at a time.
+    options : DetectOptions, optional
+        Method and its knobs.
+    pairs : str or sequence of (before, after), optional
+        As in `sarcd.ops.coherence`.
+
+    Raises
+    ------
+    SceneError
+        If the scene lacks what the method looks at.
+    OptionError
+        If an option does not go with the method or the scene.
+    """
+    options = options or DetectOptions()
+    schema.images_of(scene)
+    why = "chosen by the user"
+    if options.method == "auto":
+        method, why = choose(scene)
+        options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
+    times = schema.dates_of(scene, "time")
+    dates = tuple((times[before], times[after]) for before, after in pairs_of(scene, pairs))
+    fitted = Fitted(options, why, dates)
+    if options.method in DIFFERENCES:
+        return _fit_difference(scene, fitted)
+    return replace(fitted, looks=_looks(scene, options))
+
+
+def _fit_difference(scene: xr.Dataset, fitted: Fitted) -> Fitted:
+    if fitted.options.method != "coherence-loss":
+        fitted = replace(fitted, floor=float(_now(floor_of(scene))))
+    rules = fit_rules(_difference(scene, fitted), method=fitted.options.decision)
+    return replace(fitted, rules=rules)
+
+
+def _looks(scene: xr.Dataset, options: DetectOptions) -> WindowLooks:
+    if options.looks is None and "slc" not in scene:
+        raise OptionError(
+            "the looks of detected images are not known",
+            where="looks",
+            mend="tell those of a mean over the window, or use another method, such as self-trained",
+        )
+    return _now(window_looks(scene, options.size, options.looks, options.false_alarms))  # type: ignore[no-any-return]
+
+
+def _now(value: Any) -> Any:
+    return value.compute() if hasattr(value, "compute") else value
+
+
+def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    """Map the changes of a scene, lazily if it is lazy.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        The scene that the method was fitted to.
+    fitted : Fitted
+        By `fit`.
+
+    Returns
+    -------
+    xr.Dataset
+        `change_score` (pair, y, x) float32 and `change` (pair, y, x) uint8; with coherence tests also `undecidable`.
+    """
+    if fitted.options.method in DIFFERENCES:
+        found = _of_difference(scene, fitted)
+    else:
+        found = _of_test(scene, fitted)
+    found["change"] = clean(found["change"], fitted.options)
+    common, units = fitted.attrs(), {}
+    for name, array in found.items():
+        kept = {key: array.attrs[key] for key in ("grid_mapping",) if key in array.attrs}
+        if name == "change_score":
+            units = {key: array.attrs[key] for key in ("long_name", "units") if key in array.attrs}
+        array.attrs = {**schema.variable(str(name)).attrs(), **kept, **common}
+        array.attrs |= units if name == "change_score" else {}
+    return found.assign_attrs({key: value for key, value in scene.attrs.items() if key != "coordinates"})
+
+
+def _difference(scene: xr.Dataset, fitted: Fitted) -> xr.DataArray:
+    options = fitted.options
+    if options.method == "coherence-loss":
+        return ops.coherence_loss(scene, window=options.size, pairs=fitted.pairs)
+    signed = {"signed": True} if options.method in ("log-ratio", "gauss-log-ratio") and _looks_both_ways(options) else {}
+    return _DIFFERENCES[options.method](
+        scene, window=options.size, floor=fitted.floor, pairs=fitted.pairs, **signed
+    )
+
+
+def _looks_both_ways(options: DetectOptions) -> bool:
+    return options.decision in _OTHER_TAILS
+
+
+def _of_difference(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    difference = _difference(scene, fitted)
+    change = apply_rules(difference, fitted.rules)
+    score = abs(difference).assign_attrs(difference.attrs).rename("change_score")
+    score.attrs["long_name"] = f"{fitted.options.method.replace('-', ' ')}, magnitude"
+    return xr.Dataset({"change_score": score, "change": change})
+
+
+def _of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    options = fitted.options
+    common = {
+        "window": options.size,
+        "false_alarms": options.false_alarms,
+        "looks": fitted.looks,
+        "pairs": fitted.pairs,
+    }
+    if options.method == "ratio-test":
+        known = "auto" if options.expected is None or "slc" not in scene else options.expected
+        return ops.ratio_test(scene, coherence=known, **common)
+    schema.require(scene, "slc")
+    if options.expected is None and scene.sizes["time"] < 3:
+        raise SceneError(
+            "two dates: how coherent the ground was before is not known",
+            where=schema.source_of(scene),
+            mend="say what to expect with --expected 0.6, add an earlier date, or use ratio-test",
+        )
+    expected = "history" if options.expected is None else options.expected
+    test = ops.coherence_test if options.method == "coherence-test" else ops.combined_test
+    return test(scene, expected=expected, **common)
+
+
+def clean(change: xr.DataArray, options: DetectOptions) -> xr.DataArray:
+    """Clean a map up as the options say: opening, closing, holes, and what is too small, in this order."""
+    if options.opening:
+        change = ops.opening(change, radius=options.opening)
+    if options.closing:
+        change = ops.closing(change, radius=options.closing)
+    if options.max_hole:
+        change = ops.fill_small(change, max_pixels=options.max_hole)
+    if options.min_pixels > 1:
+        change = ops.drop_small(change, min_pixels=options.min_pixels)
+    return change
