@@ -58,6 +58,7 @@ def test_swap_changes_the_dates_alone_and_undoes_itself():
     assert torch.equal(swapped, x[:, [1, 0, 2]])
     assert torch.equal(swap_dates(swapped, CHANNELS, EVERY), x)
     assert torch.equal(swap_dates(x, CHANNELS, ~EVERY), x)
+    assert torch.equal(swap_dates(x, ("coherence", "before", "after"), EVERY), x[:, [0, 2, 1]])
 
 
 def test_shear_moves_columns_by_their_distance_from_the_centre():
@@ -98,6 +99,7 @@ def test_shear_carries_features_and_labels_alike():
 def test_scaling_touches_low_coherence_of_unchanged_ground_alone():
     x, target = batch()
     target[:, 0] = 255
+    x[:, 2, 1], target[:, 1] = 0.5, 0  # not below
     options = AugmentOptions(scale_below=0.5)
     chosen = torch.tensor([True, True, False, True, True, True])
     below = low_coherence(x, target, CHANNELS, options)

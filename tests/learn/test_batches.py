@@ -179,6 +179,19 @@ def test_pseudo_labels_are_in_every_epoch(tmp_path):
     assert all(guessed <= set(np.concatenate(found._batches(number)).tolist()) for number in range(1, 30))
 
 
+def test_judged_by_a_persons_labels_where_a_model_labelled_too(tmp_path):
+    other = toy_scene(tmp_path / "other.zarr", side=32, squares=[(8, 8, 10)])
+    learn = toy_scene(tmp_path / "learn.zarr", side=96, squares=[(8, 8, 24)])
+    guessed = np.full((1, 32, 32), 255, "uint8")
+    guessed[0, :16, :16] = 0
+    add_pseudo_labels(other, guessed)
+    found = prepare(OPTIONS, [learn], [other], pseudo=[other], draw_seed=0)
+    assert (len(found.validation), found.pseudo_patches) == (4, 1)
+    judged = np.concatenate([target for _, target, _ in Batches(found.validation, OPTIONS, CPU, shuffle=False).epoch(0)])
+    assert np.bincount(judged.ravel(), minlength=256).nonzero()[0].tolist() == [0, 1]
+    assert (judged == 1).sum() == 100
+
+
 def test_order_of_validation(path):
     for cache in ("memory", "none"):
         found = batches(path, cache=cache, shuffle=False)
