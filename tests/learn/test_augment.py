@@ -183,6 +183,9 @@ def test_cut_mix_takes_a_rectangle_with_its_labels():
     assert torch.equal(label[0], torch.where(inside, target[1], target[0]))
     assert torch.equal(mixed[5], x[5])
     assert torch.equal(label, (mixed[:, 2] < 0.3).to(torch.uint8))
+    mixed, label = augment(x, target, CHANNELS, replace(OFF, cut_mix=1, flip_range=0.5), seeded())
+    assert (label != target).any()
+    assert torch.equal(label, (mixed[:, 2] < 0.3).to(torch.uint8))
 
 
 def test_probabilities():

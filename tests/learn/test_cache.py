@@ -97,7 +97,7 @@ def test_read_anew_when_labels_coherence_or_statistics_change(tmp_path, path, re
     SceneStore(path).array("label")[0, 90:, 90:] = 1
     assert (again()[1] != target).any()
     write_coherence(path, options["coherence"])
-    np.testing.assert_array_equal(again()[0], x)  # stored, it is that which was computed
+    np.testing.assert_allclose(again()[0], x, atol=5e-7)  # stored, it is that which was computed
     SceneStore(path).array("coherence")[0, 90:, 90:] = 0.125
     assert (again()[0][-1, 2, -6:, -6:] == 0.125).all()
     assert [after - before for before, after in itertools.pairwise(reads)] == [0, *[len(first)] * 3]
@@ -115,8 +115,8 @@ def test_normalised_otherwise_they_are_read_anew(tmp_path, path, read_patches):
     assert patches == same
     assert sum(read_patches) == 2 * len(patches)
     dim = np.array([patch.scene == 0 for patch in patches])
-    assert (together[dim] < own[dim] - 0.05).all()
-    assert (together[~dim] > own[~dim] + 0.05).all()
+    assert (together[dim] < own[dim] - 0.01).all()
+    assert (together[~dim] > own[~dim] + 0.01).all()
 
 
 def test_folder_that_runs_share(tmp_path, path, read_patches):
