@@ -102,9 +102,7 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
     if sys.platform == "linux":
         environment["GLOO_SOCKET_IFNAME"] = "lo"
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=root, env=environment, timeout=300
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     expected, _ = two_steps.step(micro_batch=5)
     assert expected["count"] == (two_steps.batch()[1] != 255).sum()
@@ -112,7 +110,9 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert found["count"] == expected["count"]
         for name, value in expected.items():
-            torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: name + text)
+            torch.testing.assert_close(
+                found[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: name + text
+            )
 
 
 @pytest.mark.slow
