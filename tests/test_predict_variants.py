@@ -205,9 +205,8 @@ def test_statistics_of_every_layer_are_those_of_the_batch_at_hand(name):
     with torch.no_grad():
         trained(torch.from_numpy(sample))
     for key, (mean, variance) in found.items():
-        seen = (
-            torch.cat(values[key]).double().transpose(0, 1).flatten(1)
-        )  # a shared layer sees one date, then the other
+        # A shared layer sees one date, then the other.
+        seen = torch.cat(values[key]).double().transpose(0, 1).flatten(1)
         np.testing.assert_allclose(mean, seen.mean(dim=1), rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(variance, seen.var(dim=1, correction=0), rtol=1e-3, atol=1e-6)
         if len(values[key]) == 1:

@@ -22,7 +22,7 @@ SHAPES = {"a.zarr": (3, 50, 70), "b.zarr": (2, 32, 90)}  # with rows and columns
 
 
 def made_up_map(rng, shape):
-    """Probabilities (pair, y, x): cells of unlike sureness, some changed in part or all over; a few pixels have none."""
+    """Probabilities (pair, y, x): cells of unlike sureness, some changed in part or all over; some pixels have none."""
     pairs, height, width = shape[0] - 1, *shape[1:]
     out = np.empty((pairs, height, width), "float32")
     for y in range(0, height, PATCH):

@@ -110,9 +110,7 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert found["count"] == expected["count"]
         for name, value in expected.items():
-            torch.testing.assert_close(
-                found[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: name + text
-            )
+            torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -149,10 +149,8 @@ def test_a_learner_comes_back_whole(tmp_path):
     assert other.schedule.get_last_lr() == learner.schedule.get_last_lr()
     assert begun_before(tmp_path) == {"world": 1}
     assert not torch.equal(learner.best_weights["head.weight"], learner.network.head.weight)
-    for one, two in (
-        (learner.best_weights, other.best_weights),
-        (learner.network.state_dict(), other.network.state_dict()),
-    ):
+    kept = learner.best_weights, other.best_weights
+    for one, two in (kept, (learner.network.state_dict(), other.network.state_dict())):
         assert one.keys() == two.keys()
         assert all(torch.equal(one[name], two[name]) for name in one)
     for each in (learner, other):
