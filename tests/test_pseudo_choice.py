@@ -29,8 +29,10 @@ def made_up_map(rng, shape):
         for x in range(0, width, PATCH):
             cell = out[:, y : y + PATCH, x : x + PATCH]
             cell[...] = rng.uniform(0, rng.choice([0.1, 0.4, 0.7]), cell.shape)
-            turned = rng.random(cell.shape) < rng.choice([0, 0.3, 0.95], p=[0.5, 0.25, 0.25])
+            share = rng.choice([0, 0.3, 0.95], p=[0.5, 0.25, 0.25])
+            turned, vague = rng.random(cell.shape) < share, rng.random(cell.shape) < share / 4
             cell[turned] = 1 - cell[turned]
+            cell[vague] = rng.random(vague.sum())
     out[rng.random(out.shape) < 0.03] = np.nan
     return out
 
