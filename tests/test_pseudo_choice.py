@@ -53,7 +53,7 @@ def maps(tmp_path, rng, monkeypatch):
 
 @pytest.fixture
 def model(tmp_path):
-    training = {"options": {"patch": PATCH}, "patches": LEARNT_FROM}
+    training = {"options": {"patch": PATCH}, "patches": LEARNT_FROM + 3, "pseudo_patches": 3}
     return random_model_file(tmp_path / "m.safetensors", widths=(4,), training=training)
 
 
