@@ -81,7 +81,7 @@ def test_same_from_worker_processes(path, order):
 
 def test_read_ahead_by_threads_is_the_same(path, monkeypatch):
     """Blocks come whenever they are read; the slowest are those that are wanted first."""
-    expected = [collect(batches(path, order="chunks", cache="none"), number) for number in (1, 2)]
+    expected = [collect(batches(path, order="chunks", draw="weighted", cache="none"), number) for number in (1, 2)]
     real = LabelledScene.read_patches
 
     def slow_at_first(self, patches, size):
@@ -92,7 +92,7 @@ def test_read_ahead_by_threads_is_the_same(path, monkeypatch):
     monkeypatch.setattr(LabelledScene, "read_patches", slow_at_first)
     torch.set_num_threads(3)
     try:
-        found = batches(path, order="chunks", cache="none")
+        found = batches(path, order="chunks", draw="weighted", cache="none")
         assert_same(collect(found, 1), expected[0])
         broken_off = found.epoch(3)
         next(broken_off)
@@ -100,7 +100,7 @@ def test_read_ahead_by_threads_is_the_same(path, monkeypatch):
         assert_same(collect(found, 2), expected[1])
         assert not found._patches._coming
         assert not found._patches._waiting
-        kept = batches(path, order="chunks", cache="memory")
+        kept = batches(path, order="chunks", draw="weighted", cache="memory")
         assert_same(collect(kept, 1), expected[0])
         found._patches.close()
     finally:
