@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import importlib.util
 import os
 import shutil
@@ -83,3 +84,32 @@ def raise_if_dask_computes() -> Callable[[], AbstractContextManager[None]]:
 def rng() -> np.random.Generator:
     """Random numbers, the same in every run."""
     return np.random.default_rng(20231206)
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[tuple[str, int]]:
+    """Host and port of a server of S3's protocol on this machine."""
+    moto = pytest.importorskip("moto.server")
+    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    yield running.get_host_and_port()
+    running.stop()
+
+
+@pytest.fixture
+def bucket(object_storage: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of an empty bucket, with the environment that finds it."""
+    host, port = object_storage
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for method, path in (("POST", "/moto-api/reset"), ("PUT", "/scenes")):
+        connection = http.client.HTTPConnection(host, port, timeout=30)
+        connection.request(method, path)
+        assert connection.getresponse().status == 200
+        connection.close()
+    return "s3://scenes"

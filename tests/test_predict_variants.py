@@ -1,5 +1,7 @@
 """Variants, ensembles and adaptation: beside their definitions written out over whole images."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -185,6 +187,35 @@ def test_statistics_are_those_of_all_that_the_first_layers_see(name):
         seen = torch.cat([network.get_submodule(first)(torch.from_numpy(part)) for part in dates]).double().numpy()
     np.testing.assert_allclose(found[norm][0], seen.mean(axis=(0, 2, 3)), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found[norm][1], seen.var(axis=(0, 2, 3)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["unet", "siamese-unet", "tinycd", "changerex"])
+def test_statistics_of_every_layer_are_those_of_the_batch_at_hand(name):
+    """As torch finds them in training on the same tiles, whatever was learnt before: one batch, momentum 1."""
+    network = random_network(name=name, **({"backbone": "b0"} if name == "tinycd" else {}))
+    sample = 3 * np.random.default_rng(0).random((4, 3, 64, 64), dtype=np.float32) + 1
+    found = reestimate(network, sample, CPU)
+    trained = copy.deepcopy(network)
+    norms = {key: part for key, part in trained.named_modules() if isinstance(part, torch.nn.BatchNorm2d)}
+    values = {}
+    for key, part in norms.items():
+        part.train()
+        part.momentum = 1.0
+        part.register_forward_pre_hook(lambda _, args, key=key: values.setdefault(key, []).append(args[0].clone()))
+    with torch.no_grad():
+        trained(torch.from_numpy(sample))
+    for key, (mean, variance) in found.items():
+        # A shared layer sees one date, then the other.
+        seen = torch.cat(values[key]).double().transpose(0, 1).flatten(1)
+        np.testing.assert_allclose(mean, seen.mean(dim=1), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(variance, seen.var(dim=1, correction=0), rtol=1e-3, atol=1e-6)
+        if len(values[key]) == 1:
+            np.testing.assert_allclose(mean, norms[key].running_mean, rtol=1e-3, atol=1e-4)
+    own = adapted(network, found)
+    for key, part in own.named_modules():
+        if key in norms:
+            np.testing.assert_allclose(part.running_mean, found[key][0], rtol=1e-6)
+            np.testing.assert_allclose(part.running_var, found[key][1], rtol=1e-6)
 
 
 def test_adapting_undoes_a_change_of_calibration(features):

@@ -1,6 +1,5 @@
 """Scenes on object storage: a server of S3's protocol on this machine."""
 
-import http.client
 import sys
 
 import numpy as np
@@ -23,35 +22,6 @@ from tests.rasters import UTM, slc, write_raster
 from tests.scenes import dates, random_slc
 
 pytest.importorskip("obstore")
-BUCKET = "scenes"
-
-
-@pytest.fixture(scope="module")
-def server():
-    moto = pytest.importorskip("moto.server")
-    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    yield running.get_host_and_port()
-    running.stop()
-
-
-@pytest.fixture
-def bucket(server, monkeypatch):
-    """Address of an empty bucket, with the environment that finds it."""
-    host, port = server
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for method, path in (("POST", "/moto-api/reset"), ("PUT", f"/{BUCKET}")):
-        connection = http.client.HTTPConnection(host, port, timeout=30)
-        connection.request(method, path)
-        assert connection.getresponse().status == 200
-        connection.close()
-    return f"s3://{BUCKET}"
 
 
 def scene_at(place, shape=(2, 70, 100), **options):

@@ -64,3 +64,13 @@ def test_seed_decides(stratified):
     assert np.array_equal(masks[0], masks[1])
     assert not np.array_equal(masks[0], masks[2])
     assert all(mask.sum() == 30 for mask in masks)
+
+
+def test_a_random_choice_knows_nothing_of_change_or_sureness():
+    """60 of 300 drawn: of the 30 with change about 6, hypergeometric, and not the surest."""
+    changed, sureness = np.arange(300) % 10 == 0, np.linspace(0.5, 1, 300)
+    counts = counts_of(np.full(300, 100), np.where(changed, 7, 0), sureness)
+    masks = [choose_cells(counts, 100, share=0.9, most=60, stratified=False, seed=seed) for seed in range(50)]
+    drawn = [(mask & changed).sum() for mask in masks]
+    assert np.mean(drawn) == pytest.approx(6, abs=4 * 2.1 / np.sqrt(50))
+    assert np.mean([sureness[mask].mean() for mask in masks]) == pytest.approx(0.75, abs=0.01)

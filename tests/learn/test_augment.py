@@ -9,7 +9,8 @@ import torch
 
 from sarcd.config import AugmentOptions
 from sarcd.errors import OptionError
-from sarcd.kernels.normalize import modified_tanh
+from sarcd.kernels.normalize import SATURATION, SCALE, modified_tanh
+from sarcd.learn import augment as module
 from sarcd.learn.augment import (
     augment,
     cut_mix,
@@ -57,6 +58,7 @@ def test_swap_changes_the_dates_alone_and_undoes_itself():
     assert torch.equal(swapped, x[:, [1, 0, 2]])
     assert torch.equal(swap_dates(swapped, CHANNELS, EVERY), x)
     assert torch.equal(swap_dates(x, CHANNELS, ~EVERY), x)
+    assert torch.equal(swap_dates(x, ("coherence", "before", "after"), EVERY), x[:, [0, 2, 1]])
 
 
 def test_shear_moves_columns_by_their_distance_from_the_centre():
@@ -97,6 +99,7 @@ def test_shear_carries_features_and_labels_alike():
 def test_scaling_touches_low_coherence_of_unchanged_ground_alone():
     x, target = batch()
     target[:, 0] = 255
+    x[:, 2, 1], target[:, 1] = 0.5, 0  # not below
     options = AugmentOptions(scale_below=0.5)
     chosen = torch.tensor([True, True, False, True, True, True])
     below = low_coherence(x, target, CHANNELS, options)
@@ -180,6 +183,9 @@ def test_cut_mix_takes_a_rectangle_with_its_labels():
     assert torch.equal(label[0], torch.where(inside, target[1], target[0]))
     assert torch.equal(mixed[5], x[5])
     assert torch.equal(label, (mixed[:, 2] < 0.3).to(torch.uint8))
+    mixed, label = augment(x, target, CHANNELS, replace(OFF, cut_mix=1, flip_range=0.5), seeded())
+    assert (label != target).any()
+    assert torch.equal(label, (mixed[:, 2] < 0.3).to(torch.uint8))
 
 
 def test_probabilities():
@@ -197,14 +203,66 @@ def test_probabilities():
     assert float(share) == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / 2000))
 
 
-def test_one_augmentation_does_not_move_the_others():
+@pytest.mark.parametrize(
+    ("name", "kept"), [("speckle", [2]), ("gain", [2]), ("scale_coherence", [0, 1]), ("cut_mix", [0, 1, 2])]
+)
+def test_one_augmentation_does_not_move_the_others(name, kept):
+    """What it does not touch is as it would be without it: the draws of all others are the same."""
+    one, of_one = batch(count=1)
+    x, target = one.expand(12, -1, -1, -1), of_one.expand(12, -1, -1)  # alike: a rectangle of another changes nothing
+    brightness = torch.full((12, 2), 2.6)
+    options = replace(OFF, flip_azimuth=0.5, flip_range=0.5, shear=0.5, swap_dates=0.5)
+    alone, label = augment(x, target, CHANNELS, options, seeded(), brightness=brightness)
+    assert len({values.numpy().tobytes() for values in alone}) > 6
+    options = replace(options, **{name: 0.5}, scale_below=1.0)
+    beside, same = augment(x, target, CHANNELS, options, seeded(), brightness=brightness)
+    assert torch.equal(same, label)
+    assert torch.equal(beside[:, kept], alone[:, kept])
+    assert torch.equal(beside, alone) == (len(kept) == 3)
+
+
+def drawn(options, count=4000, side=2):
+    """Factors (N, 2, side, side) that amplitudes at the median of images of unlike brightness are multiplied by."""
+    x = torch.full((count, 3, side, side), 0.5)
+    target = torch.zeros(count, side, side, dtype=torch.uint8)
+    brightness = torch.linspace(2, 4, 2 * count).reshape(count, 2)
+    found, _ = augment(x, target, CHANNELS, replace(OFF, **options), seeded(), brightness=brightness)
+    assert torch.equal(found[:, 2], x[:, 2])
+    scores = SATURATION * torch.atanh(2 * found[:, :2].double() - 1) / SCALE
+    return ((brightness[..., None, None] + scores) / brightness[..., None, None]).numpy()
+
+
+def test_gains_are_in_decibels_one_a_date():
+    decibels = 20 * np.log10(drawn({"gain": 1, "gain_db": 1.5}))
+    assert np.ptp(decibels, axis=(2, 3)).max() < 1e-4
+    before, after = decibels[:, :, 0, 0].T
+    for values in (before, after):
+        assert values.mean() == pytest.approx(0, abs=4 * 1.5 / math.sqrt(4000))
+        assert values.std() == pytest.approx(1.5, rel=4 / math.sqrt(8000))
+    assert np.corrcoef(before, after)[0, 1] == pytest.approx(0, abs=4 / math.sqrt(4000))
+    changed = (drawn({"gain": 0.25}) != 1).any(axis=(1, 2, 3))
+    assert changed.mean() == pytest.approx(0.25, abs=4 * math.sqrt(0.25 * 0.75 / 4000))
+
+
+def test_speckle_multiplies_each_pixel_of_each_date_by_its_own():
+    """Of so many looks as told, mean intensity 1; five pixels in a million are so bright that tanh hides them."""
+    intensity = drawn({"speckle": 1, "speckle_looks": 12.0}) ** 2
+    count = intensity.size
+    assert intensity.mean() == pytest.approx(1, abs=4 * math.sqrt(1 / 12 / count))
+    assert intensity.var() == pytest.approx(1 / 12, rel=0.06)
+    pixels = intensity.transpose(1, 2, 3, 0).reshape(8, -1)
+    others = np.corrcoef(pixels) - np.eye(8)
+    assert np.abs(others).max() < 5 / math.sqrt(4000)
+
+
+def test_shears_are_of_every_angle_either_way(monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, "shear", lambda x, target, channels, degrees, who: seen.append(degrees) or (x, target))
     x, target = batch()
-    flips = replace(OFF, flip_azimuth=0.5, flip_range=0.5)
-    alone, _ = augment(x, target, CHANNELS, flips, seeded())
-    options = replace(flips, scale_coherence=0.5, speckle=0.5)
-    beside, _ = augment(x, target, CHANNELS, options, seeded(), brightness=torch.full((6, 2), 2.6))
-    unmoved = (alone == beside).flatten(2).all(dim=2)  # of each patch, the dates that no speckle was put on
-    assert unmoved[:, :2].any()
+    augment(x.repeat(500, 1, 1, 1), target.repeat(500, 1, 1), CHANNELS, replace(OFF, shear=1), seeded())
+    degrees = seen[0].numpy()
+    np.testing.assert_allclose([degrees.min(), degrees.max()], [-10, 10], atol=0.1)
+    assert degrees.std() == pytest.approx(20 / math.sqrt(12), rel=0.05)
 
 
 def test_without_coherence():

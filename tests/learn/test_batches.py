@@ -1,5 +1,7 @@
 """Batches of an epoch: the same whatever keeps or reads the patches, and shared out among ranks."""
 
+import itertools
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from sarcd.io.store import open_scene
 from sarcd.jobs import write_coherence
 from sarcd.learn import data
 from sarcd.learn.batches import Batches, seed_of
+from sarcd.learn.data import LabelledScene
 from sarcd.learn.prepare import prepare
 from tests.learn.toys import add_pseudo_labels, toy_scene
 
@@ -74,6 +77,40 @@ def test_same_from_worker_processes(path, order):
         assert_same(collect(read, number), collect(kept, number))
     next(read.epoch(3))  # broken off
     assert_same(collect(read, 4), collect(kept, 4))
+
+
+def test_read_ahead_by_threads_is_the_same(path, monkeypatch):
+    """Blocks come whenever they are read; the slowest are those that are wanted first."""
+    expected = [collect(batches(path, order="chunks", draw="weighted", cache="none"), number) for number in (1, 2)]
+    real = LabelledScene.read_patches
+
+    def slow_at_first(self, patches, size):
+        time.sleep(0.02 if next(turns) % 3 == 0 else 0)
+        return real(self, patches, size)
+
+    turns = itertools.count()
+    monkeypatch.setattr(LabelledScene, "read_patches", slow_at_first)
+    torch.set_num_threads(3)
+    try:
+        found = batches(path, order="chunks", draw="weighted", cache="none")
+        assert_same(collect(found, 1), expected[0])
+        broken_off = found.epoch(3)
+        next(broken_off)
+        broken_off.close()
+        assert_same(collect(found, 2), expected[1])
+        assert not found._patches._coming
+        assert not found._patches._waiting
+        kept = batches(path, order="chunks", draw="weighted", cache="memory")
+        assert_same(collect(kept, 1), expected[0])
+        found._patches.close()
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_the_random_order_does_not_know_of_workers(path):
+    orders = [batches(path, order="random", cache="none", workers=count)._batches(4) for count in (0, 1, 5)]
+    for other in orders[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(orders[0], other, strict=True))
 
 
 def test_every_chunk_is_read_once(path, monkeypatch):
@@ -140,6 +177,20 @@ def test_pseudo_labels_are_in_every_epoch(tmp_path):
     guessed = {i for i, patch in enumerate(found._patches.patches) if patch.scene == 1}
     assert len(guessed) == 4
     assert all(guessed <= set(np.concatenate(found._batches(number)).tolist()) for number in range(1, 30))
+
+
+def test_judged_by_a_persons_labels_where_a_model_labelled_too(tmp_path):
+    other = toy_scene(tmp_path / "other.zarr", side=32, squares=[(8, 8, 10)])
+    learn = toy_scene(tmp_path / "learn.zarr", side=96, squares=[(8, 8, 24)])
+    guessed = np.full((1, 32, 32), 255, "uint8")
+    guessed[0, :16, :16] = 0
+    add_pseudo_labels(other, guessed)
+    found = prepare(OPTIONS, [learn], [other], pseudo=[other], draw_seed=0)
+    assert (len(found.validation), found.pseudo_patches) == (4, 1)
+    order = Batches(found.validation, OPTIONS, CPU, shuffle=False)
+    judged = np.concatenate([target for _, target, _ in collect(order, 0)])
+    assert set(np.unique(judged)) == {0, 1}
+    assert (judged == 1).sum() == 100
 
 
 def test_order_of_validation(path):

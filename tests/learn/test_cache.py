@@ -1,5 +1,6 @@
 """Patches on disk: the same bytes as those read, used again, never half made."""
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -11,7 +12,7 @@ from filelock import FileLock
 from sarcd.config import CoherenceOptions, TrainOptions, Window
 from sarcd.errors import TrainingError
 from sarcd.io.store import SceneStore
-from sarcd.jobs import write_statistics
+from sarcd.jobs import write_coherence, write_statistics
 from sarcd.learn import cache as module
 from sarcd.learn import data
 from sarcd.learn.data import LabelledScene
@@ -77,6 +78,45 @@ def test_used_again_while_nothing_has_changed(tmp_path, path, read_patches):
     ready(path, tmp_path)
     assert sum(read_patches) > before
     assert len(list(tmp_path.glob("cache/*/values.npy"))) == 5
+
+
+def test_read_anew_when_labels_coherence_or_statistics_change(tmp_path, path, read_patches):
+    """The patches are the same ones each time; what is in them is not."""
+    write_statistics(path)
+    options = {"draw": "all", "coherence": CoherenceOptions(window=Window(3, 3))}
+    first = ready(path, tmp_path, **options).training
+    reads = [sum(read_patches)]
+
+    def again(**more):
+        found = ready(path, tmp_path, **options, **more).training
+        assert found.patches == first.patches
+        reads.append(sum(read_patches))
+        return [values.numpy() for values in read(found)]
+
+    x, target, _ = again()
+    SceneStore(path).array("label")[0, 90:, 90:] = 1
+    assert (again()[1] != target).any()
+    write_coherence(path, options["coherence"])
+    np.testing.assert_allclose(again()[0], x, atol=5e-7)  # stored, it is that which was computed
+    SceneStore(path).array("coherence")[0, 90:, 90:] = 0.125
+    assert (again()[0][-1, 2, -6:, -6:] == 0.125).all()
+    assert [after - before for before, after in itertools.pairwise(reads)] == [0, *[len(first)] * 3]
+
+
+def test_normalised_otherwise_they_are_read_anew(tmp_path, path, read_patches):
+    other = toy_scene(tmp_path / "other.zarr", seed=2, side=48, squares=[(8, 8, 20)], gain=5.0)
+
+    def means(statistics):
+        options = replace(OPTIONS, statistics=statistics)
+        found = prepare(options, [path, other], [], folder=tmp_path, draw_seed=0).training
+        return read(found)[0][:, :2].mean(dim=(1, 2, 3)).numpy(), found.patches
+
+    (own, patches), (together, same) = means("scene"), means("model")
+    assert patches == same
+    assert sum(read_patches) == 2 * len(patches)
+    dim = np.array([patch.scene == 0 for patch in patches])
+    assert (together[dim] < own[dim] - 0.01).all()
+    assert (together[~dim] > own[~dim] + 0.01).all()
 
 
 def test_folder_that_runs_share(tmp_path, path, read_patches):

@@ -1,6 +1,5 @@
 """Patches of a scene on object storage: a server of S3's protocol on this machine."""
 
-import http.client
 import shutil
 
 import numpy as np
@@ -16,27 +15,6 @@ from tests.learn.toys import toy_scene
 
 pytest.importorskip("obstore")
 OPTIONS = TrainOptions(patch=16, coherence=CoherenceOptions(window=Window(5, 5)), batch=4, cache="none")
-
-
-@pytest.fixture
-def bucket(monkeypatch):
-    moto = pytest.importorskip("moto.server")
-    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        monkeypatch.setenv(name, value)
-    connection = http.client.HTTPConnection(host, port, timeout=30)
-    connection.request("PUT", "/scenes")
-    assert connection.getresponse().status == 200
-    connection.close()
-    yield "s3://scenes"
-    running.stop()
 
 
 def read(path):

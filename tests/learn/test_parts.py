@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from sarcd.learn.micro_batch import bytes_per_patch, choose_micro_batch
 from sarcd.learn.train import train
 from sarcd.model_file import load_model
 from sarcd.models import create_model
+from tests.learn import two_steps
 from tests.learn.toys import toy_scene
 
 STILL = AugmentOptions(flip_azimuth=0, flip_range=0, shear=0, swap_dates=0, scale_coherence=0)
@@ -88,6 +90,27 @@ def test_micro_batch_follows_the_memory(monkeypatch):
     assert choose_micro_batch(network, options, cpu) == 16  # four equal parts of 20 at most
     assert choose_micro_batch(network, replace(options, micro_batch=5), cpu) == 5
     assert choose_micro_batch(network, options, cpu, world=4) == 16
+
+
+def test_gradients_of_two_processes_are_those_of_one(tmp_path):
+    """Not what an optimiser makes of them: Adam would forgive any factor."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--local-addr", "127.0.0.1"]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]  # any free port
+    command += ["--module", "tests.learn.two_steps", str(tmp_path)]
+    root = Path(__file__).parents[2]
+    places = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": places}
+    if sys.platform == "linux":
+        environment["GLOO_SOCKET_IFNAME"] = "lo"
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    expected, _ = two_steps.step(micro_batch=5)
+    assert expected["count"] == (two_steps.batch()[1] != 255).sum()
+    for rank in (0, 1):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert found["count"] == expected["count"]
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Stopped at any moment, a training goes on and ends with the same bytes."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -10,11 +11,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+import torch
 
 from sarcd.config import AugmentOptions, CoherenceOptions, TrainOptions, Window
 from sarcd.errors import TrainingError
-from sarcd.learn.state import FILE
+from sarcd.learn import train as training
+from sarcd.learn.state import FILE, Learner, begun_before
 from sarcd.learn.train import train
+from sarcd.models import create_model
 from tests.learn.toys import toy_scene
 
 OPTIONS = TrainOptions(
@@ -81,6 +85,80 @@ def test_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, scenes, change):
     assert logs[0] == logs[1]
     assert not (torn.run / FILE).exists()
     assert (torn.run / "log.png").stat().st_size > 1000
+
+
+def test_each_epoch_has_random_numbers_of_its_own_also_after_a_stop(tmp_path, scenes, monkeypatch):
+    """Of dropout and of augmentation, whose generators begin anew with every epoch."""
+
+    def seeds(output, steps=None):
+        seen = []
+
+        def note(x, target, channels, options, generator, **more):
+            seen.append((generator.initial_seed(), torch.initial_seed()))
+            return x, target
+
+        monkeypatch.setattr(training, "augment", note)
+        if steps is None:
+            result = train(OPTIONS, [scenes[0]], [], output)
+            return seen, result
+        with pytest.raises(KeyboardInterrupt):
+            train(OPTIONS, [scenes[0]], [], output, progress=stopping_after(steps))
+        return seen, None
+
+    whole, result = seeds(tmp_path / "whole.safetensors")
+    batches = len(whole) // OPTIONS.epochs
+    assert batches == math.ceil(result.patches / OPTIONS.batch) > 1
+    for kind in zip(*whole, strict=True):
+        assert [len(set(kind[start : start + batches])) for start in range(0, len(kind), batches)] == [1] * 5
+        assert len(set(kind)) == OPTIONS.epochs
+    assert not {first for first, _ in whole} & {second for _, second in whole}
+    seeds(tmp_path / "torn.safetensors", steps=2 * batches + 1)  # in the third epoch
+    assert seeds(tmp_path / "torn.safetensors")[0] == whole[2 * batches :]
+
+
+def new_learner(seed):
+    torch.manual_seed(seed)
+    network = create_model("unet", 2, widths=(2, 3))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=20)
+    return Learner(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=True))
+
+
+def take_steps(learner, count):
+    for _ in range(count):
+        learner.optimizer.zero_grad()
+        learner.network(torch.rand(2, 2, 8, 8)).square().mean().backward()
+        learner.optimizer.step()
+        learner.schedule.step()
+
+
+def test_a_learner_comes_back_whole(tmp_path):
+    learner = new_learner(0)
+    take_steps(learner, 3)
+    learner.epoch, learner.record = 1, {"epoch": 1, "scores": {"f1": 0.5}}
+    learner.keep_best(learner.record)
+    take_steps(learner, 4)
+    learner.epoch, learner.record = 2, {"epoch": 2, "scores": {"f1": 0.25}}
+    learner.scaler.load_state_dict({**learner.scaler.state_dict(), "scale": 24.0, "_growth_tracker": 5})
+    learner.save(tmp_path, {"world": 1})
+    other = new_learner(1)
+    take_steps(other, 1)
+    other.load(tmp_path)
+    assert (other.epoch, other.record, other.best) == (2, learner.record, {"epoch": 1, "scores": {"f1": 0.5}})
+    assert other.scaler.state_dict() == learner.scaler.state_dict()
+    assert other.schedule.get_last_lr() == learner.schedule.get_last_lr()
+    assert begun_before(tmp_path) == {"world": 1}
+    assert not torch.equal(learner.best_weights["head.weight"], learner.network.head.weight)
+    kept = learner.best_weights, other.best_weights
+    for one, two in (kept, (learner.network.state_dict(), other.network.state_dict())):
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[name], two[name]) for name in one)
+    for each in (learner, other):
+        torch.manual_seed(2)
+        take_steps(each, 5)  # as the same from here on: moments and rates are those that were
+    assert other.schedule.get_last_lr() == learner.schedule.get_last_lr()
+    for name, value in learner.network.state_dict().items():
+        assert torch.equal(value, other.network.state_dict()[name])
 
 
 def test_other_settings_or_labels_do_not_go_on(tmp_path, scenes):

@@ -63,7 +63,12 @@ def toy_scene(
 
 def add_pseudo_labels(path, values):
     """Write labels (pair, y, x) as those of a model."""
-    with stage(SceneStore(path), ["pseudo_label"], range(len(values)), MadeBy("pseudo_label", {})) as staging:
+    add_layer(path, "pseudo_label", values)
+
+
+def add_layer(path, name, values):
+    """Write values (pair, y, x) as a derived variable."""
+    with stage(SceneStore(path), [name], range(len(values)), MadeBy(name, {})) as staging:
         for region in staging.missing():
-            staging.write(region, {"pseudo_label": values[region.index]})
+            staging.write(region, {name: values[region.index]})
         staging.finish()

@@ -90,3 +90,16 @@ def test_without_flow_and_exchange_equal_dates_differ_in_nothing():
     with torch.inference_mode():
         network(torch.rand(1, 1, 32, 32).expand(-1, 2, -1, -1))
     torch.testing.assert_close(seen[0], torch.zeros_like(seen[0]), atol=1e-5, rtol=0)
+
+
+def test_what_is_aligned_is_what_was_found_of_the_first_date_and_of_the_second():
+    torch.manual_seed(0)
+    network, seen = ChangerEx(2).eval(), []
+    network.align.register_forward_pre_hook(lambda _, args: seen.extend(args))
+    image = torch.rand(1, 2, 64, 64)
+    with torch.inference_mode():
+        network(image)
+        found = network._stages(image[:, :1], image[:, 1:])
+        assert torch.equal(seen[0], network.neck(found[0]))
+        assert torch.equal(seen[1], network.neck(found[1]))
+    assert not torch.equal(*seen)

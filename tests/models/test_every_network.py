@@ -60,6 +60,33 @@ def test_every_weight_gets_a_gradient(label):
     assert still == []
 
 
+FIRST = {"siamese-unet": "encoder.0.0", "tinycd": "trunk.features.0.0", "changerex": "trunk.conv1"}
+
+
+@pytest.mark.parametrize("label", [label for label in NETWORKS if label.split()[0] in FIRST])
+def test_both_dates_go_through_the_same_weights_the_first_one_first(label):
+    network, seen = build(label).eval(), []
+    first = network.get_submodule(FIRST[label.split()[0]])
+    first.register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        network(image)
+    shared = [] if "stream" in label else [2]
+    assert len(seen) == 2
+    for found, date in zip(seen, (0, 1), strict=True):
+        assert torch.equal(found, image[:, [date, *shared]])
+
+
+def test_every_channel_moves_the_logits(network):
+    image = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        calm = network(image)
+        for channel in range(3):
+            moved = image.clone()
+            moved[:, channel] = 1 - moved[:, channel]
+            assert (network(moved) - calm).abs().max() > 1e-3
+
+
 def test_logits_are_linear_in_the_head(network):
     """A temperature may divide the head's weights, and its bias is what every logit begins from."""
     image = torch.rand(1, 3, 64, 96)

@@ -1,0 +1,47 @@
+"""One step on a batch by every process there is; run by torch's launcher, or called in the process of a test."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from sarcd.config import TrainOptions
+from sarcd.learn.ranks import join_ranks
+from sarcd.learn.state import Learner
+from sarcd.learn.train import _step
+from sarcd.models import create_model
+
+
+def batch():
+    """Five patches (5, 3, 16, 16), of which each process and each part has another number of labels."""
+    generator = torch.Generator().manual_seed(4)
+    x = torch.rand(5, 3, 16, 16, generator=generator)
+    target = (torch.rand(5, 16, 16, generator=generator) < 0.3).to(torch.uint8)
+    target[1, 1:] = 255
+    target[2, :, :12] = 255
+    target[3] = 255
+    return x, target
+
+
+def step(*, micro_batch):
+    """Take one step; returns loss, pixels that took part, and the gradients. Batch norms are fixed, as are weights."""
+    torch.set_num_threads(1)
+    with join_ranks("cpu") as ranks:
+        torch.manual_seed(0)
+        network = create_model("unet", 3, widths=(4, 8)).eval()
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [10])
+        learner = Learner(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
+        x, target = (values[ranks.rank :: ranks.world] for values in batch())
+        options = TrainOptions(micro_batch=micro_batch)
+        loss, count = _step(learner, ranks.parallel(network), x, target, options, ranks)
+        return {
+            "loss": torch.tensor(loss),
+            "count": torch.tensor(count),
+            **{name: value.grad.clone() for name, value in network.named_parameters()},
+        }, ranks.rank
+
+
+if __name__ == "__main__":
+    found, number = step(micro_batch=2)
+    torch.save(found, Path(sys.argv[1]) / f"{number}.pt")
