@@ -13,6 +13,7 @@ from sarcd.config import CoherenceOptions, Estimator, Window
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from sarcd.config.detection import DetectOptions, Method
     from sarcd.evaluate import Bootstrap, ObjectRules
     from sarcd.export import Exported
     from sarcd.io.pairs import Pair
@@ -95,7 +96,8 @@ class SceneAccessor:
     def detect(  # noqa: PLR0913  the signature of the function behind it
         self,
         *,
-        model: str | Path | Sequence[str | Path],
+        model: str | Path | Sequence[str | Path] | None = None,
+        method: Method | DetectOptions | None = None,
         tiles: int | Literal["auto", "whole"] = "auto",
         device: str = "auto",
         statistics: Any = None,
@@ -106,12 +108,13 @@ class SceneAccessor:
         adapt: bool = False,
         uncertainty: bool = False,
     ) -> xr.Dataset:
-        """Map of changes by a trained network; see `sarcd.detect.detect`."""
+        """Map of changes, by a trained network or without labels; see `sarcd.detect.detect`."""
         from sarcd.detect import detect
 
         return detect(
             self._scene,
             model=model,
+            method=method,
             tiles=tiles,
             device=device,
             statistics=statistics,

@@ -30,6 +30,7 @@ COMMANDS = {
     "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
     "train": "Train a network on labelled scenes.",
     "pseudo-label": "Let a model label the patches of scenes that it is sure of, for another training.",
+    "detect": "Find change without labels or a trained model.",
     "predict": "Map the changes of a scene with a trained network.",
     "evaluate": "Score a change map against the labels of the scene.",
     "threshold": "Choose the threshold of a change probability on labelled scenes.",
@@ -38,7 +39,7 @@ COMMANDS = {
 """Every command and its help in one line. The file ``<name>.py`` beside this one (``_`` for ``-``) has a click command
 called ``command`` whose docstring begins with the same line."""
 
-RESUMED = ("coherence", "train", "pseudo-label", "predict")
+RESUMED = ("coherence", "detect", "train", "pseudo-label", "predict")
 """Commands that go on where they were stopped; the others begin anew, and have left nothing half made."""
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

@@ -1,4 +1,4 @@
-"""Change maps as lazy datasets."""
+"""Change maps by trained networks, as lazy datasets."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _FORWARD_BYTES = 2**29  # of one forward pass: dask's other threads hold chunks of their own meanwhile
 
 
-def detect(  # noqa: PLR0913  one knob a choice, as the command has them
+def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
     scene: xr.Dataset,
     *,
     model: str | Path | Sequence[str | Path],

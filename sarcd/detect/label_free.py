@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
@@ -18,8 +18,11 @@ from sarcd.ops._difference import floor_of
 from sarcd.ops._lazy import made_by_attrs
 from sarcd.ops._pair_scores import WindowLooks
 from sarcd.ops._significance import window_looks
-from sarcd.ops.decide import Rule, apply_rules, fit_rules
+from sarcd.ops.decide import apply_rules, fit_rules
 from sarcd.ops.pairs import pairs_of
+
+if TYPE_CHECKING:
+    from sarcd.ops.decide import Rule
 
 OPERATION = "detect"
 
@@ -104,10 +107,12 @@ def fit(
 
 
 def _fit_difference(scene: xr.Dataset, fitted: Fitted) -> Fitted:
-    if fitted.options.method != "coherence-loss":
-        fitted = replace(fitted, floor=float(_now(floor_of(scene))))
-    rules = fit_rules(_difference(scene, fitted), method=fitted.options.decision)
-    return replace(fitted, rules=rules)
+    decision = fitted.options.decision
+    if fitted.options.method == "coherence-loss":  # one rule for all pairs: the first has no past, and so no values
+        rules = fit_rules(_difference(scene, fitted), method=decision, tails="upper", pooled=True)
+        return replace(fitted, rules=rules)
+    fitted = replace(fitted, floor=float(_now(floor_of(scene))))
+    return replace(fitted, rules=fit_rules(_difference(scene, fitted), method=decision))
 
 
 def _looks(scene: xr.Dataset, options: DetectOptions) -> WindowLooks:
@@ -139,10 +144,8 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     xr.Dataset
         `change_score` (pair, y, x) float32 and `change` (pair, y, x) uint8; with coherence tests also `undecidable`.
     """
-    if fitted.options.method in DIFFERENCES:
-        found = _of_difference(scene, fitted)
-    else:
-        found = _of_test(scene, fitted)
+    make = _of_difference if fitted.options.method in DIFFERENCES else _of_test
+    found = make(scene, fitted)
     found["change"] = clean(found["change"], fitted.options)
     common, units = fitted.attrs(), {}
     for name, array in found.items():
@@ -158,10 +161,10 @@ def _difference(scene: xr.Dataset, fitted: Fitted) -> xr.DataArray:
     options = fitted.options
     if options.method == "coherence-loss":
         return ops.coherence_loss(scene, window=options.size, pairs=fitted.pairs)
-    signed = {"signed": True} if options.method in ("log-ratio", "gauss-log-ratio") and _looks_both_ways(options) else {}
-    return _DIFFERENCES[options.method](
-        scene, window=options.size, floor=fitted.floor, pairs=fitted.pairs, **signed
+    signed = (
+        {"signed": True} if options.method in ("log-ratio", "gauss-log-ratio") and _looks_both_ways(options) else {}
     )
+    return _DIFFERENCES[options.method](scene, window=options.size, floor=fitted.floor, pairs=fitted.pairs, **signed)
 
 
 def _looks_both_ways(options: DetectOptions) -> bool:
@@ -171,21 +174,22 @@ def _looks_both_ways(options: DetectOptions) -> bool:
 def _of_difference(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     difference = _difference(scene, fitted)
     change = apply_rules(difference, fitted.rules)
-    score = abs(difference).assign_attrs(difference.attrs).rename("change_score")
-    score.attrs["long_name"] = f"{fitted.options.method.replace('-', ' ')}, magnitude"
+    score = difference if fitted.options.method == "coherence-loss" else abs(difference)
+    score = score.assign_attrs(difference.attrs).rename("change_score")
+    score.attrs["long_name"] = fitted.options.method.replace("-", " ")
     return xr.Dataset({"change_score": score, "change": change})
 
 
 def _of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     options = fitted.options
-    common = {
+    common: dict[str, Any] = {
         "window": options.size,
         "false_alarms": options.false_alarms,
         "looks": fitted.looks,
         "pairs": fitted.pairs,
     }
     if options.method == "ratio-test":
-        known = "auto" if options.expected is None or "slc" not in scene else options.expected
+        known: Any = "auto" if options.expected is None or "slc" not in scene else options.expected
         return ops.ratio_test(scene, coherence=known, **common)
     schema.require(scene, "slc")
     if options.expected is None and scene.sizes["time"] < 3:
@@ -194,7 +198,7 @@ def _of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
             where=schema.source_of(scene),
             mend="say what to expect with --expected 0.6, add an earlier date, or use ratio-test",
         )
-    expected = "history" if options.expected is None else options.expected
+    expected: Any = "history" if options.expected is None else options.expected
     test = ops.coherence_test if options.method == "coherence-test" else ops.combined_test
     return test(scene, expected=expected, **common)
 

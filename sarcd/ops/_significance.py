@@ -48,7 +48,7 @@ def check_two_pixels(window: Window) -> Window:
     return window
 
 
-def window_looks(scene: xr.Dataset, window: Window, looks: float | None, false_alarms: float) -> Any:
+def window_looks(scene: xr.Dataset, window: Window, looks: float | WindowLooks | None, false_alarms: float) -> Any:
     """Return the `WindowLooks` of a window: as told, or measured on a sample of the scene (a dask task if it is lazy).
 
     Raises
@@ -56,6 +56,8 @@ def window_looks(scene: xr.Dataset, window: Window, looks: float | None, false_a
     OptionError
         If the looks that were told are not above 0, or none were told and the images are detected ones.
     """
+    if isinstance(looks, WindowLooks):
+        return looks  # measured before
     if looks is not None:
         if not looks > 0:
             raise OptionError(f"{looks} looks", where="looks", mend="use a number above 0")

@@ -1,0 +1,103 @@
+"""``sarcd detect``."""
+
+from __future__ import annotations
+
+import click
+
+from sarcd_cli._frame import (
+    common_options,
+    echo_result,
+    job_options,
+    memory_option,
+    note,
+    parse_window,
+    progress,
+    scheduler_option,
+)
+
+METHODS = (
+    "auto",
+    "self-trained",
+    "log-ratio",
+    "mean-ratio",
+    "gauss-log-ratio",
+    "neighbourhood-ratio",
+    "coherence-loss",
+    "ratio-test",
+    "coherence-test",
+    "combined-test",
+)
+
+
+@click.command("detect")
+@click.argument("scene")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="auto",
+    show_default=True,
+    help="auto chooses by what the scene holds, and says what and why.",
+)
+@click.option("--window", metavar="N|YxX", help="Odd size in pixels: 7, or 7x5 [what suits the method].")
+@click.option(
+    "--decision",
+    type=click.Choice(["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]),
+    default="kittler_gg",
+    show_default=True,
+    help="How a difference image (the ratios and coherence-loss) is split.",
+)
+@click.option(
+    "--false-alarms", type=float, default=0.001, show_default=True, help="Share of unchanged pixels that a test flags."
+)
+@click.option("--looks", type=float, help="Independent looks of a mean over the window, for tests [measured].")
+@click.option(
+    "--expected", type=float, help="Coherence of unchanged ground, for tests [each pixel's own in the pairs before]."
+)
+@click.option(
+    "--min-pixels", type=int, default=1, show_default=True, help="Pixels of the smallest change that is kept."
+)
+@click.option("--opening", type=int, default=0, metavar="RADIUS", help="Take out what a disc does not fit into.")
+@click.option("--closing", type=int, default=0, metavar="RADIUS", help="Fill gaps that a disc does not fit into.")
+@click.option("--max-hole", type=int, default=0, metavar="PIXELS", help="Fill holes in changes up to this size.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the self-trained network.")
+@job_options
+@memory_option
+@scheduler_option
+@common_options(json=True)
+def command(
+    scene: str,
+    window: str | None,
+    memory_bytes: int | None,
+    pairs: str | None,
+    name: str,
+    overwrite: bool,
+    json: bool,
+    **knobs: object,
+) -> None:
+    """Find change without labels or a trained model.
+
+    Writes change_score and change, region by region; stopped at any moment, the same command goes on where it was.
+    """
+    from sarcd.config import DetectOptions, from_dict
+    from sarcd.detect.job import write_detection
+
+    values = {**knobs, "window": None if window is None else parse_window(window)}
+    result = write_detection(
+        scene,
+        from_dict(DetectOptions, values),
+        pairs=pairs,
+        suffix=name,
+        overwrite=overwrite,
+        memory_bytes=memory_bytes,
+        progress=progress,
+        note=note,
+    )
+    echo_result(
+        {
+            "variables": list(result.variables),
+            "pairs": result.pairs,
+            "regions_computed": result.computed,
+            "regions_kept": result.kept,
+        },
+        json,
+    )

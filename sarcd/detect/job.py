@@ -1,0 +1,132 @@
+"""Change without labels, kept in the store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.config import DetectOptions
+from sarcd.detect.label_free import OPERATION, Fitted, apply, fit
+from sarcd.io.chunks import chunk_errors
+from sarcd.io.progress import Progress, silent
+from sarcd.io.regions import MadeBy, Region, stage
+from sarcd.io.store import SceneStore, open_scene
+from sarcd.jobs._memory import left, share_out
+from sarcd.jobs._run import JobResult, choose_pairs, count_regions, pair_positions, run_regions
+from sarcd.jobs._task import Opened
+
+_BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed
+_BYTES_PER_DATE = 40  # and of each earlier date whose coherence is looked at
+
+
+def write_detection(
+    path: str | Path,
+    options: DetectOptions | None = None,
+    *,
+    pairs: str | None = None,
+    suffix: str = "",
+    overwrite: bool = False,
+    memory_bytes: int | None = None,
+    progress: Progress = silent,
+    note: Callable[[str], None] = lambda text: None,
+) -> JobResult:
+    """Find change without labels and keep it in the store, as `change_score` and `change`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Scene.
+    options : DetectOptions, optional
+        Method and its knobs.
+    pairs : str, optional
+        As in `sarcd.jobs.write_coherence`.
+    suffix : str
+        Appended to the names of the variables after an underscore.
+    overwrite : bool
+        Replace a result made otherwise.
+    memory_bytes : int, optional
+        As in `sarcd.jobs.write_coherence`.
+    progress : callable
+        See `Progress`.
+    note : callable
+        Called with a line about each choice that the user did not make.
+
+    Returns
+    -------
+    JobResult
+        How much was computed now, and how much was there.
+
+    Raises
+    ------
+    SceneError, OptionError
+        As `sarcd.detect.detect`.
+    MismatchError
+        If the store holds a result made otherwise and `overwrite` is False.
+    """
+    options = options or DetectOptions()
+    store = SceneStore(path)
+    positions = choose_pairs(store, pairs)
+    times, dates = store.dates("time"), pair_positions(store)
+    with chunk_errors(path):
+        scene = open_scene(path)
+        wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
+        fitted = fit(scene, options, pairs=wanted)
+        found = apply(scene, fitted)
+    if options.method == "auto":
+        note(f"{fitted.options.method}: {fitted.why}")
+    base = {f"{name}_{suffix}" if suffix else str(name): str(name) for name in found.data_vars}
+    for name in base:
+        schema.variable(name)
+    attrs = fitted.attrs()
+    made_by = MadeBy(OPERATION, attrs["sarcd_parameters"])
+    with stage(store, list(base), positions, made_by, overwrite=overwrite) as staging:
+        regions = staging.missing()
+        if regions:
+            height, width = staging.grid
+            per_pixel = _BYTES_PER_PIXEL + _BYTES_PER_DATE * len(times)
+            shares = share_out(
+                memory_bytes,
+                left(memory_bytes),
+                region_bytes=per_pixel * height * width,
+                chunk_bytes=8 * height * width,
+                workers=os.cpu_count() or 1,
+            )
+            maps = Opened(partial(_maps, store.address, fitted), found)
+            compute = _Detection(maps, tuple(base.items()), tuple(positions))
+            run_regions(staging, regions, compute, description="detect", progress=progress, workers=shares.workers)
+            for name, source in base.items():
+                of_result = {
+                    key: found[source].attrs[key] for key in ("why", "long_name", "units") if key in found[source].attrs
+                }
+                store.set_attrs(name, of_result)
+        total = count_regions(staging)
+        staging.finish()
+    return JobResult(tuple(base), len(positions), len(regions), total - len(regions))
+
+
+def _maps(address: str, fitted: Fitted) -> xr.Dataset:
+    return apply(open_scene(address), fitted)
+
+
+@dataclass(frozen=True)
+class _Detection:
+    """Computes the variables of one region, from any thread."""
+
+    maps: Opened[xr.Dataset]
+    names: tuple[tuple[str, str], ...]  # in the store, and of the result
+    positions: tuple[int, ...]
+
+    def __call__(self, region: Region) -> dict[str, np.ndarray]:
+        """Return the values of one region by name."""
+        part = self.maps()[[source for _, source in self.names]].isel(
+            pair=self.positions.index(region.pair), y=region.y, x=region.x
+        )
+        values = part.compute(scheduler="synchronous")  # other regions are in work on other threads
+        return {name: values[source].values for name, source in self.names}
