@@ -42,9 +42,7 @@ METHODS = (
 @click.option(
     "--decision",
     type=click.Choice(["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]),
-    default="kittler_gg",
-    show_default=True,
-    help="How a difference image (the ratios and coherence-loss) is split.",
+    help="How a difference image (the ratios and coherence-loss) is split [what suits it].",
 )
 @click.option(
     "--false-alarms", type=float, default=0.001, show_default=True, help="Share of unchanged pixels that a test flags."

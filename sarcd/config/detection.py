@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from sarcd.config.checks import one_of
+from sarcd.config.values import to_dict
 from sarcd.config.window import Window
 from sarcd.errors import OptionError
 
@@ -35,6 +36,9 @@ DECISIONS = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical",
 WINDOWS = {"log-ratio": 5, "mean-ratio": 5, "gauss-log-ratio": 7, "neighbourhood-ratio": 3, "coherence-loss": 7}
 """Windows by default; of the tests it is 5."""
 
+SIGNED = ("log-ratio", "gauss-log-ratio")
+"""Differences that tell brighter ground from darker, where the decision can look at both."""
+
 
 @dataclass(frozen=True)
 class DetectOptions:
@@ -44,8 +48,9 @@ class DetectOptions:
     window: Window | None = field(
         default=None, metadata={"help": "in pixels, [y, x], odd; empty for what suits the method"}
     )
-    decision: Decision = field(
-        default="kittler_gg", metadata={"help": "how a difference image is split into changed and unchanged ground"}
+    decision: Decision | None = field(
+        default=None,
+        metadata={"help": "how a difference image is split into changed and unchanged ground; empty: what suits it"},
     )
     false_alarms: float = field(
         default=0.001, metadata={"help": "share of unchanged pixels that a test flags, before the map is cleaned"}
@@ -65,7 +70,8 @@ class DetectOptions:
 
     def __post_init__(self) -> None:
         one_of("method", self.method, METHODS)
-        one_of("decision", self.decision, DECISIONS)
+        if self.decision is not None:
+            one_of("decision", self.decision, DECISIONS)
         if self.window is not None:
             object.__setattr__(self, "window", Window.of(self.window))
         if not 0 < self.false_alarms < 0.5:
@@ -84,3 +90,22 @@ class DetectOptions:
     def size(self) -> Window:
         """The window, or what suits the method."""
         return self.window or Window.of(WINDOWS.get(self.method, 5))
+
+    @property
+    def rule(self) -> Decision:
+        """The decision, or what suits the difference.
+
+        Of values on both sides of 0 `kittler_gg` tells when nothing changed; of magnitudes nothing does, and
+        `pca_kmeans` is the best segmenter.
+        """
+        return self.decision or ("kittler_gg" if self.method in (*SIGNED, "coherence-loss") else "pca_kmeans")
+
+    @property
+    def used(self) -> dict[str, Any]:
+        """The options that the method heeds, by name, as plain values."""
+        names = {"method", "min_pixels", "opening", "closing", "max_hole"}
+        names |= {"seed"} if self.method == "self-trained" else {"window"}
+        names |= {"false_alarms", "looks", "expected"} if self.method in TESTS else set()
+        names |= {"decision"} if self.method in DIFFERENCES else set()
+        filled = to_dict(replace(self, window=self.size, decision=self.rule))
+        return {name: value for name, value in filled.items() if name in names}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from sarcd import config, ops, schema
+from sarcd import ops, schema
 from sarcd.config import DetectOptions
-from sarcd.config.detection import DIFFERENCES
+from sarcd.config.detection import DIFFERENCES, SIGNED
 from sarcd.detect.choice import choose
 from sarcd.errors import OptionError, SceneError
 from sarcd.io.pairs import Pair
@@ -32,7 +32,7 @@ _DIFFERENCES: dict[str, Callable[..., xr.DataArray]] = {
     "gauss-log-ratio": ops.gauss_log_ratio,
     "neighbourhood-ratio": ops.neighbourhood_ratio,
 }
-_OTHER_TAILS = ("kittler", "kittler_gg")  # decisions that look at brighter and darker ground apart
+_BOTH_WAYS = ("kittler", "kittler_gg")  # decisions that look at brighter and darker ground apart
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Fitted:
 
     def attrs(self) -> dict[str, Any]:
         """Return what the result says of how it was made."""
-        told: dict[str, Any] = {**config.to_dict(self.options), "window": config.to_dict(self.options.size)}
+        told = dict(self.options.used)
         told |= {"rules": [rule.to_dict() for rule in self.rules]} if self.rules else {}
         told |= {"floor": self.floor} if self.floor is not None else {}
         told |= {"effective_looks": self.looks.power} if self.looks is not None else {}
@@ -107,7 +107,7 @@ def fit(
 
 
 def _fit_difference(scene: xr.Dataset, fitted: Fitted) -> Fitted:
-    decision = fitted.options.decision
+    decision = fitted.options.rule
     if fitted.options.method == "coherence-loss":  # one rule for all pairs: the first has no past, and so no values
         rules = fit_rules(_difference(scene, fitted), method=decision, tails="upper", pooled=True)
         return replace(fitted, rules=rules)
@@ -161,14 +161,8 @@ def _difference(scene: xr.Dataset, fitted: Fitted) -> xr.DataArray:
     options = fitted.options
     if options.method == "coherence-loss":
         return ops.coherence_loss(scene, window=options.size, pairs=fitted.pairs)
-    signed = (
-        {"signed": True} if options.method in ("log-ratio", "gauss-log-ratio") and _looks_both_ways(options) else {}
-    )
+    signed = {"signed": True} if options.method in SIGNED and options.rule in _BOTH_WAYS else {}
     return _DIFFERENCES[options.method](scene, window=options.size, floor=fitted.floor, pairs=fitted.pairs, **signed)
-
-
-def _looks_both_ways(options: DetectOptions) -> bool:
-    return options.decision in _OTHER_TAILS
 
 
 def _of_difference(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:

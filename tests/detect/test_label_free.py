@@ -13,6 +13,7 @@ from sarcd.detect.job import write_detection
 from sarcd.detect.label_free import fit
 from sarcd.errors import MismatchError, OptionError, SceneError
 from sarcd.io.store import open_scene
+from sarcd.jobs import _task
 from sarcd_cli.main import main
 from tests.scenes import stored_scene
 
@@ -69,8 +70,6 @@ def test_auto_says_what_it_chose_and_why(path, tmp_path, rng):
 def test_resumes_and_refuses_other_settings(path, monkeypatch):
     whole = write_detection(path, DetectOptions("log-ratio"), suffix="whole")
     calls = []
-    from sarcd.jobs import _task
-
     real = _task.RegionTask.__call__
 
     def stop(task, region):
@@ -79,9 +78,10 @@ def test_resumes_and_refuses_other_settings(path, monkeypatch):
             raise KeyboardInterrupt
         return real(task, region)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(_task.RegionTask, "__call__", stop)
-        write_detection(path, DetectOptions("log-ratio"))
+        with pytest.raises(KeyboardInterrupt):
+            write_detection(path, DetectOptions("log-ratio"))
     assert "change" not in xr.open_zarr(path)
     with pytest.raises(MismatchError, match="window"):
         write_detection(path, DetectOptions("log-ratio", window=Window(7, 7)))
