@@ -19,6 +19,7 @@ _EXPLAINED = {
     "fp": "false alarms",
     "fn": "changes missed",
     "tn": "pixels rightly left alone",
+    "overall_error": "false alarms and missed changes, OE",
     "unjudged_pixels": "labelled pixels without a prediction, which are in no score",
     "labelled_pixels": "labelled pixels",
     "f1": "harmonic mean of precision and recall",
@@ -26,7 +27,7 @@ _EXPLAINED = {
     "recall": "share of the real changes that are claimed",
     "iou": "intersection over union of claimed and real changes",
     "kappa": "Cohen's kappa",
-    "overall_accuracy": "share of the pixels that are judged rightly",
+    "overall_accuracy": "share of the pixels that are judged rightly, PCC",
     "average_precision": "mean precision over the recall, over all thresholds",
     "average_precision_error": "how far the order of scores within a bin can move average precision",
     "expected_calibration_error": "mean gap between probability and share of changes, over the bins",
@@ -60,7 +61,7 @@ def scores_of(summary: Summary, kind: Kind | None, bootstrap: Bootstrap | None) 
     """
     tp, fp, fn, tn, unjudged = (int(count) for count in summary.counts[:5])
     values: dict[str, Any] = {name: float(value) for name, value in kernel.scores(tp, fp, fn, tn).items()}
-    values |= {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+    values |= {"tp": tp, "fp": fp, "fn": fn, "tn": tn, "overall_error": fp + fn}
     values |= {"labelled_pixels": tp + fp + fn + tn + unjudged, "unjudged_pixels": unjudged}
     if kind is not None:
         values |= _rank_scores(summary, kind, tp + fp + fn + tn)

@@ -64,7 +64,7 @@ def test_table(stored, capsys):
     assert err == ""
     assert lines[0] == "change_probability at 0.4 against label"
     assert lines[1].split() == [
-        "over", "F1", "precision", "recall", "IoU", "kappa", "accuracy", "labelled", "unjudged",
+        "over", "F1", "precision", "recall", "IoU", "kappa", "accuracy", "FP", "FN", "OE", "labelled", "unjudged",
     ]  # fmt: skip
     expected = evaluate(open_scene(stored))
     assert lines[2].split() == [
