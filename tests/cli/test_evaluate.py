@@ -71,10 +71,13 @@ def test_table(stored, capsys):
         "pooled",
         *(f"{float(expected[name][0]):.4f}" for name in ("f1", "precision", "recall", "iou", "kappa")),
         f"{float(expected['overall_accuracy'][0]):.4f}",
+        str(int(expected["fp"][0])),
+        str(int(expected["fn"][0])),
+        str(int(expected["fp"][0] + expected["fn"][0])),
         str(int(expected["labelled_pixels"][0])),
         str(int(expected["unjudged_pixels"][0])),
     ]
-    assert lines[4].split() == ["2023-03-19/2023-03-31", *"------", "0", "0"]
+    assert lines[4].split() == ["2023-03-19/2023-03-31", *"------", *"00000"]
     assert len({len(line) for line in lines[1:5]}) == 1
     assert lines[5:7] == ["", "over                       AP     ECE   Brier  log loss"]
     assert lines[9].split() == ["2023-03-19/2023-03-31", *"----"]
