@@ -1,0 +1,224 @@
+"""Tests on sample coherence: against no correlation at all, and against a coherence that is known."""
+
+from __future__ import annotations
+
+import functools
+from math import exp, lgamma, log, log1p, sqrt
+from typing import Any, Literal
+
+import numpy as np
+from numba import njit
+
+from sarcd.errors import OptionError
+
+Kind = Literal["sample", "berger"]
+
+MOST = 0.9995
+"""Highest coherence that is told apart from 1."""
+
+_GRID = 200  # coherences that a power is tabulated at
+
+
+def more(kind: Kind) -> float:
+    """Return what is added to the looks for the second shape of the distribution of a coherence, see `coherence_cdf`.
+
+    Raises
+    ------
+    OptionError
+        If there is no such estimate.
+    """
+    if kind not in ("sample", "berger"):
+        raise OptionError(f"unknown estimate of coherence {kind!r}", where="kind", mend="use sample or berger")
+    return -1.0 if kind == "sample" else -0.5
+
+
+def correlation_p(coherence: np.ndarray, looks: np.ndarray | float, kind: Kind = "sample") -> np.ndarray:
+    """Probability of a coherence at least so high where the dates have nothing in common.
+
+    Parameters
+    ----------
+    coherence : any shape, float
+        Sample coherence, its bias not removed, in [0, 1].
+    looks : float, or broadcastable
+        Independent looks, above 1 (above 1/2 for ``berger``).
+    kind : {"sample", "berger"}
+        Which estimate it is.
+
+    Returns
+    -------
+    (...) float64
+        p-value: small where there is correlation. NaN where the looks are too few.
+
+    Notes
+    -----
+    ``(1 - g^2)^(L - 1)`` [1]_; for Berger's estimate, which takes the powers to be equal, ``(1 - g^2)^(L - 1/2)``.
+
+    References
+    ----------
+    .. [1] Touzi et al. 1999, doi:10.1109/36.739146.
+
+    Examples
+    --------
+    >>> correlation_p(np.array([0.3, 0.9]), 9).round(7).tolist()
+    [0.4702525, 1.7e-06]
+    """
+    power = np.asarray(looks, float) + more(kind)
+    g = np.asarray(coherence, float)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.clip((1 - g) * (1 + g), 0, 1) ** np.where(power > 0, power, np.nan))
+
+
+def coherence_cdf(
+    coherence: np.ndarray, truth: np.ndarray | float, looks: np.ndarray | float, kind: Kind = "sample"
+) -> np.ndarray:
+    """Probability of a sample coherence at most so high where the true coherence is known.
+
+    Parameters
+    ----------
+    coherence : any shape, float
+        Sample coherence, its bias not removed, in [0, 1].
+    truth : float, or broadcastable
+        True coherence, in [0, 1); higher than `MOST` counts as that.
+    looks : float, or broadcastable
+        Independent looks, above 1 (above 1/2 for ``berger``); need not be whole.
+    kind : {"sample", "berger"}
+        Which estimate it is; the theory of ``berger`` holds where both dates are equally bright.
+
+    Returns
+    -------
+    (...) float64
+        p-value of lost coherence: small where less was found than such ground gives. Absolute error below 1e-12. NaN
+        where the looks are too few.
+
+    Notes
+    -----
+    g^2 is Beta(N + 1, L - 1), N negative binomial with weights ``(L)_n / n! c^2n (1 - c^2)^L``: the series of [1]_ and
+    [2]_, all of whose terms are positive. The share of a Beta(n + 1, b) above x is itself a sum of terms
+    ``(b)_m / m! x^m (1 - x)^b``, m = 0 ... n, so that both sums are carried along together. Berger's estimate has the
+    same with b = L - 1/2, which follows from the Wishart density integrated over the difference of the powers.
+
+    References
+    ----------
+    .. [1] Touzi et al. 1999, doi:10.1109/36.739146, the density of the sample coherence.
+    .. [2] Carter et al. 1973, doi:10.1109/TAU.1973.1162496.
+
+    Examples
+    --------
+    >>> coherence_cdf(np.array([0.3, 0.6, 0.8]), 0.7, 9).round(4).tolist()
+    [0.0155, 0.2127, 0.7634]
+    """
+    g, c, n = np.broadcast_arrays(
+        np.asarray(coherence, np.float64), np.asarray(truth, np.float64), np.asarray(looks, np.float64)
+    )
+    out = np.empty(g.shape)
+    _cdf(g.ravel(), np.minimum(c, MOST).ravel(), n.ravel(), more(kind), out.reshape(-1))
+    return out
+
+
+def power_of_loss(
+    truth: np.ndarray, looks: np.ndarray | float, false_alarms: float, kind: Kind = "sample"
+) -> np.ndarray:
+    """Probability that a complete loss of coherence is found, at a rate of false alarms, on ground of known coherence.
+
+    Parameters
+    ----------
+    truth : any shape, float
+        True coherence of the ground while nothing changes, in [0, 1); NaN stays.
+    looks : float, or broadcastable
+        Independent looks, above 1; rounded to steps of 2 %.
+    false_alarms : float
+        Rate of false alarms of the test.
+    kind : {"sample", "berger"}
+        Which estimate it is.
+
+    Returns
+    -------
+    (...) float64
+        From `false_alarms` on ground without coherence, which cannot be judged by it, up to 1.
+
+    Examples
+    --------
+    >>> power_of_loss(np.array([0.0, 0.3, 0.8]), 9, 0.01).round(2).tolist()
+    [0.01, 0.02, 0.96]
+    """
+    c, n = np.broadcast_arrays(np.asarray(truth, float), np.asarray(looks, float))
+    steps = look_steps(n)
+    out = np.full(c.shape, np.nan)
+    for step in np.unique(steps[steps >= 0]):
+        chosen = steps == step
+        grid, power = _powers(float(looks_of_step(step)), false_alarms, kind)
+        out[chosen] = np.interp(c[chosen], grid, power)
+    out[np.isnan(c)] = np.nan
+    return out
+
+
+_STEP = 1.02
+
+
+def look_steps(looks: np.ndarray) -> np.ndarray:
+    """Return the number of the nearest step of 2 % from one look on; -1 where looks are NaN or not above 1."""
+    known = np.asarray(looks) > 1
+    return np.where(known, np.rint(np.log(np.where(known, looks, 1)) / log(_STEP)), -1).astype(np.int64)
+
+
+def looks_of_step(step: np.ndarray | int) -> np.ndarray:
+    """Return the looks of a step of `look_steps`."""
+    return np.asarray(_STEP ** np.maximum(np.asarray(step, float), 0.5))
+
+
+@functools.lru_cache(maxsize=1024)
+def _powers(looks: float, false_alarms: float, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
+    truth = np.linspace(0, MOST, _GRID)
+    low, high = np.zeros(_GRID), np.ones(_GRID)
+    for _ in range(40):
+        middle = (low + high) / 2
+        above = coherence_cdf(middle, truth, looks, kind) > false_alarms
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return truth, 1 - correlation_p(low, looks, kind)
+
+
+@njit(nogil=True, cache=True)
+def _cdf(g: Any, c: Any, looks: Any, added: float, out: Any) -> None:
+    for i in range(g.size):
+        b = looks[i] + added
+        if np.isnan(g[i]) or np.isnan(c[i]) or not b > 0:
+            out[i] = np.nan
+        elif g[i] <= 0:
+            out[i] = 0
+        elif g[i] >= 1:
+            out[i] = 1
+        else:
+            out[i] = _cdf_of(g[i] * g[i], c[i] * c[i], looks[i], b)
+
+
+@njit(nogil=True, cache=True)
+def _cdf_of(x: float, square: float, looks: float, b: float) -> float:
+    """Return the sum over n of P(N = n) P(M > n), N and M negative binomial of (looks, square) and (b, x)."""
+    n, weight = _begin(looks, square)
+    m, share = _begin(b, x)
+    below, total, weights = 0.0, 0.0, 0.0
+    mean = looks * square / (1 - square)
+    while True:
+        while m <= n:
+            below += share
+            share *= (b + m) / (m + 1) * x
+            m += 1
+        if below > 1 - 1e-15:
+            break  # whatever N is, M is less
+        total += weight * (1 - below)
+        weights += weight
+        if n > mean and weight < 1e-15 * (1 - square):
+            break
+        weight *= (looks + n) / (n + 1) * square
+        n += 1
+    return min(max(total, 0.0), 1.0)
+
+
+@njit(nogil=True, cache=True)
+def _begin(shape: float, x: float) -> tuple[int, float]:
+    """Return the first term of a negative binomial distribution that counts, and its probability."""
+    mean = shape * x / (1 - x)
+    start = max(int(mean - 12 * sqrt(mean / (1 - x))), 0)
+    if start == 0:
+        return 0, exp(shape * log1p(-x))
+    return start, exp(lgamma(shape + start) - lgamma(shape) - lgamma(start + 1) + shape * log1p(-x) + start * log(x))
