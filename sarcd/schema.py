@@ -23,6 +23,9 @@ PRIVATE = "sarcd_"
 NO_LABEL = 255
 """Value of `label`, `change` and `pseudo_label` where nothing is known."""
 
+NO_DATE = -1
+"""Value of `first_change` and `last_change` where nothing is known; 0 is no change: none shows on the first date."""
+
 TIME_UNITS = "microseconds since 1970-01-01"
 CHUNK = 1024
 """Side of a stored chunk along y and x; chunks are 1 along time and pair."""
@@ -47,6 +50,8 @@ class Variable:
             return complex(np.nan, np.nan)
         if self.dtype == "float32":
             return float("nan")
+        if self.dtype == "int16":
+            return NO_DATE
         return 0 if self.name == "mask" else NO_LABEL
 
     def attrs(self) -> dict[str, Any]:
@@ -59,6 +64,7 @@ class Variable:
 
 
 _SERIES, _PAIRED, _PLANE = ("time", "y", "x"), ("pair", "y", "x"), ("y", "x")
+_WHEN = "date that shows the {} change, counted from 0 in order of time; 0 = none"
 _CHANGE_FLAGS = ("0 no_change", "1 change_of_interest", "255 unknown")
 
 VARIABLES: dict[str, Variable] = {
@@ -74,6 +80,18 @@ VARIABLES: dict[str, Variable] = {
         Variable("change", _PAIRED, "uint8", "change of interest", flags=_CHANGE_FLAGS),
         Variable("pseudo_label", _PAIRED, "uint8", "change of interest, by a model", flags=_CHANGE_FLAGS),
         Variable("uncertainty", _PAIRED, "float32", "spread of the probability among variants"),
+        Variable(
+            "undecidable",
+            _PAIRED,
+            "uint8",
+            "ground that its coherence cannot tell about",
+            flags=("0 decidable", "1 undecidable", "255 unknown"),
+        ),
+        Variable("omnibus_score", _PLANE, "float32", "evidence of any change on any date, -log10 of the p-value"),
+        Variable("change_count", _PLANE, "uint8", "number of changes, 254 = that or more, 255 = unknown"),
+        Variable("first_change", _PLANE, "int16", _WHEN.format("first")),
+        Variable("last_change", _PLANE, "int16", _WHEN.format("last")),
+        Variable("persistence", _PLANE, "float32", "share of the dates since the first change that still differ"),
         Variable("mask", _PLANE, "uint8", "why a pixel cannot be judged: bit flags, 0 = usable"),
     )
 }

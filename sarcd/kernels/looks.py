@@ -165,18 +165,23 @@ def floor_looks(weights: Axes, correlation: Axes) -> float:
     >>> round(floor_looks((np.ones(3), np.ones(3)), (np.zeros(2), np.zeros(2))), 6)
     9.0
     """
-    spread = [
-        np.linalg.eigvalsh(np.sqrt(np.outer(axis, axis)) * _toeplitz(lagged, len(axis)))
-        for axis, lagged in zip(weights, correlation, strict=True)
-    ]
-    values = np.outer(*(np.clip(part, 0, None) for part in spread)).ravel()
-    values /= values.sum()
+    values = eigenvalues(weights, correlation)
     # t = exp(u): the integrand rises like t and falls at least as fast as t^-1, both exponentials of u
     u, step = np.linspace(-40, 60, 1001, retstep=True)
     t = np.exp(u)[:, None]
     remaining = np.exp(-np.log1p(values * t).sum(1) + u)
     shares = (values / (1 + values * t) * remaining[:, None]).sum(0) * step
     return float(1 / np.sum(shares**2))
+
+
+def eigenvalues(weights: Axes, correlation: Axes) -> np.ndarray:
+    """Return the shares of independent exponential variables that a mean power over the window is a sum of; sum 1."""
+    spread = [
+        np.linalg.eigvalsh(np.sqrt(np.outer(axis, axis)) * _toeplitz(lagged, len(axis)))
+        for axis, lagged in zip(weights, correlation, strict=True)
+    ]
+    values = np.outer(*(np.clip(part, 0, None) for part in spread)).ravel()
+    return np.asarray(values / values.sum())
 
 
 def _toeplitz(lagged: np.ndarray, size: int) -> np.ndarray:

@@ -169,6 +169,11 @@ def calibrate(
     return Calibration(looks, ramps)
 
 
+def looks_sample(scene: xr.Dataset) -> list[Any]:
+    """Return the blocks (y, x) of a scene that its looks are measured on: arrays, or dask arrays where it is lazy."""
+    return _sample(schema.require(scene, "slc"))
+
+
 def looks_later(scene: xr.Dataset, options: CoherenceOptions) -> Any:
     """Return the `Looks` of a scene: measured now of images in memory, else as a dask task."""
     return _now_or_later(measure_looks, _sample(schema.require(scene, "slc")), options)
@@ -191,24 +196,32 @@ def measure_looks(blocks: Sequence[np.ndarray], options: CoherenceOptions) -> Lo
     """Return the looks of a window from blocks (y, x) of single-look complex images, None if no pixel is valid."""
     from sarcd.kernels.gaussian import gaussian_weights
     from sarcd.kernels.looks import effective_looks as looks_of
-    from sarcd.kernels.looks import floor_looks, lag_correlation
+    from sarcd.kernels.looks import floor_looks
 
     sides = options.window.y, options.window.x
-    lags = tuple(max(side, BRIGHTNESS_WINDOW) - 1 for side in sides)
-    found = [lag_correlation(block, (lags[0], lags[1])) for block in blocks]
-    known = [pair for pair in found if np.isfinite(pair[0][:1]).all() and np.isfinite(pair[1][:1]).all()]
-    if not known:
+    correlation = measure_correlation(blocks, (max(sides[0], BRIGHTNESS_WINDOW), max(sides[1], BRIGHTNESS_WINDOW)))
+    if correlation is None:
         return None
-    # a lag beyond the blocks is beyond what any spectrum correlates over
-    along_y, along_x = (np.nan_to_num(np.median(np.stack([pair[axis] for pair in known]), axis=0)) for axis in (0, 1))
     weigh = gaussian_weights if options.estimator == "gaussian" else np.ones
     weights, core = tuple(weigh(side).astype(float) for side in sides), np.ones(BRIGHTNESS_WINDOW)
-    correlation = along_y, along_x
     return Looks(
         looks_of((weights[0], weights[1]), correlation),
         floor_looks((weights[0], weights[1]), correlation),
         looks_of((core, core), correlation),
     )
+
+
+def measure_correlation(blocks: Sequence[np.ndarray], window: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the correlation of images with themselves at the lags within a window, None if no pixel is valid."""
+    from sarcd.kernels.looks import lag_correlation
+
+    found = [lag_correlation(block, (window[0] - 1, window[1] - 1)) for block in blocks]
+    known = [pair for pair in found if np.isfinite(pair[0][:1]).all() and np.isfinite(pair[1][:1]).all()]
+    if not known:
+        return None
+    # a lag beyond the blocks is beyond what any spectrum correlates over
+    along_y, along_x = (np.nan_to_num(np.median(np.stack([pair[axis] for pair in known]), axis=0)) for axis in (0, 1))
+    return along_y, along_x
 
 
 def measure_ramp(blocks: Sequence[np.ndarray]) -> Ramp:

@@ -125,7 +125,7 @@ def power_of_loss(
     truth : any shape, float
         True coherence of the ground while nothing changes, in [0, 1); NaN stays.
     looks : float, or broadcastable
-        Independent looks, above 1; rounded to steps of 2 %.
+        Independent looks, above 1; rounded to steps of 5 %.
     false_alarms : float
         Rate of false alarms of the test.
     kind : {"sample", "berger"}
@@ -152,7 +152,7 @@ def power_of_loss(
     return out
 
 
-_STEP = 1.02
+_STEP = 1.05
 
 
 def look_steps(looks: np.ndarray) -> np.ndarray:

@@ -60,7 +60,9 @@ def omnibus_p(powers: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
     return out
 
 
-def one_more_p(power: np.ndarray, earlier: np.ndarray, count: np.ndarray | int, looks: np.ndarray | float) -> np.ndarray:
+def one_more_p(
+    power: np.ndarray, earlier: np.ndarray, count: np.ndarray | int, looks: np.ndarray | float
+) -> np.ndarray:
     """Probability of one more date at least so unlike earlier ones, where all are equally bright.
 
     Parameters
@@ -100,9 +102,7 @@ def one_more_p(power: np.ndarray, earlier: np.ndarray, count: np.ndarray | int, 
     return np.asarray(2 * np.minimum(low, 1 - low))
 
 
-def change_times(
-    powers: np.ndarray, looks: np.ndarray | float, false_alarms: float
-) -> tuple[np.ndarray, np.ndarray]:
+def change_times(powers: np.ndarray, looks: np.ndarray | float, false_alarms: float) -> tuple[np.ndarray, np.ndarray]:
     """Find when the power changed: the omnibus test first, then date by date, and again from each change on.
 
     Parameters
@@ -179,9 +179,7 @@ def _more_than(values: np.ndarray, dates: int, looks: float) -> np.ndarray:
     """P(-ln U > v): 1 less the inverse Laplace transform of E[U^z] / z."""
     theta = (np.arange(_NODES) + 0.5) * 2 * np.pi / _NODES - np.pi
     z = _NODES * (0.5071 * theta / np.tan(0.6407 * theta) - 0.6122 + 0.2645j * theta)
-    step = _NODES * (
-        0.5071 / np.tan(0.6407 * theta) - 0.5071 * 0.6407 * theta / np.sin(0.6407 * theta) ** 2 + 0.2645j
-    )
+    step = _NODES * (0.5071 / np.tan(0.6407 * theta) - 0.5071 * 0.6407 * theta / np.sin(0.6407 * theta) ** 2 + 0.2645j)
     s = z / values[:, None]
     moment = loggamma(dates * looks) - dates * loggamma(looks) + dates * s * np.log(dates)
     moment = moment + dates * loggamma(looks + s) - loggamma(dates * (looks + s))

@@ -47,7 +47,8 @@ def count_valid(valid: np.ndarray, window: tuple[int, int]) -> np.ndarray:
     [[4, 6, 6, 4], [4, 6, 6, 4]]
     """
     size = window[0] * window[1]
-    return np.rint(uniform_filter(valid.astype(np.float64), window, mode="constant") * size).astype(np.int32)
+    share = np.asarray(uniform_filter(valid.astype(np.float64), window, mode="constant"))
+    return np.asarray(np.rint(share * size), np.int32)
 
 
 def enough(valid: np.ndarray, window: tuple[int, int], min_valid: float) -> np.ndarray:

@@ -1,0 +1,165 @@
+"""What the tests of change do with the blocks of two images: ratio, coherence and looks, then scores."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sarcd.config import Window
+
+if TYPE_CHECKING:
+    from sarcd.kernels.significance.coherence import Kind
+
+LEAST_POWER = 0.5
+"""Where a complete loss of coherence would be found with less than this probability, coherence decides nothing."""
+
+_LARGEST_SCORE = 300.0  # of a p-value that float64 cannot tell from 0
+
+
+@dataclass(frozen=True)
+class TestLooks:
+    """Independent looks of a whole window.
+
+    Parameters
+    ----------
+    power : float
+        As a ratio of mean powers counts them.
+    coherence : float
+        As the coherence counts them.
+    """
+
+    power: float
+    coherence: float
+
+    __test__ = False  # no case of pytest's
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What the tests take from two images: ratio, coherence and looks, (Y, X) each; NaN where undefined.
+
+    Parameters
+    ----------
+    before, after : (Y, X) float64
+        Mean powers of the pixels valid in both.
+    sample : (Y, X) float64, or None
+        Sample coherence; None for detected images.
+    power_looks, coherence_looks : (Y, X) float64
+        Independent looks of the valid pixels of each window.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    sample: np.ndarray | None
+    power_looks: np.ndarray
+    coherence_looks: np.ndarray
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """Mean power after over that before."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(self.after / self.before)
+
+
+def pair_of(before: np.ndarray, after: np.ndarray, window: Window, min_valid: float, looks: TestLooks) -> Pair:
+    """Return what the tests take from two images (Y, X), complex or amplitudes."""
+    from sarcd.kernels.significance.windows import count_valid, enough, looks_of, mean_power
+
+    size = window.y, window.x
+    valid = np.isfinite(before) & np.isfinite(after)
+    known = enough(valid, size, min_valid)
+    powers = [mean_power(image, valid, size) for image in (before, after)]
+    known &= (powers[0] > 0) & (powers[1] > 0)
+    sample = None
+    if np.iscomplexobj(before) and window.pixels > 1:
+        from sarcd.kernels.coherence import boxcar
+
+        sample = boxcar(before, after, size, min_valid).astype(np.float64)
+        sample[~known] = np.nan
+    for power in powers:
+        power[~known] = np.nan
+    count = count_valid(valid, size)
+    of_power, of_coherence = (looks_of(count, whole, window.pixels) for whole in (looks.power, looks.coherence))
+    return Pair(powers[0], powers[1], sample, of_power, of_coherence)
+
+
+def score(p: np.ndarray) -> np.ndarray:
+    """Return -log10 of p-values as float32: the evidence of change."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.minimum(-np.log10(p), _LARGEST_SCORE), np.float32)
+
+
+def ratio_score(
+    before: np.ndarray,
+    after: np.ndarray,
+    *known: np.ndarray,
+    window: Window,
+    min_valid: float,
+    coherence: float | str,
+    looks: TestLooks,
+) -> np.ndarray:
+    from sarcd.kernels.significance.ratio import coherent_ratio_p, ratio_p
+
+    pair = pair_of(before, after, window, min_valid, looks)
+    if coherence == "estimated":
+        assert pair.sample is not None
+        return score(coherent_ratio_p(pair.ratio, pair.power_looks, pair.sample))
+    truth = known[0] if known else 0.0 if coherence == "none" else float(coherence)
+    return score(ratio_p(pair.ratio, pair.power_looks, truth))
+
+
+def correlation_score(
+    before: np.ndarray, after: np.ndarray, *, window: Window, min_valid: float, looks: TestLooks
+) -> np.ndarray:
+    from sarcd.kernels.significance.coherence import correlation_p
+
+    pair = pair_of(before, after, window, min_valid, looks)
+    return score(correlation_p(np.asarray(pair.sample), pair.power_looks))
+
+
+def expected_score(
+    before: np.ndarray,
+    after: np.ndarray,
+    *given: np.ndarray,
+    window: Window,
+    min_valid: float,
+    kind: Kind,
+    rate: float,
+    expected: float | str,
+    with_ratio: bool,
+    looks: TestLooks,
+) -> np.ndarray:
+    """Return the score, and as imaginary part the power of finding a complete loss of coherence."""
+    from sarcd.kernels.significance.coherence import coherence_cdf, power_of_loss
+    from sarcd.kernels.significance.combined import fisher_p
+    from sarcd.kernels.significance.history import history_p
+    from sarcd.kernels.significance.ratio import coherent_ratio_p
+    from sarcd.kernels.significance.windows import berger
+
+    pair = pair_of(before, after, window, min_valid, looks)
+    sample = np.asarray(pair.sample)
+    now = sample if kind == "sample" else berger(sample, pair.before, pair.after)
+    if expected == "history":
+        earlier = [pair_of(*images, window, min_valid, looks) for images in itertools.pairwise(given)]
+        if earlier:
+            past, past_looks = (
+                np.stack([getattr(one, name) for one in earlier]) for name in ("sample", "coherence_looks")
+            )
+            p, power = history_p(now, pair.coherence_looks, past, past_looks, rate, kind)
+        else:
+            p, power = np.full(now.shape, np.nan), np.where(np.isnan(now), np.nan, 0.0)
+        power = np.where(np.isnan(power) & ~np.isnan(now), 0, power)  # holes in the past
+    else:
+        truth = np.broadcast_to(given[0] if given else np.float64(expected), now.shape)
+        p = coherence_cdf(now, truth, pair.coherence_looks, kind)
+        power = power_of_loss(truth, pair.coherence_looks, rate, kind)
+        power = np.where(np.isnan(now), np.nan, np.where(np.isnan(truth), 0, power))
+    if with_ratio:
+        of_ratio = coherent_ratio_p(pair.ratio, pair.power_looks, sample)
+        p = np.where(power < LEAST_POWER, of_ratio, fisher_p(of_ratio, p))
+    both = np.empty(now.shape, np.complex64)
+    both.real, both.imag = score(p), power
+    return both

@@ -1,0 +1,144 @@
+"""What the tests of change share: looks of their windows, the layers of a pair, and the shape of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.config import Window
+from sarcd.errors import OptionError
+from sarcd.ops._lazy import is_lazy, made_by_attrs, paired_array, pointwise, stack
+from sarcd.ops._pair_scores import TestLooks
+from sarcd.ops.looks import looks_sample, measure_correlation, no_looks
+
+FALSE_ALARMS = "false_alarms"
+"""Attribute of a result: the rate it was decided at."""
+
+
+def check_rate(false_alarms: float) -> float:
+    """Return a rate of false alarms, or refuse it.
+
+    Raises
+    ------
+    OptionError
+        If it is not above 0 and below 1/2.
+    """
+    if not 0 < false_alarms < 0.5:
+        raise OptionError(
+            f"a rate of false alarms of {false_alarms}", where="false_alarms", mend="use one above 0, such as 0.01"
+        )
+    return float(false_alarms)
+
+
+def check_share(min_valid: float) -> float:
+    """Return a least share of valid pixels, or refuse it."""
+    if not 0 < min_valid <= 1:
+        raise OptionError(f"min_valid is {min_valid}", where="min_valid", mend="use a share above 0, up to 1")
+    return float(min_valid)
+
+
+def check_two_pixels(window: Window) -> Window:
+    """Return a window that coherence can be estimated in, or refuse it."""
+    if window.pixels < 2:
+        raise OptionError("coherence over one pixel is always 1", where="window", mend="use 3 or more")
+    return window
+
+
+def test_looks(scene: xr.Dataset, window: Window, looks: float | None, false_alarms: float) -> Any:
+    """Return the `TestLooks` of a window: as told, or measured on a sample of the scene (a dask task if it is lazy).
+
+    Raises
+    ------
+    OptionError
+        If the looks that were told are not above 0, or none were told and the images are detected ones.
+    """
+    if looks is not None:
+        if not looks > 0:
+            raise OptionError(f"{looks} looks", where="looks", mend="use a number above 0")
+        return TestLooks(float(looks), float(looks))
+    if "slc" not in scene:
+        raise OptionError(
+            "the looks of detected images are not known",
+            where="looks",
+            mend=f"tell those of a mean over the window: {window.pixels} times a pixel's if pixels are independent",
+        )
+    blocks = looks_sample(scene)
+    if all(isinstance(block, np.ndarray) for block in blocks):
+        return _measure(blocks, window, false_alarms)
+    from dask.delayed import delayed
+
+    return delayed(_measure, pure=True)(blocks, window, false_alarms)
+
+
+test_looks.__test__ = False  # type: ignore[attr-defined]  # no case of pytest's
+
+
+def _measure(blocks: Sequence[np.ndarray], window: Window, false_alarms: float) -> TestLooks:
+    from sarcd.kernels.looks import floor_looks
+    from sarcd.kernels.significance.looks import ratio_looks
+
+    correlation = measure_correlation(blocks, (max(window.y, 2), max(window.x, 2)))
+    if correlation is None:
+        raise no_looks()
+    weights = np.ones(window.y), np.ones(window.x)
+    return TestLooks(ratio_looks(weights, correlation, false_alarms), floor_looks(weights, correlation))
+
+
+def decide(scores: xr.DataArray, false_alarms: float, attrs: Mapping[str, Any]) -> xr.DataArray:
+    """Return `change` from scores: 1 where the p-value is at most the rate, 255 where it is unknown."""
+    threshold = np.float32(-np.log10(false_alarms))
+    change = pointwise(lambda block: _at_least(block, threshold), scores, dtype=np.uint8).rename("change")
+    kept = {key: value for key, value in scores.attrs.items() if key == "grid_mapping"}
+    change.attrs = {**schema.variable("change").attrs(), **kept, **attrs}
+    return change
+
+
+def _at_least(block: np.ndarray, threshold: np.float32) -> np.ndarray:
+    return np.where(np.isnan(block), schema.NO_LABEL, block >= threshold).astype(np.uint8)
+
+
+def tested(
+    scene: xr.Dataset,
+    operation: str,
+    parameters: dict[str, Any],
+    layers: Sequence[Any],
+    pairs: Sequence[tuple[int, int]],
+    looks: Any,
+) -> xr.Dataset:
+    """Return `change_score` and `change` of pairs from layers (Y, X) of scores."""
+    attrs = made_by_attrs(operation, parameters)
+    if isinstance(looks, TestLooks):
+        attrs["effective_looks"] = looks.power
+    scores = paired_array(scene, "change_score", stack(layers), pairs, attrs)
+    scores.attrs["long_name"] = "evidence of change, -log10 of the p-value"
+    return xr.Dataset(
+        {"change_score": scores, "change": decide(scores, parameters[FALSE_ALARMS], attrs)},
+        attrs={FALSE_ALARMS: parameters[FALSE_ALARMS]},
+    )
+
+
+def aligned(images: xr.DataArray, layers: xr.DataArray, name: str, pairs: int) -> list[xr.DataArray]:
+    """Return one layer (y, x) a pair of an array (pair, y, x) or (y, x) that goes with the images, chunked like them.
+
+    Raises
+    ------
+    OptionError
+        If its shape is another.
+    """
+    wanted = {"y": images.sizes["y"], "x": images.sizes["x"]}
+    if {key: layers.sizes.get(key) for key in wanted} != wanted or layers.sizes.get("pair", pairs) != pairs:
+        raise OptionError(
+            f"{dict(layers.sizes)} does not go with {pairs} pairs of {wanted}",
+            where=name,
+            mend="give one value, or a layer for each pair",
+        )
+    planes = [layers.isel(pair=i) if "pair" in layers.dims else layers for i in range(pairs)]
+    planes = [plane.transpose("y", "x") for plane in planes]
+    if any(is_lazy(plane) for plane in planes) or is_lazy(images):
+        chunks = {dim: images.chunksizes.get(dim, -1) for dim in ("y", "x")}
+        planes = [plane.chunk(chunks) for plane in planes]
+    return planes

@@ -1,0 +1,367 @@
+"""Tests of two dates with a chosen rate of false alarms: brightness, coherence, and both together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.config import Window
+from sarcd.errors import OptionError, SceneError
+from sarcd.io.pairs import Pair
+from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
+from sarcd.ops._pair_scores import LEAST_POWER, correlation_score, expected_score, ratio_score
+from sarcd.ops._tests import (
+    FALSE_ALARMS,
+    aligned,
+    check_rate,
+    check_share,
+    check_two_pixels,
+    test_looks,
+    tested,
+)
+from sarcd.ops.pairs import pairs_of
+
+if TYPE_CHECKING:
+    from sarcd.kernels.significance.coherence import Kind
+
+Expected = float | xr.DataArray | Literal["history"]
+
+LONGEST_HISTORY = 8
+"""Pairs before the one that is judged which its history consists of, at most: what bounds the memory of a block."""
+
+
+def ratio_test(
+    scene: xr.Dataset,
+    *,
+    window: int | Window = 5,
+    false_alarms: float = 0.01,
+    coherence: float | xr.DataArray | Literal["auto", "estimated", "none"] = "auto",
+    looks: float | None = None,
+    min_valid: float = 0.5,
+    pairs: str | Sequence[Pair] | None = None,
+) -> xr.Dataset:
+    """Find where the brightness of the ground changed, with a chosen rate of false alarms.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc` or `amplitude` (time, y, x), linear.
+    window : int or Window
+        Odd size in pixels over which power is averaged.
+    false_alarms : float
+        Share of unchanged pixels that are flagged.
+    coherence : {"auto", "estimated", "none"}, float or DataArray
+        ``none``: the F test, which takes the dates to be independent and goes blind where they are not.
+        ``estimated``: exact at any coherence, from its estimate in the same window. A number or an array (pair, y, x):
+        the true coherence, if it is known otherwise, with its bias removed. ``auto``: ``estimated`` where there is
+        phase and a window of more than one pixel, else ``none``.
+    looks : float, optional
+        Independent looks of a mean over the window; by default from the spectrum of complex images, such that the F
+        test has exactly this rate on speckle of that spectrum.
+    min_valid : float
+        Least share of valid pixels in a window, which the scene's border cuts; below it nothing is known.
+    pairs : str or sequence of (before, after), optional
+        As in `sarcd.ops.coherence`.
+
+    Returns
+    -------
+    xr.Dataset
+        `change_score` (pair, y, x) float32, -log10 of the p-value, and `change` (pair, y, x) uint8; lazy if the images
+        are.
+
+    Raises
+    ------
+    SceneError
+        If there are no images, or fewer than two.
+    OptionError
+        If an option cannot be used: ``estimated`` without phase or in one pixel, detected images without `looks`.
+
+    See Also
+    --------
+    sarcd.kernels.significance.ratio : the tests and where they come from.
+
+    Examples
+    --------
+    >>> from sarcd import sites
+    >>> found = ratio_test(sites.site("A", size=64), false_alarms=0.001)
+    >>> found.change_score.dims, found.change.dtype
+    (('pair', 'y', 'x'), dtype('uint8'))
+    """
+    images, size = schema.images_of(scene), Window.of(window)
+    rate, share = check_rate(false_alarms), check_share(min_valid)
+    chosen = pairs_of(scene, pairs)
+    known: list[list[xr.DataArray]] = [[] for _ in chosen]
+    if isinstance(coherence, xr.DataArray):
+        known = [[layer] for layer in aligned(images, coherence, "coherence", len(chosen))]
+        mode: float | str = "map"
+    else:
+        mode = _coherence_mode(coherence, images, size)
+    measured = {"looks": test_looks(scene, size, looks, rate)}
+    kernel = partial(ratio_score, window=size, min_valid=share, coherence=mode)
+    layers = [
+        window_map(kernel, [images[a], images[b], *known[i]], halo=size.halo, dtype="float32", measured=measured)
+        for i, (a, b) in enumerate(chosen)
+    ]
+    parameters = _parameters(size, rate, share, looks) | {"coherence": mode}
+    return tested(scene, "ratio_test", parameters, layers, chosen, measured["looks"])
+
+
+def coherence_test(
+    scene: xr.Dataset,
+    *,
+    expected: Expected,
+    window: int | Window = 5,
+    false_alarms: float = 0.01,
+    kind: Kind = "sample",
+    looks: float | None = None,
+    min_valid: float = 0.5,
+    pairs: str | Sequence[Pair] | None = None,
+) -> xr.Dataset:
+    """Find where less coherence was found than unchanged ground would have, with a chosen rate of false alarms.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc` (time, y, x) complex64, linear.
+    expected : float, DataArray or "history"
+        True coherence of the ground while nothing changes, one number or (pair, y, x), in [0, 1), its bias removed; or
+        ``history``: what each pixel had in the pairs of consecutive dates before (the latest eight at most).
+    window : int or Window
+        Odd size in pixels that coherence is estimated in.
+    false_alarms : float
+        Share of unchanged pixels that are flagged; with ``history`` at most so many.
+    kind : {"sample", "berger"}
+        ``berger`` also falls where the brightness changed.
+    looks, min_valid, pairs
+        As in `ratio_test`.
+
+    Returns
+    -------
+    xr.Dataset
+        `change_score` (pair, y, x) float32, -log10 of the p-value of lost coherence; `change` (pair, y, x) uint8; and
+        `undecidable` (pair, y, x) uint8, 1 where even a complete loss would more likely be missed than found: ground
+        that is never coherent, or has no history yet. There `change` is 255. Lazy if the images are.
+
+    Raises
+    ------
+    SceneError
+        If there is no `slc`, or ``history`` is asked for and there are fewer than three dates.
+    OptionError
+        If an option cannot be used; a window of one pixel has coherence 1 everywhere.
+
+    Examples
+    --------
+    >>> from sarcd import sites
+    >>> found = coherence_test(sites.site("A", size=64, dates=3), expected="history")
+    >>> sorted(found.data_vars)
+    ['change', 'change_score', 'undecidable']
+    """
+    return _with_expected(
+        scene,
+        "coherence_test",
+        expected,
+        window,
+        _parameters(Window.of(window), false_alarms, min_valid, looks, kind),
+        pairs,
+    )
+
+
+def combined_test(
+    scene: xr.Dataset,
+    *,
+    expected: Expected,
+    window: int | Window = 5,
+    false_alarms: float = 0.01,
+    looks: float | None = None,
+    min_valid: float = 0.5,
+    pairs: str | Sequence[Pair] | None = None,
+) -> xr.Dataset:
+    """Find where brightness changed or coherence was lost, in one test with a chosen rate of false alarms.
+
+    Parameters
+    ----------
+    scene, expected, window, false_alarms, looks, min_valid, pairs
+        As in `coherence_test`.
+
+    Returns
+    -------
+    xr.Dataset
+        `change_score`, `change` and `undecidable` as of `coherence_test`; where coherence is undecidable, brightness
+        alone decides `change`.
+
+    Raises
+    ------
+    SceneError, OptionError
+        As `coherence_test`.
+
+    See Also
+    --------
+    sarcd.kernels.significance.combined : why the two are independent, and how they are put together.
+
+    Examples
+    --------
+    >>> from sarcd import sites
+    >>> float(combined_test(sites.site("A", size=64), expected=0.7).change.max())
+    1.0
+    """
+    return _with_expected(
+        scene,
+        "combined_test",
+        expected,
+        window,
+        _parameters(Window.of(window), false_alarms, min_valid, looks, "berger"),
+        pairs,
+    )
+
+
+def no_correlation_test(
+    scene: xr.Dataset,
+    *,
+    window: int | Window = 5,
+    false_alarms: float = 0.01,
+    looks: float | None = None,
+    min_valid: float = 0.5,
+    pairs: str | Sequence[Pair] | None = None,
+) -> xr.DataArray:
+    """Find where two dates have anything in common: ground that coherence says something about.
+
+    Parameters
+    ----------
+    scene, window, looks, min_valid, pairs
+        As in `coherence_test`.
+    false_alarms : float
+        Share of the ground without any coherence that is called coherent.
+
+    Returns
+    -------
+    (pair, y, x) float32
+        `correlation_score`, -log10 of the probability of a coherence at least so high where there is none; at least
+        -log10 of `false_alarms`, the attribute `threshold`, where there is some. NaN where invalid.
+
+    Raises
+    ------
+    SceneError, OptionError
+        As `coherence_test`.
+
+    Examples
+    --------
+    >>> from sarcd import sites
+    >>> found = no_correlation_test(sites.site("A", size=64), false_alarms=0.01)
+    >>> bool((found >= found.threshold).any())
+    True
+    """
+    size = check_two_pixels(Window.of(window))
+    images, chosen = schema.require(scene, "slc"), pairs_of(scene, pairs)
+    rate, share = check_rate(false_alarms), check_share(min_valid)
+    measured = {"looks": test_looks(scene, size, looks, rate)}
+    kernel = partial(correlation_score, window=size, min_valid=share)
+    layers = [
+        window_map(kernel, [images[a], images[b]], halo=size.halo, dtype="float32", measured=measured)
+        for a, b in chosen
+    ]
+    attrs = made_by_attrs("no_correlation_test", _parameters(size, rate, share, looks))
+    attrs |= {"threshold": float(-np.log10(rate)), "long_name": "evidence of coherence, -log10 of the p-value"}
+    return paired_array(scene, "change_score", stack(layers), chosen, attrs).rename("correlation_score")
+
+
+def _parameters(
+    window: Window, false_alarms: float, min_valid: float, looks: float | None, kind: str | None = None
+) -> dict[str, Any]:
+    parameters = {
+        "window": {"y": window.y, "x": window.x},
+        FALSE_ALARMS: check_rate(false_alarms),
+        "min_valid": check_share(min_valid),
+        "looks": looks,
+    }
+    return parameters if kind is None else parameters | {"kind": kind}
+
+
+def _coherence_mode(coherence: float | str, images: xr.DataArray, window: Window) -> float | str:
+    estimable = images.name == "slc" and window.pixels > 1
+    if coherence == "auto":
+        return "estimated" if estimable else "none"
+    if coherence == "estimated":
+        if images.name != "slc":
+            raise OptionError("detected images have no coherence", where="coherence", mend="use 'none', or tell it")
+        check_two_pixels(window)
+        return "estimated"
+    if coherence == "none":
+        return "none"
+    if isinstance(coherence, str) or not 0 <= coherence < 1:
+        mend = "use auto, estimated, none, a number from 0 to below 1, or an array"
+        raise OptionError(f"coherence {coherence!r}", where="coherence", mend=mend)
+    return float(coherence)
+
+
+def _with_expected(
+    scene: xr.Dataset,
+    operation: str,
+    expected: Expected,
+    window: int | Window,
+    parameters: dict[str, Any],
+    pairs: str | Sequence[Pair] | None,
+) -> xr.Dataset:
+    from sarcd.kernels.significance.coherence import more
+
+    size = check_two_pixels(Window.of(window))
+    images, chosen = schema.require(scene, "slc"), pairs_of(scene, pairs)
+    more(parameters["kind"])
+    rate = parameters[FALSE_ALARMS]
+    measured = {"looks": test_looks(scene, size, parameters["looks"], rate)}
+    given, told = _expected(scene, images, expected, chosen)
+    kernel = partial(
+        expected_score,
+        window=size,
+        min_valid=parameters["min_valid"],
+        kind=parameters["kind"],
+        rate=rate,
+        expected=told,
+        with_ratio=operation == "combined_test",
+    )
+    both = stack(
+        [
+            window_map(kernel, [images[a], images[b], *given[i]], halo=size.halo, dtype="complex64", measured=measured)
+            for i, (a, b) in enumerate(chosen)
+        ]
+    )
+    parameters = parameters | {"expected": told}
+    result = tested(scene, operation, parameters, list(both.real), chosen, measured["looks"])
+    attrs = made_by_attrs(operation, parameters)
+    can_tell = paired_array(scene, "undecidable", both.imag, chosen, attrs)
+    undecidable = xr.where(np.isnan(can_tell), schema.NO_LABEL, can_tell < LEAST_POWER).astype("uint8")
+    undecidable.attrs = can_tell.attrs
+    result["undecidable"] = undecidable.rename("undecidable")
+    if operation == "coherence_test":
+        result["change"] = result.change.where(undecidable == 0, schema.NO_LABEL).astype("uint8")
+        result["change"].attrs = result.change.attrs
+    return result
+
+
+def _expected(
+    scene: xr.Dataset, images: xr.DataArray, expected: Expected, pairs: Sequence[tuple[int, int]]
+) -> tuple[list[list[xr.DataArray]], float | str]:
+    """Return the further layers that the kernel of each pair is given, and what it shall do with them."""
+    if isinstance(expected, xr.DataArray):
+        return [[layer] for layer in aligned(images, expected, "expected", len(pairs))], "map"
+    if expected == "history":
+        if images.sizes["time"] < 3:
+            raise SceneError(
+                f"time has {images.sizes['time']} dates; a history of coherence needs 3",
+                where=schema.source_of(scene),
+                mend="add images with 'sarcd ingest --append', or tell the coherence that is expected",
+            )
+        order = [int(date) for date in np.argsort(schema.dates_of(scene, "time"))]
+        earlier = []
+        for pair in pairs:
+            last = min(order.index(date) for date in pair)
+            earlier.append([images[date] for date in order[max(0, last - LONGEST_HISTORY) : last + 1]])
+        return earlier, "history"
+    if isinstance(expected, str) or not 0 <= expected < 1:
+        mend = "use history, a number from 0 to below 1, or an array"
+        raise OptionError(f"expected coherence {expected!r}", where="expected", mend=mend)
+    return [[] for _ in pairs], float(expected)
