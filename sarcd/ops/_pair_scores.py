@@ -20,7 +20,7 @@ _LARGEST_SCORE = 300.0  # of a p-value that float64 cannot tell from 0
 
 
 @dataclass(frozen=True)
-class TestLooks:
+class WindowLooks:
     """Independent looks of a whole window.
 
     Parameters
@@ -34,7 +34,27 @@ class TestLooks:
     power: float
     coherence: float
 
-    __test__ = False  # no case of pytest's
+
+@dataclass(frozen=True)
+class Expectation:
+    """What coherence is held against.
+
+    Parameters
+    ----------
+    expected : float, "map" or "history"
+        One coherence, or that of a further layer, or what further images (those before the pair, in order) had.
+    kind : {"sample", "berger"}
+        Which estimate is held against it.
+    rate : float
+        Rate of false alarms.
+    with_ratio : bool
+        Whether brightness is tested too.
+    """
+
+    expected: float | str
+    kind: Kind
+    rate: float
+    with_ratio: bool
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,7 @@ class Pair:
             return np.asarray(self.after / self.before)
 
 
-def pair_of(before: np.ndarray, after: np.ndarray, window: Window, min_valid: float, looks: TestLooks) -> Pair:
+def pair_of(before: np.ndarray, after: np.ndarray, window: Window, min_valid: float, looks: WindowLooks) -> Pair:
     """Return what the tests take from two images (Y, X), complex or amplitudes."""
     from sarcd.kernels.significance.windows import count_valid, enough, looks_of, mean_power
 
@@ -99,7 +119,7 @@ def ratio_score(
     window: Window,
     min_valid: float,
     coherence: float | str,
-    looks: TestLooks,
+    looks: WindowLooks,
 ) -> np.ndarray:
     from sarcd.kernels.significance.ratio import coherent_ratio_p, ratio_p
 
@@ -112,7 +132,7 @@ def ratio_score(
 
 
 def correlation_score(
-    before: np.ndarray, after: np.ndarray, *, window: Window, min_valid: float, looks: TestLooks
+    before: np.ndarray, after: np.ndarray, *, window: Window, min_valid: float, looks: WindowLooks
 ) -> np.ndarray:
     from sarcd.kernels.significance.coherence import correlation_p
 
@@ -126,11 +146,8 @@ def expected_score(
     *given: np.ndarray,
     window: Window,
     min_valid: float,
-    kind: Kind,
-    rate: float,
-    expected: float | str,
-    with_ratio: bool,
-    looks: TestLooks,
+    expectation: Expectation,
+    looks: WindowLooks,
 ) -> np.ndarray:
     """Return the score, and as imaginary part the power of finding a complete loss of coherence."""
     from sarcd.kernels.significance.coherence import coherence_cdf, power_of_loss
@@ -139,6 +156,7 @@ def expected_score(
     from sarcd.kernels.significance.ratio import coherent_ratio_p
     from sarcd.kernels.significance.windows import berger
 
+    expected, kind, rate = expectation.expected, expectation.kind, expectation.rate
     pair = pair_of(before, after, window, min_valid, looks)
     sample = np.asarray(pair.sample)
     now = sample if kind == "sample" else berger(sample, pair.before, pair.after)
@@ -157,7 +175,7 @@ def expected_score(
         p = coherence_cdf(now, truth, pair.coherence_looks, kind)
         power = power_of_loss(truth, pair.coherence_looks, rate, kind)
         power = np.where(np.isnan(now), np.nan, np.where(np.isnan(truth), 0, power))
-    if with_ratio:
+    if expectation.with_ratio:
         of_ratio = coherent_ratio_p(pair.ratio, pair.power_looks, sample)
         p = np.where(power < LEAST_POWER, of_ratio, fisher_p(of_ratio, p))
     both = np.empty(now.shape, np.complex64)

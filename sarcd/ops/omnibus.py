@@ -12,8 +12,8 @@ from sarcd import schema
 from sarcd.config import Window
 from sarcd.io.pairs import consecutive
 from sarcd.ops._lazy import is_lazy, made_by_attrs, paired_array, stack, window_map
-from sarcd.ops._pair_scores import TestLooks, score
-from sarcd.ops._tests import FALSE_ALARMS, check_rate, check_share, test_looks
+from sarcd.ops._pair_scores import WindowLooks, score
+from sarcd.ops._significance import FALSE_ALARMS, check_rate, check_share, parameters_of, window_looks
 from sarcd.ops.pairs import pairs_of
 
 
@@ -74,7 +74,7 @@ def omnibus_test(
     rate, share = check_rate(false_alarms), check_share(min_valid)
     pairs = pairs_of(scene, consecutive(schema.dates_of(scene, "time")))
     order = [pairs[0][0], *(after for _, after in pairs)]
-    looks_ = test_looks(scene, size, looks, rate)
+    looks_ = window_looks(scene, size, looks, rate)
     dates = [images[date] for date in order]
     all_valid = _all_valid(dates)
     powers = [
@@ -83,9 +83,8 @@ def omnibus_test(
     ]
     counts = window_map(partial(_count, window=size), [all_valid], halo=size.halo, dtype="int32")
     layers = _search(powers, counts, {"pixels": size.pixels, "looks": looks_, "false_alarms": rate})
-    parameters = {"window": {"y": size.y, "x": size.x}, FALSE_ALARMS: rate, "min_valid": share, "looks": looks}
-    attrs = made_by_attrs("omnibus_test", parameters)
-    if isinstance(looks_, TestLooks):
+    attrs = made_by_attrs("omnibus_test", parameters_of(size, rate, share, looks))
+    if isinstance(looks_, WindowLooks):
         attrs["effective_looks"] = looks_.power
     change = paired_array(scene, "change", layers[1:].astype("uint8"), pairs, attrs)
     kept = {key: value for key, value in change.attrs.items() if key == "grid_mapping"}
@@ -140,7 +139,7 @@ def _search(powers: list[Any], counts: Any, options: dict[str, Any]) -> Any:
 
 
 def _search_block(
-    powers: np.ndarray, counts: np.ndarray, pixels: int, looks: TestLooks, false_alarms: float
+    powers: np.ndarray, counts: np.ndarray, pixels: int, looks: WindowLooks, false_alarms: float
 ) -> np.ndarray:
     from sarcd.kernels.significance.omnibus import change_times
     from sarcd.kernels.significance.windows import looks_of

@@ -13,8 +13,8 @@ from sarcd.config import Window
 from sarcd.errors import OptionError, SceneError
 from sarcd.io.pairs import consecutive
 from sarcd.ops._lazy import is_lazy, made_by_attrs, pointwise, window_map
-from sarcd.ops._pair_scores import TestLooks
-from sarcd.ops._tests import FALSE_ALARMS, aligned, check_rate, check_share, test_looks
+from sarcd.ops._pair_scores import WindowLooks
+from sarcd.ops._significance import aligned, check_rate, check_share, parameters_of, window_looks
 
 
 def summarise_changes(
@@ -91,9 +91,9 @@ def summarise_changes(
             inputs,
             halo=size.halo,
             dtype="float32",
-            measured={"looks": test_looks(scene, size, looks, rate)},
+            measured={"looks": window_looks(scene, size, looks, rate)},
         )
-        parameters |= {"window": {"y": size.y, "x": size.x}, FALSE_ALARMS: rate, "min_valid": share, "looks": looks}
+        parameters |= parameters_of(size, rate, share, looks)
     return _named(decided, layers, times, made_by_attrs("summarise_changes", parameters))
 
 
@@ -157,7 +157,7 @@ def _count_block(changed: np.ndarray) -> np.ndarray:
 
 
 def _persistence(
-    *layers: np.ndarray, dates: int, window: Window, false_alarms: float, min_valid: float, looks: TestLooks
+    *layers: np.ndarray, dates: int, window: Window, false_alarms: float, min_valid: float, looks: WindowLooks
 ) -> np.ndarray:
     from sarcd.kernels.summary import persistence
 

@@ -54,10 +54,10 @@ def history_p(
 
     Notes
     -----
-    The true coherence c is one of a grid that is even in Fisher's transform, all equally likely at first; the earlier pairs say how likely
-    each is, by the density of the sample coherence [1]_, and p is the mean of `coherence_cdf` over what is likely. So
-    a short history makes the test more careful. Where it matters, on ground that `power` calls fit to be judged, fewer
-    than the rate asked for are flagged: pairs that share an image vary together.
+    The true coherence c is one of a grid that is even in Fisher's transform, all equally likely at first; the earlier
+    pairs say how likely each is, by the density of the sample coherence [1]_, and p is the mean of `coherence_cdf` over
+    what is likely. So a short history makes the test more careful. On ground that `power` calls fit to be judged fewer
+    than the rate asked for are flagged, since pairs that share an image vary together.
 
     References
     ----------

@@ -12,7 +12,7 @@ from sarcd import schema
 from sarcd.config import Window
 from sarcd.errors import OptionError
 from sarcd.ops._lazy import is_lazy, made_by_attrs, paired_array, pointwise, stack
-from sarcd.ops._pair_scores import TestLooks
+from sarcd.ops._pair_scores import WindowLooks
 from sarcd.ops.looks import looks_sample, measure_correlation, no_looks
 
 FALSE_ALARMS = "false_alarms"
@@ -48,8 +48,8 @@ def check_two_pixels(window: Window) -> Window:
     return window
 
 
-def test_looks(scene: xr.Dataset, window: Window, looks: float | None, false_alarms: float) -> Any:
-    """Return the `TestLooks` of a window: as told, or measured on a sample of the scene (a dask task if it is lazy).
+def window_looks(scene: xr.Dataset, window: Window, looks: float | None, false_alarms: float) -> Any:
+    """Return the `WindowLooks` of a window: as told, or measured on a sample of the scene (a dask task if it is lazy).
 
     Raises
     ------
@@ -59,7 +59,7 @@ def test_looks(scene: xr.Dataset, window: Window, looks: float | None, false_ala
     if looks is not None:
         if not looks > 0:
             raise OptionError(f"{looks} looks", where="looks", mend="use a number above 0")
-        return TestLooks(float(looks), float(looks))
+        return WindowLooks(float(looks), float(looks))
     if "slc" not in scene:
         raise OptionError(
             "the looks of detected images are not known",
@@ -74,10 +74,7 @@ def test_looks(scene: xr.Dataset, window: Window, looks: float | None, false_ala
     return delayed(_measure, pure=True)(blocks, window, false_alarms)
 
 
-test_looks.__test__ = False  # type: ignore[attr-defined]  # no case of pytest's
-
-
-def _measure(blocks: Sequence[np.ndarray], window: Window, false_alarms: float) -> TestLooks:
+def _measure(blocks: Sequence[np.ndarray], window: Window, false_alarms: float) -> WindowLooks:
     from sarcd.kernels.looks import floor_looks
     from sarcd.kernels.significance.looks import ratio_looks
 
@@ -85,7 +82,7 @@ def _measure(blocks: Sequence[np.ndarray], window: Window, false_alarms: float) 
     if correlation is None:
         raise no_looks()
     weights = np.ones(window.y), np.ones(window.x)
-    return TestLooks(ratio_looks(weights, correlation, false_alarms), floor_looks(weights, correlation))
+    return WindowLooks(ratio_looks(weights, correlation, false_alarms), floor_looks(weights, correlation))
 
 
 def decide(scores: xr.DataArray, false_alarms: float, attrs: Mapping[str, Any]) -> xr.DataArray:
@@ -111,7 +108,7 @@ def tested(
 ) -> xr.Dataset:
     """Return `change_score` and `change` of pairs from layers (Y, X) of scores."""
     attrs = made_by_attrs(operation, parameters)
-    if isinstance(looks, TestLooks):
+    if isinstance(looks, WindowLooks):
         attrs["effective_looks"] = looks.power
     scores = paired_array(scene, "change_score", stack(layers), pairs, attrs)
     scores.attrs["long_name"] = "evidence of change, -log10 of the p-value"
@@ -142,3 +139,15 @@ def aligned(images: xr.DataArray, layers: xr.DataArray, name: str, pairs: int) -
         chunks = {dim: images.chunksizes.get(dim, -1) for dim in ("y", "x")}
         planes = [plane.chunk(chunks) for plane in planes]
     return planes
+
+
+def parameters_of(
+    window: Window, false_alarms: float, min_valid: float, looks: float | None, kind: str | None = None
+) -> dict[str, Any]:
+    parameters = {
+        "window": {"y": window.y, "x": window.x},
+        FALSE_ALARMS: check_rate(false_alarms),
+        "min_valid": check_share(min_valid),
+        "looks": looks,
+    }
+    return parameters if kind is None else parameters | {"kind": kind}

@@ -1,4 +1,4 @@
-"""Tests of two dates with a chosen rate of false alarms: brightness, coherence, and both together."""
+"""Tests of the coherence of two dates, alone and together with brightness, with a chosen rate of false alarms."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from sarcd.config import Window
 from sarcd.errors import OptionError, SceneError
 from sarcd.io.pairs import Pair
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
-from sarcd.ops._pair_scores import LEAST_POWER, correlation_score, expected_score, ratio_score
-from sarcd.ops._tests import (
+from sarcd.ops._pair_scores import LEAST_POWER, Expectation, correlation_score, expected_score
+from sarcd.ops._significance import (
     FALSE_ALARMS,
     aligned,
     check_rate,
     check_share,
     check_two_pixels,
-    test_looks,
+    parameters_of,
     tested,
+    window_looks,
 )
 from sarcd.ops.pairs import pairs_of
 
@@ -33,82 +34,6 @@ Expected = float | xr.DataArray | Literal["history"]
 
 LONGEST_HISTORY = 8
 """Pairs before the one that is judged which its history consists of, at most: what bounds the memory of a block."""
-
-
-def ratio_test(
-    scene: xr.Dataset,
-    *,
-    window: int | Window = 5,
-    false_alarms: float = 0.01,
-    coherence: float | xr.DataArray | Literal["auto", "estimated", "none"] = "auto",
-    looks: float | None = None,
-    min_valid: float = 0.5,
-    pairs: str | Sequence[Pair] | None = None,
-) -> xr.Dataset:
-    """Find where the brightness of the ground changed, with a chosen rate of false alarms.
-
-    Parameters
-    ----------
-    scene : xr.Dataset
-        With `slc` or `amplitude` (time, y, x), linear.
-    window : int or Window
-        Odd size in pixels over which power is averaged.
-    false_alarms : float
-        Share of unchanged pixels that are flagged.
-    coherence : {"auto", "estimated", "none"}, float or DataArray
-        ``none``: the F test, which takes the dates to be independent and goes blind where they are not.
-        ``estimated``: exact at any coherence, from its estimate in the same window. A number or an array (pair, y, x):
-        the true coherence, if it is known otherwise, with its bias removed. ``auto``: ``estimated`` where there is
-        phase and a window of more than one pixel, else ``none``.
-    looks : float, optional
-        Independent looks of a mean over the window; by default from the spectrum of complex images, such that the F
-        test has exactly this rate on speckle of that spectrum.
-    min_valid : float
-        Least share of valid pixels in a window, which the scene's border cuts; below it nothing is known.
-    pairs : str or sequence of (before, after), optional
-        As in `sarcd.ops.coherence`.
-
-    Returns
-    -------
-    xr.Dataset
-        `change_score` (pair, y, x) float32, -log10 of the p-value, and `change` (pair, y, x) uint8; lazy if the images
-        are.
-
-    Raises
-    ------
-    SceneError
-        If there are no images, or fewer than two.
-    OptionError
-        If an option cannot be used: ``estimated`` without phase or in one pixel, detected images without `looks`.
-
-    See Also
-    --------
-    sarcd.kernels.significance.ratio : the tests and where they come from.
-
-    Examples
-    --------
-    >>> from sarcd import sites
-    >>> found = ratio_test(sites.site("A", size=64), false_alarms=0.001)
-    >>> found.change_score.dims, found.change.dtype
-    (('pair', 'y', 'x'), dtype('uint8'))
-    """
-    images, size = schema.images_of(scene), Window.of(window)
-    rate, share = check_rate(false_alarms), check_share(min_valid)
-    chosen = pairs_of(scene, pairs)
-    known: list[list[xr.DataArray]] = [[] for _ in chosen]
-    if isinstance(coherence, xr.DataArray):
-        known = [[layer] for layer in aligned(images, coherence, "coherence", len(chosen))]
-        mode: float | str = "map"
-    else:
-        mode = _coherence_mode(coherence, images, size)
-    measured = {"looks": test_looks(scene, size, looks, rate)}
-    kernel = partial(ratio_score, window=size, min_valid=share, coherence=mode)
-    layers = [
-        window_map(kernel, [images[a], images[b], *known[i]], halo=size.halo, dtype="float32", measured=measured)
-        for i, (a, b) in enumerate(chosen)
-    ]
-    parameters = _parameters(size, rate, share, looks) | {"coherence": mode}
-    return tested(scene, "ratio_test", parameters, layers, chosen, measured["looks"])
 
 
 def coherence_test(
@@ -166,7 +91,7 @@ def coherence_test(
         "coherence_test",
         expected,
         window,
-        _parameters(Window.of(window), false_alarms, min_valid, looks, kind),
+        parameters_of(Window.of(window), false_alarms, min_valid, looks, kind),
         pairs,
     )
 
@@ -214,7 +139,7 @@ def combined_test(
         "combined_test",
         expected,
         window,
-        _parameters(Window.of(window), false_alarms, min_valid, looks, "berger"),
+        parameters_of(Window.of(window), false_alarms, min_valid, looks, "berger"),
         pairs,
     )
 
@@ -258,44 +183,15 @@ def no_correlation_test(
     size = check_two_pixels(Window.of(window))
     images, chosen = schema.require(scene, "slc"), pairs_of(scene, pairs)
     rate, share = check_rate(false_alarms), check_share(min_valid)
-    measured = {"looks": test_looks(scene, size, looks, rate)}
+    measured = {"looks": window_looks(scene, size, looks, rate)}
     kernel = partial(correlation_score, window=size, min_valid=share)
     layers = [
         window_map(kernel, [images[a], images[b]], halo=size.halo, dtype="float32", measured=measured)
         for a, b in chosen
     ]
-    attrs = made_by_attrs("no_correlation_test", _parameters(size, rate, share, looks))
+    attrs = made_by_attrs("no_correlation_test", parameters_of(size, rate, share, looks))
     attrs |= {"threshold": float(-np.log10(rate)), "long_name": "evidence of coherence, -log10 of the p-value"}
     return paired_array(scene, "change_score", stack(layers), chosen, attrs).rename("correlation_score")
-
-
-def _parameters(
-    window: Window, false_alarms: float, min_valid: float, looks: float | None, kind: str | None = None
-) -> dict[str, Any]:
-    parameters = {
-        "window": {"y": window.y, "x": window.x},
-        FALSE_ALARMS: check_rate(false_alarms),
-        "min_valid": check_share(min_valid),
-        "looks": looks,
-    }
-    return parameters if kind is None else parameters | {"kind": kind}
-
-
-def _coherence_mode(coherence: float | str, images: xr.DataArray, window: Window) -> float | str:
-    estimable = images.name == "slc" and window.pixels > 1
-    if coherence == "auto":
-        return "estimated" if estimable else "none"
-    if coherence == "estimated":
-        if images.name != "slc":
-            raise OptionError("detected images have no coherence", where="coherence", mend="use 'none', or tell it")
-        check_two_pixels(window)
-        return "estimated"
-    if coherence == "none":
-        return "none"
-    if isinstance(coherence, str) or not 0 <= coherence < 1:
-        mend = "use auto, estimated, none, a number from 0 to below 1, or an array"
-        raise OptionError(f"coherence {coherence!r}", where="coherence", mend=mend)
-    return float(coherence)
 
 
 def _with_expected(
@@ -312,17 +208,10 @@ def _with_expected(
     images, chosen = schema.require(scene, "slc"), pairs_of(scene, pairs)
     more(parameters["kind"])
     rate = parameters[FALSE_ALARMS]
-    measured = {"looks": test_looks(scene, size, parameters["looks"], rate)}
+    measured = {"looks": window_looks(scene, size, parameters["looks"], rate)}
     given, told = _expected(scene, images, expected, chosen)
-    kernel = partial(
-        expected_score,
-        window=size,
-        min_valid=parameters["min_valid"],
-        kind=parameters["kind"],
-        rate=rate,
-        expected=told,
-        with_ratio=operation == "combined_test",
-    )
+    against = Expectation(told, parameters["kind"], rate, with_ratio=operation == "combined_test")
+    kernel = partial(expected_score, window=size, min_valid=parameters["min_valid"], expectation=against)
     both = stack(
         [
             window_map(kernel, [images[a], images[b], *given[i]], halo=size.halo, dtype="complex64", measured=measured)
