@@ -1,0 +1,233 @@
+"""Rates of false alarms of the tests of change against nominal ones, and what they detect; all on simulated speckle."""
+
+import time
+
+import numpy as np
+import pytest
+
+from sarcd import ops
+from sarcd.kernels.bias import unbias
+from sarcd.kernels.coherence import boxcar
+from sarcd.kernels.looks import floor_looks
+from sarcd.kernels.significance.coherence import coherence_cdf, correlation_p
+from sarcd.kernels.significance.combined import fisher_p
+from sarcd.kernels.significance.history import history_p
+from sarcd.kernels.significance.looks import ratio_looks
+from sarcd.kernels.significance.omnibus import change_times, omnibus_p
+from sarcd.kernels.significance.ratio import coherent_ratio_p, ratio_p
+from sarcd.kernels.significance.windows import berger, mean_power
+from sarcd.ops.looks import looks_sample, measure_correlation
+from tests.benchmarks.measure import table
+from tests.speckle import noise_pair
+from tests.stacks import coherence_of, pair_sums, rates, speckle_stack, stack_scene
+
+pytestmark = pytest.mark.benchmark
+COUNT = 1_000_000
+NOMINAL = (0.05, 0.01, 0.001)
+HEADER = tuple(f"{rate:.1%}" for rate in NOMINAL)
+
+
+def shown(p, nominal=NOMINAL):
+    return [f"{rate * over:.3%}" for rate, over in zip(nominal, rates(p, nominal), strict=True)]
+
+
+def tests_of(sums, looks, truth):
+    """p-values of all tests of a pair."""
+    ratio = sums[1] / sums[0]
+    found = {"F, dates independent": ratio_p(ratio, looks), "ratio, coherence known": ratio_p(ratio, looks, truth)}
+    if looks > 1:
+        g = coherence_of(sums)
+        found["ratio, coherence estimated"] = coherent_ratio_p(ratio, looks, g)
+        found["lost coherence, sample"] = coherence_cdf(g, truth, looks)
+        lost = coherence_cdf(berger(g, sums[0], sums[1]), truth, looks, "berger")
+        found["lost coherence, Berger"] = lost
+        found["ratio and coherence"] = fisher_p(found["ratio, coherence estimated"], lost)
+        if truth == 0:
+            found["no correlation"] = correlation_p(g, looks)
+    return found
+
+
+def test_false_alarms_of_pairs():
+    rng, rows = np.random.default_rng(1), []
+    for looks in (1, 2, 4, 9):
+        for truth in (0.0, 0.6, 0.9):
+            for name, p in tests_of(pair_sums(rng, looks, truth, COUNT // 2), looks, truth).items():
+                rows.append((name, looks, truth, *shown(p)))
+    table(f"False alarms, {COUNT // 2:,} pairs a row", ("test", "looks", "coherence", *HEADER), rows)
+
+
+def test_false_alarms_of_stacks():
+    rng, rows = np.random.default_rng(2), []
+    for looks in (1, 4, 9):
+        for dates in (2, 3, 5, 10):
+            p, changed = change_times(rng.gamma(looks, size=(dates, COUNT)), looks, 0.01)
+            rows.append((looks, dates, *shown(p), f"{changed.any(0).mean():.3%}"))
+    table(f"Omnibus test, {COUNT:,} stacks a row", ("looks", "dates", *HEADER, "with a date, at 1 %"), rows)
+
+
+def test_detection():
+    rng, rows = np.random.default_rng(3), []
+    for looks in (9, 25):
+        for truth in (0.0, 0.6, 0.8, 0.9):
+            for kept in (True, False):
+                for change_db in (0, 3, 6):
+                    if (kept and change_db == 0) or (truth == 0 and not kept):
+                        continue
+                    sums = pair_sums(rng, looks, truth if kept else 0.0, 100_000, change_db=change_db)
+                    found = tests_of(sums, looks, truth)
+                    names = list(found)[:4] + ["ratio and coherence"]
+                    shares = [f"{(found[name] <= 0.01).mean():.1%}" for name in names]
+                    rows.append((looks, truth, "kept" if kept else "lost", f"{change_db} dB", *shares))
+    header = ("looks", "coherence before", "coherence", "change", *names)
+    table("Detected at 1 % false alarms", header, rows)
+
+
+def test_which_coherence():
+    """3 x 3 means of white speckle; coherence known, ignored, of the same pixels, or without bias from more of them."""
+    rows = []
+    for truth in (0.0, 0.3, 0.6, 0.9):
+        rng = np.random.default_rng(4)
+        for change_db in (0, 3):
+            before, after = noise_pair(rng, (1500, 1500), truth)
+            after = after * np.float32(10 ** (change_db / 20))
+            valid = np.ones(before.shape, bool)
+            ratio = (mean_power(after, valid, (3, 3)) / mean_power(before, valid, (3, 3)))[9:-9, 9:-9]
+            row = [ratio_p(ratio, 9), ratio_p(ratio, 9, truth)]
+            same = boxcar(before, after, (3, 3))[9:-9, 9:-9]
+            row.append(coherent_ratio_p(ratio, 9, same))
+            row.append(ratio_p(ratio, 9, unbias(same, 9)))
+            for side in (5, 9):
+                more = boxcar(before, after, (side, side))[9:-9, 9:-9]
+                row.append(ratio_p(ratio, 9, unbias(more, side**2)))
+            shares = [f"{(p <= 0.01).mean():.2%}" for p in row]
+            rows.append((truth, "none" if change_db == 0 else f"{change_db} dB", *shares))
+    names = ("ignored", "known", "estimated, same 3 x 3", "same, no bias", "5 x 5, no bias", "9 x 9, no bias")
+    table("Flagged at 1 %, by the coherence used", ("coherence", "change", *names), rows)
+
+
+def test_oversampled():
+    rows = []
+    for side in (3, 5, 7):
+        for truth in (0.0, 0.6, 0.9):
+            before, after = noise_pair(np.random.default_rng(5), (2000, 2000), truth, oversampling=1.2)
+            scene = stack_scene(np.stack([before, after]))
+            correlation = measure_correlation(looks_sample(scene), (side, side))
+            weights = np.ones(side), np.ones(side)
+            valid, inner = np.ones(before.shape, bool), (slice(side, -side),) * 2
+            powers = [mean_power(image, valid, (side, side))[inner] for image in (before, after)]
+            ratio, g = powers[1] / powers[0], boxcar(before, after, (side, side))[inner].astype(float)
+            floor = floor_looks(weights, correlation)
+            b = berger(g, *powers)
+            shares = []
+            for rate in (0.05, 0.01):
+                looks = ratio_looks(weights, correlation, rate)
+                estimated = coherent_ratio_p(ratio, looks, g)
+                lost = coherence_cdf(b, truth, floor, "berger")
+                plain = ops.effective_looks(scene, side)
+                for p in (
+                    ratio_p(ratio, plain, truth),
+                    ratio_p(ratio, looks, truth),
+                    estimated,
+                    coherence_cdf(g, truth, floor),
+                    fisher_p(estimated, lost),
+                    correlation_p(g, looks),
+                ):
+                    shares.append(f"{(p <= rate).mean():.2%}")
+            pairs = [f"{one} / {two}" for one, two in zip(shares[:6], shares[6:], strict=True)]
+            pairs[-1] = pairs[-1] if truth == 0 else ""
+            rows.append((f"{side} x {side}", f"{plain:.1f}", f"{floor:.1f}", f"{looks:.1f}", truth, *pairs))
+    names = (
+        "ratio, looks of variance", "ratio", "ratio, estimated", "lost coherence", "ratio and coherence", "no correlation",
+    )  # fmt: skip
+    header = ("window", "looks of variance", "of coherence", "of the 1 % ratio", "coherence", *names)
+    table("1.2 times oversampled speckle: flagged at 5 % / 1 %", header, rows)
+
+
+def test_history():
+    """Ground of equal coherence among all dates, and of coherence that decays by a factor from date to date."""
+    rng, rows, count = np.random.default_rng(6), [], 50_000
+    for looks in (9, 25):
+        for earlier in (1, 3):
+            for truth in (0.0, 0.4, 0.6, 0.8, 0.95):
+                many = np.full((1, count), float(looks))
+                row = [looks, earlier, truth]
+                for stack in (
+                    speckle_stack(rng, (earlier + 2, looks, count), truth),
+                    _decaying(rng, (earlier + 2, looks, count), truth),
+                ):
+                    lost = speckle_stack(rng, (1, looks, count), 0.0)[0]
+                    past = np.stack([_g(stack[i], stack[i + 1]) for i in range(earlier)])[:, None]
+                    p, power = history_p(_g(stack[-2], stack[-1])[None], many, past, np.stack([many] * earlier), 0.01)
+                    gone, _ = history_p(_g(stack[-2], lost)[None], many, past, np.stack([many] * earlier), 0.01)
+                    judged = power >= 0.5
+                    row += [f"{((p <= 0.01) & judged).mean():.2%}", f"{judged.mean():.0%}"]
+                row.append(f"{((gone <= 0.01) & judged).mean():.1%}")
+                rows.append(row)
+    header = (
+        "looks",
+        "earlier pairs",
+        "coherence",
+        "flagged, equal",
+        "judged",
+        "flagged, decaying",
+        "judged",
+        "lost: found",
+    )
+    table("Coherence against its history at 1 %", header, rows)
+
+
+def test_coherent_stacks():
+    rng, rows = np.random.default_rng(7), []
+    for truth in (0.0, 0.6, 0.9):
+        for change_db in (0, 3):
+            stack = speckle_stack(rng, (6, 9, 100_000), truth)
+            stack[3:] *= np.float32(10 ** (change_db / 20))
+            p = omnibus_p((abs(stack) ** 2).mean(1), 9)
+            pairs = [
+                coherent_ratio_p(_power(two) / _power(one), 9, _g(one, two))
+                for one, two in zip(stack[:-1], stack[1:], strict=True)
+            ]
+            either = np.min(pairs, 0) * len(pairs)
+            rows.append((truth, f"{change_db} dB", *(f"{(q <= 0.01).mean():.2%}" for q in (p, either))))
+    header = ("coherence", "change, date 3 of 6", "omnibus", "any of 5 pairs, estimated coherence, Bonferroni")
+    table("Stacks of 9 looks, flagged at 1 %", header, rows)
+
+
+def test_speed():
+    scene = stack_scene(speckle_stack(np.random.default_rng(0), (5, 1024, 1024), 0.7))
+    runs = {
+        "ratio, dates independent": lambda: ops.ratio_test(scene.isel(time=[0, 1]), coherence="none"),
+        "ratio, coherence estimated": lambda: ops.ratio_test(scene.isel(time=[0, 1])),
+        "lost coherence, 0.7": lambda: ops.coherence_test(scene.isel(time=[0, 1]), expected=0.7),
+        "ratio and coherence, 0.7": lambda: ops.combined_test(scene.isel(time=[0, 1]), expected=0.7),
+        "lost coherence, history of 3 (last of 4 pairs)": lambda: ops.coherence_test(
+            scene, expected="history", pairs=[tuple(scene.time.values[3:])]
+        ),
+        "omnibus, 5 dates": lambda: ops.omnibus_test(scene),
+        "boxcar coherence": lambda: ops.coherence(scene.isel(time=[0, 1])),
+    }
+    rows = []
+    for name, run in runs.items():
+        run()
+        seconds = []
+        for _ in range(3):
+            start = time.thread_time()
+            run()
+            seconds.append(time.thread_time() - start)
+        rows.append((name, f"{np.median(seconds) / 1.048576:.2f}"))
+    table("Seconds a million pixels on one core, windows of 5 x 5", ("test", "seconds"), rows)
+
+
+def _decaying(rng, shape, factor):
+    images = [speckle_stack(rng, (1, *shape[1:]), 0.0)[0]]
+    for _ in range(shape[0] - 1):
+        images.append(factor * images[-1] + np.sqrt(1 - factor**2) * speckle_stack(rng, (1, *shape[1:]), 0.0)[0])
+    return np.stack(images)
+
+
+def _power(image):
+    return (abs(image) ** 2).mean(0)
+
+
+def _g(one, two):
+    return abs((one * two.conj()).sum(0)) / np.sqrt((abs(one) ** 2).sum(0) * (abs(two) ** 2).sum(0))
