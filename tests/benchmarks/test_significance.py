@@ -1,5 +1,6 @@
 """Rates of false alarms of the tests of change against nominal ones, and what they detect; all on simulated speckle."""
 
+import itertools
 import time
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_detection():
                         continue
                     sums = pair_sums(rng, looks, truth if kept else 0.0, 100_000, change_db=change_db)
                     found = tests_of(sums, looks, truth)
-                    names = list(found)[:4] + ["ratio and coherence"]
+                    names = [*list(found)[:4], "ratio and coherence"]
                     shares = [f"{(found[name] <= 0.01).mean():.1%}" for name in names]
                     rows.append((looks, truth, "kept" if kept else "lost", f"{change_db} dB", *shares))
     header = ("looks", "coherence before", "coherence", "change", *names)
@@ -124,21 +125,19 @@ def test_oversampled():
                 estimated = coherent_ratio_p(ratio, looks, g)
                 lost = coherence_cdf(b, truth, floor, "berger")
                 plain = ops.effective_looks(scene, side)
-                for p in (
+                found = (
                     ratio_p(ratio, plain, truth),
                     ratio_p(ratio, looks, truth),
                     estimated,
                     coherence_cdf(g, truth, floor),
                     fisher_p(estimated, lost),
                     correlation_p(g, looks),
-                ):
-                    shares.append(f"{(p <= rate).mean():.2%}")
+                )
+                shares += [f"{(p <= rate).mean():.2%}" for p in found]
             pairs = [f"{one} / {two}" for one, two in zip(shares[:6], shares[6:], strict=True)]
             pairs[-1] = pairs[-1] if truth == 0 else ""
             rows.append((f"{side} x {side}", f"{plain:.1f}", f"{floor:.1f}", f"{looks:.1f}", truth, *pairs))
-    names = (
-        "ratio, looks of variance", "ratio", "ratio, estimated", "lost coherence", "ratio and coherence", "no correlation",
-    )  # fmt: skip
+    names = ("ratio, looks of variance", "ratio", "ratio, estimated", "lost coherence", "both", "no correlation")
     header = ("window", "looks of variance", "of coherence", "of the 1 % ratio", "coherence", *names)
     table("1.2 times oversampled speckle: flagged at 5 % / 1 %", header, rows)
 
@@ -184,8 +183,7 @@ def test_coherent_stacks():
             stack[3:] *= np.float32(10 ** (change_db / 20))
             p = omnibus_p((abs(stack) ** 2).mean(1), 9)
             pairs = [
-                coherent_ratio_p(_power(two) / _power(one), 9, _g(one, two))
-                for one, two in zip(stack[:-1], stack[1:], strict=True)
+                coherent_ratio_p(_power(two) / _power(one), 9, _g(one, two)) for one, two in itertools.pairwise(stack)
             ]
             either = np.min(pairs, 0) * len(pairs)
             rows.append((truth, f"{change_db} dB", *(f"{(q <= 0.01).mean():.2%}" for q in (p, either))))

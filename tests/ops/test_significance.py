@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sarcd import ops, schema, sites
 from sarcd.errors import OptionError, SceneError
@@ -30,9 +29,10 @@ SCENE = memory_scene(np.random.default_rng(7), (4, 19, 23), holes=0.05)
 EAGER = {name: test(SCENE) for name, test in TESTS.items()}
 
 
-@settings(max_examples=4)
-@given(y=cuts(19), x=cuts(23), name=st.sampled_from(sorted(TESTS)))
-def test_lazy_equals_eager_for_any_chunking(y, x, name):
+@pytest.mark.parametrize("name", TESTS)
+@settings(max_examples=2)
+@given(y=cuts(19), x=cuts(23))
+def test_lazy_equals_eager_for_any_chunking(name, y, x):
     lazy = TESTS[name](SCENE.chunk(time=1, y=y, x=x))
     for key, expected in EAGER[name].items():
         assert lazy[key].chunks is not None
@@ -104,7 +104,7 @@ def test_coherence_told_as_an_array(rng):
 
 def test_rates_on_oversampled_speckle():
     """Separate windows of 1.2 times oversampled speckle, looks from the scene: within 20 % at 5 %, 30 % at 1 %."""
-    before, after = noise_pair(np.random.default_rng(4), (1400, 1400), 0.7, oversampling=1.2)
+    before, after = noise_pair(np.random.default_rng(4), (1000, 1000), 0.7, oversampling=1.2)
     scene = stack_scene(np.stack([before, after]))
     for rate, bound in ((0.05, 0.2), (0.01, 0.3)):
         for found in (
@@ -118,8 +118,8 @@ def test_rates_on_oversampled_speckle():
 
 def test_windows_cut_by_holes_keep_the_rate():
     """White pixels, a third of them missing: looks of each pixel follow what is left."""
-    images = speckle_stack(np.random.default_rng(6), (2, 1200, 1200), 0.0)
-    images[:, np.random.default_rng(8).random((1200, 1200)) < 0.33] = np.nan
+    images = speckle_stack(np.random.default_rng(6), (2, 800, 800), 0.0)
+    images[:, np.random.default_rng(8).random((800, 800)) < 0.33] = np.nan
     scene = stack_scene(images)
     for found in (
         ops.ratio_test(scene, false_alarms=0.05, looks=25, coherence="none"),

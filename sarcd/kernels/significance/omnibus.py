@@ -42,7 +42,7 @@ def omnibus_p(powers: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
     --------
     >>> powers = np.array([[1.0, 1.0], [1.0, 1.2], [1.0, 4.0]])
     >>> omnibus_p(powers, 9).round(5).tolist()
-    [1.0, 0.00534]
+    [1.0, 0.00473]
     """
     dates = len(powers)
     total = powers.sum(0)
@@ -93,7 +93,7 @@ def one_more_p(
     Examples
     --------
     >>> float(one_more_p(np.array(2.0), np.array(1.0), 1, 9).round(4))
-    0.1509
+    0.151
     """
     n = np.asarray(looks, float)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -38,9 +38,9 @@ def ratio_p(ratio: np.ndarray, looks: np.ndarray | float, coherence: np.ndarray 
     Examples
     --------
     >>> ratio_p(np.array([0.5, 1.0, 2.0]), 9).round(4).tolist()
-    [0.1509, 1.0, 0.1509]
+    [0.151, 1.0, 0.151]
     >>> float(ratio_p(np.array(2.0), 9, 0.9).round(6))
-    0.002615
+    0.002913
     """
     return _student(ratio, np.asarray(looks, float), np.asarray(coherence, float))
 
@@ -75,7 +75,7 @@ def coherent_ratio_p(ratio: np.ndarray, looks: np.ndarray | float, sample: np.nd
     Examples
     --------
     >>> coherent_ratio_p(np.array([2.0, 2.0]), 9, np.array([0.1, 0.9])).round(4).tolist()
-    [0.172, 0.0052]
+    [0.1744, 0.0051]
     """
     degrees = np.asarray(looks, float) - 1
     return _student(ratio, np.where(degrees > 0, degrees, np.nan), np.asarray(sample, float))

@@ -25,7 +25,7 @@ def mean_power(image: np.ndarray, valid: np.ndarray, window: tuple[int, int]) ->
 
     Examples
     --------
-    >>> mean_power(np.array([[1, 3, np.nan]], "float32"), np.array([[True, True, False]]), (1, 3)).tolist()
+    >>> mean_power(np.array([[1, 3, np.nan]], "float32"), np.array([[True, True, False]]), (1, 3)).round(9).tolist()
     [[5.0, 5.0, 9.0]]
     """
     power = np.where(valid, image.real, 0).astype(np.float64) ** 2

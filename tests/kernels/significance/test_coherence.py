@@ -42,7 +42,7 @@ def test_no_correlation_is_the_case_of_coherence_0(kind):
 
 
 def test_many_looks_and_high_coherence_neither_overflow_nor_stick():
-    g = np.array([0.5, 0.985, 0.99, 0.995, 1.0])
+    g = np.array([0.5, 0.985, 0.99, 0.9915, 1.0])
     p = coherence_cdf(g, 0.99, 441.0)
     assert p[0] < 1e-12
     assert 0.4 < p[2] < 0.6
