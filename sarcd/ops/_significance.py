@@ -98,7 +98,7 @@ def _at_least(block: np.ndarray, threshold: np.float32) -> np.ndarray:
     return np.where(np.isnan(block), schema.NO_LABEL, block >= threshold).astype(np.uint8)
 
 
-def tested(
+def result_of(
     scene: xr.Dataset,
     operation: str,
     parameters: dict[str, Any],

@@ -20,7 +20,7 @@ from sarcd.ops._significance import (
     check_share,
     check_two_pixels,
     parameters_of,
-    tested,
+    result_of,
     window_looks,
 )
 from sarcd.ops.pairs import pairs_of
@@ -99,7 +99,7 @@ def ratio_test(
         for i, (a, b) in enumerate(chosen)
     ]
     parameters = parameters_of(size, rate, share, looks) | {"coherence": mode}
-    return tested(scene, "ratio_test", parameters, layers, chosen, measured["looks"])
+    return result_of(scene, "ratio_test", parameters, layers, chosen, measured["looks"])
 
 
 def _coherence_mode(coherence: float | str, images: xr.DataArray, window: Window) -> float | str:

@@ -22,7 +22,7 @@ from sarcd.ops._significance import (
     check_share,
     check_two_pixels,
     parameters_of,
-    tested,
+    result_of,
     window_looks,
 )
 from sarcd.ops.pairs import pairs_of
@@ -219,7 +219,7 @@ def _with_expected(
         ]
     )
     parameters = parameters | {"expected": told}
-    result = tested(scene, operation, parameters, list(both.real), chosen, measured["looks"])
+    result = result_of(scene, operation, parameters, list(both.real), chosen, measured["looks"])
     attrs = made_by_attrs(operation, parameters)
     can_tell = paired_array(scene, "undecidable", both.imag, chosen, attrs)
     undecidable = xr.where(np.isnan(can_tell), schema.NO_LABEL, can_tell < LEAST_POWER).astype("uint8")

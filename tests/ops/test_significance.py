@@ -104,7 +104,7 @@ def test_coherence_told_as_an_array(rng):
 
 def test_rates_on_oversampled_speckle():
     """Separate windows of 1.2 times oversampled speckle, looks from the scene: within 20 % at 5 %, 30 % at 1 %."""
-    before, after = noise_pair(np.random.default_rng(4), (1000, 1000), 0.7, oversampling=1.2)
+    before, after = noise_pair(np.random.default_rng(4), (700, 700), 0.7, oversampling=1.2)
     scene = stack_scene(np.stack([before, after]))
     for rate, bound in ((0.05, 0.2), (0.01, 0.3)):
         for found in (
