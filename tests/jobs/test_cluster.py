@@ -60,7 +60,9 @@ def scenes(tmp_path, source):
 
 def test_same_bytes(scenes, local_cluster, capsys):
     here, there = scenes
-    for words in (["coherence", "--window", "7"], ["stats"]):
+    tests = ["detect", "--method", "combined-test", "--name", "test"]
+    ratio = ["detect", "--method", "log-ratio", "--min-pixels", "4"]
+    for words in (["coherence", "--window", "7"], ["stats"], tests, ratio):
         printed = []
         for scene, where in ((here, []), (there, ["--scheduler", local_cluster.scheduler_address])):
             assert main([words[0], str(scene), *words[1:], *where]) == 0

@@ -67,6 +67,11 @@ def test_times_of_changes(rng):
     assert share[[0, 2, 3, 5]].max() < 0.02
 
 
+def test_changes_on_neighbouring_dates_are_two():
+    powers = np.array([1.0, 1.1, 20.0, 0.9, 1.0])[:, None]
+    np.testing.assert_array_equal(change_times(powers, 9, 0.01)[1][:, 0], [False, True, True, False])
+
+
 def test_what_is_unknown_has_no_change():
     p, changed = change_times(np.array([[1.0, 1.0], [np.nan, 1.0], [100.0, 100.0]]), 9, 0.01)
     assert np.isnan(p[0])
