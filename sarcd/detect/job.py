@@ -112,7 +112,11 @@ def write_detection(
 
 
 def _maps(address: str, fitted: Fitted) -> xr.Dataset:
-    return apply(open_scene(address), fitted)
+    import dask
+
+    # A worker's own dates are read by itself: handed to the cluster, they would wait for the task that waits for them.
+    with dask.config.set(scheduler="synchronous"):
+        return apply(open_scene(address), fitted)
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,7 @@ def check_two_pixels(window: Window) -> Window:
     return window
 
 
-def window_looks(
-    scene: xr.Dataset, window: Window, looks: float | WindowLooks | None, false_alarms: float
-) -> Any:
+def window_looks(scene: xr.Dataset, window: Window, looks: float | WindowLooks | None, false_alarms: float) -> Any:
     """Return the `WindowLooks` of a window: as told, or measured on a sample of the scene (a dask task if it is lazy).
 
     Raises
