@@ -32,7 +32,7 @@ def shown(p, nominal=NOMINAL):
     return [f"{rate * over:.3%}" for rate, over in zip(nominal, rates(p, nominal), strict=True)]
 
 
-def tests_of(sums, looks, truth):
+def p_values_of(sums, looks, truth):
     """p-values of all tests of a pair."""
     ratio = sums[1] / sums[0]
     found = {"F, dates independent": ratio_p(ratio, looks), "ratio, coherence known": ratio_p(ratio, looks, truth)}
@@ -52,7 +52,7 @@ def test_false_alarms_of_pairs():
     rng, rows = np.random.default_rng(1), []
     for looks in (1, 2, 4, 9):
         for truth in (0.0, 0.6, 0.9):
-            for name, p in tests_of(pair_sums(rng, looks, truth, COUNT // 2), looks, truth).items():
+            for name, p in p_values_of(pair_sums(rng, looks, truth, COUNT // 2), looks, truth).items():
                 rows.append((name, looks, truth, *shown(p)))
     table(f"False alarms, {COUNT // 2:,} pairs a row", ("test", "looks", "coherence", *HEADER), rows)
 
@@ -75,7 +75,7 @@ def test_detection():
                     if (kept and change_db == 0) or (truth == 0 and not kept):
                         continue
                     sums = pair_sums(rng, looks, truth if kept else 0.0, 100_000, change_db=change_db)
-                    found = tests_of(sums, looks, truth)
+                    found = p_values_of(sums, looks, truth)
                     names = [*list(found)[:4], "ratio and coherence"]
                     shares = [f"{(found[name] <= 0.01).mean():.1%}" for name in names]
                     rows.append((looks, truth, "kept" if kept else "lost", f"{change_db} dB", *shares))
