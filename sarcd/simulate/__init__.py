@@ -1,5 +1,6 @@
-"""Simulated ground and radar images with known truth: ndarray out, numpy and scipy only.
+"""Simulated ground and radar images with known truth: ndarray out, numpy, scipy and numba only.
 
-`scene.simulate` puts the parts together. Each part is usable alone: `landcover` (the ground), `changes` (what people
-and rain do to it), `speckle` and `texture` (what the radar sees), `terrain` and `targets` (slopes and point targets).
+`scene.parts` puts the pieces together. Each is usable alone: `plan` (where the mine lies), `ground` (cover and height),
+`changes` and `pseudo` (what people and rain do to it), `projection` (from ground to radar geometry), `texture`, `speckle`,
+`phase` and `targets` (what the radar sees).
 """

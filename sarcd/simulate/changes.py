@@ -1,209 +1,341 @@
-"""Changes of interest: benches cut and blasted, waste tipped over a dump's edge and heaped on it, walls that slump."""
+"""Changes of interest, as edits of the terrain: benches cut and blasted, walls that slump, waste tipped and heaped."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sarcd.simulate.classes import Cover
-from sarcd.simulate.fields import FloatArray, fractal
-from sarcd.simulate.mine import Dump, Ground, Pit
-from sarcd.simulate.outlines import Box, Outline, box_around
+from sarcd.simulate.classes import Cover, table
+from sarcd.simulate.fields import Dice, FloatArray, Shape
+from sarcd.simulate.ground import Ground, Placed, classes_of, heap_m, pond_frame, stairs_m
+from sarcd.simulate.options import SiteOptions
+from sarcd.simulate.outlines import Point, wrapped
+from sarcd.simulate.plan import Dump, Mine, Pit, Pond
 
 LOWEST_COHERENCE, HIGHEST_COHERENCE = 0.0, 0.1
 """Coherence over ground that was moved."""
 
-QUIET_DB, LOUDEST_DB, QUIET_SHARE = 1.0, 4.0, 1 / 3
-"""A third of the changes stay within 1 dB, so that amplitude alone cannot find them; none exceeds 4 dB."""
+QUIET_DB, LOUDEST_DB = 1.0, 4.0
+"""Quiet changes stay within the first, so that amplitude alone cannot find them; none is drawn beyond the second."""
 
-WORKED = (Cover.GROUND, Cover.BENCH_FLOOR, Cover.BENCH_FACE, Cover.DUMP, Cover.DUMP_ACTIVE)
-"""Classes that a change of interest may touch: neither the unlabelled classes of low coherence nor what is built."""
+ROUGH_EDGE = 0.15
+"""How far the detail of the ground moves the edge of a change, as a share of its half width."""
+
+KEPT = (Cover.WATER, Cover.BUILDINGS, Cover.TAILINGS_WET)
+"""Classes that no change of interest touches."""
+
+KINDS = {"cut": 0.34, "blast": 0.18, "slump": 0.1, "lobe": 0.2, "heaps": 0.1, "tailings": 0.08}
+"""How often each kind of change is drawn."""
 
 
 @dataclass(frozen=True)
-class Patch:
+class Edit:
     """One change of interest between two dates.
 
     Parameters
     ----------
     kind : str
-        What happened: cut, blast, lobe, heaps or slump.
-    box : (slice, slice)
-        Where in the scene the arrays lie.
-    inside : (h, w) bool
-        The changed pixels.
-    rise_m : (h, w) float32
-        Change of the terrain's height, metres; 0 for a quiet patch.
+        One of `KINDS`.
+    cell : (int, int)
+        Of the mine.
+    host : int
+        -1 for the mine's pit, -2 for its pond, else the number of its dump.
+    centre : (y, x)
+        On the ground, pixels.
+    sector : float
+        Direction from the host's centre, radians; along the pond, pixels.
+    level_px : float
+        How far inside the host's edge its middle lies.
+    along_px, across_px : float
+        Half its length along the edge, half its width across.
+    amount : float
+        Metres the ground rises (falls, below 0); for cuts and lobes pixels by which the edge moves.
     offset_db : float
-        Change of brightness, dB.
+        Change of brightness.
     coherence : float
-        Coherence that is left.
+        That is left.
     """
 
     kind: str
-    box: Box
-    inside: NDArray[np.bool_]
-    rise_m: FloatArray
+    cell: tuple[int, int]
+    host: int
+    centre: Point
+    sector: float
+    level_px: float
+    along_px: float
+    across_px: float
+    amount: float
     offset_db: float
     coherence: float
 
-
-_Place = TypeVar("_Place", Pit, Dump)
-
-_Shape = tuple[Box, FloatArray, FloatArray]
-"""Box, how far inside the patch each pixel lies (above 0 is inside, about 1 in the middle), rise in metres."""
-
-_Arc = tuple[Box, FloatArray, FloatArray]
-"""Box, position along a ring (pixels from a chosen direction), position across it (`inward_px`)."""
+    @property
+    def reach_px(self) -> float:
+        """Return a distance from the centre beyond which it changes nothing."""
+        return 1.6 * math.hypot(self.along_px, self.across_px) + 24
 
 
-def draw_changes(rng: np.random.Generator, ground: Ground, *, share: float) -> list[Patch]:
-    """Draw changes of interest until they cover a share of the scene.
+def draw_edits(dice: Dice, options: SiteOptions, mine: Mine, pair: int) -> list[Edit]:
+    """Draw the changes of interest of one mine between two dates.
 
-    Most lie in the active sectors of pits and dumps, as mining does.
+    Most lie in the active sectors of pit and dumps, as mining does; the first cuts the pit's active wall, always.
 
     Parameters
     ----------
-    rng : np.random.Generator
-        Where the numbers come from.
-    ground : Ground
-        The mine; not changed.
-    share : float
-        Of the scene's pixels. Where the mine is too small for it, less is drawn.
+    dice : Dice
+        Random numbers.
+    options : SiteOptions
+        How many, how large, how quiet.
+    mine : Mine
+        Where.
+    pair : int
+        0 between the first two dates.
 
     Returns
     -------
-    list of Patch
+    list of Edit
         Later ones lie on top of earlier ones.
     """
-    wanted = share * ground.cover.size
-    rough = fractal(rng, (ground.cover.shape[0], ground.cover.shape[1]), coarsest=16, roughness=0.6)
-    workable = np.isin(ground.cover, WORKED)
-    changed = np.zeros(ground.cover.shape, bool)
-    patches: list[Patch] = []
-    area = 0
-    for _ in range(64 + ground.cover.size // 2**13):
-        if area >= 0.9 * wanted:
+    rng = dice.stream("changes", *mine.cell, pair)
+    number = int(rng.integers(options.changes[0], options.changes[1], endpoint=True))
+    edits: list[Edit] = []
+    for attempt in range(6 * number):
+        if len(edits) == number:
             break
-        kind = str(rng.choice(list(_KINDS), p=[weight for weight, _ in _KINDS.values()]))
-        box, depth, rise = _KINDS[kind][1](rng, ground)
-        inside = (depth + np.float32(0.3) * rough[box] > 0) & workable[box]
-        grown = area + int(np.count_nonzero(inside & ~changed[box]))
-        if area < grown <= 1.1 * wanted and not _cut_off(inside, box, ground.cover.shape):
-            patches.append(_patch(rng, kind, box, inside, rise))
-            changed[box] |= inside
-            area = grown
-    return patches
+        kind = "cut" if attempt == 0 else str(rng.choice(list(KINDS), p=list(KINDS.values())))
+        edit = _draw(rng, mine, kind, options, first=attempt == 0)
+        # Objects lie apart, so that each is seen as one.
+        if edit is not None and all(
+            math.dist(edit.centre, other.centre) > 0.8 * (edit.along_px + other.along_px) for other in edits
+        ):
+            edits.append(edit)
+    return edits
 
 
-def _cut_off(inside: NDArray[np.bool_], box: Box, shape: tuple[int, ...]) -> bool:
-    """Return whether a patch runs into the edge of its box, which would give it a straight side."""
-    low = any(side.start > 0 and np.take(inside, 0, axis).any() for axis, side in enumerate(box))
-    return low or any(side.stop < shape[axis] and np.take(inside, -1, axis).any() for axis, side in enumerate(box))
-
-
-def _patch(rng: np.random.Generator, kind: str, box: Box, inside: NDArray[np.bool_], rise: FloatArray) -> Patch:
-    quiet = rng.random() < QUIET_SHARE
-    offset = rng.uniform(-QUIET_DB, QUIET_DB) if quiet else rng.choice((-1, 1)) * rng.uniform(QUIET_DB, LOUDEST_DB)
+def _draw(rng: np.random.Generator, mine: Mine, kind: str, options: SiteOptions, *, first: bool) -> Edit | None:
+    size = options.change_size
+    quiet = rng.random() < options.quiet
+    loud = rng.choice((-1.0, 1.0)) * rng.uniform(QUIET_DB + 0.5, LOUDEST_DB)
+    offset = float(rng.uniform(-QUIET_DB, QUIET_DB)) if quiet else float(loud)
     coherence = float(rng.uniform(LOWEST_COHERENCE, HIGHEST_COHERENCE))
-    # New relief would light up a quiet patch's slopes, so its terrain stays.
-    rise = np.where(inside, np.float32(0 if quiet else 1) * rise, np.float32(0))
-    return Patch(kind, box, inside, rise, float(offset), coherence)
-
-
-def _cut(rng: np.random.Generator, ground: Ground) -> _Shape:
-    """Dig along one or two benches: the face moves into the wall."""
-    pit = _one_of(rng, ground.pits)
-    box, along, across = _on_bench(rng, pit, length := pit.outline.radius_px * rng.uniform(0.12, 0.42))
-    half = pit.bench_px * float(rng.choice((0.5, 1.0)))
-    depth = 1 - (along / length) ** 4 - ((across - half) / (1.1 * half)) ** 4
-    return box, depth, (-11 * np.clip(2 * depth, 0, 1)).astype(np.float32)
-
-
-def _blast(rng: np.random.Generator, ground: Ground) -> _Shape:
-    """Break a bench: a muck pile lies over it."""
-    pit = _one_of(rng, ground.pits)
-    box, along, across = _on_bench(rng, pit, length := pit.outline.radius_px * rng.uniform(0.08, 0.2))
-    half = pit.bench_px * 0.9
-    depth = 1 - (along / length) ** 2 - ((across - 0.6 * half) / half) ** 2
-    return box, depth, np.float32(7) * np.clip(depth, 0, 1) * (1 + np.float32(0.5) * ground.warp[box])
-
-
-def _slump(rng: np.random.Generator, ground: Ground) -> _Shape:
-    """Let a wall fail: a tongue across several benches, wider at its foot."""
-    pit = _one_of(rng, ground.pits)
-    length = pit.bench_px * rng.uniform(1.5, 2.5)
-    box, along, across = _on_bench(rng, pit, 2.2 * length)
-    width = pit.bench_px * np.clip(1.1 + 0.5 * across / length, 0.5, 2)
-    depth = 1 - (along / width) ** 2 - (across / length) ** 4
-    return box, depth, np.float32(-6) * np.clip(depth, 0, 1) * np.sign(-across)
-
-
-def _lobe(rng: np.random.Generator, ground: Ground) -> _Shape:
-    """Tip waste over the edge of a dump: a lobe grows outwards."""
-    dump = _one_of(rng, ground.dumps)
-    size = dump.outline.radius_px
-    length, reach = size * rng.uniform(0.15, 0.45), size * rng.uniform(0.1, 0.2)
-    box, along, across = _on_ring(dump.outline, rng.normal(dump.active, 0.45), 0.0, length + reach)
-    depth = 1 - (along / length) ** 2 - ((across + 0.2 * reach) / reach) ** 2
-    return box, depth, (12 * np.clip(1.5 * depth, 0, 1)).astype(np.float32)
-
-
-def _heaps(rng: np.random.Generator, ground: Ground) -> _Shape:
-    """Set truckloads side by side on top of a dump."""
-    dump = _one_of(rng, ground.dumps)
-    size = dump.outline.radius_px
-    length, reach = size * rng.uniform(0.12, 0.35), size * rng.uniform(0.1, 0.25)
-    level = size * rng.uniform(0.3, 0.8)
-    box, along, across = _on_ring(dump.outline, rng.normal(dump.active, 1.0), level, length + reach)
-    depth = 1 - (along / length) ** 4 - ((across - level) / reach) ** 4
-    heaps = np.cos(1.1 * along) * np.cos(1.1 * across)
-    return box, depth, (2.5 * heaps * np.clip(3 * depth, 0, 1)).astype(np.float32)
-
-
-_KINDS: dict[str, tuple[float, Callable[[np.random.Generator, Ground], _Shape]]] = {
-    "cut": (0.36, _cut),
-    "blast": (0.2, _blast),
-    "slump": (0.08, _slump),
-    "lobe": (0.22, _lobe),
-    "heaps": (0.14, _heaps),
-}
-
-
-def _one_of(rng: np.random.Generator, places: list[_Place]) -> _Place:
-    return places[int(rng.integers(len(places)))]
-
-
-def _on_bench(rng: np.random.Generator, pit: Pit, reach_px: float) -> _Arc:
-    """Choose a place on a bench, three times in four in the active sector; `across` is 0 at the top of its face."""
-    sector = rng.normal(pit.active, 0.4) if rng.random() < 0.75 else rng.uniform(-math.pi, math.pi)
-    level = float(rng.integers(pit.benches)) * pit.bench_px
-    box, along, across = _on_ring(pit.outline, sector, level, reach_px + 2 * pit.bench_px)
-    return box, along, across - np.float32(level)
-
-
-def _on_ring(shape: Outline, sector: float, level_px: float, reach_px: float) -> _Arc:
-    """Return coordinates along and across a ring of an outline, within reach of where it meets a direction."""
-    # Every fourth pixel is enough to place the box.
-    coarse = (slice(None, None, 4), slice(None, None, 4))
-    turn = np.abs(_wrapped(shape.angle[coarse] - np.float32(sector))) * np.float32(shape.radius_px)
-    miss = turn + np.abs(shape.inward_px[coarse] - np.float32(level_px))
-    row, column = (4.0 * float(at) for at in np.unravel_index(int(np.argmin(miss)), miss.shape))
-    # Room for the rough edge of a patch, and for rings that are no circles.
-    part = box_around((shape.angle.shape[0], shape.angle.shape[1]), (row, column), 1.7 * reach_px)
-    along = _wrapped(shape.angle[part] - np.float32(sector)) * shape.distance_px[part]
-    top, left = shape.box[0].start, shape.box[1].start
-    box = (
-        slice(top + part[0].start, top + part[0].stop),
-        slice(left + part[1].start, left + part[1].stop),
+    if kind == "tailings":
+        return _draw_tailings(rng, mine, size, offset, coherence)
+    if kind in ("lobe", "heaps"):
+        host = int(rng.integers(len(mine.dumps)))
+        dump = mine.dumps[host]
+        radius = dump.outline.radius_px
+        if kind == "lobe":
+            amount = radius * rng.uniform(0.18, 0.32) * size
+            sector, level = rng.normal(dump.active, 0.5), -0.3 * amount
+            along, across = radius * rng.uniform(0.35, 0.7) * size, 0.75 * amount + 6
+        else:
+            sector, level, amount = rng.normal(dump.active, 1.2), radius * rng.uniform(0.5, 0.7), 1.2
+            along, across = radius * rng.uniform(0.3, 0.5) * size, radius * rng.uniform(0.2, 0.3) * size
+        centre = dump.outline.rim(sector, level)
+        return Edit(kind, mine.cell, host, centre, sector, level, along, across, float(amount), offset, coherence)
+    pit = mine.pit
+    radius, bench = pit.outline.radius_px, pit.bench_px
+    if first:
+        sector = rng.normal(pit.active, 0.15)
+    else:
+        sector = rng.normal(pit.active, 0.6) if rng.random() < 0.7 else rng.uniform(-math.pi, math.pi)
+    wall = pit.benches * bench
+    if kind == "cut":
+        span = float(rng.choice((2, 3, 4)))
+        across = 0.5 * (span + 0.4) * bench * size
+        level = rng.uniform(0.8 * across, max(wall - 0.3 * across, 0.9 * across))
+        along, amount = radius * rng.uniform(0.25, 0.5) * size, bench * rng.uniform(0.5, 1.0)
+    elif kind == "blast":
+        along, across = radius * rng.uniform(0.14, 0.26) * size, bench * rng.uniform(1.2, 1.9) * size
+        level, amount = rng.uniform(0.3 * wall, wall + 0.3 * (radius - wall)), rng.uniform(3, 6)
+    else:
+        across = bench * rng.uniform(2.5, 4.0) * size
+        level, along = rng.uniform(0.7 * across, max(wall, 0.8 * across)), 0.6 * across
+        amount = -rng.uniform(5, 9)
+    centre = pit.outline.rim(sector, level)
+    return Edit(
+        kind, mine.cell, -1, centre, float(sector), float(level), along, float(across), float(amount), offset, coherence
     )
-    return box, along.astype(np.float32), shape.inward_px[part]
 
 
-def _wrapped(angle: FloatArray) -> FloatArray:
-    return np.asarray((angle + np.float32(math.pi)) % np.float32(2 * math.pi) - np.float32(math.pi), np.float32)
+def _draw_tailings(
+    rng: np.random.Generator, mine: Mine, size: float, offset: float, coherence: float
+) -> Edit | None:
+    """Raise a dam and lay the fan of tailings that is spread behind it, away from the water."""
+    pond = mine.pond
+    if pond is None:
+        return None
+    along, across = pond.long_px * rng.uniform(0.25, 0.4) * size, pond.short_px * rng.uniform(0.2, 0.3) * size
+    sector, level = -pond.long_px * rng.uniform(0.35, 0.6), 0.8 * across + 4
+    offside = level - pond.short_px
+    cosine, sine = math.cos(pond.turn), math.sin(pond.turn)
+    centre = (pond.centre[0] + sine * sector + cosine * offside, pond.centre[1] + cosine * sector - sine * offside)
+    amount = float(rng.uniform(1.5, 3))
+    return Edit("tailings", mine.cell, -2, centre, sector, level, along, across, amount, offset, coherence)
+
+
+@dataclass
+class Moved:
+    """What the changes of one pair did to a region.
+
+    Parameters
+    ----------
+    changed : (Y, X) bool
+        Ground that was moved.
+    coherence : (Y, X) float32
+        That is left; 1 where nothing was moved.
+    """
+
+    changed: NDArray[np.bool_]
+    coherence: FloatArray
+
+    @classmethod
+    def nothing(cls, shape: Shape) -> Moved:
+        """Return the state before any change."""
+        return cls(np.zeros(shape, bool), np.ones(shape, np.float32))
+
+
+def apply_edits(ground: Ground, edits: list[Edit]) -> Moved:
+    """Change the ground, in place, and return where and how much of its coherence is left.
+
+    Parameters
+    ----------
+    ground : Ground
+        Cover, height and brightness are edited.
+    edits : list of Edit
+        In order; those that do not reach into the region do nothing.
+    """
+    moved = Moved.nothing(ground.region.shape)
+    mines = {mine.cell: mine for mine in ground.mines}
+    for edit in edits:
+        box = ground.region.around(edit.centre, edit.reach_px)
+        if box is None or edit.cell not in mines:
+            continue
+        mine = mines[edit.cell]
+        if edit.host == -2:
+            assert mine.pond is not None  # noqa: S101  it was drawn on the pond
+            inside = _on_pond(ground, edit, mine.pond, box)
+        else:
+            placed = ground.placed.get((edit.cell, edit.host))
+            if placed is None:
+                continue
+            host = mine.pit if edit.host == -1 else mine.dumps[edit.host]
+            inside = _on_ring(ground, edit, host, placed, box)
+        moved.changed[box] |= inside
+        moved.coherence[box][inside] = edit.coherence
+    return moved
+
+
+def _on_ring(
+    ground: Ground, edit: Edit, host: Pit | Dump, placed: Placed, box: tuple[slice, slice]
+) -> NDArray[np.bool_]:
+    """Edit part of a pit or dump; return the pixels of the box that were moved."""
+    inside = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), bool)
+    # The host's arrays cover a box of their own: the edit is where the two overlap.
+    top, left = max(box[0].start, placed.box[0].start), max(box[1].start, placed.box[1].start)
+    bottom, right = min(box[0].stop, placed.box[0].stop), min(box[1].stop, placed.box[1].stop)
+    if bottom <= top or right <= left:
+        return inside
+    own = (
+        slice(top - placed.box[0].start, bottom - placed.box[0].start),
+        slice(left - placed.box[1].start, right - placed.box[1].start),
+    )
+    here = (slice(top, bottom), slice(left, right))
+    inward, rough = placed.inward_px[own], ground.rough[here]
+    along = wrapped(placed.angle[own] - np.float32(edit.sector)) * placed.distance_px[own]
+    across = inward - np.float32(edit.level_px)
+    power = 2 if edit.kind in ("blast", "lobe") else 4
+    width = np.float32(edit.along_px)
+    if edit.kind == "slump":
+        width = width * np.clip(np.float32(1) + np.float32(0.4) * across / np.float32(edit.across_px), 0.5, 1.6)
+    depth = 1 - (along / width) ** power - (across / np.float32(edit.across_px)) ** 4
+    found = (depth + np.float32(ROUGH_EDGE) * rough > 0) & ~np.isin(ground.cover[here], KEPT)
+    depth = np.clip(depth, 0, 1)
+    if isinstance(host, Pit):
+        _move_pit(ground, edit, host, inward, across, depth, found, here)
+    else:
+        found = _move_dump(ground, edit, host, inward, depth, found, here)
+    inside[top - box[0].start : bottom - box[0].start, left - box[1].start : right - box[1].start] = found
+    return inside
+
+
+def _move_pit(
+    ground: Ground,
+    edit: Edit,
+    pit: Pit,
+    inward: FloatArray,
+    across: FloatArray,
+    depth: FloatArray,
+    found: NDArray[np.bool_],
+    here: tuple[slice, slice],
+) -> None:
+    """Push the wall back, lay a muck pile on it, or let it slide."""
+    height, rough = ground.height_m[here], ground.rough[here]
+    if edit.kind == "cut":
+        inward[found] += np.float32(edit.amount) * np.minimum(2 * depth[found], 1)
+        bottom = stairs_m(pit, inward, ground.spacing_m)
+        height[found] = np.minimum(height, bottom)[found]
+        face, tone = classes_of(pit, inward, ground.spacing_m)
+        cover = np.where(face & (inward > -3 * pit.bench_px), Cover.BENCH_FACE, Cover.BENCH_FLOOR).astype(np.uint8)
+        ground.cover[here][found] = cover[found]
+        ground.tone_db[here][found] = tone[found] + np.float32(edit.offset_db)
+        return
+    if edit.kind == "blast":
+        rise = np.float32(edit.amount) * np.minimum(1.5 * depth, 1) * (1 + np.float32(0.15) * rough)
+    else:  # what is missing at the top of a slide lies at its foot
+        rise = np.float32(edit.amount) * np.minimum(1.5 * depth, 1) * -np.tanh(
+            across / np.float32(0.4 * edit.across_px)
+        ) + np.float32(0.5) * rough * depth
+    height[found] += rise[found]
+    # Rubble: neither floor nor face, about as bright as both together.
+    ground.cover[here][found] = Cover.BENCH_FLOOR
+    ground.tone_db[here][found] = np.float32(1.2 + edit.offset_db)
+
+
+def _move_dump(
+    ground: Ground,
+    edit: Edit,
+    dump: Dump,
+    inward: FloatArray,
+    depth: FloatArray,
+    found: NDArray[np.bool_],
+    here: tuple[slice, slice],
+) -> NDArray[np.bool_]:
+    """Push the edge of a dump out, or set truckloads on top of it; return where."""
+    height = ground.height_m[here]
+    sigma0 = table("sigma0_db")
+    offset = np.float32(edit.offset_db)
+    if edit.kind == "lobe":
+        inward[found] += np.float32(edit.amount) * np.minimum(1.5 * depth[found], 1)
+        top = heap_m(dump, inward, ground.spacing_m)
+        found = found & ((top > height + 0.3) | (inward > edit.amount))
+        height[found] = np.maximum(height, top)[found]
+        # Against the mean of what it covers, part dump and part ground.
+        offset += np.float32(0.5 * (sigma0[Cover.GROUND] - sigma0[Cover.DUMP]))
+    else:
+        y, x = (np.arange(side.start, side.stop) for side in here)
+        y, x = y + ground.region.top, x + ground.region.left
+        heaps = np.cos(2 * math.pi / 9 * (y + 0.3))[:, None] * np.cos(2 * math.pi / 9 * x)[None]
+        rise = (np.float32(edit.amount) * heaps.astype(np.float32) + 1) * np.minimum(3 * depth, 1)
+        height[found] += rise[found]
+    ground.cover[here][found] = Cover.DUMP
+    ground.tone_db[here][found] = offset
+    return found
+
+
+def _on_pond(ground: Ground, edit: Edit, pond: Pond, box: tuple[slice, slice]) -> NDArray[np.bool_]:
+    """Spread a fan of tailings behind the dam; return the pixels of the box that were moved."""
+    along, across, _ = pond_frame(pond, ground.region.part(box), ground.warp[box])
+    offside = across - np.float32(edit.level_px - pond.short_px)
+    width = np.float32(edit.along_px) * np.clip(1 + np.float32(0.3) * offside / np.float32(edit.across_px), 0.6, 1.4)
+    depth = 1 - ((along - np.float32(edit.sector)) / width) ** 2 - (offside / np.float32(edit.across_px)) ** 4
+    cover = ground.cover[box]
+    inside = (depth + np.float32(ROUGH_EDGE) * ground.rough[box] > 0) & ~np.isin(cover, KEPT)
+    rise = np.float32(edit.amount) * np.clip(1.5 * depth, 0, 1)
+    ground.height_m[box][inside] += rise[inside]
+    # Fresh tailings also where they lie on the dam.
+    ground.paint(box, inside, Cover.TAILINGS)
+    ground.tone_db[box][inside] = np.float32(edit.offset_db)
+    return inside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarcd.simulate.classes import Cover
-from sarcd.simulate.fields import FloatArray, Shape, fractal
+from sarcd.simulate.fields import Dice, FloatArray, Region, Shape, above
+from sarcd.simulate.options import SiteOptions
 
 MOISTURE_DB = (2.0, 5.0)
 MOISTURE_KEEPS = (0.7, 1.0)
@@ -25,7 +27,11 @@ WEATHER_DB = {Cover.WATER: 2.0, Cover.VEGETATION: 0.5, Cover.TAILINGS_WET: 1.0}
 POROUS = (Cover.GROUND, Cover.BENCH_FLOOR, Cover.DUMP)
 """Classes that brighten when wet."""
 
-VEHICLES_ON = (Cover.ROAD, Cover.ROAD_BUSY, Cover.BENCH_FLOOR, Cover.DUMP_ACTIVE)
+TRAFFIC = {Cover.ROAD_BUSY: 1.0, Cover.ROAD: 0.3, Cover.DUMP_ACTIVE: 0.15, Cover.BENCH_FLOOR: 0.06}
+"""How many vehicles stand on a pixel of a class, against busy roads."""
+
+_DRAWN_PX = 256
+"""Side of the blocks that vehicles are drawn by."""
 
 
 class Pseudo(IntEnum):
@@ -55,14 +61,6 @@ class Wetness:
     offset_db: FloatArray
     keeps: FloatArray
 
-    def dried(self, where: NDArray[np.bool_]) -> Wetness:
-        """Return this state with some pixels dry."""
-        return Wetness(
-            np.where(where, np.uint8(Pseudo.NONE), self.kind),
-            np.where(where, np.float32(0), self.offset_db),
-            np.where(where, np.float32(1), self.keeps),
-        )
-
 
 def dry(shape: Shape) -> Wetness:
     """Return the state of dry ground."""
@@ -70,35 +68,40 @@ def dry(shape: Shape) -> Wetness:
 
 
 def wetness(
-    rng: np.random.Generator, cover: NDArray[np.uint8], *, share: float, before: Wetness | None = None
+    dice: Dice,
+    options: SiteOptions,
+    region: Region,
+    date: int,
+    cover: NDArray[np.uint8],
+    not_here: NDArray[np.bool_],
 ) -> Wetness:
     """Draw which ground is wet at a date.
 
     Parameters
     ----------
-    rng : np.random.Generator
-        Where the numbers come from.
+    dice, options : Dice, SiteOptions
+        Random numbers, and what share of the ground is wet.
+    region : Region
+        Where.
+    date : int
+        Number of the image; the first is dry.
     cover : (Y, X) uint8
         Classes (`Cover`).
-    share : float
-        Of the scene's porous ground that is wet, and of its dry tailings that are flooded.
-    before : Wetness, optional
-        State of the date before: what was wet then is dry now, so that each pair sees a pixel wetted or dried.
+    not_here : (Y, X) bool
+        Ground that is dry in any case: what was wet at the date before, so that each pair sees a pixel wetted or dried,
+        and what was moved since, whose brightness is to be its own.
     """
-    shape = (cover.shape[0], cover.shape[1])
-    state = dry(shape)
-    field = fractal(rng, shape, coarsest=128, roughness=0.55)
-    strength = fractal(rng, shape, coarsest=64, finest=32)
-    porous = np.isin(cover, POROUS)
+    state = dry(region.shape)
+    share = dice.stream("wet share", date).uniform(*options.moist)
+    if date == 0 or share <= 0:
+        return state
+    wet = (dice.fractal(region, "wet", date, coarsest=128, roughness=0.55) > above(share)) & ~not_here
     # Beaches are flooded by the mine itself, so as large a share of them is wet whatever the weather does elsewhere.
-    for kind, ground in ((Pseudo.MOISTURE, porous), (Pseudo.WET_TAILINGS, cover == Cover.TAILINGS)):
-        if share > 0 and ground.any():
-            state.kind[ground & (field > np.quantile(field[ground], 1 - share))] = kind
-    if before is not None:
-        state.kind[before.kind > 0] = Pseudo.NONE
-    moist, flooded = state.kind == Pseudo.MOISTURE, state.kind == Pseudo.WET_TAILINGS
+    moist, flooded = wet & np.isin(cover, POROUS), wet & (cover == Cover.TAILINGS)
+    state.kind[moist], state.kind[flooded] = Pseudo.MOISTURE, Pseudo.WET_TAILINGS
     # A smooth strength within the stated limits: a soak is not equally wet all over.
-    level = np.clip(0.5 + 0.3 * strength[moist], 0, 1)
+    strength = dice.fractal(region, "wet strength", date, coarsest=64, finest=32)
+    level = np.clip(np.float32(0.5) + np.float32(0.3) * strength[moist], 0, 1)
     state.offset_db[moist] = MOISTURE_DB[0] + (MOISTURE_DB[1] - MOISTURE_DB[0]) * level
     state.keeps[moist] = MOISTURE_KEEPS[1] - (MOISTURE_KEEPS[1] - MOISTURE_KEEPS[0]) * level
     state.offset_db[flooded] = WET_TAILINGS_DB
@@ -106,8 +109,9 @@ def wetness(
     return state
 
 
-def weather_db(rng: np.random.Generator) -> FloatArray:
+def weather_db(dice: Dice, date: int) -> FloatArray:
     """Draw the brightness of each class at one date against its mean, dB: a table indexed by class."""
+    rng = dice.stream("weather", date)
     column = np.zeros(len(Cover), np.float32)
     for cover, spread in WEATHER_DB.items():
         column[cover] = rng.normal(0, spread)
@@ -115,23 +119,46 @@ def weather_db(rng: np.random.Generator) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Vehicles:
-    """Point targets of one date: pixels (y, x) and power over that of bare ground, dB."""
+class Targets:
+    """Point targets: place on the ground (y, x), pixels of the plane, and complex amplitude of the peak."""
 
-    y: NDArray[np.int64]
-    x: NDArray[np.int64]
-    power_db: NDArray[np.float64]
+    y: NDArray[np.float64]
+    x: NDArray[np.float64]
+    amplitude: NDArray[np.complex128]
 
 
-def vehicles(rng: np.random.Generator, cover: NDArray[np.uint8], *, per_megapixel: float) -> Vehicles:
+def vehicles(
+    dice: Dice, options: SiteOptions, region: Region, date: int, cover: NDArray[np.uint8]
+) -> Targets:
     """Park and drive vehicles on roads, bench floors and active dumps; every date has its own.
 
-    Half of the trucks stand on roads, however little of the ground these are.
+    Candidates are drawn by fixed blocks and kept as often as the ground they stand on has traffic.
     """
-    number = int(rng.poisson(per_megapixel * cover.size / 1e6))
+    weight = np.zeros(len(Cover))
+    for kind, amount in TRAFFIC.items():
+        weight[kind] = amount
+    rate = options.vehicles * 1e-6 * _DRAWN_PX**2
     found = []
-    for classes, part in ((VEHICLES_ON[:2], number // 2), (VEHICLES_ON[2:], number - number // 2)):
-        places = np.flatnonzero(np.isin(cover, classes))
-        found.append(rng.choice(places, part) if len(places) else np.empty(0, np.int64))
-    y, x = np.unravel_index(np.concatenate(found), cover.shape)
-    return Vehicles(y.astype(np.int64), x.astype(np.int64), rng.uniform(14, 26, len(y)))
+    for row in range(region.top // _DRAWN_PX, (region.top + region.height - 1) // _DRAWN_PX + 1):
+        for column in range(region.left // _DRAWN_PX, (region.left + region.width - 1) // _DRAWN_PX + 1):
+            rng = dice.stream("vehicles", date, row, column)
+            number = int(rng.poisson(rate))
+            if number:
+                place = rng.random((number, 5))
+                place[:, :2] = (place[:, :2] + (row, column)) * _DRAWN_PX
+                found.append(place)
+    if not found:
+        return Targets(np.empty(0), np.empty(0), np.empty(0, np.complex128))
+    place = np.concatenate(found)
+    row, column = (np.floor(place[:, axis]).astype(np.int64) for axis in (0, 1))
+    inside = (
+        (row >= region.top)
+        & (row < region.top + region.height)
+        & (column >= region.left)
+        & (column < region.left + region.width)
+    )
+    place, row, column = place[inside], row[inside] - region.top, column[inside] - region.left
+    stand = place[:, 2] < weight[cover[row, column]]
+    place = place[stand]
+    amplitude = 10 ** ((2 + 12 * place[:, 3]) / 20)  # 2 to 14 dB, over ground of -10 to -16
+    return Targets(place[:, 0], place[:, 1], amplitude * np.exp(2j * math.pi * place[:, 4]))

@@ -1,206 +1,338 @@
-"""Whole simulated scenes: ground, what happens to it, and the complex images that a radar takes of it."""
+"""Simulated scenes, part by part: ground, what happens to it, and the complex images that a radar takes of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sarcd.errors import OptionError
 from sarcd.simulate import pseudo
-from sarcd.simulate.changes import LOUDEST_DB, Patch
-from sarcd.simulate.classes import Cover, table
-from sarcd.simulate.fields import FloatArray, fractal, stream
-from sarcd.simulate.landcover import build
-from sarcd.simulate.mine import Ground
-from sarcd.simulate.options import SceneOptions
-from sarcd.simulate.pseudo import Vehicles
-from sarcd.simulate.speckle import correlate, speckle
-from sarcd.simulate.story import Story
-from sarcd.simulate.targets import add_targets
-from sarcd.simulate.terrain import slope_gain_db
+from sarcd.simulate.changes import Edit, Moved, apply_edits, draw_edits
+from sarcd.simulate.classes import table
+from sarcd.simulate.fields import Dice, FloatArray, Region, Shape
+from sarcd.simulate.ground import build
+from sarcd.simulate.options import SiteOptions
+from sarcd.simulate.phase import baselines_m, geometric_loss, phase_of, pull
+from sarcd.simulate.plan import draw_mine
+from sarcd.simulate.projection import HIGHEST_M, LOWEST_M, gather, project
+from sarcd.simulate.pseudo import Pseudo, Targets, Wetness
+from sarcd.simulate.speckle import correlate, speckle_over, temporal_table
+from sarcd.simulate.targets import REACH_PX, add_targets, corners
 from sarcd.simulate.texture import texture
 
-STRIP_PX = 128
-"""Rows that are mixed at a time, which bounds the memory of the coherence matrices."""
+SMALLEST = 64
+"""Least side of a scene in pixels: below it there is no room for a change."""
+
+PART_PX = 1024
+"""Side of the parts in which scenes are made. It bounds the memory and changes no byte."""
+
+CLOSE_UP_PX = 640
+"""Scenes with a shorter side lie around a change of a mine; larger ones around the middle of whole mines."""
 
 NO_DATA = 255
-"""Label of pixels without data."""
+"""Label of pixels that cannot be judged."""
+
+VARIATION = 0.08
+"""Relative standard deviation of coherence within a class."""
 
 
 @dataclass(frozen=True)
-class SimulatedScene:
-    """Images of a site and what is true of it.
+class Part:
+    """Images of a part of a scene and what is true of it.
 
     Parameters
     ----------
-    slc : (T, Y, X) complex64
-        Coregistered single-look complex images, linear amplitude; NaN + NaNj where there are no data.
-    label : (P, Y, X) uint8
-        1 change of interest, 0 none, 255 where an image has no data; pairs are consecutive dates.
-    coherence : (P, Y, X) float32
-        Expected coherence in [0, 1] from time, causes and thermal noise; NaN where an image has no data.
-    pseudo_change : (P, Y, X) uint8
+    y, x : slice
+        Where in the scene.
+    slc : (T, h, w) complex64
+        Coregistered single-look complex images, linear amplitude.
+    label : (P, h, w) uint8
+        1 change of interest, 0 none, 255 layover or shadow at either date; pairs are consecutive dates.
+    mask : (h, w) uint8
+        `projection.LAYOVER` and `projection.SHADOW`, at any date.
+    coherence : (P, h, w) float32
+        Expected total coherence in [0, 1]: of time, causes, geometry, point targets and thermal noise.
+    pseudo_change : (P, h, w) uint8
         Kind (`pseudo.Pseudo`) of pseudo-change; never where there is a change of interest.
-    cover : (Y, X) uint8
-        Classes (`classes.Cover`) before the first date.
-    power : (T, Y, X) float32
-        Expected power of the ground before gain, linear: brightness times texture.
-    patches : list of list of Patch
-        The changes of interest of each pair.
+    cover : (h, w) uint8
+        Classes (`classes.Cover`) at the first date.
+    power : (T, h, w) float32
+        Expected power of the ground without targets, noise and gain, linear.
     """
 
+    y: slice
+    x: slice
     slc: NDArray[np.complex64]
     label: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
     coherence: FloatArray
     pseudo_change: NDArray[np.uint8]
     cover: NDArray[np.uint8]
     power: FloatArray
-    patches: list[list[Patch]]
 
 
-def simulate(options: SceneOptions, *, seed: int = 0) -> SimulatedScene:
-    """Simulate a site.
-
-    The order follows the physics, so that no cause of decorrelation counts twice: band-limited speckle, temporal
-    coherence, texture and brightness, point targets, phase, thermal noise, gain.
+def parts(
+    options: SiteOptions, shape: Shape, days: tuple[float, ...], *, seed: int = 0, part_px: int = PART_PX
+) -> Iterator[Part]:
+    """Simulate a scene part by part, in rows of parts.
 
     Parameters
     ----------
-    options : SceneOptions
+    options : SiteOptions
         Site and radar.
+    shape : (Y, X)
+        Size of the scene in pixels.
+    days : tuple of float
+        Dates, days after the first.
     seed : int
         The same seed gives the same bytes.
+    part_px : int
+        Side of a part; changes no byte.
 
-    Returns
-    -------
-    SimulatedScene
-        Numpy arrays.
+    Yields
+    ------
+    Part
+
+    Raises
+    ------
+    OptionError
+        If the scene is too small, or the days are fewer than two or not in order.
     """
-    ground = build(seed, options.site, options.shape, options.mix)
-    story = Story(options, seed, ground)
-    power = _power(options, seed, ground, story)
-    slc, coherence = _speckle(options, seed, story)
-    for date in range(len(slc)):
-        signal_share = _image(options, seed, date, ground, story, power[date], slc[date])
-        coherence[max(date - 1, 0) : date + 1] *= np.sqrt(signal_share)
-    pairs = range(len(slc) - 1)
-    label = story.changed.astype(np.uint8)
-    pseudo_change = np.stack([story.pseudo_change(pair) for pair in pairs])
-    if options.invalid:
-        gone = _without_data(seed, options)
-        slc[:, gone] = complex(np.nan, np.nan)
-        label[:, gone], coherence[:, gone], pseudo_change[:, gone] = NO_DATA, np.nan, 0
-    return SimulatedScene(slc, label, coherence, pseudo_change, ground.cover, power, story.patches)
+    if min(shape) < SMALLEST:
+        raise OptionError(f"scene of {shape[0]} x {shape[1]} pixels", where="size", mend=f"use {SMALLEST} or more a side")
+    if len(days) < 2 or any(late <= early for early, late in zip(days, days[1:], strict=False)):
+        raise OptionError("a pair needs two dates, in order", where="days", mend="use rising numbers")
+    dice = Dice(seed, options.site)
+    top, left = origin(dice, options, shape)
+    for y in range(0, shape[0], part_px):
+        for x in range(0, shape[1], part_px):
+            region = Region(top + y, left + x, min(part_px, shape[0] - y), min(part_px, shape[1] - x))
+            place = slice(y, y + region.height), slice(x, x + region.width)
+            yield _Making(dice, options, region, np.asarray(days, np.float64)).part(*place)
 
 
-def _power(options: SceneOptions, seed: int, ground: Ground, story: Story) -> FloatArray:
-    """Return brightness times texture of each date, (T, Y, X) float32, linear."""
-    site, dates = options.site, len(options.days)
-    flat_db = table("sigma0_db")[ground.cover]
-    flat_db += fractal(stream(seed, site, "brightness"), options.shape, coarsest=128, roughness=0.6)
-    height = ground.height_m
-    slope_db = _slope_db(options, height)
-    sigma0_db = flat_db + slope_db
-    grain = texture(stream(seed, site, "texture", 0), ground.cover)
-    power = np.empty((dates, *options.shape), np.float32)
-    for date in range(dates):
-        if date:
-            pair = date - 1
-            changed = story.changed[pair]
-            offset_db = np.zeros(options.shape, np.float32)
-            height = height.copy()
-            for patch in story.patches[pair]:
-                offset_db[patch.box][patch.inside] = patch.offset_db
-                height[patch.box] += patch.rise_m
-            new_slope_db = _slope_db(options, height)
-            step_db = np.clip(offset_db + new_slope_db - slope_db, -LOUDEST_DB, LOUDEST_DB)
-            sigma0_db = np.where(changed, sigma0_db + step_db, sigma0_db)
-            slope_db = new_slope_db
-            grain = np.where(changed, texture(stream(seed, site, "texture", date), ground.cover), grain)
-        weather_db = pseudo.weather_db(stream(seed, site, "weather", date))[ground.cover]
-        power[date] = grain * 10 ** ((sigma0_db + story.wet[date].offset_db + weather_db) / 10)
-    return power
+def simulate(
+    options: SiteOptions, shape: Shape, days: tuple[float, ...], *, seed: int = 0, part_px: int = PART_PX
+) -> Part:
+    """Simulate a scene in memory; see `parts`."""
+    whole: Part | None = None
+    for part in parts(options, shape, days, seed=seed, part_px=part_px):
+        if part.label.shape[1:] == tuple(shape):
+            return part
+        if whole is None:
+            empty = {
+                name: np.empty((*array.shape[:-2], *shape), array.dtype)
+                for name, array in vars(part).items()
+                if isinstance(array, np.ndarray)
+            }
+            whole = Part(slice(0, shape[0]), slice(0, shape[1]), **empty)
+        for name, array in vars(part).items():
+            if isinstance(array, np.ndarray):
+                getattr(whole, name)[..., part.y, part.x] = array
+    assert whole is not None  # noqa: S101  a scene has pixels
+    return whole
 
 
-def _slope_db(options: SceneOptions, height_m: FloatArray) -> FloatArray:
-    return slope_gain_db(height_m, spacing_m=options.spacing_m, incidence_deg=options.incidence_deg, look=options.look)
+def origin(dice: Dice, options: SiteOptions, shape: Shape) -> tuple[int, int]:
+    """Return where in the plane a scene begins: around whole mines, or, of a small scene, around a change."""
+    if min(shape) >= CLOSE_UP_PX:
+        cells = [max(1, round(size / options.cell_px)) for size in shape]
+        top, left = ((number * options.cell_px - size) // 2 for number, size in zip(cells, shape, strict=True))
+        return top, left
+    mine = draw_mine(dice, options, 0, 0)
+    edits = draw_edits(dice, options, mine, 0)
+    y, x = edits[0].centre if edits else mine.pit.outline.centre
+    depth = edits[0].level_px / mine.pit.bench_px * mine.pit.bench_m if edits else 0.0
+    shift = (depth - mine.pit.rim_m) * options.view.shift_px
+    x += shift if options.look == "right" else -shift
+    return round(y) - shape[0] // 2, round(x) - shape[1] // 2
 
 
-def _speckle(options: SceneOptions, seed: int, story: Story) -> tuple[NDArray[np.complex64], FloatArray]:
-    """Return unit speckle of each date, (T, Y, X), and the coherence of consecutive dates, (P, Y, X)."""
-    dates = len(options.days)
-    slc = np.stack([_band_limited(options, stream(seed, options.site, "speckle", date)) for date in range(dates)])
-    coherence = np.empty((dates - 1, *options.shape), np.float32)
-    for top in range(0, options.shape[0], STRIP_PX):
-        rows = slice(top, top + STRIP_PX)
-        matrix = story.coherence(rows)
-        slc[:, rows] = correlate(slc[:, rows], matrix)
+@dataclass
+class _Seen:
+    """One date in radar geometry."""
+
+    power: FloatArray
+    source: NDArray[np.int32]
+    flags: NDArray[np.uint8]
+    keeps: FloatArray
+    wet: NDArray[np.uint8]
+    vehicles: Targets
+
+
+class _Making:
+    """A part of a scene as it is made: the ground around it, then each date."""
+
+    def __init__(self, dice: Dice, options: SiteOptions, region: Region, days: NDArray[np.float64]) -> None:
+        self.dice, self.options, self.region, self.days = dice, options, region, days
+        towards, away = options.view.reach_px()
+        if options.look == "left":
+            towards, away = away, towards
+        # Room for the point spread of targets that stand beside the part.
+        self.land = region.grown(REACH_PX + 1, towards + REACH_PX, away + REACH_PX)
+        self.ground = build(dice, options, self.land)
+        self.grain = texture(dice, self.land, "texture", 0, cover=self.ground.cover)
+
+    def part(self, y: slice, x: slice) -> Part:
+        """Return the part: what happens on the ground from date to date, then the images of it."""
+        dates, ground = len(self.days), self.ground
+        edits = [
+            [edit for mine in ground.mines for edit in draw_edits(self.dice, self.options, mine, pair)]
+            for pair in range(dates - 1)
+        ]
+        cover = ground.cover.copy()
+        start_m = ground.height_m.copy()
+        state = pseudo.dry(self.land.shape)
+        seen: list[_Seen] = []
+        moves: list[Moved] = []
+        for date in range(dates):
+            moved = self._move(edits[date - 1], date) if date else Moved.nothing(self.land.shape)
+            if date:
+                moves.append(moved)
+            # Ground that moves before the next date is fresh, too: moisture must not add to the brightness of a change.
+            still_wet = (state.kind > 0) | moved.changed
+            state = pseudo.wetness(self.dice, self.options, self.land, date, ground.cover, still_wet)
+            seen.append(self._see(date, state))
+        label, left = self._truth(seen, moves)
+        first = seen[0]
+        at_first = self._gather(cover, first.source)
+        slc, coherence, masked = self._images(seen, at_first, start_m, left)
+        flags = np.bitwise_or.reduce([date.flags for date in seen])
+        kinds = np.stack([self._pseudo(seen, pair, masked) for pair in range(dates - 1)])
+        kinds[label == 1] = Pseudo.NONE
+        power = np.stack([date.power for date in seen])
+        return Part(y, x, slc, label, flags, coherence, kinds, at_first, power)
+
+    def _move(self, edits: list[Edit], date: int) -> Moved:
+        """Change the ground before a date; what was moved has new texture."""
+        moved = apply_edits(self.ground, edits)
+        rows, columns = np.flatnonzero(moved.changed.any(axis=1)), np.flatnonzero(moved.changed.any(axis=0))
+        if len(rows):
+            box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+            fresh = texture(self.dice, self.land.part(box), "texture", date, cover=self.ground.cover[box])
+            np.copyto(self.grain[box], fresh, where=moved.changed[box])
+        return moved
+
+    def _see(self, date: int, state: Wetness) -> _Seen:
+        """Project the ground of a date."""
+        ground, options, region = self.ground, self.options, self.region
+        np.clip(ground.height_m, LOWEST_M, HIGHEST_M, out=ground.height_m)
+        level = table("sigma0_db") + pseudo.weather_db(self.dice, date)
+        power = level[ground.cover]
+        power += ground.tone_db
+        power += state.offset_db
+        power *= np.float32(np.log(10) / 10)
+        np.exp(power, out=power)
+        power *= self.grain
+        inner = slice(REACH_PX + 1, REACH_PX + 1 + region.height)
+        height, power = ground.height_m[REACH_PX : REACH_PX + 2 + region.height], power[inner]
+        near, left = region.left - self.land.left, region.left
+        if options.look == "left":
+            height, power = np.ascontiguousarray(height[:, ::-1]), np.ascontiguousarray(power[:, ::-1])
+            near = self.land.left + self.land.width - region.left - region.width
+            left = -(region.left + region.width)
+        image, source, flags = project(height, power, options.view, near=near, width=region.width, left=left)
+        if options.look == "left":
+            image, flags = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(flags[:, ::-1])
+            source = np.ascontiguousarray(self.land.width - 1 - source[:, ::-1])
+        trucks = pseudo.vehicles(self.dice, options, self.land, date, ground.cover)
+        return _Seen(
+            image,
+            source,
+            flags,
+            self._gather(state.keeps, source),
+            self._gather(state.kind, source),
+            self._placed(trucks),
+        )
+
+    def _gather(self, array: NDArray, source: NDArray[np.int32]) -> NDArray:  # type: ignore[type-arg]
+        """Return what lies on the ground that each pixel of the image sees most of."""
+        return gather(array, source, REACH_PX + 1)
+
+    def _placed(self, targets: Targets) -> Targets:
+        """Return targets at their places in the image: height moves them towards the radar."""
+        y = np.floor(targets.y).astype(np.int64) - self.land.top
+        x = np.floor(targets.x).astype(np.int64) - self.land.left
+        inside = (y >= 0) & (y < self.land.height) & (x >= 0) & (x < self.land.width)
+        shift = self.ground.height_m[y[inside], x[inside]] * self.options.view.shift_px
+        column = targets.x[inside] + (shift if self.options.look == "left" else -shift)
+        return Targets(targets.y[inside], column, targets.amplitude[inside])
+
+    def _truth(self, seen: list[_Seen], moves: list[Moved]) -> tuple[NDArray[np.uint8], FloatArray]:
+        """Return the label of each pair, and the coherence that moved ground keeps."""
+        labels, lefts = [], []
+        for pair, moved in enumerate(moves):
+            before, after = seen[pair], seen[pair + 1]
+            changed = np.zeros(self.region.shape, np.uint8)
+            left = np.ones(self.region.shape, np.float32)
+            for date in (before, after):
+                changed |= self._gather(moved.changed, date.source)
+                np.minimum(left, self._gather(moved.coherence, date.source), out=left)
+            changed[(before.flags | after.flags) != 0] = NO_DATA
+            labels.append(changed)
+            lefts.append(left)
+        return np.stack(labels), np.stack(lefts)
+
+    def _images(
+        self, seen: list[_Seen], cover: NDArray[np.uint8], height_m: FloatArray, left: FloatArray
+    ) -> tuple[NDArray[np.complex64], FloatArray, list[NDArray[np.bool_]]]:
+        """Return the images, the expected coherence of each pair, and where vehicles outshine the ground.
+
+        The order follows the physics, so that no cause of decorrelation counts twice: band-limited speckle, temporal
+        and geometric coherence, texture and brightness, point targets, phase, thermal noise, gain.
+        """
+        options, dice, region, dates = self.options, self.dice, self.region, len(self.days)
+        slc = np.stack(
+            [speckle_over(dice, region, "speckle", date, oversampling=options.oversampling) for date in range(dates)]
+        )
+        variety = dice.fractal(region, "coherence", coarsest=64, finest=4, roughness=0.6)
+        variety = np.clip(1 + np.float32(VARIATION) * variety, 0.75, 1.03)
+        baselines = baselines_m(dice, options, dates)
+        source = seen[0].source
+        here, beyond = (self._gather(height_m, np.minimum(source + np.int32(step), np.int32(self.land.width - 1))) for step in (0, 1))
+        slope = (beyond - here) / np.float32(options.spacing_m if options.look == "right" else -options.spacing_m)
+        coherence = correlate(
+            slc,
+            temporal_table(self.days, level=options.coherence, decay=options.decay),
+            cover,
+            variety,
+            left,
+            np.stack([date.keeps for date in seen]),
+            geometric_loss(options, baselines),
+            pull(slope, options.incidence_deg),
+        )
+        noise = np.float32(10 ** (options.noise_db / 10))
+        gain = np.float32(10 ** (options.gain_db / 20))
+        steady = self._placed(corners([yard for mine in self.ground.mines for yard in mine.yards]))
+        masked, totals, fixed = [], [], np.zeros(region.shape, np.complex64)
+        add_targets(fixed, region, steady, options.oversampling)
+        for date, one in enumerate(seen):
+            image = slc[date]
+            image *= np.sqrt(one.power)
+            alone = np.zeros(region.shape, np.complex64)
+            add_targets(alone, region, one.vehicles, options.oversampling)
+            outshone = alone.real**2 + alone.imag**2
+            image += fixed
+            image += alone
+            if date:
+                image *= phase_of(dice, options, region, date, float(baselines[date]), here)
+            hiss = speckle_over(dice, region, "noise", date, oversampling=options.oversampling)
+            hiss *= np.sqrt(noise)
+            image += hiss
+            image *= gain
+            masked.append(outshone > one.power)
+            totals.append(one.power + outshone + noise)
+        lit = fixed.real**2 + fixed.imag**2
         for pair in range(dates - 1):
-            coherence[pair, rows] = matrix[pair + 1, pair]
-    return slc, coherence
+            shared = coherence[pair] * np.sqrt(seen[pair].power * seen[pair + 1].power) + lit
+            coherence[pair] = shared / np.sqrt((totals[pair] + lit) * (totals[pair + 1] + lit))
+        return slc, coherence, masked
 
-
-def _band_limited(options: SceneOptions, rng: np.random.Generator) -> NDArray[np.complex64]:
-    return speckle(rng, options.shape, oversampling=options.oversampling)
-
-
-def _image(
-    options: SceneOptions,
-    seed: int,
-    date: int,
-    ground: Ground,
-    story: Story,
-    power: FloatArray,
-    image: NDArray[np.complex64],
-) -> FloatArray:
-    """Turn a date's unit speckle into its image, in place, and return the share of its power that is the ground's."""
-    noise_power = np.float32(10 ** (options.noise_db / 10))
-    image *= np.sqrt(power)
-    vehicle_power = _add_vehicles(options, seed, date, story.vehicles[date], image)
-    if date:
-        image *= _phase(options, seed, date, ground.height_m)
-    image += np.sqrt(noise_power) * _band_limited(options, stream(seed, options.site, "noise", date))
-    image *= np.float32(10 ** (options.gain_db / 20))
-    return np.asarray(power / (power + vehicle_power + noise_power), np.float32)
-
-
-def _phase(options: SceneOptions, seed: int, date: int, height_m: FloatArray) -> NDArray[np.complex64]:
-    """Return the phase of a date against the first: ramp, topography left by the baseline, turbulence."""
-    rng = stream(seed, options.site, "phase", date)
-    # Two-dimensional turbulence: power spectrum with slope 8/3, hence 2 ** (-1/3) in amplitude from octave to octave.
-    turbulence = fractal(rng, options.shape, coarsest=512, finest=8, roughness=2 ** (-1 / 3))
-    radians = np.float32(rng.normal(0, 0.01)) * height_m + np.float32(0.5) * turbulence
-    # A ramp grows over the scene, so it is made in double precision.
-    along_y, along_x = (
-        np.exp(-2j * np.pi * date * cycles * np.arange(size, dtype=np.float64))
-        for cycles, size in zip(options.ramp, options.shape, strict=True)
-    )
-    ramp = (along_y[:, None] * along_x[None]).astype(np.complex64)
-    return np.asarray(ramp * np.exp(np.complex64(-1j) * radians), np.complex64)
-
-
-def _add_vehicles(
-    options: SceneOptions, seed: int, date: int, trucks: Vehicles, image: NDArray[np.complex64]
-) -> FloatArray:
-    """Add the vehicles of a date to its image, in place, and return their power, (Y, X) float32, linear."""
-    rng = stream(seed, options.site, "vehicle phase", date)
-    ground_db = float(table("sigma0_db")[Cover.GROUND])
-    amplitude = 10 ** ((ground_db + trucks.power_db) / 20)
-    turned = amplitude * np.exp(2j * np.pi * rng.random(len(amplitude)))
-    alone = np.zeros(options.shape, np.complex64)
-    add_targets(alone, trucks.y, trucks.x, turned, oversampling=options.oversampling)
-    image += alone
-    return np.asarray(np.abs(alone) ** 2, np.float32)
-
-
-def _without_data(seed: int, options: SceneOptions) -> NDArray[np.bool_]:
-    """Return where coregistration left no data: a slanting border, and a hole in the scene, (Y, X) bool."""
-    rng = stream(seed, options.site, "no data")
-    height, width = options.shape
-    y, x = np.ogrid[:height, :width]
-    slant = rng.uniform(0.02, 0.05) * width * (0.3 + 0.7 * y / height)
-    middle = rng.uniform(0.25, 0.75, 2) * options.shape
-    radius = rng.uniform(0.03, 0.06) * min(options.shape)
-    hole = np.hypot(y - middle[0], x - middle[1]) < radius
-    return np.asarray((x < slant) | hole, bool)
+    def _pseudo(self, seen: list[_Seen], pair: int, masked: list[NDArray[np.bool_]]) -> NDArray[np.uint8]:
+        """Return the pseudo-changes of a pair."""
+        kind = np.maximum(seen[pair].wet, seen[pair + 1].wet)
+        kind[masked[pair] | masked[pair + 1]] = Pseudo.VEHICLE
+        return kind

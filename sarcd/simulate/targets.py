@@ -1,51 +1,67 @@
-"""Point targets: vehicles, and the metal corners of buildings."""
+"""Point targets: vehicles, and the metal corners of buildings, each imaged with the system's own point spread."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sarcd.simulate.speckle import impulse_response
+from sarcd.simulate.fields import Region
+from sarcd.simulate.plan import Yard
+from sarcd.simulate.pseudo import Targets
+from sarcd.simulate.speckle import response_at
 
 REACH_PX = 6
-"""Half side of the stamped point spread, in pixels."""
+"""Half side of the stamped point spread, in pixels: beyond it is under -40 dB of the peak."""
 
 
-def add_targets(
-    image: NDArray[np.complex64],
-    y: NDArray[np.int64],
-    x: NDArray[np.int64],
-    amplitude: NDArray[np.complex128],
-    *,
-    oversampling: tuple[float, float],
-) -> None:
-    """Add point targets to an image, in place, each with the system's own point spread.
+def add_targets(image: NDArray[np.complex64], region: Region, targets: Targets, oversampling: tuple[float, float]) -> None:
+    """Add point targets to an image, in place.
 
     Parameters
     ----------
     image : (Y, X) complex64, linear amplitude
         Changed in place.
-    y, x : (N,) int64
-        Pixels of the targets; what falls outside the image is cut.
-    amplitude : (N,) complex128
-        Peak amplitude and phase of each.
+    region : Region
+        That the image covers.
+    targets : Targets
+        With places in pixels of the image's plane, which need not be whole; what falls outside is cut.
     oversampling : (y, x)
         Of the image.
     """
-    spread = point_spread(oversampling)
-    for row, column, peak in zip(y, x, amplitude, strict=True):
+    steps = np.arange(-REACH_PX, REACH_PX + 1)
+    sides = []
+    for place, rate, first in zip((targets.y, targets.x), oversampling, (region.top, region.left), strict=True):
+        whole = np.rint(place).astype(np.int64)
+        sides.append((whole - first, response_at(steps - (place - whole)[:, None], rate) / response_at(steps[6:7], rate)))
+    height, width = image.shape
+    for row, spread_y, column, spread_x, peak in zip(*sides[0], *sides[1], targets.amplitude, strict=True):
         top, left = max(row - REACH_PX, 0), max(column - REACH_PX, 0)
-        bottom, right = min(row + REACH_PX + 1, image.shape[0]), min(column + REACH_PX + 1, image.shape[1])
+        bottom, right = min(row + REACH_PX + 1, height), min(column + REACH_PX + 1, width)
         if top >= bottom or left >= right:
             continue
-        cut = spread[
-            top - row + REACH_PX : bottom - row + REACH_PX, left - column + REACH_PX : right - column + REACH_PX
-        ]
-        image[top:bottom, left:right] += (peak * cut).astype(np.complex64)
+        cut_y = spread_y[top - row + REACH_PX : bottom - row + REACH_PX, None]
+        cut_x = spread_x[None, left - column + REACH_PX : right - column + REACH_PX]
+        image[top:bottom, left:right] += (peak * cut_y * cut_x).astype(np.complex64)
 
 
-def point_spread(oversampling: tuple[float, float]) -> NDArray[np.float64]:
-    """Return the image of a point of unit peak amplitude, (2 REACH_PX + 1) pixels a side."""
-    sides = [impulse_response(rate, taps=2 * REACH_PX + 1) for rate in oversampling]
-    spread = np.outer(sides[0], sides[1])
-    return np.asarray(spread / spread.max(), np.float64)
+def corners(yards: list[Yard]) -> Targets:
+    """Return the metal corners of buildings: some lots have one, which is there at every date with the same phase."""
+    parts = []
+    for yard in yards:
+        _, rows, columns = yard.lots.shape
+        row, column = np.mgrid[:rows, :columns].reshape(2, -1)
+        lot = yard.lots.reshape(8, -1).astype(np.float64)
+        along = (column - columns // 2 + 0.3 + 0.4 * lot[4]) * yard.block_px[0]
+        across = (row - rows // 2 + 0.3 + 0.4 * lot[5]) * yard.block_px[1]
+        cosine, sine = math.cos(yard.turn), math.sin(yard.turn)
+        y, x = cosine * across + sine * along, cosine * along - sine * across
+        standing = (lot[2] < (0.5 if yard.streets else 0.35)) & (np.hypot(y, x) < 0.85 * yard.outline.radius_px)
+        power_db = 8 + 12 * lot[6]
+        amplitude = 10 ** (power_db / 20) * np.exp(2j * math.pi * lot[7])
+        centre_y, centre_x = yard.outline.centre
+        parts.append((y[standing] + centre_y, x[standing] + centre_x, amplitude[standing]))
+    if not parts:
+        return Targets(np.empty(0), np.empty(0), np.empty(0, np.complex128))
+    return Targets(*(np.concatenate(column) for column in zip(*parts, strict=True)))
