@@ -1,43 +1,54 @@
-"""Simulated sites as scenes: three mines with truth, for the demo, tests, benchmarks and first steps."""
+"""Simulated sites as scenes: three mines with truth, and others like them, in memory or streamed to a store."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from sarcd import schema
 from sarcd.errors import OptionError
+from sarcd.io.create import NewScene, SceneLayout
+from sarcd.io.progress import Progress, silent
 from sarcd.simulate.classes import Cover
-from sarcd.simulate.landcover import LandMix
-from sarcd.simulate.options import SceneOptions
+from sarcd.simulate.fields import Dice
+from sarcd.simulate.options import SiteOptions
+from sarcd.simulate.phase import WAVELENGTH_M
+from sarcd.simulate.projection import LAYOVER, SHADOW
 from sarcd.simulate.pseudo import Pseudo
-from sarcd.simulate.scene import SimulatedScene, simulate
+from sarcd.simulate.scene import Part, parts, simulate
 
 SiteName = Literal["A", "B", "C"]
 
-WAVELENGTH_M = 0.0311
-"""X-band."""
-
 FIRST_DATE = {"A": "2023-03-04T05:43:00", "B": "2023-05-17T16:52:00", "C": "2023-06-09T05:31:00"}
 
-_PAIR = (0.0, 11.0)
-SITES: dict[str, SceneOptions] = {
+SITES: dict[str, SiteOptions] = {
     # Arid, one large pit, seen ascending.
-    "A": SceneOptions(site="A", shape=(1024, 1024), days=_PAIR, mix=LandMix(vegetation=0.3, water=0.02)),
+    "A": SiteOptions(site="A", vegetation=0.12, water=0.01, noise_db=-22.0),
     # Farmland, a river and a town: the most varied, seen descending, brighter and noisier.
-    "B": SceneOptions(
+    "B": SiteOptions(
         site="B",
-        shape=(1024, 1024),
-        days=_PAIR,
-        mix=LandMix(
-            vegetation=0.3, water=0.03, fields=0.35, river=True, town=True, pit=0.22, dump=0.12, wet=0.6, relief_m=15.0
-        ),
-        moist_share=(0.14, 0.24),
-        vehicles=90.0,
+        vegetation=0.25,
+        water=0.03,
+        fields=0.4,
+        river=True,
+        town=True,
+        cell_px=1350,
+        pit=225.0,
+        dump=115.0,
+        tailings=95.0,
+        wet=0.6,
+        relief_m=15.0,
+        changes=(2, 3),
+        moist=(0.14, 0.24),
+        vehicles=4500.0,
         gain_db=6.0,
         noise_db=-19.5,
         incidence_deg=29.0,
@@ -47,26 +58,30 @@ SITES: dict[str, SceneOptions] = {
         ramp=(-0.001, 0.003),
     ),
     # Wooded hills with lakes, seen ascending at a flat angle, darker.
-    "C": SceneOptions(
+    "C": SiteOptions(
         site="C",
-        shape=(1024, 1024),
-        days=_PAIR,
-        mix=LandMix(vegetation=0.5, water=0.05, pit=0.25, dump=0.14, tailings=0.13, wet=0.35, relief_m=40.0),
-        moist_share=(0.1, 0.2),
-        vehicles=45.0,
+        vegetation=0.5,
+        water=0.05,
+        pit=250.0,
+        dump=135.0,
+        tailings=125.0,
+        wet=0.35,
+        relief_m=32.0,
+        moist=(0.1, 0.2),
+        vehicles=2500.0,
         gain_db=-4.0,
         noise_db=-22.5,
-        incidence_deg=42.0,
+        incidence_deg=41.0,
         oversampling=(1.15, 1.35),
         spacing_m=2.2,
         ramp=(0.001, 0.001),
     ),
 }
-"""The sites at their default size and dates."""
+"""What the three sites are made of, and the radar that watches them."""
 
 
 def site(
-    name: SiteName = "A",
+    name: SiteName | SiteOptions = "A",
     *,
     size: int | tuple[int, int] = 1024,
     seed: int = 0,
@@ -83,10 +98,10 @@ def site(
 
     Parameters
     ----------
-    name : {"A", "B", "C"}
-        Which site.
+    name : {"A", "B", "C"} or SiteOptions
+        Which site, or one of your own: ``dataclasses.replace(SITES["A"], incidence_deg=28.0)``, or `varied`.
     size : int or (y, x)
-        In pixels, 64 or more a side; about one mine to each 1024 x 1024.
+        In pixels, 64 or more a side. A small scene lies around a change; from 640 on scenes hold whole mines.
     seed : int
         The same seed gives the same bytes; another seed, another mine of the same kind.
     dates : int
@@ -102,8 +117,9 @@ def site(
     Returns
     -------
     xr.Dataset
-        `slc` (time, y, x) complex64, linear amplitude, and `label` (pair, y, x) uint8, pairs being consecutive dates;
-        y is azimuth and x is ground range, pixel centres in metres.
+        `slc` (time, y, x) complex64, linear amplitude; `label` (pair, y, x) uint8, 255 on layover and shadow, pairs
+        being consecutive dates; `mask` (y, x) uint8, 1 layover and 2 shadow at any date. y is azimuth and x is slant
+        range, pixel centres in metres.
 
     Raises
     ------
@@ -113,48 +129,170 @@ def site(
     Examples
     --------
     >>> scene = site("B", size=64, seed=1)
-    >>> scene["slc"].dims, scene["slc"].shape, float(scene["label"].max())
-    (('time', 'y', 'x'), (2, 64, 64), 1.0)
+    >>> scene["slc"].dims, scene["slc"].shape, bool((scene["label"] == 1).any())
+    (('time', 'y', 'x'), (2, 64, 64), True)
     """
-    if name not in get_args(SiteName):
-        raise OptionError(f"no site {name!r}", where="site", mend=f"use one of {', '.join(get_args(SiteName))}")
-    shape = _shape(size)
-    days = _days(dates, interval_days)
-    options = replace(SITES[name], shape=shape, days=days, invalid=invalid)
-    scene = simulate(options, seed=seed)
-
-    start = np.datetime64(FIRST_DATE[name], "us")
-    times = start + np.round(np.array(days) * 86_400e6).astype("timedelta64[us]")
-    spacing = options.spacing_m
+    options, shape, days = _options(name), _shape(size), _days(dates, interval_days)
+    scene = simulate(options, shape, days, seed=seed)
+    if invalid:
+        _cut(scene, options, shape, seed)
+    times = _times(options, days)
+    layers = {"slc": scene.slc, "label": scene.label, "mask": scene.mask}
+    if truth:
+        layers["true_coherence"] = scene.coherence
     dataset = xr.Dataset(
-        {
-            "slc": (schema.VARIABLES["slc"].dims, scene.slc, schema.VARIABLES["slc"].attrs()),
-            "label": (schema.VARIABLES["label"].dims, scene.label, schema.VARIABLES["label"].attrs()),
-        },
+        {key: (schema.VARIABLES[key].dims, array, _attrs(key)) for key, array in layers.items()},
         coords={
             "time": times,
             "before": ("pair", times[:-1]),
             "after": ("pair", times[1:]),
-            "y": ("y", (np.arange(shape[0]) + 0.5) * spacing, {"units": "m", "long_name": "azimuth"}),
-            "x": ("x", (np.arange(shape[1]) + 0.5) * spacing, {"units": "m", "long_name": "ground range"}),
+            "y": ("y", _side(options, shape, 0), {"units": "m", "long_name": "azimuth"}),
+            "x": ("x", _side(options, shape, 1), {"units": "m", "long_name": "slant range"}),
             "spatial_ref": ((), np.int64(0)),
         },
-        attrs={
-            "sarcd_schema": schema.VERSION,
-            "simulated": "true",
-            "site": name,
-            "seed": int(seed),
-            "wavelength_m": WAVELENGTH_M,
-            "spacing_m": [spacing, spacing],
-            "incidence_deg": options.incidence_deg,
-            "orbit": "ascending" if options.look == "right" else "descending",
-        },
+        attrs={"sarcd_schema": schema.VERSION, **_facts(options, seed)},
     )
     if truth:
-        dataset = dataset.assign(_truth(scene))
+        dataset["pseudo_change"] = ("pair", "y", "x"), scene.pseudo_change, _flags("pseudo-change", Pseudo)
+        dataset["land_cover"] = ("y", "x"), scene.cover, _flags("land cover at the first date", Cover)
     for array in dataset.data_vars.values():
         array.attrs["grid_mapping"] = "spatial_ref"
     return dataset
+
+
+def write_site(
+    path: str | Path,
+    name: SiteName | SiteOptions = "A",
+    *,
+    size: int | tuple[int, int] = 1024,
+    seed: int = 0,
+    dates: int = 2,
+    interval_days: float | Sequence[float] = 11,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> dict[str, float]:
+    """Simulate a site into a new store, part by part: the memory does not grow with the scene.
+
+    The store has the images, `label`, `mask` and `true_coherence`, with the same bytes as `site` gives.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the store will be, by path or URL; it appears there when it is whole.
+    name, size, seed, dates, interval_days
+        As `site` has them.
+    overwrite : bool
+        Replace a scene that is there.
+    progress : callable
+        Called with a description and a total; gives a context whose value is called with each advance.
+
+    Returns
+    -------
+    dict
+        `changed_share` of the pixels that can be judged, and `unjudged_share` of all, over all pairs.
+
+    Raises
+    ------
+    OptionError
+        If the site is unknown, or size, dates or intervals cannot be used.
+    StoreError
+        If something is at `path` already.
+    """
+    options, shape, days = _options(name), _shape(size), _days(dates, interval_days)
+    times = _times(options, days)
+    layout = SceneLayout(
+        times=times,
+        y=_side(options, shape, 0),
+        x=_side(options, shape, 1),
+        attrs=_facts(options, seed),
+        y_attrs={"units": "m", "long_name": "azimuth"},
+        x_attrs={"units": "m", "long_name": "slant range"},
+    )
+    pairs, counts = len(days) - 1, np.zeros(3, np.int64)
+    making = parts(options, shape, days, seed=seed, part_px=schema.CHUNK)
+    first = next(making)  # what cannot be simulated is refused before a store is begun
+    new = NewScene(path, layout, overwrite=overwrite)
+    with new as store:
+        new.create_image(store, "label", pairs, {schema.COMPLETE: [True] * pairs})
+        new.create_image(store, "true_coherence", pairs, {schema.COMPLETE: [True] * pairs})
+        chunks = [min(schema.CHUNK, side) for side in shape]
+        store.create("mask", shape, {schema.COMPLETE: [True], **_attrs("mask")}, chunks=chunks)
+        targets = {key: store.array(key) for key in ("slc", "label", "true_coherence", "mask")}
+        with progress("simulate", math.prod(shape)) as advance:
+            for part in chain((first,), making):
+                for key, layers in (("slc", part.slc), ("label", part.label), ("true_coherence", part.coherence)):
+                    for number, layer in enumerate(layers):
+                        targets[key][number, part.y, part.x] = layer
+                targets["mask"][part.y, part.x] = part.mask
+                counts += [(part.label == 1).sum(), (part.label == schema.NO_LABEL).sum(), part.label.size]
+                advance(part.mask.size)
+    changed, unjudged, total = (int(count) for count in counts)
+    return {"changed_share": changed / max(total - unjudged, 1), "unjudged_share": unjudged / total}
+
+
+def varied(seed: int, *, no_change: bool = False) -> SiteOptions:
+    """Return a site like no other: what a network that is to serve anywhere should learn from.
+
+    Calibration, looks (oversampling), incidence, look side, level and decay of coherence, noise, prevalence, land cover
+    and sizes are drawn, each over more than the three sites span.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same options.
+    no_change : bool
+        With pseudo-changes alone: moisture, vegetation, water, traffic.
+
+    Examples
+    --------
+    >>> varied(0) == varied(0), varied(0) == varied(1), varied(3, no_change=True).changes
+    (True, False, (0, 0))
+    """
+    rng = Dice(seed, "varied").stream("options")
+
+    def draw(low: float, high: float) -> float:
+        return float(rng.uniform(low, high))
+
+    fewest = int(rng.integers(2, 6))
+    options = SiteOptions(
+        site=f"varied {seed}",
+        vegetation=draw(0.05, 0.6),
+        water=draw(0.0, 0.08),
+        fields=draw(0.1, 0.6) if rng.random() < 0.4 else 0.0,
+        river=bool(rng.random() < 0.4),
+        town=bool(rng.random() < 0.5),
+        cell_px=int(rng.integers(1150, 1500)),
+        pit=draw(170, 300),
+        dump=draw(90, 150),
+        tailings=draw(80, 140),
+        wet=draw(0.1, 0.8),
+        relief_m=draw(5, 40),
+        changes=(fewest, fewest + 3),
+        change_size=draw(0.8, 1.2),
+        moist=(0.0, draw(0.1, 0.4)),
+        vehicles=draw(0, 8000),
+        gain_db=draw(-12, 12),
+        noise_db=draw(-26, -17),
+        incidence_deg=draw(25, 45),
+        look="right" if rng.random() < 0.5 else "left",
+        oversampling=(draw(1.1, 1.4), draw(1.1, 1.4)),
+        spacing_m=draw(1.8, 3.2),
+        coherence=draw(0.75, 1.2),
+        decay=draw(0.5, 3),
+        baseline_m=draw(10, 120),
+        height_error_m=draw(1, 6),
+        turbulence_rad=draw(0.1, 1.2),
+        ramp=(draw(-0.01, 0.01), draw(-0.01, 0.01)),
+    )
+    return replace(options, changes=(0, 0)) if no_change else options
+
+
+def _options(name: SiteName | SiteOptions) -> SiteOptions:
+    if isinstance(name, SiteOptions):
+        return name
+    if name not in get_args(SiteName):
+        raise OptionError(f"no site {name!r}", where="site", mend=f"use one of {', '.join(get_args(SiteName))}")
+    return SITES[name]
 
 
 def _shape(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -181,23 +319,56 @@ def _days(dates: int, interval_days: float | Sequence[float]) -> tuple[float, ..
     return (0.0, *(float(day) for day in np.cumsum(steps)))
 
 
-def _truth(scene: SimulatedScene) -> dict[str, xr.Variable]:
-    """Return what only a simulation knows."""
+def _times(options: SiteOptions, days: tuple[float, ...]) -> NDArray[np.datetime64]:
+    start = np.datetime64(FIRST_DATE.get(options.site, "2023-01-10T06:00:00"), "us")
+    return np.asarray(start + np.round(np.array(days) * 86_400e6).astype("timedelta64[us]"))
+
+
+def _side(options: SiteOptions, shape: tuple[int, int], axis: int) -> NDArray[np.float64]:
+    return (np.arange(shape[axis]) + 0.5) * _spacing_m(options)[axis]
+
+
+def _spacing_m(options: SiteOptions) -> list[float]:
+    """Return the spacing along azimuth and slant range."""
+    return [options.spacing_m, options.spacing_m * math.sin(math.radians(options.incidence_deg))]
+
+
+def _facts(options: SiteOptions, seed: int) -> dict[str, Any]:
     return {
-        "true_coherence": xr.Variable(
-            ("pair", "y", "x"), scene.coherence, {"long_name": "expected coherence, 0 to 1", "units": "1"}
-        ),
-        "pseudo_change": xr.Variable(
-            ("pair", "y", "x"), scene.pseudo_change, {"long_name": "pseudo-change", "units": "1", **_flags(Pseudo)}
-        ),
-        "land_cover": xr.Variable(
-            ("y", "x"), scene.cover, {"long_name": "land cover before the first date", "units": "1", **_flags(Cover)}
-        ),
+        "simulated": "true",
+        "site": options.site,
+        "seed": int(seed),
+        "wavelength_m": WAVELENGTH_M,
+        "spacing_m": _spacing_m(options),
+        "incidence_deg": options.incidence_deg,
+        "orbit": "ascending" if options.look == "right" else "descending",
     }
 
 
-def _flags(classes: type[Cover] | type[Pseudo]) -> dict[str, object]:
+def _attrs(name: str) -> dict[str, Any]:
+    attrs = schema.VARIABLES[name].attrs()
+    if name == "mask":
+        attrs |= {"flag_masks": [LAYOVER, SHADOW], "flag_meanings": "layover shadow"}
+    return attrs
+
+
+def _flags(long_name: str, classes: type[Cover] | type[Pseudo]) -> dict[str, object]:
     return {
+        "long_name": long_name,
+        "units": "1",
         "flag_values": [int(item) for item in classes],
         "flag_meanings": " ".join(item.name.lower() for item in classes),
     }
+
+
+def _cut(scene: Part, options: SiteOptions, shape: tuple[int, int], seed: int) -> None:
+    """Take the data of a slanting border and of a hole away, in place, as coregistration leaves it."""
+    rng = Dice(seed, options.site).stream("no data")
+    height, width = shape
+    y, x = np.ogrid[:height, :width]
+    slant = rng.uniform(0.02, 0.05) * width * (0.3 + 0.7 * y / height)
+    middle = rng.uniform(0.25, 0.75, 2) * shape
+    radius = rng.uniform(0.03, 0.06) * min(shape)
+    gone = (x < slant) | (np.hypot(y - middle[0], x - middle[1]) < radius)
+    scene.slc[:, gone] = complex(np.nan, np.nan)
+    scene.label[:, gone], scene.coherence[:, gone], scene.pseudo_change[:, gone] = schema.NO_LABEL, np.nan, 0

@@ -127,12 +127,12 @@ def _draw(rng: np.random.Generator, mine: Mine, kind: str, options: SiteOptions,
         dump = mine.dumps[host]
         radius = dump.outline.radius_px
         if kind == "lobe":
-            amount = radius * rng.uniform(0.18, 0.32) * size
-            sector, level = rng.normal(dump.active, 0.5), -0.3 * amount
-            along, across = radius * rng.uniform(0.35, 0.7) * size, 0.75 * amount + 6
+            amount = radius * rng.uniform(0.25, 0.4) * size
+            sector, level = rng.normal(dump.active, 0.4), -0.3 * amount
+            along, across = radius * rng.uniform(0.4, 0.7) * size, 0.75 * amount + 8
         else:
-            sector, level, amount = rng.normal(dump.active, 1.2), radius * rng.uniform(0.5, 0.7), 1.2
-            along, across = radius * rng.uniform(0.3, 0.5) * size, radius * rng.uniform(0.2, 0.3) * size
+            sector, level, amount = rng.normal(dump.active, 1.0), radius * rng.uniform(0.45, 0.6), 1.2
+            along, across = radius * rng.uniform(0.35, 0.55) * size, radius * rng.uniform(0.28, 0.38) * size
         centre = dump.outline.rim(sector, level)
         return Edit(kind, mine.cell, host, centre, sector, level, along, across, float(amount), offset, coherence)
     pit = mine.pit
@@ -140,19 +140,19 @@ def _draw(rng: np.random.Generator, mine: Mine, kind: str, options: SiteOptions,
     if first:
         sector = rng.normal(pit.active, 0.15)
     else:
-        sector = rng.normal(pit.active, 0.6) if rng.random() < 0.7 else rng.uniform(-math.pi, math.pi)
+        sector = rng.normal(pit.active, 0.6) if rng.random() < 0.8 else rng.uniform(-math.pi, math.pi)
     wall = pit.benches * bench
     if kind == "cut":
-        span = float(rng.choice((2, 3, 4)))
+        span = float(rng.choice((3, 4, 5)))
         across = 0.5 * (span + 0.4) * bench * size
         level = rng.uniform(0.8 * across, max(wall - 0.3 * across, 0.9 * across))
-        along, amount = radius * rng.uniform(0.25, 0.5) * size, bench * rng.uniform(0.5, 1.0)
+        along, amount = radius * rng.uniform(0.22, 0.4) * size, bench * rng.uniform(0.5, 1.0)
     elif kind == "blast":
-        along, across = radius * rng.uniform(0.14, 0.26) * size, bench * rng.uniform(1.2, 1.9) * size
+        along, across = radius * rng.uniform(0.18, 0.3) * size, bench * rng.uniform(1.6, 2.4) * size
         level, amount = rng.uniform(0.3 * wall, wall + 0.3 * (radius - wall)), rng.uniform(3, 6)
     else:
-        across = bench * rng.uniform(2.5, 4.0) * size
-        level, along = rng.uniform(0.7 * across, max(wall, 0.8 * across)), 0.6 * across
+        across = bench * rng.uniform(2.8, 4.0) * size
+        level, along = rng.uniform(0.7 * across, max(wall, 0.8 * across)), 0.7 * across
         amount = -rng.uniform(5, 9)
     centre = pit.outline.rim(sector, level)
     return Edit(
@@ -167,7 +167,7 @@ def _draw_tailings(
     pond = mine.pond
     if pond is None:
         return None
-    along, across = pond.long_px * rng.uniform(0.25, 0.4) * size, pond.short_px * rng.uniform(0.2, 0.3) * size
+    along, across = pond.long_px * rng.uniform(0.25, 0.4) * size, pond.short_px * rng.uniform(0.28, 0.4) * size
     sector, level = -pond.long_px * rng.uniform(0.35, 0.6), 0.8 * across + 4
     offside = level - pond.short_px
     cosine, sine = math.cos(pond.turn), math.sin(pond.turn)

@@ -51,22 +51,23 @@ class Backscatter:
     texture_order: float
 
 
-REFERENCE_DAYS = 11.0
+REFERENCE_DAYS = 22.0
 """Revisit time to which the coherences of `SIGNATURES` belong."""
 
-# Guesses for X-band: nobody has published such a table. The decay constants keep the coherence at zero days below 1.
+# Guesses for X-band over 11 to 33 days: nobody has published such a table. The decay constants keep the coherence at
+# zero days below 1; ground that is lost at once has long ones, since there is nothing left to lose.
 SIGNATURES: dict[Cover, Backscatter] = {
     Cover.GROUND: Backscatter(-12.0, 0.65, 0.35, 60.0, 8.0),
     Cover.BENCH_FLOOR: Backscatter(-10.0, 0.75, 0.45, 120.0, 10.0),
     Cover.BENCH_FACE: Backscatter(-4.0, 0.65, 0.40, 120.0, 4.0),
-    Cover.DUMP: Backscatter(-9.0, 0.65, 0.35, 90.0, 6.0),
-    Cover.DUMP_ACTIVE: Backscatter(-8.0, 0.35, 0.10, 30.0, 5.0),
+    Cover.DUMP: Backscatter(-8.0, 0.65, 0.35, 90.0, 6.0),
+    Cover.DUMP_ACTIVE: Backscatter(-8.0, 0.35, 0.10, 60.0, 5.0),
     Cover.TAILINGS: Backscatter(-15.0, 0.60, 0.25, 60.0, 20.0),
-    Cover.TAILINGS_WET: Backscatter(-18.0, 0.20, 0.02, 10.0, 20.0),
-    Cover.VEGETATION: Backscatter(-7.5, 0.08, 0.02, 6.0, 8.0),
-    Cover.WATER: Backscatter(-22.0, 0.02, 0.02, 1.0, 30.0),
+    Cover.TAILINGS_WET: Backscatter(-18.0, 0.20, 0.02, 60.0, 20.0),
+    Cover.VEGETATION: Backscatter(-9.0, 0.08, 0.02, 60.0, 8.0),
+    Cover.WATER: Backscatter(-22.0, 0.02, 0.02, 60.0, 30.0),
     Cover.ROAD: Backscatter(-16.0, 0.60, 0.30, 60.0, 15.0),
-    Cover.ROAD_BUSY: Backscatter(-16.0, 0.20, 0.05, 15.0, 15.0),
+    Cover.ROAD_BUSY: Backscatter(-16.0, 0.20, 0.05, 60.0, 15.0),
     Cover.BUILDINGS: Backscatter(0.0, 0.85, 0.75, 300.0, 2.0),
 }
 

@@ -82,7 +82,7 @@ class SiteOptions:
     tailings: float = 110.0
     wet: float = 0.5
     relief_m: float = 20.0
-    changes: tuple[int, int] = (4, 6)
+    changes: tuple[int, int] = (3, 4)
     change_size: float = 1.0
     quiet: float = 1 / 3
     moist: Range = (0.12, 0.2)

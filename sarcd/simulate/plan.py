@@ -165,7 +165,7 @@ def _at(origin: Point, angle: float, distance: float) -> Point:
 
 def _draw_pit(rng: np.random.Generator, centre: Point, radius: float, level: float) -> Pit:
     shape = draw_outline(rng, centre, radius_px=radius, stretch=rng.uniform(1.05, 1.5), warp_px=6, lobed=0.08)
-    bench_px, bench_m = rng.uniform(10, 14), rng.uniform(10, 13)
+    bench_px, bench_m = rng.uniform(12, 17), rng.uniform(10, 12.5)
     benches = min(max(2, int(0.62 * radius / bench_px)), int((120 + level) / bench_m))
     tones = rng.normal(0, 1.0, 64).astype(np.float32)
     return Pit(shape, bench_px, benches, bench_m, rng.uniform(-math.pi, math.pi), level, tones)
