@@ -73,7 +73,9 @@ VARIABLES: dict[str, Variable] = {
         Variable("slc", _SERIES, "complex64", "coregistered single-look complex image, linear", derived=False),
         Variable("amplitude", _SERIES, "float32", "amplitude of a detected image, linear", derived=False),
         Variable("label", _PAIRED, "uint8", "change of interest, by a person", derived=False, flags=_CHANGE_FLAGS),
-        Variable("true_coherence", _PAIRED, "float32", "expected coherence of a simulated scene, 0 to 1", derived=False),
+        Variable(
+            "true_coherence", _PAIRED, "float32", "expected coherence of a simulated scene, 0 to 1", derived=False
+        ),
         Variable("coherence", _PAIRED, "float32", "magnitude of the complex coherence, 0 to 1"),
         Variable("coherence_phase", _PAIRED, "float32", "phase of the complex coherence", units="radian"),
         Variable("change_probability", _PAIRED, "float32", "probability of a change of interest, 0 to 1"),

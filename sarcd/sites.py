@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,63 +20,16 @@ from sarcd.simulate.classes import Cover
 from sarcd.simulate.fields import Dice
 from sarcd.simulate.options import SiteOptions
 from sarcd.simulate.phase import WAVELENGTH_M
+from sarcd.simulate.presets import SITES, varied, with_settings
 from sarcd.simulate.projection import LAYOVER, SHADOW
 from sarcd.simulate.pseudo import Pseudo
 from sarcd.simulate.scene import Part, parts, simulate
 
 SiteName = Literal["A", "B", "C"]
 
-FIRST_DATE = {"A": "2023-03-04T05:43:00", "B": "2023-05-17T16:52:00", "C": "2023-06-09T05:31:00"}
+__all__ = ["FIRST_DATE", "SITES", "SiteName", "SiteOptions", "site", "varied", "with_settings", "write_site"]
 
-SITES: dict[str, SiteOptions] = {
-    # Arid, one large pit, seen ascending.
-    "A": SiteOptions(site="A", vegetation=0.12, water=0.01, noise_db=-22.0),
-    # Farmland, a river and a town: the most varied, seen descending, brighter and noisier.
-    "B": SiteOptions(
-        site="B",
-        vegetation=0.25,
-        water=0.03,
-        fields=0.4,
-        river=True,
-        town=True,
-        cell_px=1350,
-        pit=225.0,
-        dump=115.0,
-        tailings=95.0,
-        wet=0.6,
-        relief_m=15.0,
-        changes=(2, 3),
-        moist=(0.14, 0.24),
-        vehicles=4500.0,
-        gain_db=6.0,
-        noise_db=-19.5,
-        incidence_deg=29.0,
-        look="left",
-        oversampling=(1.3, 1.15),
-        spacing_m=3.0,
-        ramp=(-0.001, 0.003),
-    ),
-    # Wooded hills with lakes, seen ascending at a flat angle, darker.
-    "C": SiteOptions(
-        site="C",
-        vegetation=0.5,
-        water=0.05,
-        pit=250.0,
-        dump=135.0,
-        tailings=125.0,
-        wet=0.35,
-        relief_m=32.0,
-        moist=(0.1, 0.2),
-        vehicles=2500.0,
-        gain_db=-4.0,
-        noise_db=-22.5,
-        incidence_deg=41.0,
-        oversampling=(1.15, 1.35),
-        spacing_m=2.2,
-        ramp=(0.001, 0.001),
-    ),
-}
-"""What the three sites are made of, and the radar that watches them."""
+FIRST_DATE = {"A": "2023-03-04T05:43:00", "B": "2023-05-17T16:52:00", "C": "2023-06-09T05:31:00"}
 
 
 def site(
@@ -230,63 +182,6 @@ def write_site(
     return {"changed_share": changed / max(total - unjudged, 1), "unjudged_share": unjudged / total}
 
 
-def varied(seed: int, *, no_change: bool = False) -> SiteOptions:
-    """Return a site like no other: what a network that is to serve anywhere should learn from.
-
-    Calibration, looks (oversampling), incidence, look side, level and decay of coherence, noise, prevalence, land cover
-    and sizes are drawn, each over more than the three sites span.
-
-    Parameters
-    ----------
-    seed : int
-        The same seed gives the same options.
-    no_change : bool
-        With pseudo-changes alone: moisture, vegetation, water, traffic.
-
-    Examples
-    --------
-    >>> varied(0) == varied(0), varied(0) == varied(1), varied(3, no_change=True).changes
-    (True, False, (0, 0))
-    """
-    rng = Dice(seed, "varied").stream("options")
-
-    def draw(low: float, high: float) -> float:
-        return float(rng.uniform(low, high))
-
-    fewest = int(rng.integers(2, 6))
-    options = SiteOptions(
-        site=f"varied {seed}",
-        vegetation=draw(0.05, 0.6),
-        water=draw(0.0, 0.08),
-        fields=draw(0.1, 0.6) if rng.random() < 0.4 else 0.0,
-        river=bool(rng.random() < 0.4),
-        town=bool(rng.random() < 0.5),
-        cell_px=int(rng.integers(1150, 1500)),
-        pit=draw(170, 300),
-        dump=draw(90, 150),
-        tailings=draw(80, 140),
-        wet=draw(0.1, 0.8),
-        relief_m=draw(5, 40),
-        changes=(fewest, fewest + 3),
-        change_size=draw(0.8, 1.2),
-        moist=(0.0, draw(0.1, 0.4)),
-        vehicles=draw(0, 8000),
-        gain_db=draw(-12, 12),
-        noise_db=draw(-26, -17),
-        incidence_deg=draw(25, 45),
-        look="right" if rng.random() < 0.5 else "left",
-        oversampling=(draw(1.1, 1.4), draw(1.1, 1.4)),
-        spacing_m=draw(1.8, 3.2),
-        coherence=draw(0.75, 1.2),
-        decay=draw(0.5, 3),
-        baseline_m=draw(10, 120),
-        height_error_m=draw(1, 6),
-        turbulence_rad=draw(0.1, 1.2),
-        ramp=(draw(-0.01, 0.01), draw(-0.01, 0.01)),
-    )
-    return replace(options, changes=(0, 0)) if no_change else options
-
-
 def _options(name: SiteName | SiteOptions) -> SiteOptions:
     if isinstance(name, SiteOptions):
         return name
@@ -325,7 +220,7 @@ def _times(options: SiteOptions, days: tuple[float, ...]) -> NDArray[np.datetime
 
 
 def _side(options: SiteOptions, shape: tuple[int, int], axis: int) -> NDArray[np.float64]:
-    return (np.arange(shape[axis]) + 0.5) * _spacing_m(options)[axis]
+    return np.asarray((np.arange(shape[axis]) + 0.5) * _spacing_m(options)[axis], np.float64)
 
 
 def _spacing_m(options: SiteOptions) -> list[float]:

@@ -160,9 +160,7 @@ def _draw(rng: np.random.Generator, mine: Mine, kind: str, options: SiteOptions,
     )
 
 
-def _draw_tailings(
-    rng: np.random.Generator, mine: Mine, size: float, offset: float, coherence: float
-) -> Edit | None:
+def _draw_tailings(rng: np.random.Generator, mine: Mine, size: float, offset: float, coherence: float) -> Edit | None:
     """Raise a dam and lay the fan of tailings that is spread behind it, away from the water."""
     pond = mine.pond
     if pond is None:
@@ -215,7 +213,7 @@ def apply_edits(ground: Ground, edits: list[Edit]) -> Moved:
             continue
         mine = mines[edit.cell]
         if edit.host == -2:
-            assert mine.pond is not None  # noqa: S101  it was drawn on the pond
+            assert mine.pond is not None  # it was drawn there
             inside = _on_pond(ground, edit, mine.pond, box)
         else:
             placed = ground.placed.get((edit.cell, edit.host))
@@ -285,9 +283,10 @@ def _move_pit(
     if edit.kind == "blast":
         rise = np.float32(edit.amount) * np.minimum(1.5 * depth, 1) * (1 + np.float32(0.15) * rough)
     else:  # what is missing at the top of a slide lies at its foot
-        rise = np.float32(edit.amount) * np.minimum(1.5 * depth, 1) * -np.tanh(
-            across / np.float32(0.4 * edit.across_px)
-        ) + np.float32(0.5) * rough * depth
+        rise = (
+            np.float32(edit.amount) * np.minimum(1.5 * depth, 1) * -np.tanh(across / np.float32(0.4 * edit.across_px))
+            + np.float32(0.5) * rough * depth
+        )
     height[found] += rise[found]
     # Rubble: neither floor nor face, about as bright as both together.
     ground.cover[here][found] = Cover.BENCH_FLOOR
@@ -338,4 +337,4 @@ def _on_pond(ground: Ground, edit: Edit, pond: Pond, box: tuple[slice, slice]) -
     # Fresh tailings also where they lie on the dam.
     ground.paint(box, inside, Cover.TAILINGS)
     ground.tone_db[box][inside] = np.float32(edit.offset_db)
-    return inside
+    return np.asarray(inside, bool)

@@ -248,7 +248,7 @@ def _pond(ground: Ground, pond: Pond, wet: float) -> None:
     box = ground.region.around(pond.centre, pond.reach_px)
     if box is None:
         return
-    along, across, inward = pond_frame(pond, ground.region.part(box), ground.warp[box])
+    along, _, inward = pond_frame(pond, ground.region.part(box), ground.warp[box])
     level = np.float32(pond.level_m)
     crest = level + np.float32(DAM_M)
     fall = np.float32(math.tan(math.radians(DAM_DEG)) * ground.spacing_m)

@@ -115,6 +115,10 @@ class SiteOptions:
             _between(name, getattr(self, name), 0.05, 20)
         for name in ("vehicles", "baseline_m", "height_error_m", "turbulence_rad", "relief_m"):
             _between(name, getattr(self, name), 0, 1e4)
+        _between("gain_db", self.gain_db, -100, 100)
+        _between("noise_db", self.noise_db, -100, 20)
+        for side in self.ramp:
+            _between("ramp", side, -0.5, 0.5)
         for side in self.oversampling:
             _between("oversampling", side, 1, 4)
         for name in ("changes", "moist"):

@@ -86,7 +86,7 @@ class Outline:
 
 
 @numba.njit(nogil=True, cache=True)
-def _over(
+def _over(  # noqa: PLR0913, PLR0917  a compiled loop
     top: int, left: int, warp: Any, centre_y: float, centre_x: float, radius: float, stretch: float, turn: float,
     lobes: Any, warp_px: float,
 ) -> Any:  # fmt: skip
@@ -121,7 +121,13 @@ def _over(
 
 
 def draw_outline(
-    rng: np.random.Generator, centre: Point, *, radius_px: float, stretch: float = 1.0, warp_px: float = 8.0, lobed: float = 0.16
+    rng: np.random.Generator,
+    centre: Point,
+    *,
+    radius_px: float,
+    stretch: float = 1.0,
+    warp_px: float = 8.0,
+    lobed: float = 0.16,
 ) -> Outline:
     """Draw the orientation and the lobes of an outline.
 

@@ -1,8 +1,8 @@
-"""From ground to radar geometry: what lies where in slant range, how bright it is, what is laid over and what is hidden.
+"""From ground to radar geometry: what lies where in slant range, how bright, what is laid over and what is hidden.
 
 The radar stands far away at the left and looks towards growing x, so its rays are parallel. Slant range is
-``r = x sin(theta) - h cos(theta)``; its columns are counted in ``r / sin(theta)``, so that flat ground at height 0 keeps
-its place. For a radar at the right, turn the ground round before and the result after.
+``r = x sin(theta) - h cos(theta)``; its columns are counted in ``r / sin(theta)``, so that flat ground at height 0
+keeps its place. For a radar at the right, turn the ground round before and the result after.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def project(
     width : int
         Columns of the image.
     left : int
-        The image's first column in the plane, from which all is counted, so that its cut does not matter to the last bit.
+        The image's first column in the plane, from which all is counted: its cut changes no bit.
 
     Returns
     -------
@@ -107,8 +107,16 @@ def project(
 
 
 @numba.njit(nogil=True, cache=True)
-def _project(
-    height: Any, power: Any, spacing: float, sine: float, cosine: float, exponent: float, first: int, left: int, width: int
+def _project(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  a compiled loop
+    height: Any,
+    power: Any,
+    spacing: float,
+    sine: float,
+    cosine: float,
+    exponent: float,
+    first: int,
+    left: int,
+    width: int,
 ) -> Any:
     rows, ground = power.shape
     shift = cosine / (sine * spacing)

@@ -127,9 +127,7 @@ class Targets:
     amplitude: NDArray[np.complex128]
 
 
-def vehicles(
-    dice: Dice, options: SiteOptions, region: Region, date: int, cover: NDArray[np.uint8]
-) -> Targets:
+def vehicles(dice: Dice, options: SiteOptions, region: Region, date: int, cover: NDArray[np.uint8]) -> Targets:
     """Park and drive vehicles on roads, bench floors and active dumps; every date has its own.
 
     Candidates are drawn by fixed blocks and kept as often as the ground they stand on has traffic.
@@ -150,15 +148,12 @@ def vehicles(
     if not found:
         return Targets(np.empty(0), np.empty(0), np.empty(0, np.complex128))
     place = np.concatenate(found)
-    row, column = (np.floor(place[:, axis]).astype(np.int64) for axis in (0, 1))
+    y, x = (np.floor(place[:, axis]).astype(np.int64) for axis in (0, 1))
     inside = (
-        (row >= region.top)
-        & (row < region.top + region.height)
-        & (column >= region.left)
-        & (column < region.left + region.width)
+        (y >= region.top) & (y < region.top + region.height) & (x >= region.left) & (x < region.left + region.width)
     )
-    place, row, column = place[inside], row[inside] - region.top, column[inside] - region.left
-    stand = place[:, 2] < weight[cover[row, column]]
+    place = place[inside]
+    stand = place[:, 2] < weight[cover[y[inside] - region.top, x[inside] - region.left]]
     place = place[stand]
     amplitude = 10 ** ((2 + 12 * place[:, 3]) / 20)  # 2 to 14 dB, over ground of -10 to -16
     return Targets(place[:, 0], place[:, 1], amplitude * np.exp(2j * math.pi * place[:, 4]))

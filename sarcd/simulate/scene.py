@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +103,10 @@ def parts(
         If the scene is too small, or the days are fewer than two or not in order.
     """
     if min(shape) < SMALLEST:
-        raise OptionError(f"scene of {shape[0]} x {shape[1]} pixels", where="size", mend=f"use {SMALLEST} or more a side")
-    if len(days) < 2 or any(late <= early for early, late in zip(days, days[1:], strict=False)):
+        raise OptionError(
+            f"scene of {shape[0]} x {shape[1]} pixels", where="size", mend=f"use {SMALLEST} or more a side"
+        )
+    if len(days) < 2 or any(late <= early for early, late in pairwise(days)):
         raise OptionError("a pair needs two dates, in order", where="days", mend="use rising numbers")
     dice = Dice(seed, options.site)
     top, left = origin(dice, options, shape)
@@ -132,7 +135,7 @@ def simulate(
         for name, array in vars(part).items():
             if isinstance(array, np.ndarray):
                 getattr(whole, name)[..., part.y, part.x] = array
-    assert whole is not None  # noqa: S101  a scene has pixels
+    assert whole is not None  # a scene has pixels
     return whole
 
 
@@ -250,7 +253,7 @@ class _Making:
 
     def _gather(self, array: NDArray, source: NDArray[np.int32]) -> NDArray:  # type: ignore[type-arg]
         """Return what lies on the ground that each pixel of the image sees most of."""
-        return gather(array, source, REACH_PX + 1)
+        return gather(array, source, REACH_PX + 1)  # type: ignore[no-any-return]
 
     def _placed(self, targets: Targets) -> Targets:
         """Return targets at their places in the image: height moves them towards the radar."""
@@ -292,7 +295,10 @@ class _Making:
         variety = np.clip(1 + np.float32(VARIATION) * variety, 0.75, 1.03)
         baselines = baselines_m(dice, options, dates)
         source = seen[0].source
-        here, beyond = (self._gather(height_m, np.minimum(source + np.int32(step), np.int32(self.land.width - 1))) for step in (0, 1))
+        here, beyond = (
+            self._gather(height_m, np.minimum(source + np.int32(step), np.int32(self.land.width - 1)))
+            for step in (0, 1)
+        )
         slope = (beyond - here) / np.float32(options.spacing_m if options.look == "right" else -options.spacing_m)
         coherence = correlate(
             slc,

@@ -180,7 +180,7 @@ def correlate(
                     for p in range(j, i):
                         if left[p, y, x] < 1:
                             own = max(table[p + 1, p, kind] * variety[y, x], 1e-3)
-                            moved = min(moved, min(left[p, y, x] / own, 1.0))
+                            moved = min(moved, left[p, y, x] / own)
                     g *= moved
                     g *= keeps[i, y, x] * keeps[j, y, x]
                     g *= max(0.0, 1 - geometric[i, j] * pull[y, x])

@@ -16,7 +16,9 @@ REACH_PX = 6
 """Half side of the stamped point spread, in pixels: beyond it is under -40 dB of the peak."""
 
 
-def add_targets(image: NDArray[np.complex64], region: Region, targets: Targets, oversampling: tuple[float, float]) -> None:
+def add_targets(
+    image: NDArray[np.complex64], region: Region, targets: Targets, oversampling: tuple[float, float]
+) -> None:
     """Add point targets to an image, in place.
 
     Parameters
@@ -34,7 +36,9 @@ def add_targets(image: NDArray[np.complex64], region: Region, targets: Targets, 
     sides = []
     for place, rate, first in zip((targets.y, targets.x), oversampling, (region.top, region.left), strict=True):
         whole = np.rint(place).astype(np.int64)
-        sides.append((whole - first, response_at(steps - (place - whole)[:, None], rate) / response_at(steps[6:7], rate)))
+        sides.append(
+            (whole - first, response_at(steps - (place - whole)[:, None], rate) / response_at(steps[6:7], rate))
+        )
     height, width = image.shape
     for row, spread_y, column, spread_x, peak in zip(*sides[0], *sides[1], targets.amplitude, strict=True):
         top, left = max(row - REACH_PX, 0), max(column - REACH_PX, 0)
