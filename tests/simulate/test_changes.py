@@ -1,88 +1,141 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from sarcd.simulate.changes import LOUDEST_DB, QUIET_DB, WORKED, _cut_off, draw_changes
-from sarcd.simulate.classes import Cover
-from sarcd.simulate.fields import stream
-from sarcd.simulate.landcover import LandMix, build
+from sarcd.simulate.changes import KEPT, KINDS, LOUDEST_DB, QUIET_DB, apply_edits, draw_edits
+from sarcd.simulate.classes import Cover, table
+from sarcd.simulate.fields import Dice, Region
+from sarcd.simulate.ground import build
+from sarcd.simulate.options import SiteOptions
+from sarcd.simulate.plan import draw_mine
+
+OPTIONS = SiteOptions("T", vegetation=0.2, changes=(10, 10), pit=250.0)
+DICE = Dice(2, "T")
+MINE = draw_mine(DICE, OPTIONS, 0, 0)
+REGION = Region(round(MINE.centre[0]) - 520, round(MINE.centre[1]) - 520, 1040, 1040)
 
 
 @pytest.fixture(scope="module")
 def ground():
-    return build(0, "T", (512, 512), LandMix())
+    return build(DICE, OPTIONS, REGION)
 
 
 @pytest.fixture(scope="module")
-def many(ground):
-    return [patch for seed in range(12) for patch in draw_changes(stream(seed, "changes"), ground, share=0.05)]
+def many():
+    """Of many mines and pairs."""
+    return [
+        edit for seed in range(40) for edit in draw_edits(Dice(seed, "T"), OPTIONS, draw_mine(Dice(seed, "T"), OPTIONS, 0, 0), 0)
+    ]
 
 
-@pytest.mark.parametrize("share", [0.01, 0.03, 0.06])
-def test_changes_cover_the_share_asked_for(ground, share):
-    changed = np.zeros(ground.cover.shape, bool)
-    for patch in draw_changes(stream(1, "changes"), ground, share=share):
-        changed[patch.box] |= patch.inside
-    assert 0.85 * share < changed.mean() <= 1.1 * share
+def fresh(ground):
+    placed = {key: replace(one, inward_px=one.inward_px.copy()) for key, one in ground.placed.items()}
+    return replace(
+        ground, cover=ground.cover.copy(), height_m=ground.height_m.copy(), tone_db=ground.tone_db.copy(), placed=placed
+    )
 
 
-def test_all_kinds_occur(many):
-    assert {patch.kind for patch in many} == {"cut", "blast", "slump", "lobe", "heaps"}
+def one_of(kind):
+    for pair in range(200):
+        for edit in draw_edits(DICE, OPTIONS, MINE, pair):
+            if edit.kind == kind:
+                return edit
+    raise AssertionError(kind)
 
 
-def test_changes_touch_worked_ground_only(ground, many):
-    for patch in many:
-        assert patch.inside.any()
-        assert np.isin(ground.cover[patch.box][patch.inside], WORKED).all()
-        assert not patch.rise_m[~patch.inside].any()
+def test_all_kinds_occur_and_the_first_is_a_cut(many):
+    assert {edit.kind for edit in many} == set(KINDS)
+    for pair in range(5):
+        assert draw_edits(DICE, OPTIONS, MINE, pair)[0].kind == "cut"
+    assert draw_edits(DICE, replace(OPTIONS, changes=(0, 0)), MINE, 0) == []
 
 
 def test_coherence_goes_to_at_most_a_tenth(many):
-    left = np.array([patch.coherence for patch in many])
-    assert left.min() >= 0
-    assert left.max() <= 0.1
-    assert left.std() > 0.02
+    left = np.array([edit.coherence for edit in many])
+    assert 0 <= left.min() < left.max() <= 0.1
 
 
 def test_a_third_of_the_changes_is_too_quiet_for_amplitude(many):
-    offsets = np.array([patch.offset_db for patch in many])
-    quiet = np.abs(offsets) <= QUIET_DB
-    assert np.abs(offsets).max() <= LOUDEST_DB
-    assert quiet.mean() == pytest.approx(1 / 3, abs=3.5 * np.sqrt(2 / 9 / len(many)))
-    assert not any(patch.rise_m.any() for patch, hush in zip(many, quiet, strict=True) if hush)
-    assert any(patch.rise_m.any() for patch in many)
-    assert (offsets > QUIET_DB).any()
-    assert (offsets < -QUIET_DB).any()
+    offsets = np.abs([edit.offset_db for edit in many])
+    share = (offsets <= QUIET_DB).mean()
+    assert share == pytest.approx(1 / 3, abs=3.5 * np.sqrt(2 / 9 / len(many)))
+    assert offsets.max() <= LOUDEST_DB
+    signs = np.sign([edit.offset_db for edit in many if abs(edit.offset_db) > QUIET_DB])
+    assert 0.3 < (signs > 0).mean() < 0.7
 
 
-def test_patches_do_not_end_at_the_edge_of_their_box(ground, many):
-    # A straight edge would give the patch away: where the box lies inside the scene its rim is unchanged.
-    for patch in many:
-        for axis in (0, 1):
-            rim = patch.inside.any(axis=1 - axis)
-            assert patch.box[axis].start == 0 or not rim[0]
-            assert patch.box[axis].stop == ground.cover.shape[axis] or not rim[-1]
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_change_edits_what_it_covers_and_nothing_else(ground, kind):
+    edit = one_of(kind)
+    after = fresh(ground)
+    moved = apply_edits(after, [edit])
+    changed = moved.changed
+    assert changed.sum() > (500 if kind == "tailings" else 1000)
+    assert not np.isin(ground.cover[changed], KEPT).any()
+    np.testing.assert_array_equal(moved.coherence[changed], np.float32(edit.coherence))
+    assert (moved.coherence[~changed] == 1).all()
+    for name in ("cover", "height_m", "tone_db"):
+        np.testing.assert_array_equal(getattr(after, name)[~changed], getattr(ground, name)[~changed])
+    step = (after.height_m - ground.height_m)[changed]
+    if kind == "cut":
+        assert step.max() <= 1e-3
+        assert step.min() < -0.8 * MINE.pit.bench_m
+        assert np.isin(after.cover[changed], (Cover.BENCH_FLOOR, Cover.BENCH_FACE)).all()
+    elif kind == "slump":  # down at the top, up at the foot
+        assert step.min() < -3
+        assert step.max() > 3
+    else:
+        assert step.max() > 1
+        assert step.min() > -1.5
+    # One object, larger than what a network resolves.
+    pieces = np.bincount(ndimage.label(changed)[0].ravel())[1:]
+    assert pieces.max() > 0.75 * changed.sum()  # wet tailings cut some off
+    assert ndimage.binary_opening(changed, np.ones((12, 12))).any()
 
 
-def test_a_cut_lies_along_a_bench(ground, many):
-    (pit,) = ground.pits
-    inward = np.full(ground.cover.shape, np.nan, np.float32)
-    inward[pit.outline.box] = pit.outline.inward_px
-    for patch in many:
-        if patch.kind == "cut":
-            assert np.ptp(inward[patch.box][patch.inside]) < 3.2 * pit.bench_px
+def test_changes_do_not_end_at_the_edge_of_their_reach(ground, many):
+    for edit in (one_of(kind) for kind in KINDS):
+        after = fresh(ground)
+        changed = apply_edits(after, [edit]).changed
+        wide = apply_edits(fresh(ground), [replace(edit, centre=edit.centre)]).changed
+        np.testing.assert_array_equal(changed, wide)
+        y, x = np.nonzero(changed)
+        away = np.abs([y + REGION.top - edit.centre[0], x + REGION.left - edit.centre[1]]).max()
+        assert away < edit.reach_px - 1, edit
 
 
-def test_where_nothing_can_be_worked_nothing_is_drawn(ground):
-    flooded = build(0, "T", (128, 128), LandMix())
-    flooded.cover[:] = Cover.WATER
-    assert draw_changes(stream(0, "changes"), flooded, share=0.05) == []
+def test_a_part_changes_as_the_whole(ground):
+    edits = draw_edits(DICE, OPTIONS, MINE, 0)
+    whole = fresh(ground)
+    moved = apply_edits(whole, edits)
+    y, x = (int(side) - 60 for side in edits[0].centre)
+    part = build(DICE, OPTIONS, Region(y, x, 130, 90))
+    there = apply_edits(part, edits)
+    box = slice(y - REGION.top, y - REGION.top + 130), slice(x - REGION.left, x - REGION.left + 90)
+    assert there.changed.any()
+    np.testing.assert_array_equal(there.changed, moved.changed[box])
+    np.testing.assert_array_equal(part.height_m, whole.height_m[box])
+    np.testing.assert_array_equal(part.tone_db, whole.tone_db[box])
 
 
-def test_a_patch_that_runs_into_its_box_is_cut_off_unless_the_scene_ends_there():
-    inside = np.zeros((4, 5), bool)
-    inside[1:3, 0] = True
-    assert _cut_off(inside, (slice(10, 14), slice(20, 25)), (100, 100))
-    assert not _cut_off(inside, (slice(10, 14), slice(0, 5)), (100, 100))
-    assert _cut_off(inside[:, ::-1], (slice(10, 14), slice(20, 25)), (100, 100))
-    assert not _cut_off(inside[:, ::-1], (slice(10, 14), slice(95, 100)), (100, 100))
-    assert not _cut_off(np.pad(inside, 1), (slice(10, 16), slice(20, 27)), (100, 100))
+def test_brightness_changes_by_what_was_drawn(ground):
+    # Of heaps on a dump: the class stays, so the mean changes by the offset, up to the tone of the ground before.
+    edit = replace(one_of("heaps"), offset_db=-3.0)
+    after = fresh(ground)
+    changed = apply_edits(after, [edit]).changed & (ground.cover == Cover.DUMP)
+    sigma0 = table("sigma0_db")
+    step = (sigma0[after.cover] + after.tone_db - sigma0[ground.cover])[changed]
+    np.testing.assert_allclose(step, -3, atol=1e-5)
+
+
+def test_work_goes_on_where_it_stopped(ground):
+    edit = one_of("cut")
+    once, twice = fresh(ground), fresh(ground)
+    apply_edits(once, [edit])
+    apply_edits(twice, [edit])
+    moved = apply_edits(twice, [edit])
+    deeper = (twice.height_m - once.height_m)[moved.changed]
+    assert deeper.min() < -5
+    assert deeper.max() <= 1e-3

@@ -1,41 +1,76 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from sarcd.simulate.fields import correlated_normal, fractal, gaussian_kernel, stream
+from sarcd.simulate.fields import Dice, Region, above, correlated, filtered, gaussian_kernel
+
+DICE = Dice(3, "T")
 
 
 def test_a_stream_depends_on_its_name_alone():
-    first = stream(3, "speckle", 0).random(4)
-    stream(3, "texture").random(100)
-    assert np.array_equal(first, stream(3, "speckle", 0).random(4))
-    for other in (stream(4, "speckle", 0), stream(3, "speckle", 1), stream(3, "speckle"), stream(3, "noise", 0)):
+    first = DICE.stream("speckle", 0).random(4)
+    DICE.stream("texture").random(100)
+    assert np.array_equal(first, DICE.stream("speckle", 0).random(4))
+    for other in (
+        Dice(4, "T").stream("speckle", 0),
+        Dice(3, "U").stream("speckle", 0),
+        DICE.stream("speckle", 1),
+        DICE.stream("speckle"),
+        DICE.stream("noise", 0),
+    ):
         assert not np.array_equal(first, other.random(4))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 301), (257, 64)])
-def test_fractal_has_the_shape_asked_for(shape):
-    field = fractal(stream(0, "f"), shape, coarsest=64)
-    assert field.shape == shape
-    assert field.dtype == np.float32
-    assert field.flags.c_contiguous
-    assert np.isfinite(field).all()
+WHOLE = Region(-70, -40, 260, 240)
+
+
+@given(st.integers(0, 259), st.integers(0, 239), st.integers(1, 100), st.integers(1, 100))
+def test_a_part_of_a_field_is_the_field_there(top, left, height, width):
+    height, width = min(height, 260 - top), min(width, 240 - left)
+    part = Region(WHOLE.top + top, WHOLE.left + left, height, width)
+    box = slice(top, top + height), slice(left, left + width)
+    kernel = gaussian_kernel(1.5)
+    for draw in (
+        lambda region: DICE.white(region, "w"),
+        lambda region: DICE.white(region, "c", parts=2).reshape(*region.shape, 2),
+        lambda region: DICE.fractal(region, "f", coarsest=64),
+        lambda region: DICE.fractal(region, "f", coarsest=128, finest=8),
+        lambda region: correlated(DICE, region, "w", kernels=(kernel, kernel)),
+    ):
+        assert draw(part).tobytes() == np.ascontiguousarray(draw(WHOLE)[box]).tobytes()
+
+
+def test_white_noise_is_normal_to_its_tails():
+    drawn = DICE.white(Region(-5, -70, 1000, 1000), "w").ravel()
+    assert stats.kstest(drawn, "norm").pvalue > 0.01
+    for limit in (2.0, 3.0, 3.6, 4.2):
+        expected = drawn.size * 2 * stats.norm.sf(limit)
+        assert np.count_nonzero(np.abs(drawn) > limit) == pytest.approx(expected, abs=4 * np.sqrt(expected))
+    assert abs(drawn.reshape(1000, 1000)[:, 1:].ravel() @ drawn.reshape(1000, 1000)[:, :-1].ravel()) < 4 * 1000
+
+
+def test_blocks_and_names_are_independent():
+    first, second = (DICE.white(Region(0, 64 * i, 64, 64), "w").ravel() for i in (0, 1))
+    other = DICE.white(Region(0, 0, 64, 64), "v").ravel()
+    assert abs(np.corrcoef([first, second, other])[np.triu_indices(3, 1)]).max() < 0.06
 
 
 def test_fractal_is_of_unit_variance_and_zero_mean():
     # Many small independent fields: one field has few coarse features, so its own variance says little.
-    fields = np.stack([fractal(stream(seed, "f"), (128, 128), coarsest=16, roughness=0.6) for seed in range(40)])
+    region = Region(0, 0, 128, 128)
+    fields = np.stack([Dice(seed, "T").fractal(region, "f", coarsest=16, roughness=0.6) for seed in range(40)])
     assert abs(fields.mean()) < 0.03
     assert fields.var() == pytest.approx(1, abs=0.05)
     # No lattice may show: pixels on and between the lattice points vary alike.
     by_place = fields.reshape(40, 8, 16, 8, 16).var(axis=(0, 1, 3))
-    assert by_place.max() / by_place.min() < 1.35
+    assert by_place.max() / by_place.min() < 1.4
 
 
 def test_roughness_and_scale_mean_what_they_say():
     def step(**scales):
-        field = fractal(stream(1, "f"), (512, 512), **scales)
-        return np.diff(field, axis=1).std()
+        return np.diff(DICE.fractal(Region(0, 0, 256, 256), "f", **scales), axis=1).std()
 
     assert step(coarsest=128, roughness=0.4) < step(coarsest=128, roughness=0.7)
     assert step(coarsest=128, finest=32) < step(coarsest=128, finest=2)
@@ -43,34 +78,38 @@ def test_roughness_and_scale_mean_what_they_say():
 
 
 def test_turbulence_has_its_spectral_slope():
-    roughness = 2 ** (-1 / 3)
     steps = []
     for seed in range(12):
-        field = fractal(stream(seed, "f"), (512, 512), coarsest=512, finest=1, roughness=roughness)
+        field = Dice(seed, "T").fractal(
+            Region(0, 0, 512, 512), "f", coarsest=512, finest=1, roughness=2 ** (-1 / 3)
+        )
         steps.append([np.mean((field[:, lag:] - field[:, :-lag]) ** 2) for lag in (8, 16, 32, 64)])
     slope = np.polyfit(np.log((8, 16, 32, 64)), np.log(np.mean(steps, axis=0)), 1)[0]
     # A two-dimensional power spectrum of slope 8/3 is a structure function of slope 8/3 - 2.
     assert slope == pytest.approx(2 / 3, abs=0.12)
 
 
-@pytest.mark.parametrize("complex_", [False, True])
-def test_correlated_noise_is_the_filter_of_white_noise(complex_):
-    ky, kx = gaussian_kernel(1.0), gaussian_kernel(2.0)
-    field = correlated_normal(stream(2, "n"), (40, 50), (ky, kx), complex_=complex_)
-    rng = stream(2, "n")
-    y, x = 40 + len(ky) - 1, 50 + len(kx) - 1
-    if complex_:
-        white = (rng.standard_normal((y, 2 * x), dtype=np.float32) / np.float32(np.sqrt(2))).view(np.complex64)
-    else:
-        white = rng.standard_normal((y, x), dtype=np.float32)
-    reference = ndimage.convolve(white, np.outer(ky, kx))
-    inner = (slice(len(ky) // 2, len(ky) // 2 + 40), slice(len(kx) // 2, len(kx) // 2 + 50))
-    np.testing.assert_allclose(field, reference[inner], atol=1e-5)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_filters_are_convolutions(rng, parts):
+    ky, kx = gaussian_kernel(1.0), gaussian_kernel(2.0)[2:-2]
+    values = rng.standard_normal((30, 40, parts)).astype(np.float32)
+    got = filtered(values.reshape(30, -1), ky, kx, parts).reshape(30 - len(ky) + 1, -1, parts)
+    for part in range(parts):
+        full = ndimage.convolve(values[..., part].astype(np.float64), np.outer(ky, kx))
+        reach = len(ky) // 2, len(kx) // 2
+        np.testing.assert_allclose(got[..., part], full[reach[0] : -reach[0], reach[1] : -reach[1]], atol=1e-5)
 
 
-def test_correlated_noise_is_normal_up_to_the_border():
-    kernel = gaussian_kernel(1.5)
-    field = correlated_normal(stream(5, "n"), (800, 800), (kernel, kernel), complex_=False)
-    assert stats.kstest(field[::12, ::12].ravel(), "norm").pvalue > 0.01
-    assert field[0].std() == pytest.approx(1, abs=0.12)
-    assert field.std() == pytest.approx(1, abs=0.02)
+def test_shares_of_fields():
+    field = DICE.white(Region(0, 0, 500, 500), "w")
+    for share in (0.02, 0.3, 0.9):
+        assert (field > above(share)).mean() == pytest.approx(share, abs=0.004)
+
+
+def test_regions_find_their_parts():
+    region = Region(-10, 20, 30, 40)
+    assert region.around((0.0, 30.0), 3.0) == (slice(7, 14), slice(7, 14))
+    assert region.around((-12.0, 25.0), 4.0) == (slice(0, 3), slice(1, 10))
+    assert region.around((-30.0, 30.0), 5.0) is None
+    assert region.part((slice(7, 14), slice(2, 4))) == Region(-3, 22, 7, 2)
+    assert region.grown(1, 2, 5) == Region(-11, 18, 32, 47)

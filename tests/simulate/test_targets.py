@@ -1,22 +1,55 @@
 import numpy as np
 import pytest
 
-from sarcd.simulate.speckle import impulse_response
-from sarcd.simulate.targets import REACH_PX, add_targets, point_spread
+from sarcd.simulate.fields import Region
+from sarcd.simulate.outlines import draw_outline
+from sarcd.simulate.plan import Yard
+from sarcd.simulate.pseudo import Targets
+from sarcd.simulate.speckle import response_at
+from sarcd.simulate.targets import REACH_PX, add_targets, corners
+
+AREA = Region(100, 200, 40, 44)
+
+
+def image_of(*places, rates=(1.2, 1.4)):
+    image = np.zeros(AREA.shape, np.complex64)
+    y, x, peak = (np.array(side) for side in zip(*places, strict=True))
+    add_targets(image, AREA, Targets(y.astype(float), x.astype(float), peak.astype(complex)), rates)
+    return image
 
 
 def test_a_target_has_the_systems_point_spread():
-    image = np.zeros((40, 40), np.complex64)
-    add_targets(image, np.array([20]), np.array([15]), np.array([3j]), oversampling=(1.2, 1.4))
+    image = image_of((120, 215, 3j))
     assert image[20, 15] == pytest.approx(3j)
-    along_y = impulse_response(1.2)[16 - REACH_PX : 17 + REACH_PX]
-    np.testing.assert_allclose(image[20 - REACH_PX : 21 + REACH_PX, 15].imag, 3 * along_y / along_y.max(), atol=1e-6)
-    assert point_spread((1.2, 1.4)).max() == 1
+    steps = np.arange(-REACH_PX, REACH_PX + 1)
+    for line, rate in ((image[20 - REACH_PX : 21 + REACH_PX, 15], 1.2), (image[20, 15 - REACH_PX : 16 + REACH_PX], 1.4)):
+        expected = response_at(steps, rate) / response_at(np.zeros(1), rate)
+        np.testing.assert_allclose(line.imag, 3 * expected, atol=1e-6)
+
+
+def test_a_target_between_pixels_is_sampled_there():
+    image = image_of((120.5, 215.25, 1), rates=(1.3, 1.3))
+    np.testing.assert_allclose(image[20, 15], image[21, 15], atol=1e-6)
+    expected = response_at(np.array([0.5]), 1.3) * response_at(np.array([0.25]), 1.3) / response_at(np.zeros(1), 1.3) ** 2
+    assert image[20, 15].real == pytest.approx(expected[0], abs=1e-6)
 
 
 def test_targets_add_up_and_are_cut_at_the_border():
-    image = np.ones((10, 12), np.complex64)
-    y, x = np.array([0, 9, 5, 5, -50, 30]), np.array([0, 11, 6, 6, 3, 3])
-    add_targets(image, y, x, np.full(6, 2 + 0j), oversampling=(1.2, 1.2))
-    assert image[5, 6].real == pytest.approx(1 + 2 + 2, abs=0.1)
-    assert image[0, 0].real == pytest.approx(3, abs=0.1)
+    image = image_of((100, 200, 2), (139, 243, 2), (105, 206, 2), (105, 206, 2), (40, 203, 2), (300, 203, 2))
+    assert image[5, 6].real == pytest.approx(4, abs=0.15)
+    assert image[0, 0].real == pytest.approx(2, abs=0.1)
+    outside = image_of((98, 220, 5))
+    assert np.abs(outside[0]).max() > 0.03
+    assert not outside[6:].any()
+
+
+def test_corners_stand_in_their_yard():
+    rng = np.random.default_rng(0)
+    outline = draw_outline(rng, (500.0, 300.0), radius_px=100)
+    lots = rng.random((8, 20, 20), dtype=np.float32)
+    found = corners([Yard(outline, 0.4, (26.0, 17.0), True, lots)])
+    assert 20 < len(found.y) < 120
+    assert np.hypot(found.y - 500, found.x - 300).max() < 85
+    power_db = 20 * np.log10(np.abs(found.amplitude))
+    assert 8 <= power_db.min() < power_db.max() <= 20
+    assert len(corners([]).y) == 0
