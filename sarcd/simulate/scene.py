@@ -147,11 +147,14 @@ def origin(dice: Dice, options: SiteOptions, shape: Shape) -> tuple[int, int]:
         return top, left
     mine = draw_mine(dice, options, 0, 0)
     edits = draw_edits(dice, options, mine, 0)
-    y, x = edits[0].centre if edits else mine.pit.outline.centre
+    middle = mine.pit.outline.centre
+    y, x = edits[0].centre if edits else middle
     depth = edits[0].level_px / mine.pit.bench_px * mine.pit.bench_m if edits else 0.0
     shift = (depth - mine.pit.rim_m) * options.view.shift_px
     x += shift if options.look == "right" else -shift
-    return round(y) - shape[0] // 2, round(x) - shape[1] // 2
+    # The change in a corner, and the pit in the rest.
+    aside = [min(size // 2 - 16, 60) * np.sign(pit - at) for size, pit, at in zip(shape, middle, (y, x), strict=True)]
+    return round(y + aside[0]) - shape[0] // 2, round(x + aside[1]) - shape[1] // 2
 
 
 @dataclass

@@ -161,7 +161,7 @@ def test_moisture_raises_brightness_and_keeps_coherence(scene):
     moist &= scene.mask == 0
     assert moist.mean() > 0.01
     ratio_db = 10 * np.log10(scene.power[1][moist] / scene.power[0][moist])
-    assert np.quantile(ratio_db, 0.01) > 1.9
+    assert np.quantile(ratio_db, 0.02) > 1.5  # columns that also see some dry ground
     assert np.quantile(ratio_db, 0.99) < 5.1
     dry = simulate(replace(OPTIONS, moist=(0.0, 0.0)), SHAPE, DAYS[:2], seed=1)
     kept = (scene.coherence[0] / np.maximum(dry.coherence[0], 1e-3))[moist]
@@ -199,7 +199,7 @@ def test_residual_phase_is_no_loss_of_coherence():
 def test_small_scenes_lie_around_a_change():
     for site in SITES.values():
         label = simulate(site, (64, 64), (0.0, 11.0), seed=0).label
-        assert (label == 1).mean() > 0.1
+        assert 0.02 < (label == 1).mean() < 0.9
 
 
 @pytest.mark.parametrize(("shape", "days"), [((63, 200), (0.0, 1.0)), ((64, 64), (0.0,)), ((64, 64), (0.0, 0.0))])
