@@ -26,7 +26,9 @@ def ground():
 def many():
     """Of many mines and pairs."""
     return [
-        edit for seed in range(40) for edit in draw_edits(Dice(seed, "T"), OPTIONS, draw_mine(Dice(seed, "T"), OPTIONS, 0, 0), 0)
+        edit
+        for seed in range(40)
+        for edit in draw_edits(Dice(seed, "T"), OPTIONS, draw_mine(Dice(seed, "T"), OPTIONS, 0, 0), 0)
     ]
 
 

@@ -80,9 +80,7 @@ def test_roughness_and_scale_mean_what_they_say():
 def test_turbulence_has_its_spectral_slope():
     steps = []
     for seed in range(12):
-        field = Dice(seed, "T").fractal(
-            Region(0, 0, 512, 512), "f", coarsest=512, finest=1, roughness=2 ** (-1 / 3)
-        )
+        field = Dice(seed, "T").fractal(Region(0, 0, 512, 512), "f", coarsest=512, finest=1, roughness=2 ** (-1 / 3))
         steps.append([np.mean((field[:, lag:] - field[:, :-lag]) ** 2) for lag in (8, 16, 32, 64)])
     slope = np.polyfit(np.log((8, 16, 32, 64)), np.log(np.mean(steps, axis=0)), 1)[0]
     # A two-dimensional power spectrum of slope 8/3 is a structure function of slope 8/3 - 2.

@@ -85,7 +85,8 @@ def test_shares_follow_the_options():
     bare = build(DICE, plain, far)
     assert not np.isin(bare.cover, (Cover.VEGETATION, Cover.WATER, Cover.TAILINGS)).any()
     shares = [
-        (build(DICE, replace(plain, vegetation=share), far).cover == Cover.VEGETATION).mean() for share in (0.2, 0.4, 0.6)
+        (build(DICE, replace(plain, vegetation=share), far).cover == Cover.VEGETATION).mean()
+        for share in (0.2, 0.4, 0.6)
     ]
     assert 0.01 < shares[0] < shares[1] < shares[2] < 0.6
 

@@ -46,7 +46,9 @@ def test_power_is_kept_by_foreshortening():
     steps = round(21.8 / (2 * np.tan(slope)))
     extra = image.sum() - 100
     # The columns that the slope no longer takes show the ground beyond.
-    assert extra == pytest.approx(steps * (area * (np.cos(local) / np.cos(np.deg2rad(35))) ** 1.5 - 1) + 21.8 / 1.4, abs=1.5)
+    assert extra == pytest.approx(
+        steps * (area * (np.cos(local) / np.cos(np.deg2rad(35))) ** 1.5 - 1) + 21.8 / 1.4, abs=1.5
+    )
 
 
 def test_a_face_towards_the_radar_is_laid_over():
@@ -58,7 +60,7 @@ def test_a_face_towards_the_radar_is_laid_over():
     # 20 m stand 20 / tan(35 deg) / 2 m = 14.3 columns nearer: from 60 - 14.3 to the foot of the face at 58.
     np.testing.assert_array_equal(over, np.arange(46, 58))
     assert image[over].mean() > 2
-    assert (image[over[0] - 10 : over[0] - 1] == pytest.approx(1, abs=1e-4))
+    assert image[over[0] - 10 : over[0] - 1] == pytest.approx(1, abs=1e-4)
     assert source[80] == NEAR + 80 + 14
 
 

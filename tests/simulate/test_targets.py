@@ -22,7 +22,10 @@ def test_a_target_has_the_systems_point_spread():
     image = image_of((120, 215, 3j))
     assert image[20, 15] == pytest.approx(3j)
     steps = np.arange(-REACH_PX, REACH_PX + 1)
-    for line, rate in ((image[20 - REACH_PX : 21 + REACH_PX, 15], 1.2), (image[20, 15 - REACH_PX : 16 + REACH_PX], 1.4)):
+    for line, rate in (
+        (image[20 - REACH_PX : 21 + REACH_PX, 15], 1.2),
+        (image[20, 15 - REACH_PX : 16 + REACH_PX], 1.4),
+    ):
         expected = response_at(steps, rate) / response_at(np.zeros(1), rate)
         np.testing.assert_allclose(line.imag, 3 * expected, atol=1e-6)
 
@@ -30,7 +33,9 @@ def test_a_target_has_the_systems_point_spread():
 def test_a_target_between_pixels_is_sampled_there():
     image = image_of((120.5, 215.25, 1), rates=(1.3, 1.3))
     np.testing.assert_allclose(image[20, 15], image[21, 15], atol=1e-6)
-    expected = response_at(np.array([0.5]), 1.3) * response_at(np.array([0.25]), 1.3) / response_at(np.zeros(1), 1.3) ** 2
+    expected = (
+        response_at(np.array([0.5]), 1.3) * response_at(np.array([0.25]), 1.3) / response_at(np.zeros(1), 1.3) ** 2
+    )
     assert image[20, 15].real == pytest.approx(expected[0], abs=1e-6)
 
 
