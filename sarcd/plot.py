@@ -69,7 +69,7 @@ def plot(
     >>> from sarcd import sites
     >>> figure = plot(sites.site("A", size=64))
     >>> figure.axes[0].get_xlabel()
-    'ground range (m)'
+    'slant range (m)'
     """
     if not 0 <= stretch_percent < 50:
         mend = "use 0 or more, and less than 50"

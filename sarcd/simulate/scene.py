@@ -153,7 +153,7 @@ def origin(dice: Dice, options: SiteOptions, shape: Shape) -> tuple[int, int]:
     shift = (depth - mine.pit.rim_m) * options.view.shift_px
     x += shift if options.look == "right" else -shift
     # The change in a corner, and the pit in the rest.
-    aside = [min(size // 2 - 16, 60) * np.sign(pit - at) for size, pit, at in zip(shape, middle, (y, x), strict=True)]
+    aside = [(size // 2 - min(size // 4, 40)) * np.sign(pit - at) for size, pit, at in zip(shape, middle, (y, x), strict=True)]
     return round(y + aside[0]) - shape[0] // 2, round(x + aside[1]) - shape[1] // 2
 
 
