@@ -160,7 +160,7 @@ def _fields(ground: Ground, dice: Dice, share: float) -> None:
 
 def _lease(ground: Ground, mine: Mine) -> None:
     """Level the ground of a mine to some degree, and strip it of plants and water."""
-    box = ground.region.around(mine.lease.centre, 1.3 * mine.lease.reach_px)
+    box = ground.region.around(mine.centre, min(1.3 * mine.lease.reach_px, mine.reach_px))
     if box is None:
         return
     part = ground.region.part(box)

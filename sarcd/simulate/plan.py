@@ -97,7 +97,7 @@ class Mine:
     @property
     def reach_px(self) -> float:
         """Return a distance from the centre beyond which nothing of the mine is."""
-        return 0.95 * self.side_px
+        return 1.15 * self.side_px
 
 
 def mines_in(dice: Dice, options: SiteOptions, region: Region) -> list[Mine]:
@@ -144,7 +144,7 @@ def draw_mine(dice: Dice, options: SiteOptions, row: int, column: int) -> Mine:
     roads.append(_draw_road(rng, plant_at, _at(plant_at, towards + 2.6, 0.4 * side), busy=False, width_px=5))
     if options.town:
         roads.append(_draw_road(rng, town_at, _at(town_at, towards - 2.6, 0.35 * side), busy=True, width_px=7))
-    lease = draw_outline(rng, centre, radius_px=0.47 * side, stretch=rng.uniform(1.0, 1.2), warp_px=16)
+    lease = draw_outline(rng, centre, radius_px=0.56 * side, stretch=rng.uniform(1.0, 1.2), warp_px=16)
     return Mine((row, column), centre, side, level, lease, pit, dumps, pond, tuple(yards), tuple(roads))
 
 
