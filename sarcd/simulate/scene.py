@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -153,8 +154,9 @@ def origin(dice: Dice, options: SiteOptions, shape: Shape) -> tuple[int, int]:
     shift = (depth - mine.pit.rim_m) * options.view.shift_px
     x += shift if options.look == "right" else -shift
     # The change in a corner, and the pit in the rest.
-    aside = [(size // 2 - min(size // 4, 40)) * np.sign(pit - at) for size, pit, at in zip(shape, middle, (y, x), strict=True)]
-    return round(y + aside[0]) - shape[0] // 2, round(x + aside[1]) - shape[1] // 2
+    aside_y, aside_x = (size // 2 - min(size // 4, 40) for size in shape)
+    y, x = y + math.copysign(aside_y, middle[0] - y), x + math.copysign(aside_x, middle[1] - x)
+    return round(y) - shape[0] // 2, round(x) - shape[1] // 2
 
 
 @dataclass
