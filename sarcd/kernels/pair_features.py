@@ -123,7 +123,7 @@ def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np
     images = [(np.maximum(image, 0) + _FLOOR) / (1 + _FLOOR) for image in images]
     out = np.zeros((len(CHANNELS), *before.shape), np.float32)
     for date, image in enumerate(images):
-        out[date] = np.log(image) - (scale.shift if date else 0.0)
+        out[date] = np.log(image) + (0.5 - date) * scale.shift  # half each: the dates can be swapped
         out[4 + date] = scale.noise[date]
     powers = [np.where(valid, image * image, 0) for image in images]
     for index, sigma in enumerate(SIGMAS_PX):
@@ -137,7 +137,8 @@ def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np
 
 def swap_dates(features: np.ndarray) -> np.ndarray:
     """Return the features (6, Y, X) of the same images in the other order."""
-    return np.stack([features[1], features[0], -features[2], -features[3], features[5], features[4]])
+    swapped: np.ndarray = np.stack([features[1], features[0], -features[2], -features[3], features[5], features[4]])
+    return swapped
 
 
 def _valid(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ def ground(rng: Rng, shape: Shape) -> tuple[Floats, Floats]:
         sigma0 = sigma0 + _buildings(rng, shape)
     if rng.random() < 0.3:  # ponds and greenhouses that are there on both dates
         ponds = stripes(rng, shape, rng.uniform(0.01, 0.08))
-        sigma0 = np.where(ponds, np.float32(rng.choice((low, 5.0))), sigma0)
+        sigma0 = np.where(ponds, np.float32(rng.choice((float(low), 5.0))), sigma0)
     return sigma0.astype(np.float32), elevation
 
 

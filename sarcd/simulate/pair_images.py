@@ -59,7 +59,7 @@ def _gamma(normal: Floats, looks: float) -> Floats:
     """Bring Gaussian noise to the distribution of intensity of so many looks, of unit mean."""
     z = np.linspace(-5, 5, 1001)
     values = special.gammaincinv(looks, special.ndtr(z)) / looks
-    return np.interp(normal, z, values).astype(np.float32)
+    return np.asarray(np.interp(normal, z, values), np.float32)
 
 
 def _digitised(rng: Rng, amplitudes: list[Floats]) -> tuple[Floats, Floats]:
