@@ -45,7 +45,8 @@ def test_speckle_has_the_distribution_of_its_looks(looks):
 
 
 @pytest.mark.parametrize(
-    ("wish", "name"), [({"share": 1.2}, "share"), ({"looks": (0, 1)}, "looks"), ({"kind": "war"}, "kind"), ({"sign": 2}, "sign")]
+    ("wish", "name"),
+    [({"share": 1.2}, "share"), ({"looks": (0, 1)}, "looks"), ({"kind": "war"}, "kind"), ({"sign": 2}, "sign")],
 )
 def test_wishes_that_cannot_be_met(wish, name):
     with pytest.raises(OptionError, match=name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sarcd.learn.self_train.crops import Plan
 from sarcd.learn.self_train.fit import FitOptions, fit
-from sarcd.learn.self_train.fitted import THRESHOLD, SelfTrained
+from sarcd.learn.self_train.fitted import SelfTrained
 from sarcd.learn.self_train.scenes import ChangeMap, map_pair, self_trained
 
-__all__ = ["THRESHOLD", "ChangeMap", "FitOptions", "Plan", "SelfTrained", "fit", "map_pair", "self_trained"]
+__all__ = ["ChangeMap", "FitOptions", "Plan", "SelfTrained", "fit", "map_pair", "self_trained"]

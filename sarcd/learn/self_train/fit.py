@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sarcd.errors import SceneError
+from sarcd.errors import OptionError, SceneError
 from sarcd.io.progress import Progress, silent
 from sarcd.kernels.pair_features import PairScale, measure_scale
 from sarcd.learn.self_train.crops import IGNORE, Example, Plan, learn
+from sarcd.learn.self_train.decision import best_threshold
 from sarcd.learn.self_train.fitted import ReadPair, SelfTrained, features_of, mean_logits
 from sarcd.learn.self_train.prior import load_prior
 from sarcd.predict.predictor import sigmoid
@@ -38,6 +39,8 @@ class FitOptions:
         Share of the pixels that must be surely changed: with fewer there is nothing to learn from.
     plan : Plan
         How it learns.
+    lowest, least_kappa : float
+        How low the threshold may be, and from which promise on; see `best_threshold`.
     seed : int
         Of the crops.
     """
@@ -46,7 +49,17 @@ class FitOptions:
     sure: float = 0.9
     least_share: float = 0.001
     plan: Plan = Plan(steps=60, batch=6, side=96, rate=1e-3, about_change=0.5, statistics=False)  # noqa: RUF009  frozen
+    lowest: float = 0.2
+    least_kappa: float = 0.3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 0:
+            raise OptionError(f"rounds are {self.rounds}", where="rounds", mend="use 0 or more")
+        if not 0.5 <= self.sure < 1:
+            raise OptionError(f"sure is {self.sure}", where="sure", mend="use a probability from 0.5 to 1")
+        if not 0 < self.lowest <= 0.5:
+            raise OptionError(f"lowest is {self.lowest}", where="lowest", mend="use a probability up to 0.5")
 
 
 def fit(
@@ -99,9 +112,10 @@ def fit(
         examples = [part.example(score, options.sure) for part, score in zip(parts, scores, strict=True)]
         network = learn(load_prior(), examples, options.plan, seed=options.seed + number, progress=progress)
         record |= {"rounds": number + 1, "why": "learnt from what the shipped network was sure of"}
-        if number + 1 < options.rounds:
-            scores = [part.score(network) for part in parts]
-    return SelfTrained(network, scale, shape, record)
+        scores = [part.score(network) for part in parts]
+    decision = best_threshold(_valid_scores(parts, scores), lowest=options.lowest, least_kappa=options.least_kappa)
+    record |= {"threshold": decision.threshold, "expected_kappa": decision.kappa, "expected_change": decision.changed}
+    return SelfTrained(network, scale, decision.threshold, shape, record)
 
 
 def sample_windows(shape: tuple[int, int]) -> list[Rectangle]:
@@ -151,6 +165,10 @@ class _Part:
 
 
 def _shares(parts: list[_Part], scores: list[np.ndarray], sure: float) -> dict[str, float]:
-    found = np.concatenate([score[part.valid] for part, score in zip(parts, scores, strict=True)])
+    found = _valid_scores(parts, scores)
     changed, unchanged = float((found >= sure).mean()), float((found <= 1 - sure).mean())
     return {"surely_changed": changed, "surely_unchanged": unchanged, "unsure": 1 - changed - unchanged}
+
+
+def _valid_scores(parts: list[_Part], scores: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([score[part.valid] for part, score in zip(parts, scores, strict=True)])

@@ -22,8 +22,6 @@ ReadPair = Callable[[Rectangle], tuple[np.ndarray, np.ndarray]]
 TILE = 512
 """Side of the part of a scene that goes through the network at a time; the map does not depend on it."""
 
-THRESHOLD = 0.5
-
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1))
 
 
@@ -37,6 +35,8 @@ class SelfTrained:
         In eval mode; six channels, as `sarcd.kernels.pair_features.CHANNELS`.
     scale : PairScale
         What normalises the images.
+    threshold : float
+        Probability from which a pixel is called changed.
     shape : (int, int)
         Rows and columns of the scene.
     record : dict
@@ -45,6 +45,7 @@ class SelfTrained:
 
     network: Network
     scale: PairScale
+    threshold: float
     shape: tuple[int, int]
     record: dict[str, Any]
 
@@ -64,7 +65,7 @@ class SelfTrained:
         -------
         (h, w) float32
             Probability in [0, 1], the mean of the logits over both orders of the dates and four flips; NaN where
-            either image is invalid. A pixel is called changed from `THRESHOLD` on.
+            either image is invalid.
         """
         tiling = Tiling(self.shape, int(self.network.stride), int(self.network.tile_halo), tile)
         out = np.empty((region[0].stop - region[0].start, region[1].stop - region[1].start), np.float32)

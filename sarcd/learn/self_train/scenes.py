@@ -15,7 +15,7 @@ from sarcd.io.pairs import Pair
 from sarcd.io.progress import Progress, silent
 from sarcd.kernels.pair_features import REACH_PX
 from sarcd.learn.self_train.fit import FitOptions, fit
-from sarcd.learn.self_train.fitted import THRESHOLD, ReadPair, SelfTrained
+from sarcd.learn.self_train.fitted import ReadPair, SelfTrained
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack
 from sarcd.ops.pairs import pairs_of
 from sarcd.predict.predictor import decide
@@ -33,7 +33,7 @@ class ChangeMap:
     score : (Y, X) float32
         Probability of change in [0, 1], NaN where invalid.
     change : (Y, X) uint8
-        1 from a score of 0.5 on, 0 below, 255 where invalid.
+        1 from the threshold of the record on, 0 below, 255 where invalid.
     record : dict
         What was found, chosen, and why.
     """
@@ -97,7 +97,7 @@ def map_pair(
     shape = before.shape[0], before.shape[1]
     fitted = fit(read, shape, options, decibels=decibels, progress=progress)
     score = fitted.score(read, (slice(0, shape[0]), slice(0, shape[1])))
-    return ChangeMap(score, decide(score, THRESHOLD), fitted.record)
+    return ChangeMap(score, decide(score, fitted.threshold), fitted.record)
 
 
 def self_trained(
@@ -124,7 +124,7 @@ def self_trained(
     -------
     xr.Dataset
         `change_score` (pair, y, x) float32, probability in [0, 1], NaN where invalid, and `change` (pair, y, x) uint8,
-        1 from 0.5 on, 255 where invalid; lazy if the images are. The networks are fitted now, each on a sample of its
+        1 from the pair's threshold on, 255 where invalid; lazy if the images are. The networks are fitted now, each on a sample of its
         pair of at most a million pixels. What was found and chosen for each pair is in the attributes.
 
     Raises
@@ -134,18 +134,14 @@ def self_trained(
     """
     images, chosen = schema.images_of(scene), pairs_of(scene, pairs)
     options = options or FitOptions()
-    layers, records = [], []
+    layers, changes, records = [], [], []
     for before, after in chosen:
         fitted = fit(_reader(images, before, after), _shape(images), options, progress=progress)
         records.append(fitted.record)
         layers.append(_layer(fitted, images, before, after))
-    scores = stack(layers)
-    attrs = made_by_attrs(METHOD, {"threshold": THRESHOLD, **asdict(options), "pairs": records})
-    if isinstance(scores, np.ndarray):
-        change: Any = decide(scores, THRESHOLD)
-    else:
-        change = scores.map_blocks(decide, THRESHOLD, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
-    found = {"change_score": scores, "change": change}
+        changes.append(_decided(layers[-1], fitted.threshold))
+    attrs = made_by_attrs(METHOD, {**asdict(options), "pairs": records})
+    found = {"change_score": stack(layers), "change": stack(changes)}
     return xr.Dataset(
         {name: paired_array(scene, name, values, chosen, attrs) for name, values in found.items()},
         attrs={key: value for key, value in scene.attrs.items() if key != "coordinates"},
@@ -189,6 +185,12 @@ def _layer(fitted: SelfTrained, images: xr.DataArray, before: int, after: int) -
             row.append(da.from_delayed(work(network, *parts, seen, (y, x)), size, np.float32))
         blocks.append(row)
     return da.block(blocks)
+
+
+def _decided(scores: Any, threshold: float) -> Any:
+    if isinstance(scores, np.ndarray):
+        return decide(scores, threshold)
+    return scores.map_blocks(decide, threshold, dtype=np.uint8, meta=np.empty((0, 0), np.uint8))
 
 
 def _region(
