@@ -142,7 +142,8 @@ def swap_dates(features: np.ndarray) -> np.ndarray:
 
 
 def _valid(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    return np.isfinite(before) & np.isfinite(after)
+    valid: np.ndarray = np.isfinite(before) & np.isfinite(after)
+    return valid
 
 
 def _window_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -124,8 +124,8 @@ def self_trained(
     -------
     xr.Dataset
         `change_score` (pair, y, x) float32, probability in [0, 1], NaN where invalid, and `change` (pair, y, x) uint8,
-        1 from the pair's threshold on, 255 where invalid; lazy if the images are. The networks are fitted now, each on a sample of its
-        pair of at most a million pixels. What was found and chosen for each pair is in the attributes.
+        1 from the pair's threshold on, 255 where invalid; lazy if the images are. The networks are fitted now, each on
+        a sample of its pair of at most a million pixels. What was found and chosen for each pair is in the attributes.
 
     Raises
     ------
