@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import correlate1d, uniform_filter
 
-CHANNELS = ("before", "after", "ratio_fine", "ratio_coarse", "noise_before", "noise_after")
+CHANNELS = ("before", "after", "ratio_fine", "ratio_coarse", "noise_before", "noise_after", "strength")
 """What `pair_features` returns, in order."""
 
 SIGMAS_PX = (1.0, 2.5)
@@ -19,6 +19,7 @@ REACH_PX = 8
 
 _FLOOR = 0.03  # of the middle amplitude: below it, an 8-bit image holds steps rather than brightness
 _NOISE_WINDOW = 5
+_STRONG = 0.998  # share of the pixels that the strength is above
 _DECIBEL_NOISE = 0.27  # nepers: speckle of some four looks; decibels of unknown scale are brought to it
 _LIMIT = 8.0  # nepers, 70 dB
 
@@ -37,6 +38,9 @@ class PairScale:
         Median of the natural logarithm of the amplitude ratio, coarse scale: one date brighter all over is no change.
     noise : (float, float)
         Standard deviation within 5 x 5 pixels of the logarithm of amplitude before and after, median over the scene.
+    strength : float
+        Size of the ratio on the coarse scale that all but a few pixels stay below: next to a flood, a field that dried
+        is no change.
     nepers : float or None
         For images in decibels of unknown scale: logarithm of amplitude of one step. None for amplitudes.
     """
@@ -44,6 +48,7 @@ class PairScale:
     middle: float
     shift: float
     noise: tuple[float, float]
+    strength: float
     nepers: float | None = None
 
 
@@ -82,14 +87,16 @@ def measure_scale(blocks: Blocks, *, decibels: bool = False) -> PairScale | None
     middle = float(np.median(np.concatenate(values)))
     if not decibels and middle <= 0:
         return None
-    rough = PairScale(middle, 0.0, (0.0, 0.0), nepers)
+    rough = PairScale(middle, 0.0, (0.0, 0.0), 0.0, nepers)
     seen = [pair_features(*block, rough) for block in blocks]
     valid = [_valid(*block) for block in blocks]
-    shift = float(np.median(np.concatenate([layers[3][ok] for layers, ok in zip(seen, valid, strict=True)])))
+    ratios = np.concatenate([layers[3][ok] for layers, ok in zip(seen, valid, strict=True)])
+    shift = float(np.median(ratios))
+    strength = float(np.quantile(np.abs(ratios - shift), _STRONG))
     noise = tuple(
         _noise([np.where(ok, layers[date], np.nan) for layers, ok in zip(seen, valid, strict=True)]) for date in (0, 1)
     )
-    return PairScale(middle, shift, (float(noise[0]), float(noise[1])), nepers)
+    return PairScale(middle, shift, (float(noise[0]), float(noise[1])), strength, nepers)
 
 
 def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np.ndarray:
@@ -104,15 +111,15 @@ def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np
 
     Returns
     -------
-    (6, Y, X) float32
+    (7, Y, X) float32
         `CHANNELS`, in nepers: logarithm of amplitude relative to the scene's middle, the logarithm of the ratio of
-        amplitudes (root of mean powers) in two windows, and the noise of each date. 0 where invalid.
+        amplitudes (root of mean powers) in two windows, the noise of each date, and the strength. 0 where invalid.
 
     Examples
     --------
-    >>> scale = PairScale(middle=1.0, shift=0.0, noise=(0.2, 0.2))
+    >>> scale = PairScale(middle=1.0, shift=0.0, noise=(0.2, 0.2), strength=1.0)
     >>> np.round(pair_features(np.ones((3, 3)), np.full((3, 3), 2.0), scale)[:, 1, 1].astype(float), 2).tolist()
-    [0.0, 0.68, 0.68, 0.68, 0.2, 0.2]
+    [0.0, 0.68, 0.68, 0.68, 0.2, 0.2, 1.0]
     """
     valid = _valid(before, after)
     if scale.nepers is None:
@@ -125,6 +132,7 @@ def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np
     for date, image in enumerate(images):
         out[date] = np.log(image) + (0.5 - date) * scale.shift  # half each: the dates can be swapped
         out[4 + date] = scale.noise[date]
+    out[6] = scale.strength
     powers = [np.where(valid, image * image, 0) for image in images]
     for index, sigma in enumerate(SIGMAS_PX):
         weights = np.exp(-0.5 * (np.arange(-REACH_PX, REACH_PX + 1) / sigma) ** 2)
@@ -136,8 +144,8 @@ def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np
 
 
 def swap_dates(features: np.ndarray) -> np.ndarray:
-    """Return the features (6, Y, X) of the same images in the other order."""
-    swapped: np.ndarray = np.stack([features[1], features[0], -features[2], -features[3], features[5], features[4]])
+    """Return the features (7, Y, X) of the same images in the other order."""
+    swapped: np.ndarray = np.stack([features[1], features[0], -features[2], -features[3], features[5], features[4], features[6]])
     return swapped
 
 

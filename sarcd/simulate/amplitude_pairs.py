@@ -119,7 +119,7 @@ def amplitude_pair(seed: int, shape: Shape = (256, 256), wanted: Wanted | None =
         if rng.random() < 0.5 and kind in ("flood", "lines", "stripes"):
             changed = np.where(delta != 0, _of_one_kind(rng, sigma0, contrast, sign), sigma0)
         label = _label(rng, delta != 0, np.abs(changed - sigma0), contrast)
-    more = unlabelled(rng, sigma0, contrast if share else 6.0)
+    more = unlabelled(rng, sigma0, contrast)
     before_db, after_db = sigma0 + more[0], changed + more[1]
     if rng.random() < 0.5:
         before_db, after_db = after_db, before_db

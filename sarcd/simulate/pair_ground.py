@@ -150,18 +150,21 @@ def unlabelled(rng: Rng, sigma0: Floats, contrast_db: float) -> tuple[Floats, Fl
         In dB, to be added.
     """
     shape = sigma0.shape
-    strength = rng.uniform(0, 0.22) * contrast_db
+    strength = rng.uniform(0, 0.45) * contrast_db if rng.random() < 0.8 else 0.0
     extra = np.zeros(shape, np.float32)
     if rng.random() < 0.6:  # moisture, incidence, gain along the swath
-        extra += np.float32(rng.uniform(0.2, 0.7) * strength) * fractal(rng, shape, coarsest=128, finest=32)
+        extra += np.float32(rng.uniform(0.2, 0.6) * strength) * fractal(rng, shape, coarsest=128, finest=32)
     if rng.random() < 0.5:  # fields that grow
         cells, count = parcels(rng, shape, rng.uniform(15, 60))
-        extra += (0.6 * min(strength, 2.0) * rng.standard_normal(count)).astype(np.float32)[cells]
-    if rng.random() < 0.4:  # wind on water, wet ground
+        extra += (0.6 * min(strength, 4.0) * rng.standard_normal(count)).astype(np.float32)[cells]
+    if rng.random() < 0.5:  # wet ground, snow
+        patches = fractal(rng, shape, coarsest=int(2 ** rng.integers(4, 7)), finest=4)
+        extra += np.float32(rng.uniform(0.2, 0.6) * min(strength, 4.0)) * patches
+    if rng.random() < 0.4:  # wind on water
         dark = sigma0 < np.quantile(sigma0, rng.uniform(0.1, 0.5))
-        extra += dark * np.float32(rng.normal(0, min(strength, 2.0)))
+        extra += dark * np.float32(rng.normal(0, min(strength, 3.0)))
     if rng.random() < 0.5:
-        extra += np.float32(rng.uniform(0, 0.5)) * fractal(rng, shape, coarsest=4, finest=1, roughness=0.8)
+        extra += np.float32(rng.uniform(0, 0.8)) * fractal(rng, shape, coarsest=8, finest=1, roughness=0.8)
     spots = np.zeros(shape, np.float32)
     if rng.random() < 0.35:  # ships, vehicles, glints
         points = (rng.random(shape) < 10 ** rng.uniform(-4.5, -3)) * rng.uniform(3, 14, shape)

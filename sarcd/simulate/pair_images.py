@@ -29,8 +29,9 @@ def detected_pair(rng: Rng, before_db: Floats, after_db: Floats, looks: tuple[fl
     step = rng.uniform(1.05, 1.7) if resampled else 1.0
     normal = _normal(rng, before_db.shape, blur, step)
     other = shared * normal + np.sqrt(1 - shared**2) * _normal(rng, after_db.shape, blur, step)
+    spread = rng.uniform(0, 1.1) if rng.random() < 0.7 else 0.0  # the point spread: bright ground leaks over dark
     images = [
-        np.sqrt(10 ** (sigma0 / 10) * _gamma(field, n)).astype(np.float32)
+        np.sqrt(ndimage.gaussian_filter(10 ** (sigma0 / 10), spread) * _gamma(field, n)).astype(np.float32)
         for sigma0, field, n in zip((before_db, after_db), (normal, other), looks, strict=True)
     ]
     if rng.random() < 0.2:  # dropped pixels of old products

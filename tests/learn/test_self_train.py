@@ -163,7 +163,7 @@ def test_scenes_lazy_and_not(fitted_map, monkeypatch):
 
 def test_learning_leaves_out_what_is_unknown():
     rng = np.random.default_rng(0)
-    features = rng.standard_normal((6, 64, 64)).astype(np.float32)
+    features = rng.standard_normal((7, 64, 64)).astype(np.float32)
     target = np.full((64, 64), IGNORE, np.uint8)
     target[:, :32] = features[2, :, :32] > 0
     plan = Plan(steps=30, batch=2, side=64, rate=1e-2)

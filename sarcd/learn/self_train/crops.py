@@ -31,7 +31,7 @@ class Example:
 
     Parameters
     ----------
-    features : (6, Y, X) float16 or float32
+    features : (7, Y, X) float16 or float32
         As `sarcd.kernels.pair_features.pair_features` returns.
     target : (Y, X) uint8
         1 change, 0 none, `IGNORE` unknown.

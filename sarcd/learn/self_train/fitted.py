@@ -32,7 +32,7 @@ class SelfTrained:
     Parameters
     ----------
     network : Network
-        In eval mode; six channels, as `sarcd.kernels.pair_features.CHANNELS`.
+        In eval mode; seven channels, as `sarcd.kernels.pair_features.CHANNELS`.
     scale : PairScale
         What normalises the images.
     threshold : float
@@ -81,7 +81,7 @@ class SelfTrained:
 
 
 def features_of(read: ReadPair, source: Rectangle, shape: tuple[int, int], scale: PairScale) -> np.ndarray:
-    """Return the features (6, h, w) of a rectangle, which may reach beyond the end of the scene: 0 there."""
+    """Return the features (7, h, w) of a rectangle, which may reach beyond the end of the scene: 0 there."""
     inside = tuple(slice(part.start, min(part.stop, size)) for part, size in zip(source, shape, strict=True))
     seen = tuple(
         slice(max(part.start - REACH_PX, 0), min(part.stop + REACH_PX, size))
@@ -95,7 +95,7 @@ def features_of(read: ReadPair, source: Rectangle, shape: tuple[int, int], scale
 
 
 def mean_logits(network: Network, features: np.ndarray) -> np.ndarray:
-    """Return the logits (h, w) of features (6, h, w), the mean over both orders of the dates and four flips."""
+    """Return the logits (h, w) of features (7, h, w), the mean over both orders of the dates and four flips."""
     import torch
 
     turned = [np.flip(values, flip) for flip in _FLIPS for values in (features, swap_dates(features))]
