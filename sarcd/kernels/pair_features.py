@@ -145,7 +145,9 @@ def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np
 
 def swap_dates(features: np.ndarray) -> np.ndarray:
     """Return the features (7, Y, X) of the same images in the other order."""
-    swapped: np.ndarray = np.stack([features[1], features[0], -features[2], -features[3], features[5], features[4], features[6]])
+    swapped: np.ndarray = np.stack(
+        [features[1], features[0], -features[2], -features[3], features[5], features[4], features[6]]
+    )
     return swapped
 
 

@@ -28,7 +28,7 @@ PUBLISHED = {
         "PCA-k-means (published)": (1607, 602),
     },
 }
-WAYS = {"shipped network alone": FitOptions(rounds=0), "fitted to the pair": FitOptions()}
+WAYS = {"default": FitOptions(), "one round of learning from sure pixels": FitOptions(rounds=1)}
 
 
 def agreement(false_positives, false_negatives, truth):

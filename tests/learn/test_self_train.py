@@ -14,8 +14,8 @@ from sarcd.learn.self_train.prior import load_prior, make_prior, new_network
 from sarcd.simulate.amplitude_pairs import Wanted, amplitude_pair
 from tests.scenes import dates
 
-QUICK = FitOptions(plan=dataclasses.replace(FitOptions().plan, steps=4, batch=2, side=64))
-SHIPPED = FitOptions(rounds=0)
+QUICK = FitOptions(rounds=1, plan=dataclasses.replace(FitOptions().plan, steps=4, batch=2, side=64))
+SHIPPED = FitOptions()
 
 
 def speckle(looks, shape, seed=0):

@@ -29,7 +29,7 @@ class Decision:
     changed: float
 
 
-def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float) -> Decision:
+def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float, least_gain: float) -> Decision:
     """Choose the threshold of the largest expected kappa.
 
     Where changes are seen dimly most of them have a probability under one half, and a threshold of one half leaves them
@@ -41,13 +41,14 @@ def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float) -> 
         Probabilities of a sample of the scene.
     lowest : float
         Lowest threshold that is chosen; the highest is 0.5.
-    least_kappa : float
-        Expected kappa from which a threshold below 0.5 is trusted: where little is promised there may be no change.
+    least_kappa, least_gain : float
+        Expected kappa, and what it gains over that of 0.5, from which a lower threshold is taken: where little is
+        promised there may be no change, and probabilities are not so right that small gains would be real.
 
     Examples
     --------
     >>> scores = np.repeat([0.01, 0.4, 0.9], [900, 50, 50])
-    >>> round(best_threshold(scores, lowest=0.2, least_kappa=0.3).threshold, 2)
+    >>> round(best_threshold(scores, lowest=0.2, least_kappa=0.2, least_gain=0.05).threshold, 2)
     0.4
     """
     counts, edges = np.histogram(scores, _BINS, (0, 1))
@@ -61,6 +62,7 @@ def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float) -> 
     kappa = np.divide(agreed - by_chance, 1 - by_chance, out=np.zeros_like(agreed), where=by_chance < 1)
     allowed = (edges[:-1] >= lowest - 1e-9) & (edges[:-1] <= 0.5 + 1e-9)
     best = int(np.argmax(np.where(allowed, kappa, -1)))
-    if kappa[best] < least_kappa:
-        best = _BINS // 2
+    half = _BINS // 2
+    if kappa[best] < least_kappa or kappa[best] - kappa[half] < least_gain:
+        best = half
     return Decision(float(edges[best]), float(kappa[best]), float(flagged[best] / total), changed / total)

@@ -32,25 +32,27 @@ class FitOptions:
     Parameters
     ----------
     rounds : int
-        Times that the network learns from what it is sure of; 0 takes the shipped one as it is.
+        Times that the network learns from what it is sure of; 0 takes the shipped one as it is, and only scale and
+        threshold come from the pair. 0 is the default because learning gained nothing where it was measured.
     sure : float
         Probability, or one minus it, from which a pixel is sure.
     least_share : float
         Share of the pixels that must be surely changed: with fewer there is nothing to learn from.
     plan : Plan
         How it learns.
-    lowest, least_kappa : float
-        How low the threshold may be, and from which promise on; see `best_threshold`.
+    lowest, least_kappa, least_gain : float
+        How low the threshold may be, and for which promise; see `best_threshold`.
     seed : int
         Of the crops.
     """
 
-    rounds: int = 1
-    sure: float = 0.9
+    rounds: int = 0
+    sure: float = 0.8
     least_share: float = 0.001
-    plan: Plan = Plan(steps=60, batch=6, side=96, rate=1e-3, about_change=0.5, statistics=False)  # noqa: RUF009  frozen
+    plan: Plan = Plan(steps=60, batch=6, side=96, rate=5e-4, about_change=0.5, statistics=False)  # noqa: RUF009  frozen
     lowest: float = 0.2
-    least_kappa: float = 0.3
+    least_kappa: float = 0.2
+    least_gain: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -102,10 +104,11 @@ def fit(
         raise SceneError("no pixel has values at both dates", mend="choose dates that cover the same ground")
     network: Network = load_prior()
     parts = [_Part.of(read, window, shape, scale, int(network.stride)) for window in windows]
-    record: dict[str, Any] = {"noise": list(scale.noise), "shift": scale.shift, "rounds": 0}
+    record: dict[str, Any] = {"noise": list(scale.noise), "shift": scale.shift, "strength": scale.strength, "rounds": 0}
+    record["why"] = "the shipped network, with scale and threshold of this pair"
     scores = [part.score(network) for part in parts]
+    record |= _shares(parts, scores, options.sure)
     for number in range(options.rounds):
-        record |= _shares(parts, scores, options.sure)
         if record["surely_changed"] < options.least_share:
             record["why"] = "too little is surely changed to learn from: the shipped network as it is"
             break
@@ -113,7 +116,13 @@ def fit(
         network = learn(load_prior(), examples, options.plan, seed=options.seed + number, progress=progress)
         record |= {"rounds": number + 1, "why": "learnt from what the shipped network was sure of"}
         scores = [part.score(network) for part in parts]
-    decision = best_threshold(_valid_scores(parts, scores), lowest=options.lowest, least_kappa=options.least_kappa)
+        record |= _shares(parts, scores, options.sure)
+    decision = best_threshold(
+        _valid_scores(parts, scores),
+        lowest=options.lowest,
+        least_kappa=options.least_kappa,
+        least_gain=options.least_gain,
+    )
     record |= {"threshold": decision.threshold, "expected_kappa": decision.kappa, "expected_change": decision.changed}
     return SelfTrained(network, scale, decision.threshold, shape, record)
 
