@@ -1,0 +1,178 @@
+"""Two detected images as a network sees them: logarithms about the scene's middle, and their ratio at two scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import correlate1d, uniform_filter
+
+CHANNELS = ("before", "after", "ratio_fine", "ratio_coarse", "noise_before", "noise_after", "strength")
+"""What `pair_features` returns, in order."""
+
+SIGMAS_PX = (1.0, 2.5)
+"""Gaussian windows over which power is averaged before the ratio."""
+
+REACH_PX = 8
+"""How far a feature looks, in pixels: three sigmas of the wider window, rounded up."""
+
+_FLOOR = 0.03  # of the middle amplitude: below it, an 8-bit image holds steps rather than brightness
+_NOISE_WINDOW = 5
+_STRONG = 0.998  # share of the pixels that the strength is above
+_DECIBEL_NOISE = 0.27  # nepers: speckle of some four looks; decibels of unknown scale are brought to it
+_LIMIT = 8.0  # nepers, 70 dB
+
+Blocks = Sequence[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class PairScale:
+    """What is measured once on a pair of images and then holds for every part of them.
+
+    Parameters
+    ----------
+    middle : float
+        Median amplitude of both dates.
+    shift : float
+        Median of the natural logarithm of the amplitude ratio, coarse scale: one date brighter all over is no change.
+    noise : (float, float)
+        Standard deviation within 5 x 5 pixels of the logarithm of amplitude before and after, median over the scene.
+    strength : float
+        Size of the ratio on the coarse scale that all but a few pixels stay below: next to a flood, a field that dried
+        is no change.
+    nepers : float or None
+        For images in decibels of unknown scale: logarithm of amplitude of one step. None for amplitudes.
+    """
+
+    middle: float
+    shift: float
+    noise: tuple[float, float]
+    strength: float
+    nepers: float | None = None
+
+
+def measure_scale(blocks: Blocks, *, decibels: bool = False) -> PairScale | None:
+    """Measure the scale of a pair from a sample of it.
+
+    Parameters
+    ----------
+    blocks : sequence of (before, after), each (Y, X) float
+        Parts of the two images, linear amplitude, or decibels of any scale; what is not finite takes no part.
+    decibels : bool
+        Whether the values are decibels.
+
+    Returns
+    -------
+    PairScale or None
+        None where no pixel is valid on both dates, or none has power.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> before, after = rng.gamma(4, 1, (2, 64, 64)) ** 0.5
+    >>> scale = measure_scale([(before, 2 * after)])
+    >>> round(scale.shift, 1), [round(s, 2) for s in scale.noise]
+    (0.7, [0.25, 0.25])
+    """
+    nepers = None
+    if decibels:
+        spread = [_noise([block[date] for block in blocks]) for date in (0, 1)]
+        nepers = _DECIBEL_NOISE / max(*spread, 1e-6) if np.isfinite(spread).all() else None
+        if nepers is None:
+            return None
+    values = [block[date][_valid(*block)] for block in blocks for date in (0, 1)]
+    if not sum(map(len, values)):
+        return None
+    middle = float(np.median(np.concatenate(values)))
+    if not decibels and middle <= 0:
+        return None
+    rough = PairScale(middle, 0.0, (0.0, 0.0), 0.0, nepers)
+    seen = [pair_features(*block, rough) for block in blocks]
+    valid = [_valid(*block) for block in blocks]
+    ratios = np.concatenate([layers[3][ok] for layers, ok in zip(seen, valid, strict=True)])
+    shift = float(np.median(ratios))
+    strength = float(np.quantile(np.abs(ratios - shift), _STRONG))
+    noise = tuple(
+        _noise([np.where(ok, layers[date], np.nan) for layers, ok in zip(seen, valid, strict=True)]) for date in (0, 1)
+    )
+    return PairScale(middle, shift, (float(noise[0]), float(noise[1])), strength, nepers)
+
+
+def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np.ndarray:
+    """Features of two images.
+
+    Parameters
+    ----------
+    before, after : (Y, X) float
+        Linear amplitude, or decibels where the scale was measured so; what is not finite takes no part.
+    scale : PairScale
+        As `measure_scale` returns.
+
+    Returns
+    -------
+    (7, Y, X) float32
+        `CHANNELS`, in nepers: logarithm of amplitude relative to the scene's middle, the logarithm of the ratio of
+        amplitudes (root of mean powers) in two windows, the noise of each date, and the strength. 0 where invalid.
+
+    Examples
+    --------
+    >>> scale = PairScale(middle=1.0, shift=0.0, noise=(0.2, 0.2), strength=1.0)
+    >>> np.round(pair_features(np.ones((3, 3)), np.full((3, 3), 2.0), scale)[:, 1, 1].astype(float), 2).tolist()
+    [0.0, 0.68, 0.68, 0.68, 0.2, 0.2, 1.0]
+    """
+    valid = _valid(before, after)
+    if scale.nepers is None:
+        images = [np.where(valid, image, 0).astype(np.float64) / scale.middle for image in (before, after)]
+    else:
+        steps = (np.where(valid, image - scale.middle, 0) for image in (before, after))
+        images = [np.exp(np.clip(scale.nepers * step, -_LIMIT, _LIMIT)) for step in steps]
+    images = [(np.maximum(image, 0) + _FLOOR) / (1 + _FLOOR) for image in images]
+    out = np.zeros((len(CHANNELS), *before.shape), np.float32)
+    for date, image in enumerate(images):
+        out[date] = np.log(image) + (0.5 - date) * scale.shift  # half each: the dates can be swapped
+        out[4 + date] = scale.noise[date]
+    out[6] = scale.strength
+    powers = [np.where(valid, image * image, 0) for image in images]
+    for index, sigma in enumerate(SIGMAS_PX):
+        weights = np.exp(-0.5 * (np.arange(-REACH_PX, REACH_PX + 1) / sigma) ** 2)
+        sums = [_window_sum(power, weights) for power in powers]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            out[2 + index] = 0.5 * np.log(sums[1] / sums[0]) - scale.shift
+    out[:4] = np.clip(np.where(valid, out[:4], 0), -_LIMIT, _LIMIT)
+    return out
+
+
+def swap_dates(features: np.ndarray) -> np.ndarray:
+    """Return the features (7, Y, X) of the same images in the other order."""
+    swapped: np.ndarray = np.stack(
+        [features[1], features[0], -features[2], -features[3], features[5], features[4], features[6]]
+    )
+    return swapped
+
+
+def _valid(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    valid: np.ndarray = np.isfinite(before) & np.isfinite(after)
+    return valid
+
+
+def _window_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    # each sum afresh and in one order: the same to the last bit wherever the image is cut
+    down = correlate1d(values, weights, axis=0, mode="constant")
+    total: np.ndarray = correlate1d(down, weights, axis=1, mode="constant")
+    return total
+
+
+def _noise(images: Sequence[np.ndarray]) -> float:
+    """Return the median standard deviation in small windows without invalid pixels, NaN where there is none."""
+    spreads = []
+    for image in images:
+        valid = np.isfinite(image)
+        filled = np.where(valid, image, 0).astype(np.float64)
+        share, mean, square = (
+            uniform_filter(part, _NOISE_WINDOW, mode="constant") for part in (valid.astype(float), filled, filled**2)
+        )
+        whole = share > 1 - 1e-6
+        spreads.append(np.sqrt(np.maximum(square - mean**2, 0))[whole])
+    found = np.concatenate(spreads) if spreads else np.empty(0)
+    return float(np.median(found)) if len(found) else float("nan")

@@ -1,0 +1,106 @@
+"""The network that ships with sarcd: trained on simulated pairs alone, the start for every scene.
+
+``python -m sarcd.learn.self_train.prior FILE`` makes it again.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from sarcd.errors import ModelError
+from sarcd.io.durable import write_durably
+from sarcd.io.progress import Progress, silent
+from sarcd.kernels.pair_features import CHANNELS, measure_scale, pair_features
+from sarcd.learn.self_train.crops import Example, Plan, learn
+from sarcd.models.unet import UNet
+from sarcd.simulate.amplitude_pairs import amplitude_pair
+
+PRIOR = Path(__file__).with_name("prior.safetensors")
+
+PAIRS, PLAN, SEED = 2400, Plan(steps=3600, average=0.998), 0
+"""Simulated pairs of 256 x 256 pixels, how the network learns from them, and the seed of its weights and crops."""
+
+_WIDTHS, _BOTTLENECK = (12, 16, 24, 32), 32
+
+
+def new_network(seed: int = 0) -> UNet:
+    """Return the network before it has learnt anything."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet(len(CHANNELS), widths=_WIDTHS, bottleneck=_BOTTLENECK)
+
+
+@functools.lru_cache(maxsize=1)
+def load_prior() -> UNet:
+    """Return the network that ships, in eval mode; nobody may change it.
+
+    Raises
+    ------
+    ModelError
+        If its file is not there, or not whole.
+
+    Examples
+    --------
+    >>> sum(parameter.numel() for parameter in load_prior().parameters())
+    113545
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    network = new_network()
+    try:
+        weights = load_file(PRIOR)
+        network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in weights.items()})
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelError(
+            "the network that ships with sarcd cannot be read", where=str(PRIOR), mend="install sarcd anew"
+        ) from error
+    return network.eval()
+
+
+def simulated(seed: int) -> Example:
+    """Return what a network sees of a simulated pair, in half precision."""
+    pair = amplitude_pair(seed)
+    scale = measure_scale([(pair.before, pair.after)])
+    assert scale is not None  # there is speckle everywhere
+    return Example(pair_features(pair.before, pair.after, scale).astype(np.float16), pair.label)
+
+
+def make_prior(path: str | Path, *, pairs: int = PAIRS, plan: Plan = PLAN, progress: Progress = silent) -> None:
+    """Simulate pairs, train the network on them, write its weights in half precision.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write, safetensors.
+    pairs : int
+        Number of pairs; about 0.8 MB of memory each.
+    plan : Plan
+        How it learns.
+    progress : callable
+        Told of pairs simulated and steps done.
+    """
+    import torch
+    from safetensors.torch import save
+
+    examples = []
+    with progress("simulating", pairs) as advance:
+        for seed in range(pairs):
+            examples.append(simulated(seed))
+            advance(1)
+    network = learn(new_network(SEED), examples, plan, seed=SEED, progress=progress)
+    half = {
+        name: (value.to(torch.float16) if value.is_floating_point() else value).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    write_durably(Path(path), save(half))
+
+
+if __name__ == "__main__":
+    make_prior(sys.argv[1])

@@ -1,0 +1,205 @@
+"""Label-free maps of two arrays, and of the pairs of a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.errors import OptionError
+from sarcd.io.pairs import Pair
+from sarcd.io.progress import Progress, silent
+from sarcd.kernels.pair_features import REACH_PX
+from sarcd.learn.self_train.fit import FitOptions, fit
+from sarcd.learn.self_train.fitted import ReadPair, SelfTrained
+from sarcd.ops._lazy import made_by_attrs, paired_array, stack
+from sarcd.ops.pairs import pairs_of
+from sarcd.predict.predictor import decide
+from sarcd.predict.tiling import Rectangle, Tiling
+
+METHOD = "self_trained"
+
+
+@dataclass(frozen=True)
+class ChangeMap:
+    """A map of what changed between two images.
+
+    Parameters
+    ----------
+    score : (Y, X) float32
+        Probability of change in [0, 1], NaN where invalid.
+    change : (Y, X) uint8
+        1 from the threshold of the record on, 0 below, 255 where invalid.
+    record : dict
+        What was found, chosen, and why.
+    """
+
+    score: np.ndarray
+    change: np.ndarray
+    record: dict[str, Any]
+
+
+def map_pair(
+    before: np.ndarray,
+    after: np.ndarray,
+    options: FitOptions | None = None,
+    *,
+    decibels: bool = False,
+    progress: Progress = silent,
+) -> ChangeMap:
+    """Map what changed between two detected images, without labels.
+
+    Parameters
+    ----------
+    before, after : (Y, X) float or integer
+        Linear amplitude of any scale, 8-bit images among them; NaN where invalid.
+    options : FitOptions, optional
+        How a network is fitted.
+    decibels : bool
+        Whether the values are decibels, of any scale, instead.
+    progress : callable
+        Told of every step.
+
+    Returns
+    -------
+    ChangeMap
+        The same for the same input, options and number of threads.
+
+    Raises
+    ------
+    OptionError
+        If the images are not two of one shape.
+    SceneError
+        If no pixel is valid on both dates.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> before, after = rng.gamma(4, 1, (2, 64, 64)) ** 0.5
+    >>> after[16:48, 16:48] *= 4
+    >>> found = map_pair(before, after, FitOptions(rounds=0))
+    >>> int(found.change[20:44, 20:44].sum()), int(found.change[:10].sum())
+    (576, 0)
+    """
+    before, after = np.asarray(before), np.asarray(after)
+    if before.ndim != 2 or before.shape != after.shape or not before.size:
+        raise OptionError(
+            f"images of shapes {before.shape} and {after.shape}", where="before, after", mend="give two of one size"
+        )
+
+    def read(part: Rectangle) -> tuple[np.ndarray, np.ndarray]:
+        return before[part], after[part]
+
+    shape = before.shape[0], before.shape[1]
+    fitted = fit(read, shape, options, decibels=decibels, progress=progress)
+    score = fitted.score(read, (slice(0, shape[0]), slice(0, shape[1])))
+    return ChangeMap(score, decide(score, fitted.threshold), fitted.record)
+
+
+def self_trained(
+    scene: xr.Dataset,
+    *,
+    pairs: str | Sequence[Pair] | None = None,
+    options: FitOptions | None = None,
+    progress: Progress = silent,
+) -> xr.Dataset:
+    """Map what changed between the dates of each pair, without labels, by a network fitted to that pair.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc` or `amplitude`, linear.
+    pairs : str or sequence of (before, after), optional
+        As in `sarcd.ops.coherence`.
+    options : FitOptions, optional
+        How a network is fitted.
+    progress : callable
+        Told of every step of each pair.
+
+    Returns
+    -------
+    xr.Dataset
+        `change_score` (pair, y, x) float32, probability in [0, 1], NaN where invalid, and `change` (pair, y, x) uint8,
+        1 from the pair's threshold on, 255 where invalid; lazy if the images are. The networks are fitted now, each on
+        a sample of its pair of at most a million pixels. What was found and chosen for each pair is in the attributes.
+
+    Raises
+    ------
+    SceneError
+        If there are no images, fewer than two dates, or no pixel that is valid on both dates of a pair.
+    """
+    images, chosen = schema.images_of(scene), pairs_of(scene, pairs)
+    options = options or FitOptions()
+    layers, changes, records = [], [], []
+    for before, after in chosen:
+        fitted = fit(_reader(images, before, after), _shape(images), options, progress=progress)
+        records.append(fitted.record)
+        layers.append(_layer(fitted, images, before, after))
+        changes.append(_decided(layers[-1], fitted.threshold))
+    attrs = made_by_attrs(METHOD, {**asdict(options), "pairs": records})
+    found = {"change_score": stack(layers), "change": stack(changes)}
+    return xr.Dataset(
+        {name: paired_array(scene, name, values, chosen, attrs) for name, values in found.items()},
+        attrs={key: value for key, value in scene.attrs.items() if key != "coordinates"},
+    )
+
+
+def _shape(images: xr.DataArray) -> tuple[int, int]:
+    return images.sizes["y"], images.sizes["x"]
+
+
+def _reader(images: xr.DataArray, before: int, after: int) -> ReadPair:
+    def read(part: Rectangle) -> tuple[np.ndarray, np.ndarray]:
+        return np.abs(images[before][part].values), np.abs(images[after][part].values)
+
+    return read
+
+
+def _layer(fitted: SelfTrained, images: xr.DataArray, before: int, after: int) -> Any:
+    """Return the scores (y, x) of a pair, as a dask array of one task a region if the images are lazy."""
+    shape = _shape(images)
+    if images.chunks is None:
+        return fitted.score(_reader(images, before, after), (slice(0, shape[0]), slice(0, shape[1])))
+    import dask.array as da
+    from dask.delayed import delayed
+
+    tiling = Tiling(shape, int(fitted.network.stride), int(fitted.network.tile_halo), schema.CHUNK)
+    work, network = delayed(_region, pure=True), delayed(fitted, pure=True)
+    rows, columns = ([slice(at, min(at + schema.CHUNK, size)) for at in range(0, size, schema.CHUNK)] for size in shape)
+    blocks = []
+    for y in rows:
+        row = []
+        for x in columns:
+            window = tiling.window((y, x))
+            seen = tuple(
+                slice(max(part.start - REACH_PX, 0), min(part.stop + REACH_PX, size))
+                for part, size in zip(window, shape, strict=True)
+            )
+            sides = [np.abs(images[date].data[seen]) for date in (before, after)]
+            parts = [side.rechunk(side.shape).to_delayed().ravel()[0] for side in sides]
+            size = (y.stop - y.start, x.stop - x.start)
+            row.append(da.from_delayed(work(network, *parts, seen, (y, x)), size, np.float32))
+        blocks.append(row)
+    return da.block(blocks)
+
+
+def _decided(scores: Any, threshold: float) -> Any:
+    if isinstance(scores, np.ndarray):
+        return decide(scores, threshold)
+    return scores.map_blocks(decide, threshold, dtype=np.uint8, meta=np.empty((0, 0), np.uint8))
+
+
+def _region(
+    fitted: SelfTrained, before: np.ndarray, after: np.ndarray, seen: Rectangle, region: Rectangle
+) -> np.ndarray:
+    def read(part: Rectangle) -> tuple[np.ndarray, np.ndarray]:
+        inside = tuple(
+            slice(one.start - around.start, one.stop - around.start) for one, around in zip(part, seen, strict=True)
+        )
+        return before[inside], after[inside]
+
+    return fitted.score(read, region)

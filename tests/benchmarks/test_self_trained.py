@@ -1,0 +1,139 @@
+"""What docs/detect.md tabulates of the network fitted to a pair: real pairs beside published figures, and simulated."""
+
+import time
+from itertools import product
+
+import numpy as np
+import pytest
+import rasterio
+
+from sarcd.learn.self_train import FitOptions, map_pair
+from sarcd.simulate.amplitude_pairs import Wanted, amplitude_pair
+from tests.benchmarks.measure import table
+
+pytestmark = [
+    pytest.mark.benchmark,
+    pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
+]
+
+PUBLISHED = {
+    "ottawa": {
+        "DDNet (published)": (637, 1051),
+        "contrastive pre-training (published)": (762, 885),
+        "log-ratio of 5 x 5 means, 2-means (published)": (512, 2202),
+        "PCA-k-means (published)": (964, 1855),
+    },
+    "yellow_D": {
+        "log-ratio of 5 x 5 means, 2-means (published)": (1565, 938),
+        "PCA-k-means (published)": (1607, 602),
+    },
+}
+WAYS = {"default": FitOptions(), "one round of learning from sure pixels": FitOptions(rounds=1)}
+
+
+def agreement(false_positives, false_negatives, truth):
+    """Return PCC and kappa in per cent."""
+    size, changed = truth.size, int(truth.sum())
+    flagged = changed - false_negatives + false_positives
+    agreed = 1 - (false_positives + false_negatives) / size
+    chance = (changed * flagged + (size - changed) * (size - flagged)) / size**2
+    return 100 * agreed, 100 * (agreed - chance) / (1 - chance) if chance < 1 else float("nan")
+
+
+def errors(change, truth, known=None):
+    known = np.ones(truth.shape, bool) if known is None else known
+    found = change == 1
+    return int((found & ~truth & known).sum()), int((~found & truth & known).sum())
+
+
+def image(path):
+    with rasterio.open(path) as file:
+        return file.read(1)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_real_pairs(real_data, name):
+    folder = real_data / "change" / name
+    before, after, truth = (image(folder / f"{part}.bmp") for part in ("im1", "im2", "gt"))
+    truth = truth >= 128
+    rows = []
+    for way, options in WAYS.items():
+        start = time.perf_counter()
+        found = map_pair(before, after, options)
+        took = time.perf_counter() - start
+        rows.append((way, *_row(*errors(found.change, truth), truth), f"{took:.0f}"))
+    rows += [(method, *_row(*counts, truth), "") for method, counts in PUBLISHED[name].items()]
+    table(name, ("method", "FP", "FN", "OE", "PCC", "kappa", "seconds"), rows)
+
+
+def _row(false_positives, false_negatives, truth):
+    pcc, kappa = agreement(false_positives, false_negatives, truth)
+    return false_positives, false_negatives, false_positives + false_negatives, f"{pcc:.2f}", f"{kappa:.2f}"
+
+
+def test_floods(real_data):
+    """Decibels, and masks of water alone: another domain. Every tenth pair."""
+    rows = []
+    for event in sorted((real_data / "flood").iterdir()):
+        folder = event / "Sentinel1"
+        totals, kappas = np.zeros(2, int), []
+        masks = sorted((folder / "MASK").glob("*.png"), key=lambda path: int(path.stem.split("_")[-1]))[::10]
+        truths = []
+        for mask in masks:
+            number = mask.stem.split("_")[-1]
+            before, after = (image(next((folder / part).glob(f"*_{number}.png"))) for part in ("BEFORE", "AFTER"))
+            truth = image(mask) > 127
+            counts = errors(map_pair(before, after, decibels=True).change, truth)
+            totals += counts
+            truths.append(truth)
+            if truth.mean() > 0.02:
+                kappas.append(agreement(*counts, truth)[1])
+        pooled = agreement(*(int(count) for count in totals), np.stack(truths))
+        rows.append(
+            (event.name, len(masks), *totals, f"{pooled[0]:.2f}", f"{pooled[1]:.2f}", f"{np.median(kappas):.1f}")
+        )
+    table("Floods", ("event", "pairs", "FP", "FN", "PCC", "kappa, pooled", "kappa, median of pairs"), rows)
+
+
+@pytest.mark.parametrize("looks", [(1, 1), (1, 4), (4, 4), (16, 16)])
+def test_simulated_pairs(looks):
+    """Median over seeds that the shipped network has not seen, two a kind of change."""
+    rows = []
+    for share, contrast in product((0.0, 0.005, 0.01, 0.05, 0.1, 0.2, 0.3), (2, 4, 6, 10)):
+        if share == 0 and contrast > 2:
+            continue
+        results = []
+        for seed in range(10**6, 10**6 + 4):
+            kind = ("flood", "parcels", "blobs", "stripes")[seed % 4]
+            pair = amplitude_pair(seed, wanted=Wanted(share=share, contrast_db=contrast, looks=looks, kind=kind))
+            truth, known = pair.label == 1, pair.label != 255
+            found = map_pair(pair.before, pair.after)
+            kappa = agreement(*errors(found.change, truth, known), truth)[1]
+            results.append((100 * truth.mean(), 100 * (found.change == 1).mean(), kappa))
+        true, flagged, kappa = np.nanmedian(results, axis=0) if share else (*np.median(results, axis=0)[:2], np.nan)
+        most = max(result[1] for result in results)
+        rows.append(
+            (
+                f"{100 * share:g} %",
+                contrast if share else "",
+                f"{true:.2f} %",
+                f"{flagged:.2f} %",
+                f"{most:.2f} %",
+                f"{kappa:.1f}",
+            )
+        )
+    header = ("share wanted", "contrast dB", "share true", "flagged", "flagged, most", "kappa")
+    table(f"Simulated pairs of {looks[0]} and {looks[1]} looks", header, rows)
+
+
+@pytest.mark.parametrize("side", [256, 1000])
+def test_cost(side):
+    rng = np.random.default_rng(0)
+    before, after = np.sqrt(rng.gamma(4, 0.25, (2, side, side)))
+    after[: side // 4, : side // 4] *= 3
+    rows = []
+    for way, options in WAYS.items():
+        start = time.perf_counter()
+        map_pair(before, after, options)
+        rows.append((way, f"{time.perf_counter() - start:.1f}"))
+    table(f"Seconds of a pair of {side} x {side} pixels", ("", "seconds"), rows)
