@@ -17,7 +17,7 @@ from sarcd_cli._frame import (
 
 METHODS = (
     "auto",
-    "self-trained",
+    "network",
     "log-ratio",
     "mean-ratio",
     "gauss-log-ratio",
@@ -57,7 +57,8 @@ METHODS = (
 @click.option("--opening", type=int, default=0, metavar="RADIUS", help="Take out what a disc does not fit into.")
 @click.option("--closing", type=int, default=0, metavar="RADIUS", help="Fill gaps that a disc does not fit into.")
 @click.option("--max-hole", type=int, default=0, metavar="PIXELS", help="Fill holes in changes up to this size.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the self-trained network.")
+@click.option("--rounds", type=int, default=0, show_default=True, help="Times that the network learns from this scene.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what the network learns from.")
 @job_options
 @memory_option
 @scheduler_option

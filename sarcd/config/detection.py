@@ -12,7 +12,7 @@ from sarcd.errors import OptionError
 
 Method = Literal[
     "auto",
-    "self-trained",
+    "network",
     "log-ratio",
     "mean-ratio",
     "gauss-log-ratio",
@@ -28,7 +28,7 @@ DIFFERENCES = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-rati
 TESTS = ("ratio-test", "coherence-test", "combined-test")
 """Methods with a chosen rate of false alarms."""
 
-METHODS = ("auto", "self-trained", *DIFFERENCES, *TESTS)
+METHODS = ("auto", "network", *DIFFERENCES, *TESTS)
 
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
 DECISIONS = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans")
@@ -66,7 +66,10 @@ class DetectOptions:
     opening: int = field(default=0, metadata={"help": "radius in pixels of the disc that changes must hold; 0: any"})
     closing: int = field(default=0, metadata={"help": "radius in pixels of the disc that gaps must hold; 0: any"})
     max_hole: int = field(default=0, metadata={"help": "pixels of the largest hole in a change that is filled"})
-    seed: int = field(default=0, metadata={"help": "of the self-trained network"})
+    rounds: int = field(
+        default=0, metadata={"help": "network: times that it learns from what it is sure of in this scene"}
+    )
+    seed: int = field(default=0, metadata={"help": "network: of what it learns from"})
 
     def __post_init__(self) -> None:
         one_of("method", self.method, METHODS)
@@ -82,7 +85,7 @@ class DetectOptions:
             raise OptionError(f"{self.looks} looks", where="looks", mend="use a number above 0")
         if self.expected is not None and not 0 <= self.expected < 1:
             raise OptionError(f"a coherence of {self.expected}", where="expected", mend="use one from 0, below 1")
-        for name, least in (("min_pixels", 1), ("opening", 0), ("closing", 0), ("max_hole", 0)):
+        for name, least in (("min_pixels", 1), ("rounds", 0), ("opening", 0), ("closing", 0), ("max_hole", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} is {getattr(self, name)}", where=name, mend=f"use {least} or more")
 
@@ -104,7 +107,7 @@ class DetectOptions:
     def used(self) -> dict[str, Any]:
         """The options that the method heeds, by name, as plain values."""
         names = {"method", "min_pixels", "opening", "closing", "max_hole"}
-        names |= {"seed"} if self.method == "self-trained" else {"window"}
+        names |= {"seed", "rounds"} if self.method == "network" else {"window"}
         names |= {"false_alarms", "looks", "expected"} if self.method in TESTS else set()
         names |= {"decision"} if self.method in DIFFERENCES else set()
         filled = to_dict(replace(self, window=self.size, decision=self.rule))

@@ -22,7 +22,10 @@ def choose(scene: xr.Dataset) -> tuple[str, str]:
     'combined-test'
     """
     if "slc" not in scene:
-        return "self-trained", "detected images have no coherence: a network fitted to the scene sees shapes besides"
+        return (
+            "network",
+            "detected images have no coherence: a network that learnt from simulated pairs sees shapes too",
+        )
     dates = len(schema.dates_of(scene, "time"))
     if dates < 3:
         return "ratio-test", (

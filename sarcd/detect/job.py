@@ -77,7 +77,7 @@ def write_detection(
     with chunk_errors(path):
         scene = open_scene(path)
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
-        fitted = fit(scene, options, pairs=wanted)
+        fitted = fit(scene, options, pairs=wanted, progress=progress)
         found = apply(scene, fitted)
     if options.method == "auto":
         note(f"{fitted.options.method}: {fitted.why}")

@@ -14,6 +14,7 @@ from sarcd.config.detection import DIFFERENCES, SIGNED
 from sarcd.detect.choice import choose
 from sarcd.errors import OptionError, SceneError
 from sarcd.io.pairs import Pair
+from sarcd.io.progress import Progress, silent
 from sarcd.ops._difference import floor_of
 from sarcd.ops._lazy import made_by_attrs
 from sarcd.ops._pair_scores import WindowLooks
@@ -22,6 +23,7 @@ from sarcd.ops.decide import apply_rules, fit_rules
 from sarcd.ops.pairs import pairs_of
 
 if TYPE_CHECKING:
+    from sarcd.learn.self_train import SelfTrained
     from sarcd.ops.decide import Rule
 
 OPERATION = "detect"
@@ -53,6 +55,8 @@ class Fitted:
         Of a window, for tests.
     rules : tuple of Split or BlockSplit
         How the difference image of each pair is split.
+    networks : tuple of SelfTrained
+        Those fitted to each pair.
     """
 
     options: DetectOptions
@@ -61,29 +65,37 @@ class Fitted:
     floor: float | None = None
     looks: WindowLooks | None = None
     rules: tuple[Rule, ...] = ()
+    networks: tuple[SelfTrained, ...] = ()
 
     def attrs(self) -> dict[str, Any]:
         """Return what the result says of how it was made."""
         told = dict(self.options.used)
         told |= {"rules": [rule.to_dict() for rule in self.rules]} if self.rules else {}
         told |= {"floor": self.floor} if self.floor is not None else {}
+        told |= {"fitted": [one.record for one in self.networks]} if self.networks else {}
         told |= {"effective_looks": self.looks.power} if self.looks is not None else {}
         return made_by_attrs(OPERATION, told) | {"why": self.why}
 
 
 def fit(
-    scene: xr.Dataset, options: DetectOptions | None = None, *, pairs: str | Sequence[Pair] | None = None
+    scene: xr.Dataset,
+    options: DetectOptions | None = None,
+    *,
+    pairs: str | Sequence[Pair] | None = None,
+    progress: Progress = silent,
 ) -> Fitted:
     """Choose the method if that is open, and read of the scene what it needs of the whole.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc` or `amplitude`. Tests read a sample of it, difference images all, a chunk at a time.
+        With `slc` or `amplitude`. Tests and networks read a sample of it, difference images all, a chunk at a time.
     options : DetectOptions, optional
         Method and its knobs.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.ops.coherence`.
+    progress : callable
+        Told of the steps of a network that learns.
 
     Raises
     ------
@@ -99,8 +111,13 @@ def fit(
         method, why = choose(scene)
         options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
     times = schema.dates_of(scene, "time")
-    dates = tuple((times[before], times[after]) for before, after in pairs_of(scene, pairs))
-    fitted = Fitted(options, why, dates)
+    chosen = pairs_of(scene, pairs)
+    fitted = Fitted(options, why, tuple((times[before], times[after]) for before, after in chosen))
+    if options.method == "network":
+        from sarcd.learn.self_train import FitOptions, fit_pairs
+
+        networks = fit_pairs(scene, chosen, FitOptions(rounds=options.rounds, seed=options.seed), progress=progress)
+        return replace(fitted, networks=networks)
     if options.method in DIFFERENCES:
         return _fit_difference(scene, fitted)
     return replace(fitted, looks=_looks(scene, options))
@@ -120,7 +137,7 @@ def _looks(scene: xr.Dataset, options: DetectOptions) -> WindowLooks:
         raise OptionError(
             "the looks of detected images are not known",
             where="looks",
-            mend="tell those of a mean over the window, or use another method, such as self-trained",
+            mend="tell those of a mean over the window, or use another method, such as network",
         )
     return _now(window_looks(scene, options.size, options.looks, options.false_alarms))  # type: ignore[no-any-return]
 
@@ -144,8 +161,13 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     xr.Dataset
         `change_score` (pair, y, x) float32 and `change` (pair, y, x) uint8; with coherence tests also `undecidable`.
     """
-    make = _of_difference if fitted.options.method in DIFFERENCES else _of_test
-    found = make(scene, fitted)
+    if fitted.networks:
+        from sarcd.learn.self_train import map_pairs
+
+        found = map_pairs(scene, pairs_of(scene, fitted.pairs), fitted.networks)
+    else:
+        make = _of_difference if fitted.options.method in DIFFERENCES else _of_test
+        found = make(scene, fitted)
     found["change"] = clean(found["change"], fitted.options)
     common, units = fitted.attrs(), {}
     for name, array in found.items():

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sarcd.errors import OptionError
-from sarcd.simulate.fields import Shape, fractal, stream
+from sarcd.simulate.pair_fields import Shape, fractal, stream
 from sarcd.simulate.pair_ground import KINDS, change, ground, unlabelled
 from sarcd.simulate.pair_images import detected_pair
 from sarcd.simulate.pair_shapes import Floats, Rng, as_drawn

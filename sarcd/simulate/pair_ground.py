@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from sarcd.simulate.fields import Shape, fractal
+from sarcd.simulate.pair_fields import Shape, fractal
 from sarcd.simulate.pair_shapes import Floats, Mask, Rng, bands, parcels, plain_shapes, roads, stripes
 
 KINDS = {"flood": 0.24, "parcels": 0.16, "blobs": 0.2, "stripes": 0.14, "shapes": 0.14, "lines": 0.12}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage, special
 
-from sarcd.simulate.fields import Shape
+from sarcd.simulate.pair_fields import Shape
 from sarcd.simulate.pair_shapes import Floats, Rng
 
 

@@ -38,7 +38,7 @@ def path(tmp_path):
     return stored_scene(tmp_path / "scene.zarr", None, SHAPE, chunk=32, slc=images())
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("auto", "self-trained")])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "auto"])
 def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     options = DetectOptions(method, opening=1, min_pixels=5, max_hole=4)
     eager = open_scene(path).load().sarcd.detect(method=options)
@@ -146,6 +146,7 @@ def test_refusals(path, tmp_path, rng):
         {"expected": 1},
         {"min_pixels": 0},
         {"opening": -1},
+        {"rounds": -1},
         {"window": 4},
         {"decision": "dice"},
     ],

@@ -5,6 +5,16 @@ from __future__ import annotations
 from sarcd.learn.self_train.crops import Plan
 from sarcd.learn.self_train.fit import FitOptions, fit
 from sarcd.learn.self_train.fitted import SelfTrained
-from sarcd.learn.self_train.scenes import ChangeMap, map_pair, self_trained
+from sarcd.learn.self_train.scenes import ChangeMap, fit_pairs, map_pair, map_pairs, self_trained
 
-__all__ = ["ChangeMap", "FitOptions", "Plan", "SelfTrained", "fit", "map_pair", "self_trained"]
+__all__ = [
+    "ChangeMap",
+    "FitOptions",
+    "Plan",
+    "SelfTrained",
+    "fit",
+    "fit_pairs",
+    "map_pair",
+    "map_pairs",
+    "self_trained",
+]

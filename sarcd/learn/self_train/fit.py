@@ -10,13 +10,14 @@ import numpy as np
 
 from sarcd.errors import OptionError, SceneError
 from sarcd.io.progress import Progress, silent
+from sarcd.io.rectangles import Rectangle
 from sarcd.kernels.pair_features import PairScale, measure_scale
 from sarcd.learn.self_train.crops import IGNORE, Example, Plan, learn
 from sarcd.learn.self_train.decision import best_threshold
 from sarcd.learn.self_train.fitted import ReadPair, SelfTrained, features_of, mean_logits
 from sarcd.learn.self_train.prior import load_prior
 from sarcd.predict.predictor import sigmoid
-from sarcd.predict.tiling import Rectangle, round_up
+from sarcd.predict.tiling import round_up
 
 if TYPE_CHECKING:
     from sarcd.models.base import Network

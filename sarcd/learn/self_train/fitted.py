@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sarcd.io.rectangles import Rectangle
 from sarcd.kernels.pair_features import REACH_PX, PairScale, pair_features, swap_dates
 from sarcd.predict.device import forward
 from sarcd.predict.predictor import sigmoid
-from sarcd.predict.tiling import Rectangle, Tiling
+from sarcd.predict.tiling import Tiling
 
 if TYPE_CHECKING:
     from sarcd.models.base import Network

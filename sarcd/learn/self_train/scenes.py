@@ -13,13 +13,14 @@ from sarcd import schema
 from sarcd.errors import OptionError
 from sarcd.io.pairs import Pair
 from sarcd.io.progress import Progress, silent
+from sarcd.io.rectangles import Rectangle
 from sarcd.kernels.pair_features import REACH_PX
 from sarcd.learn.self_train.fit import FitOptions, fit
 from sarcd.learn.self_train.fitted import ReadPair, SelfTrained
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack
 from sarcd.ops.pairs import pairs_of
 from sarcd.predict.predictor import decide
-from sarcd.predict.tiling import Rectangle, Tiling
+from sarcd.predict.tiling import Tiling
 
 METHOD = "self_trained"
 
@@ -132,18 +133,30 @@ def self_trained(
     SceneError
         If there are no images, fewer than two dates, or no pixel that is valid on both dates of a pair.
     """
-    images, chosen = schema.images_of(scene), pairs_of(scene, pairs)
+    chosen = pairs_of(scene, pairs)
     options = options or FitOptions()
-    layers, changes, records = [], [], []
-    for before, after in chosen:
-        fitted = fit(_reader(images, before, after), _shape(images), options, progress=progress)
-        records.append(fitted.record)
-        layers.append(_layer(fitted, images, before, after))
-        changes.append(_decided(layers[-1], fitted.threshold))
-    attrs = made_by_attrs(METHOD, {**asdict(options), "pairs": records})
+    fitted = fit_pairs(scene, chosen, options, progress=progress)
+    attrs = made_by_attrs(METHOD, {**asdict(options), "pairs": [one.record for one in fitted]})
+    found = map_pairs(scene, chosen, fitted)
+    return found.assign({name: array.assign_attrs(attrs) for name, array in found.items()})
+
+
+def fit_pairs(
+    scene: xr.Dataset, chosen: Sequence[tuple[int, int]], options: FitOptions, *, progress: Progress = silent
+) -> tuple[SelfTrained, ...]:
+    """Fit a network to each pair, given by the positions of its dates along `time`; see `self_trained`."""
+    images = schema.images_of(scene)
+    return tuple(fit(_reader(images, *dates), _shape(images), options, progress=progress) for dates in chosen)
+
+
+def map_pairs(scene: xr.Dataset, chosen: Sequence[tuple[int, int]], fitted: Sequence[SelfTrained]) -> xr.Dataset:
+    """Map the change of each pair by the network that was fitted to it, lazily if the scene is lazy."""
+    images = schema.images_of(scene)
+    layers = [_layer(one, images, *dates) for one, dates in zip(fitted, chosen, strict=True)]
+    changes = [_decided(layer, one.threshold) for layer, one in zip(layers, fitted, strict=True)]
     found = {"change_score": stack(layers), "change": stack(changes)}
     return xr.Dataset(
-        {name: paired_array(scene, name, values, chosen, attrs) for name, values in found.items()},
+        {name: paired_array(scene, name, values, chosen, {}) for name, values in found.items()},
         attrs={key: value for key, value in scene.attrs.items() if key != "coordinates"},
     )
 
