@@ -48,7 +48,7 @@ def load_prior() -> UNet:
     Examples
     --------
     >>> sum(parameter.numel() for parameter in load_prior().parameters())
-    113545
+    113653
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
