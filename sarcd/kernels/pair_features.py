@@ -78,9 +78,7 @@ def measure_scale(blocks: Blocks, *, decibels: bool = False) -> PairScale | None
     nepers = None
     if decibels:
         spread = [_noise([block[date] for block in blocks]) for date in (0, 1)]
-        nepers = _DECIBEL_NOISE / max(*spread, 1e-6) if np.isfinite(spread).all() else None
-        if nepers is None:
-            return None
+        nepers = _DECIBEL_NOISE / max(*spread, 1e-6)
     values = [block[date][_valid(*block)] for block in blocks for date in (0, 1)]
     if not sum(map(len, values)):
         return None
@@ -164,7 +162,10 @@ def _window_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _noise(images: Sequence[np.ndarray]) -> float:
-    """Return the median standard deviation in small windows without invalid pixels, NaN where there is none."""
+    """Return the median standard deviation in small windows without invalid pixels.
+
+    Where no window is without them, the standard deviation of all valid pixels; 0 where there is none.
+    """
     spreads = []
     for image in images:
         valid = np.isfinite(image)
@@ -174,5 +175,8 @@ def _noise(images: Sequence[np.ndarray]) -> float:
         )
         whole = share > 1 - 1e-6
         spreads.append(np.sqrt(np.maximum(square - mean**2, 0))[whole])
-    found = np.concatenate(spreads) if spreads else np.empty(0)
-    return float(np.median(found)) if len(found) else float("nan")
+    found = np.concatenate(spreads)
+    if len(found):
+        return float(np.median(found))
+    left = np.concatenate([image[np.isfinite(image)] for image in images])
+    return float(np.std(left)) if len(left) else 0.0

@@ -47,11 +47,12 @@ def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float, lea
 
     Examples
     --------
-    >>> scores = np.repeat([0.01, 0.4, 0.9], [900, 50, 50])
+    >>> scores = np.repeat([0.01, 0.412, 0.9], [900, 80, 20])
     >>> round(best_threshold(scores, lowest=0.2, least_kappa=0.2, least_gain=0.05).threshold, 2)
-    0.4
+    0.41
     """
-    counts, edges = np.histogram(scores, _BINS, (0, 1))
+    edges = np.arange(_BINS + 1) / _BINS
+    counts, _ = np.histogram(scores, edges)
     middles = (edges[:-1] + edges[1:]) / 2
     # of the pixels at or above the lower edge of each bin
     flagged = np.cumsum(counts[::-1])[::-1].astype(float)
@@ -61,7 +62,7 @@ def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float, lea
     by_chance = (flagged * changed + (total - flagged) * (total - changed)) / total**2
     kappa = np.divide(agreed - by_chance, 1 - by_chance, out=np.zeros_like(agreed), where=by_chance < 1)
     allowed = (edges[:-1] >= lowest - 1e-9) & (edges[:-1] <= 0.5 + 1e-9)
-    best = int(np.argmax(np.where(allowed, kappa, -1)))
+    best = int(np.flatnonzero(allowed & (kappa >= kappa[allowed].max()))[-1])  # the highest of equals
     half = _BINS // 2
     if kappa[best] < least_kappa or kappa[best] - kappa[half] < least_gain:
         best = half
