@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sarcd import ops, sites
-from sarcd.config import CoherenceOptions, PredictOptions, TrainOptions, Window
+from sarcd.config import CoherenceOptions, LossOptions, PredictOptions, TrainOptions, Window
 from sarcd.errors import OptionError
 from sarcd.evaluate import evaluate
 from sarcd.export import export
@@ -33,8 +33,9 @@ OPTIONS = TrainOptions(
     coherence=CoherenceOptions(window=Window(7, 7)),
     patch=64,
     batch=16,
-    epochs=10,
+    epochs=12,
     draw="all",  # few patches of a balanced draw would show plants and water, which are not to be taken for change
+    loss=LossOptions(bce=1, dice=1),  # of all patches few show change: entropy alone finds it late
     learning_rate=4e-3,
     schedule="one-cycle",
 )
