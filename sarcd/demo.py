@@ -36,7 +36,7 @@ OPTIONS = TrainOptions(
     epochs=12,
     draw="all",  # few patches of a balanced draw would show plants and water, which are not to be taken for change
     loss=LossOptions(bce=1, dice=1),  # of all patches few show change: entropy alone finds it late
-    learning_rate=4e-3,
+    learning_rate=2e-3,
     schedule="one-cycle",
 )
 """Training that fits two cores and a minute; a real run takes the defaults of `TrainOptions`."""
