@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from sarcd.config.checks import one_of
@@ -31,7 +31,7 @@ TESTS = ("ratio-test", "coherence-test", "combined-test")
 METHODS = ("auto", "network", *DIFFERENCES, *TESTS)
 
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
-DECISIONS = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans")
+DECISIONS: tuple[Decision, ...] = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans")
 
 WINDOWS = {"log-ratio": 5, "mean-ratio": 5, "gauss-log-ratio": 7, "neighbourhood-ratio": 3, "coherence-loss": 7}
 """Windows by default; of the tests it is 5."""
@@ -88,6 +88,12 @@ class DetectOptions:
         for name, least in (("min_pixels", 1), ("rounds", 0), ("opening", 0), ("closing", 0), ("max_hole", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} is {getattr(self, name)}", where=name, mend=f"use {least} or more")
+        for item in fields(self):
+            given = getattr(self, item.name) != item.default
+            if given and self.method != "auto" and item.name not in self._heeded:
+                raise OptionError(
+                    f"{self.method} does not look at it", where=item.name, mend="leave it out, or use another method"
+                )
 
     @property
     def size(self) -> Window:
@@ -106,9 +112,12 @@ class DetectOptions:
     @property
     def used(self) -> dict[str, Any]:
         """The options that the method heeds, by name, as plain values."""
+        filled = to_dict(self) | {"window": to_dict(self.size), "decision": self.rule}
+        return {name: value for name, value in filled.items() if name in self._heeded}
+
+    @property
+    def _heeded(self) -> set[str]:
         names = {"method", "min_pixels", "opening", "closing", "max_hole"}
         names |= {"seed", "rounds"} if self.method == "network" else {"window"}
         names |= {"false_alarms", "looks", "expected"} if self.method in TESTS else set()
-        names |= {"decision"} if self.method in DIFFERENCES else set()
-        filled = to_dict(replace(self, window=self.size, decision=self.rule))
-        return {name: value for name, value in filled.items() if name in names}
+        return names | ({"decision"} if self.method in DIFFERENCES else set())

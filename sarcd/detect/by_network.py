@@ -67,29 +67,8 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
 
     Parameters
     ----------
-    scene : xr.Dataset
-        With `slc`, or with `amplitude` for a model without coherence.
-    model : str or Path, or a sequence of them
-        Model files made by `sarcd train`; of several the map is the mean of their probabilities.
-    tiles : int, "auto" or "whole"
-        Side of a tile in pixels, rounded up to the network's stride; the map is the same for any, unless the network
-        cannot be tiled exactly: then tiles overlap by half and are blended.
-    device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-    statistics : "scene", "model", AmplitudeStatistics or (median, mad), optional
-        What normalises the amplitudes; by default what the model file says, the scene's own as a rule.
-    threshold : float, optional
-        Probability from which a pixel counts as changed; the model's by default, of several the mean.
-    pairs : str or sequence of (before, after), optional
-        As in `sarcd.ops.coherence`.
-    swap : bool
-        Take the mean over both orders of the dates, so that the map is symmetric in time.
-    flips : bool
-        Take the mean over the ground as it lies, and turned round along y, along x, and along both.
-    adapt : bool
-        Estimate batch-norm statistics anew, on a sample of the scene that is read when the map is computed.
-    uncertainty : bool
-        Return the spread among models and variants as well.
+    scene, model, tiles, device, statistics, threshold, pairs, swap, flips, adapt, uncertainty
+        As in `sarcd.detect.detect`.
 
     Returns
     -------

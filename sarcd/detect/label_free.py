@@ -207,7 +207,7 @@ def _of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
         "pairs": fitted.pairs,
     }
     if options.method == "ratio-test":
-        known: Any = "auto" if options.expected is None or "slc" not in scene else options.expected
+        known: Any = "auto" if options.expected is None else options.expected
         return ops.ratio_test(scene, coherence=known, **common)
     schema.require(scene, "slc")
     if options.expected is None and scene.sizes["time"] < 3:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.config.detection import DECISIONS, Decision
 from sarcd.errors import OptionError, StatisticsError
 from sarcd.ops._histogram import histogram_of, is_signed
 from sarcd.ops._lazy import made_by_attrs, stack, window_map
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     Rule = Split | BlockSplit
 
-Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
-DECISIONS: tuple[Decision, ...] = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans")
 OPTIONS: dict[str, dict[str, float]] = {
     "kmeans": {"classes": 2},
     "hierarchical": {"classes": 2},

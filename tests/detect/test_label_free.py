@@ -1,6 +1,6 @@
 """Change without labels: the store holds what the lazy dataset does, and says how it was made."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -8,12 +8,13 @@ import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
 from sarcd.config import DetectOptions, Window
-from sarcd.config.detection import METHODS
+from sarcd.config.detection import DECISIONS, METHODS
 from sarcd.detect.job import write_detection
 from sarcd.detect.label_free import fit
 from sarcd.errors import MismatchError, OptionError, SceneError
 from sarcd.io.store import open_scene
 from sarcd.jobs import _task
+from sarcd_cli.detect import command
 from sarcd_cli.main import main
 from tests.scenes import stored_scene
 
@@ -154,6 +155,30 @@ def test_refusals(path, tmp_path, rng):
 def test_options_are_checked(field):
     with pytest.raises(OptionError):
         replace(DetectOptions(), **field)
+
+
+@pytest.mark.parametrize(
+    ("method", "field"),
+    [
+        ("network", {"window": 7}),
+        ("network", {"false_alarms": 0.01}),
+        ("log-ratio", {"looks": 4.0}),
+        ("log-ratio", {"rounds": 1}),
+        ("ratio-test", {"decision": "otsu"}),
+        ("ratio-test", {"seed": 1}),
+    ],
+)
+def test_an_option_that_the_method_does_not_look_at_is_refused(method, field):
+    with pytest.raises(OptionError, match=rf"^{next(iter(field))}: {method} does not look at it"):
+        DetectOptions(method, **field)
+
+
+def test_command_and_options_know_the_same_methods():
+    choices = {option.name: option.type.choices for option in command.params if hasattr(option.type, "choices")}
+    assert tuple(choices["method"]) == METHODS
+    assert tuple(choices["decision"]) == DECISIONS
+    names = {option.name for option in command.params}
+    assert {item.name for item in fields(DetectOptions)} <= names
 
 
 def test_command(path, capsys):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+
+from sarcd.kernels.windows import box, window_sum
 
 
 def mean_power(image: np.ndarray, valid: np.ndarray, window: tuple[int, int]) -> np.ndarray:
@@ -31,11 +32,9 @@ def mean_power(image: np.ndarray, valid: np.ndarray, window: tuple[int, int]) ->
     power = np.where(valid, image.real, 0).astype(np.float64) ** 2
     if np.iscomplexobj(image):
         power += np.where(valid, image.imag, 0).astype(np.float64) ** 2
-    total = uniform_filter(power, window, mode="constant")
-    # as a share of the window, like the sums; a share below that of half a pixel is rounding
-    share = uniform_filter(valid.astype(np.float64), window, mode="constant")
-    share[share < 0.5 / (window[0] * window[1])] = np.nan
-    return np.asarray(np.maximum(total, 0) / share)
+    count = window_sum(valid.astype(np.float64), box(window))
+    count[count == 0] = np.nan
+    return np.asarray(window_sum(power, box(window)) / count)
 
 
 def count_valid(valid: np.ndarray, window: tuple[int, int]) -> np.ndarray:
@@ -46,9 +45,7 @@ def count_valid(valid: np.ndarray, window: tuple[int, int]) -> np.ndarray:
     >>> count_valid(np.ones((2, 4), bool), (3, 3)).tolist()
     [[4, 6, 6, 4], [4, 6, 6, 4]]
     """
-    size = window[0] * window[1]
-    share = np.asarray(uniform_filter(valid.astype(np.float64), window, mode="constant"))
-    return np.asarray(np.rint(share * size), np.int32)
+    return window_sum(valid.astype(np.float64), box(window)).astype(np.int32)
 
 
 def enough(valid: np.ndarray, window: tuple[int, int], min_valid: float) -> np.ndarray:
