@@ -1,0 +1,209 @@
+"""The paper's study on simulated mines: what coherence, augmentation, pseudo-labels and the network are worth.
+
+``python examples/study [FOLDER] [--tables 5,6,A1,A2,normalisation,prediction] [--jobs 2]``
+
+A network learns on site A or B and is judged on the other one, and on C. Each row of a table is one file of ``configs/``,
+which ``sarcd train --config`` takes as well. Stopped at any moment, the same command goes on where it was. Two scales:
+``cpu`` takes two cores some hours in all; ``paper`` has the paper's sizes of sites, patches, batches and epochs, for a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from runs import FOLDS, SCALES, TEST, Run, Study, measure
+from scipy.stats import t as student
+
+from sarcd.config import PseudoOptions
+
+STEPS = ("amplitudes", "coherence", "augmentation", "pseudo-labels")
+NETWORKS = ("augmentation", "siamese-unet", "tinycd", "changerex")
+AUGMENTATIONS = ("coherence", "flip_azimuth", "flip_range", "shear", "swap_dates", "scale_coherence")
+NORMALISED = {"its own": "plain", "of the training site": "training-statistics", "its own, AdaBN": "adapt"}
+AVERAGED = {"plain": "plain", "dates swapped": "swap", "turned round": "flips"}
+ONE_FOLD = "B"
+"""Learnt from in tables A1 and A2 at scale ``cpu``."""
+
+
+def spread(values: list[float]) -> str:
+    """Return mean and deviation as text."""
+    return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+
+
+def difference(one: list[float], other: list[float]) -> str:
+    """Return the mean difference paired by seed, with its 95 % interval by Student's t."""
+    found = np.subtract(one, other)
+    if len(found) < 2:
+        return f"{found.mean():+.3f}"
+    half = student.ppf(0.975, len(found) - 1) * found.std(ddof=1) / math.sqrt(len(found))
+    low, high = found.mean() - half, found.mean() + half
+    return f"{found.mean():+.3f} [{low:+.3f}, {high:+.3f}]" + (" *" if low > 0 or high < 0 else "")
+
+
+def table(title: str, columns: list[str], rows: Iterable[tuple[str, list[str]]]) -> None:
+    """Print a table in Markdown."""
+    print(f"\n{title}\n\n| | {' | '.join(columns)} |\n|{' --- |' * (len(columns) + 1)}")
+    for name, cells in rows:
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+class Tables:
+    """The tables, each of which measures what it shows."""
+
+    def __init__(self, study: Study, seeds: int, jobs: int, *, one_fold: bool) -> None:
+        self.study, self.seeds, self.jobs, self.one_fold = study, range(seeds), jobs, one_fold
+
+    def runs(self, rows: Iterable[str], *, long: bool = False) -> dict[tuple[str, str], list[Run]]:
+        """Return the runs of rows, by row and site that is learnt from."""
+        learnt = [learn for learn, _ in FOLDS if not long or learn == ONE_FOLD]
+        return {
+            (row, learn): [Run(self.study, row, learn, seed, long) for seed in self.seeds]
+            for row in rows
+            for learn in learnt
+        }
+
+    def scores(
+        self, runs: dict[tuple[str, str], list[Run]], score: Callable[[Run], float], *variants: str
+    ) -> dict[tuple[str, str], list[float]]:
+        """Measure, and return a score of each seed."""
+        measure(
+            [(run, variant) for several in runs.values() for run in several for variant in variants or ("plain",)],
+            self.jobs,
+        )
+        return {key: [score(run) for run in several] for key, several in runs.items()}
+
+    def steps(
+        self,
+        title: str,
+        rows: tuple[str, ...],
+        score: Callable[[Run], float],
+        *,
+        long: bool = False,
+        against_first: bool = False,
+    ) -> None:
+        """Print a score by row, and what each row differs from the one before, or from the first."""
+        runs = self.runs(rows, long=long)
+        found = self.scores(runs, score)
+        learnt = list(dict.fromkeys(learn for _, learn in runs))
+        columns = [text for learn in learnt for text in (f"learnt on {learn}", "difference")]
+        lines = []
+        for number, row in enumerate(rows):
+            cells = []
+            for learn in learnt:
+                other = rows[0 if against_first else max(number - 1, 0)]
+                cells += [
+                    spread(found[row, learn]),
+                    difference(found[row, learn], found[other, learn]) if number else "",
+                ]
+            lines.append((row, cells))
+        table(title, columns, lines)
+
+    def table_5(self) -> None:
+        self.steps("Table 5: F1 on the other site", STEPS, lambda run: run.scores()[run.judged]["f1"])
+        lines = []
+        for row in ("augmentation", "pseudo-labels"):
+            several = [self.runs([row])[row, learn][0].scores() for learn, _ in FOLDS]
+            lines.append(
+                (row, [f"{one['patches']} ({one['changed_patches']}, {one['pseudo_patches']})" for one in several])
+            )
+        table(
+            "Patches learnt from (with change, with pseudo-labels), seed 0",
+            [f"learnt on {learn}" for learn, _ in FOLDS],
+            lines,
+        )
+
+    def table_6(self) -> None:
+        self.steps(f"Table 6: F1 on the test site {TEST}", STEPS, lambda run: run.scores()[TEST]["f1"])
+
+    def table_a1(self) -> None:
+        self.steps(
+            "Table A1: F1 on the other site, by network", NETWORKS, self._other, long=self.one_fold, against_first=True
+        )
+
+    def table_a2(self) -> None:
+        self.steps(
+            "Table A2: F1 on the other site, single augmentations",
+            AUGMENTATIONS,
+            self._other,
+            long=self.one_fold,
+            against_first=True,
+        )
+
+    @staticmethod
+    def _other(run: Run) -> float:
+        return float(run.scores()[run.judged]["f1"])
+
+    def variants(self, title: str, variants: dict[str, str]) -> None:
+        """Print what ways to make the map are worth for the networks with augmentation."""
+        runs = self.runs(["augmentation"])
+        self.scores(runs, lambda run: 0.0, *variants.values())
+        columns = [
+            text for learn, judged in FOLDS for site in (judged, TEST) for text in (f"{learn} to {site}", "difference")
+        ]
+        lines = []
+        for name, variant in variants.items():
+            cells = []
+            for (_, learn), several in runs.items():
+                for site in (dict(FOLDS)[learn], TEST):
+                    found = [run.scores(variant)[site]["f1"] for run in several]
+                    plain = [run.scores()[site]["f1"] for run in several]
+                    cells += [spread(found), difference(found, plain) if variant != "plain" else ""]
+            lines.append((name, cells))
+        table(title, columns, lines)
+
+    def table_normalisation(self) -> None:
+        self.variants("F1 by whose median and MAD normalise the unseen site", NORMALISED)
+
+    def table_prediction(self) -> None:
+        self.variants("F1 by what the map is the mean of", AVERAGED)
+        runs = self.runs(["augmentation"])
+        lines = []
+        for name, key in (
+            ("as learnt", "ece_raw"),
+            ("with the temperature of a mine of the training site's kind", "ece"),
+        ):
+            cells = [
+                spread([run.scores()[site][key] for run in several])
+                for (_, learn), several in runs.items()
+                for site in (dict(FOLDS)[learn], TEST)
+            ]
+            lines.append((name, cells))
+        table(
+            "Expected calibration error",
+            [f"{learn} to {site}" for learn, judged in FOLDS for site in (judged, TEST)],
+            lines,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", default="study", type=Path, help="what is made is kept here")
+    parser.add_argument("--tables", default="5,6,A1,A2,normalisation,prediction")
+    parser.add_argument("--scale", default="cpu", choices=sorted(SCALES))
+    parser.add_argument("--seeds", default=3, type=int)
+    parser.add_argument(
+        "--jobs", default=1, type=int, help="networks that learn at a time, with one thread each where several"
+    )
+    parser.add_argument("--trial", action="store_true", help="tiny sites and two epochs: does it run?")
+    arguments = parser.parse_args()
+    scale = SCALES[arguments.scale]
+    if arguments.trial:
+        sure = PseudoOptions(confidence=0.5, share=0)  # networks that learnt nothing are sure of little
+        few = {"A": 2, "B": 2}
+        scale = replace(scale, sizes=dict.fromkeys("ABC", (256, 256)), epochs=few, again=few, options={"pseudo": sure})
+    study = Study(arguments.folder, scale)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for name in ("A", "B", "C", "A-val", "B-val"):
+        study.make(name)
+    tables = Tables(study, arguments.seeds, arguments.jobs, one_fold=arguments.scale == "cpu")
+    for name in arguments.tables.split(","):
+        getattr(tables, f"table_{name.lower()}")()
+
+
+if __name__ == "__main__":
+    main()
