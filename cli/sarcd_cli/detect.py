@@ -59,6 +59,7 @@ METHODS = (
 @click.option("--max-hole", type=int, default=0, metavar="PIXELS", help="Fill holes in changes up to this size.")
 @click.option("--rounds", type=int, default=0, show_default=True, help="Times that the network learns from this scene.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what the network learns from.")
+@click.option("--uncertainty", is_flag=True, help="Keep how little each pixel is to be trusted, beside the map.")
 @job_options
 @memory_option
 @scheduler_option

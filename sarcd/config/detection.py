@@ -39,6 +39,9 @@ WINDOWS = {"log-ratio": 5, "mean-ratio": 5, "gauss-log-ratio": 7, "neighbourhood
 SIGNED = ("log-ratio", "gauss-log-ratio")
 """Differences that tell brighter ground from darker, where the decision can look at both."""
 
+BOTH_WAYS = ("kittler", "kittler_gg")
+"""Decisions that look at both, by the densities of the classes."""
+
 
 @dataclass(frozen=True)
 class DetectOptions:
@@ -70,6 +73,9 @@ class DetectOptions:
         default=0, metadata={"help": "network: times that it learns from what it is sure of in this scene"}
     )
     seed: int = field(default=0, metadata={"help": "network: of what it learns from"})
+    uncertainty: bool = field(
+        default=False, metadata={"help": "keep how little each pixel's decision is to be trusted, beside the map"}
+    )
 
     def __post_init__(self) -> None:
         one_of("method", self.method, METHODS)
@@ -88,6 +94,12 @@ class DetectOptions:
         for name, least in (("min_pixels", 1), ("rounds", 0), ("opening", 0), ("closing", 0), ("max_hole", 0)):
             if getattr(self, name) < least:
                 raise OptionError(f"{name} is {getattr(self, name)}", where=name, mend=f"use {least} or more")
+        if self.uncertainty and self.method in DIFFERENCES and self.rule not in BOTH_WAYS:
+            raise OptionError(
+                f"{self.rule} draws a line and knows nothing of how likely each side is",
+                where="uncertainty",
+                mend="use the decision kittler or kittler_gg, or another method",
+            )
         for item in fields(self):
             given = getattr(self, item.name) != item.default
             if given and self.method != "auto" and item.name not in self._heeded:
@@ -112,12 +124,13 @@ class DetectOptions:
     @property
     def used(self) -> dict[str, Any]:
         """The options that the method heeds, by name, as plain values."""
-        filled = to_dict(self) | {"window": to_dict(self.size), "decision": self.rule}
+        filled = {name: value for name, value in to_dict(self).items() if name != "uncertainty"}  # changes no other map
+        filled |= {"window": to_dict(self.size), "decision": self.rule}
         return {name: value for name, value in filled.items() if name in self._heeded}
 
     @property
     def _heeded(self) -> set[str]:
-        names = {"method", "min_pixels", "opening", "closing", "max_hole"}
+        names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty"}
         names |= {"seed", "rounds"} if self.method == "network" else {"window"}
         names |= {"false_alarms", "looks", "expected"} if self.method in TESTS else set()
         return names | ({"decision"} if self.method in DIFFERENCES else set())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,14 +57,17 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     adapt : bool
         Estimate a network's batch-norm statistics anew, on a sample of the scene that is read when the map is computed.
     uncertainty : bool
-        Return the spread among models and variants as well.
+        Return how little each pixel is to be trusted as well.
 
     Returns
     -------
     xr.Dataset
         `change` (pair, y, x) uint8, 255 where invalid, with the evidence for it, NaN there: of networks
-        `change_probability` (pair, y, x) float32 in [0, 1], else `change_score` in units of the method. Lazy. With
-        `uncertainty` also that, the standard deviation of the probability; of coherence tests also `undecidable`.
+        `change_probability` (pair, y, x) float32 in [0, 1], else `change_score` in units of the method. Lazy. Without
+        labels also `undecidable` (pair, y, x) uint8, where the scene has a `mask` or the method looks at coherence: 1
+        on layover and shadow, where `change` is 255, and where coherence cannot tell.
+        With `uncertainty` also that, (pair, y, x) float32: of all networks the standard deviation of the probability
+        among models and variants, in [0, 0.5]; of other methods the probability that the decision is wrong, in [0, 1].
 
     Raises
     ------
@@ -108,11 +112,13 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
             uncertainty=uncertainty,
         )
     given = {"tiles": tiles != "auto", "statistics": statistics is not None, "threshold": threshold is not None}
-    given |= {"swap": swap, "flips": flips, "adapt": adapt, "uncertainty": uncertainty}
+    given |= {"swap": swap, "flips": flips, "adapt": adapt}
     for name, is_given in given.items():
         if is_given:
             raise OptionError(f"{name} is for networks", where=name, mend="name a model too, or leave it out")
     from sarcd.detect.label_free import apply, fit
 
     options = method if isinstance(method, DetectOptions) else DetectOptions(method or "auto")
+    if uncertainty:
+        options = replace(options, uncertainty=True)
     return apply(scene, fit(scene, options, pairs=pairs))

@@ -23,6 +23,7 @@ from sarcd.jobs._run import JobResult, choose_pairs, count_regions, pair_positio
 from sarcd.jobs._task import Opened
 
 _BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed
+_TOLD = ("why", "long_name", "units", "groups")  # of a result, beside what it is compared by
 _BYTES_PER_DATE = 40  # and of each earlier date whose coherence is looked at
 
 
@@ -37,7 +38,7 @@ def write_detection(
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
 ) -> JobResult:
-    """Find change without labels and keep it in the store, as `change_score` and `change`.
+    """Find change without labels and keep it in the store: `change_score`, `change` and what else `detect` returns.
 
     Parameters
     ----------
@@ -102,9 +103,7 @@ def write_detection(
             compute = _Detection(maps, tuple(base.items()), tuple(positions))
             run_regions(staging, regions, compute, description="detect", progress=progress, workers=shares.workers)
             for name, source in base.items():
-                of_result = {
-                    key: found[source].attrs[key] for key in ("why", "long_name", "units") if key in found[source].attrs
-                }
+                of_result = {key: found[source].attrs[key] for key in _TOLD if key in found[source].attrs}
                 store.set_attrs(name, of_result)
         total = count_regions(staging)
         staging.finish()

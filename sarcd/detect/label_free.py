@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from sarcd import ops, schema
 from sarcd.config import DetectOptions
-from sarcd.config.detection import DIFFERENCES, SIGNED
+from sarcd.config.detection import BOTH_WAYS, DIFFERENCES, SIGNED
 from sarcd.detect.choice import choose
+from sarcd.detect.doubt import OF_DECISION, by_groups, by_rules, fit_groups, wrong
+from sarcd.detect.unjudged import mark_hidden, without_coherence, without_hidden
 from sarcd.errors import OptionError, SceneError
 from sarcd.io.pairs import Pair
 from sarcd.io.progress import Progress, silent
@@ -23,6 +25,7 @@ from sarcd.ops.decide import apply_rules, fit_rules
 from sarcd.ops.pairs import pairs_of
 
 if TYPE_CHECKING:
+    from sarcd.kernels.significance.two_groups import TwoGroups
     from sarcd.learn.self_train import SelfTrained
     from sarcd.ops.decide import Rule
 
@@ -34,7 +37,6 @@ _DIFFERENCES: dict[str, Callable[..., xr.DataArray]] = {
     "gauss-log-ratio": ops.gauss_log_ratio,
     "neighbourhood-ratio": ops.neighbourhood_ratio,
 }
-_BOTH_WAYS = ("kittler", "kittler_gg")  # decisions that look at brighter and darker ground apart
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Fitted:
         How the difference image of each pair is split.
     networks : tuple of SelfTrained
         Those fitted to each pair.
+    groups : tuple of TwoGroups
+        What tells the p-values of changed ground in each pair, where the uncertainty of a test is asked for.
     """
 
     options: DetectOptions
@@ -66,6 +70,7 @@ class Fitted:
     looks: WindowLooks | None = None
     rules: tuple[Rule, ...] = ()
     networks: tuple[SelfTrained, ...] = ()
+    groups: tuple[TwoGroups, ...] = ()
 
     def attrs(self) -> dict[str, Any]:
         """Return what the result says of how it was made."""
@@ -89,7 +94,8 @@ def fit(
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc` or `amplitude`. Tests and networks read a sample of it, difference images all, a chunk at a time.
+        With `slc` or `amplitude`. Tests and networks read a sample of it, difference images and the uncertainty of
+        tests all, a chunk at a time.
     options : DetectOptions, optional
         Method and its knobs.
     pairs : str or sequence of (before, after), optional
@@ -120,16 +126,23 @@ def fit(
         return replace(fitted, networks=networks)
     if options.method in DIFFERENCES:
         return _fit_difference(scene, fitted)
-    return replace(fitted, looks=_looks(scene, options))
+    fitted = replace(fitted, looks=_looks(scene, options))
+    if not options.uncertainty:
+        return fitted
+    scores = without_hidden(scene, _of_test(scene, fitted)["change_score"])
+    return replace(fitted, groups=fit_groups(scores, options.size))
 
 
 def _fit_difference(scene: xr.Dataset, fitted: Fitted) -> Fitted:
     decision = fitted.options.rule
     if fitted.options.method == "coherence-loss":  # one rule for all pairs: the first has no past, and so no values
-        rules = fit_rules(_difference(scene, fitted), method=decision, tails="upper", pooled=True)
-        return replace(fitted, rules=rules)
+        loss = _difference(scene, fitted)
+        can_tell = without_coherence(scene, loss, fitted.options.size, fitted.pairs) == 0
+        judged = without_hidden(scene, loss.where(can_tell))
+        return replace(fitted, rules=fit_rules(judged, method=decision, tails="upper", pooled=True))
     fitted = replace(fitted, floor=float(_now(floor_of(scene))))
-    return replace(fitted, rules=fit_rules(_difference(scene, fitted), method=decision))
+    judged = without_hidden(scene, _difference(scene, fitted))
+    return replace(fitted, rules=fit_rules(judged, method=decision))
 
 
 def _looks(scene: xr.Dataset, options: DetectOptions) -> WindowLooks:
@@ -161,23 +174,32 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        `change_score` (pair, y, x) float32 and `change` (pair, y, x) uint8; with coherence tests also `undecidable`.
+        `change_score` (pair, y, x) float32 and `change` (pair, y, x) uint8; also `undecidable` (pair, y, x) uint8 where
+        the scene has a `mask` or the method looks at coherence, and `uncertainty` (pair, y, x) float32 if the options
+        ask for it.
     """
+    options = fitted.options
     if fitted.networks:
         from sarcd.learn.self_train import map_pairs
 
         found = map_pairs(scene, pairs_of(scene, fitted.pairs), fitted.networks)
     else:
-        make = _of_difference if fitted.options.method in DIFFERENCES else _of_test
+        make = _of_difference if options.method in DIFFERENCES else _of_test
         found = make(scene, fitted)
-    found["change"] = clean(found["change"], fitted.options)
-    common, units = fitted.attrs(), {}
+    found = mark_hidden(scene, found)
+    found["change"] = clean(found["change"], options)
+    if "probability" in found:
+        found = found.assign(uncertainty=wrong(found["change"], found["probability"])).drop_vars("probability")
+        found["uncertainty"].attrs["long_name"] = OF_DECISION
+    elif not options.uncertainty:
+        found = found.drop_vars("uncertainty", errors="ignore")
+    common = fitted.attrs()
     for name, array in found.items():
-        kept = {key: array.attrs[key] for key in ("grid_mapping",) if key in array.attrs}
-        if name == "change_score":
-            units = {key: array.attrs[key] for key in ("long_name", "units") if key in array.attrs}
-        array.attrs = {**schema.variable(str(name)).attrs(), **kept, **common}
-        array.attrs |= units if name == "change_score" else {}
+        own = ("grid_mapping", "long_name", "units") if name in ("change_score", "uncertainty") else ("grid_mapping",)
+        kept = {key: array.attrs[key] for key in own if key in array.attrs}
+        array.attrs = {**schema.variable(str(name)).attrs(), **common, **kept}
+    if fitted.groups:
+        found["uncertainty"].attrs["groups"] = [asdict(one) for one in fitted.groups]
     return found.assign_attrs({key: value for key, value in scene.attrs.items() if key != "coordinates"})
 
 
@@ -185,17 +207,25 @@ def _difference(scene: xr.Dataset, fitted: Fitted) -> xr.DataArray:
     options = fitted.options
     if options.method == "coherence-loss":
         return ops.coherence_loss(scene, window=options.size, pairs=fitted.pairs)
-    signed = {"signed": True} if options.method in SIGNED and options.rule in _BOTH_WAYS else {}
+    signed = {"signed": True} if options.method in SIGNED and options.rule in BOTH_WAYS else {}
     return _DIFFERENCES[options.method](scene, window=options.size, floor=fitted.floor, pairs=fitted.pairs, **signed)
 
 
 def _of_difference(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     difference = _difference(scene, fitted)
     change = apply_rules(difference, fitted.rules)
-    score = difference if fitted.options.method == "coherence-loss" else abs(difference)
+    by_coherence = fitted.options.method == "coherence-loss"
+    score = difference if by_coherence else abs(difference)
     score = score.assign_attrs(difference.attrs).rename("change_score")
     score.attrs["long_name"] = fitted.options.method.replace("-", " ")
-    return xr.Dataset({"change_score": score, "change": change})
+    found = {"change_score": score, "change": change}
+    if by_coherence:
+        undecidable = without_coherence(scene, difference, fitted.options.size, fitted.pairs)
+        found["undecidable"] = undecidable
+        found["change"] = change.where(undecidable == 0, schema.NO_LABEL).astype("uint8").assign_attrs(change.attrs)
+    if fitted.options.uncertainty:
+        found["probability"] = by_rules(difference, fitted.rules)
+    return xr.Dataset(found)
 
 
 def _of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
@@ -208,7 +238,7 @@ def _of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     }
     if options.method == "ratio-test":
         known: Any = "auto" if options.expected is None else options.expected
-        return ops.ratio_test(scene, coherence=known, **common)
+        return _with_probability(ops.ratio_test(scene, coherence=known, **common), fitted)
     schema.require(scene, "slc")
     if options.expected is None and scene.sizes["time"] < 3:
         raise SceneError(
@@ -218,7 +248,11 @@ def _of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
         )
     expected: Any = "history" if options.expected is None else options.expected
     test = ops.coherence_test if options.method == "coherence-test" else ops.combined_test
-    return test(scene, expected=expected, **common)
+    return _with_probability(test(scene, expected=expected, **common), fitted)
+
+
+def _with_probability(found: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    return found.assign(probability=by_groups(found["change_score"], fitted.groups)) if fitted.groups else found
 
 
 def clean(change: xr.DataArray, options: DetectOptions) -> xr.DataArray:

@@ -14,7 +14,7 @@ from sarcd.io.rectangles import Rectangle
 from sarcd.kernels.pair_features import PairScale, measure_scale
 from sarcd.learn.self_train.crops import IGNORE, Example, Plan, learn
 from sarcd.learn.self_train.decision import best_threshold
-from sarcd.learn.self_train.fitted import ReadPair, SelfTrained, features_of, mean_logits
+from sarcd.learn.self_train.fitted import ReadPair, SelfTrained, features_of, logits_and_spread
 from sarcd.learn.self_train.prior import load_prior
 from sarcd.predict.predictor import sigmoid
 from sarcd.predict.tiling import round_up
@@ -166,7 +166,7 @@ class _Part:
         return cls(features, valid)
 
     def score(self, network: Network) -> np.ndarray:
-        return sigmoid(mean_logits(network, self.features))
+        return sigmoid(logits_and_spread(network, self.features)[0])
 
     def example(self, score: np.ndarray, sure: float) -> Example:
         target = (score > 0.5).astype(np.uint8)

@@ -68,17 +68,33 @@ class SelfTrained:
             Probability in [0, 1], the mean of the logits over both orders of the dates and four flips; NaN where
             either image is invalid.
         """
+        return self.score_and_spread(read, region, tile=tile)[0]
+
+    def score_and_spread(self, read: ReadPair, region: Rectangle, *, tile: int = TILE) -> np.ndarray:
+        """Return how likely each pixel changed, and how far the eight views of it are from agreeing.
+
+        Parameters
+        ----------
+        read, region, tile
+            As in `score`.
+
+        Returns
+        -------
+        (2, h, w) float32
+            What `score` returns, and the standard deviation of the probability among the eight, in [0, 0.5]; NaN where
+            either image is invalid.
+        """
         tiling = Tiling(self.shape, int(self.network.stride), int(self.network.tile_halo), tile)
-        out = np.empty((region[0].stop - region[0].start, region[1].stop - region[1].start), np.float32)
+        out = np.empty((2, region[0].stop - region[0].start, region[1].stop - region[1].start), np.float32)
         for core in tiling.cores(region):
             source = tiling.source(core)
-            tiling.paste(out, region, core, self._logits(read, source))
+            found = logits_and_spread(self.network, features_of(read, source, self.shape, self.scale))
+            for layer, values in zip(out, found, strict=True):
+                tiling.paste(layer, region, core, values)
+        out[0] = sigmoid(out[0])
         before, after = read(region)
-        out[~(np.isfinite(before) & np.isfinite(after))] = np.nan
-        return sigmoid(out)
-
-    def _logits(self, read: ReadPair, source: Rectangle) -> np.ndarray:
-        return mean_logits(self.network, features_of(read, source, self.shape, self.scale))
+        out[:, ~(np.isfinite(before) & np.isfinite(after))] = np.nan
+        return out
 
 
 def features_of(read: ReadPair, source: Rectangle, shape: tuple[int, int], scale: PairScale) -> np.ndarray:
@@ -95,14 +111,28 @@ def features_of(read: ReadPair, source: Rectangle, shape: tuple[int, int], scale
     return np.pad(values[:, top : top + height, left : left + width], [(0, 0), *missing])
 
 
-def mean_logits(network: Network, features: np.ndarray) -> np.ndarray:
-    """Return the logits (h, w) of features (7, h, w), the mean over both orders of the dates and four flips."""
+def logits_and_spread(network: Network, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Look at features (7, h, w) in both orders of the dates and four flips.
+
+    Returns
+    -------
+    logits : (h, w) float32
+        Mean over the eight.
+    spread : (h, w) float32
+        Standard deviation of the probability among them.
+    """
     import torch
 
     turned = [np.flip(values, flip) for flip in _FLIPS for values in (features, swap_dates(features))]
     device = next(network.parameters()).device
     total = np.zeros(features.shape[1:], np.float32)
+    sums, squares = np.zeros((2, *features.shape[1:]))
     for index, values in enumerate(turned):
         logits = forward(network, values[None], torch.device(device))[0]
-        total += np.flip(logits, _FLIPS[index // 2])
-    return total / len(turned)
+        logits = np.flip(logits, _FLIPS[index // 2])
+        total += logits
+        probability = sigmoid(logits)
+        sums += probability
+        squares += np.square(probability, dtype=np.float64)
+    spread = np.sqrt(np.maximum(squares / len(turned) - (sums / len(turned)) ** 2, 0))
+    return total / len(turned), spread.astype(np.float32)

@@ -138,7 +138,7 @@ def self_trained(
     fitted = fit_pairs(scene, chosen, options, progress=progress)
     attrs = made_by_attrs(METHOD, {**asdict(options), "pairs": [one.record for one in fitted]})
     found = map_pairs(scene, chosen, fitted)
-    return found.assign({name: array.assign_attrs(attrs) for name, array in found.items()})
+    return xr.Dataset({name: found[name].assign_attrs(attrs) for name in ("change_score", "change")}, attrs=found.attrs)
 
 
 def fit_pairs(
@@ -150,11 +150,12 @@ def fit_pairs(
 
 
 def map_pairs(scene: xr.Dataset, chosen: Sequence[tuple[int, int]], fitted: Sequence[SelfTrained]) -> xr.Dataset:
-    """Map the change of each pair by the network that was fitted to it, lazily if the scene is lazy."""
+    """Map the change of each pair by the network that was fitted to it, with its `uncertainty`; lazily if they are."""
     images = schema.images_of(scene)
     layers = [_layer(one, images, *dates) for one, dates in zip(fitted, chosen, strict=True)]
-    changes = [_decided(layer, one.threshold) for layer, one in zip(layers, fitted, strict=True)]
-    found = {"change_score": stack(layers), "change": stack(changes)}
+    scores, spreads = [layer[0] for layer in layers], [layer[1] for layer in layers]
+    changes = [_decided(score, one.threshold) for score, one in zip(scores, fitted, strict=True)]
+    found = {"change_score": stack(scores), "change": stack(changes), "uncertainty": stack(spreads)}
     return xr.Dataset(
         {name: paired_array(scene, name, values, chosen, {}) for name, values in found.items()},
         attrs={key: value for key, value in scene.attrs.items() if key != "coordinates"},
@@ -173,10 +174,10 @@ def _reader(images: xr.DataArray, before: int, after: int) -> ReadPair:
 
 
 def _layer(fitted: SelfTrained, images: xr.DataArray, before: int, after: int) -> Any:
-    """Return the scores (y, x) of a pair, as a dask array of one task a region if the images are lazy."""
+    """Return score and spread (2, y, x) of a pair, as a dask array of one task a region if the images are lazy."""
     shape = _shape(images)
     if images.chunks is None:
-        return fitted.score(_reader(images, before, after), (slice(0, shape[0]), slice(0, shape[1])))
+        return fitted.score_and_spread(_reader(images, before, after), (slice(0, shape[0]), slice(0, shape[1])))
     import dask.array as da
     from dask.delayed import delayed
 
@@ -194,7 +195,7 @@ def _layer(fitted: SelfTrained, images: xr.DataArray, before: int, after: int) -
             )
             sides = [np.abs(images[date].data[seen]) for date in (before, after)]
             parts = [side.rechunk(side.shape).to_delayed().ravel()[0] for side in sides]
-            size = (y.stop - y.start, x.stop - x.start)
+            size = (2, y.stop - y.start, x.stop - x.start)
             row.append(da.from_delayed(work(network, *parts, seen, (y, x)), size, np.float32))
         blocks.append(row)
     return da.block(blocks)
@@ -215,4 +216,4 @@ def _region(
         )
         return before[inside], after[inside]
 
-    return fitted.score(read, region)
+    return fitted.score_and_spread(read, region)

@@ -1,0 +1,88 @@
+"""Ground that cannot be judged is marked alike by every method without labels."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from sarcd import sites
+from sarcd.config import DetectOptions
+from sarcd.config.detection import METHODS
+from sarcd.detect.job import write_detection
+from sarcd.io.store import open_scene
+from tests.detect.test_label_free import SHAPE, images
+
+LAYOVER = slice(50, 60), slice(10, 30)
+BY_COHERENCE = ("coherence-loss", "coherence-test", "combined-test")
+
+
+def scene_of(slc, *, hidden=True):
+    times = np.arange("2023-01-01", "2023-01-04", dtype="datetime64[D]").astype("datetime64[us]")
+    scene = xr.Dataset({"slc": (("time", "y", "x"), slc)}, coords={"time": times})
+    if not hidden:
+        return scene
+    mask = np.zeros(SHAPE[1:], np.uint8)
+    mask[LAYOVER] = 1
+    return scene.assign(mask=(("y", "x"), mask))
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "auto"])
+def test_layover_and_shadow_are_left_open_by_every_method(method):
+    scene = scene_of(images())
+    found = scene.sarcd.detect(method=method)
+    plain = scene_of(images(), hidden=False).sarcd.detect(method=method)
+    hidden = np.zeros(SHAPE[1:], bool)
+    hidden[LAYOVER] = True
+    assert (found.change.values[:, hidden] == 255).all()
+    assert (found.undecidable.values[:, hidden] == 1).all()
+    np.testing.assert_array_equal(found.change_score, plain.change_score)
+    assert ("undecidable" in plain) == (method in BY_COHERENCE)
+    outside = found.undecidable.values[:, ~hidden]
+    if method in BY_COHERENCE:
+        np.testing.assert_array_equal(outside, plain.undecidable.values[:, ~hidden])
+    else:
+        np.testing.assert_array_equal(outside == 255, found.change.values[:, ~hidden] == 255)
+        assert not (outside == 1).any()
+
+
+@pytest.mark.parametrize("method", BY_COHERENCE)
+def test_ground_without_coherence(method):
+    slc, rng = images(), np.random.default_rng(5)
+    water = np.s_[:, 30:, 65:]
+    slc[water] = (rng.normal(size=slc[water].shape) + 1j * rng.normal(size=slc[water].shape)) / np.sqrt(2)
+    slc[2, 40:55, 70:85] *= 6
+    found = scene_of(slc, hidden=False).sarcd.detect(
+        method=DetectOptions(method, false_alarms=0.01) if method != "coherence-loss" else method
+    )
+    last, inner = found.undecidable.values[1], np.s_[36:64, 71:86]
+    assert (last[inner] == 1).mean() > 0.85
+    assert (last[12:48, 36:56] == 0).mean() > 0.95
+    first = found.undecidable.values[0]
+    assert set(np.unique(first)) == {1, 255}  # no past yet
+    np.testing.assert_array_equal(first == 255, found.undecidable.values[1] == 255)
+    open_ = found.change.values[1][inner] == 255
+    if method == "combined-test":
+        assert not open_.any()
+        assert (found.change.values[1, 44:51, 74:81] == 1).all()  # brightness decides
+    else:
+        np.testing.assert_array_equal(open_, last[inner] == 1)
+
+
+def test_hidden_ground_takes_no_part_in_the_fit_of_a_decision():
+    scene = scene_of(images())
+    bright = scene.copy(deep=True)
+    bright.slc.values[(2, *LAYOVER)] *= 30
+    one, two = (each.sarcd.detect(method="log-ratio").change for each in (scene, bright))
+    thresholds = [each.attrs["sarcd_parameters"]["rules"][1]["above"] for each in (one, two)]
+    assert thresholds[0] == pytest.approx(thresholds[1], rel=0.1)
+
+
+def test_a_simulated_site_is_judged_where_its_labels_are(tmp_path):
+    path = tmp_path / "site.zarr"
+    sites.write_site(path, "B", size=128, seed=3)
+    write_detection(path)
+    stored = xr.open_zarr(path)
+    hidden = stored.mask.values != 0
+    assert hidden.any()
+    np.testing.assert_array_equal(stored.undecidable.values[0] == 1, hidden)
+    np.testing.assert_array_equal(stored.change.values[0] == 255, hidden)
+    assert "undecidable" in open_scene(path).sarcd.detect(method="network")
