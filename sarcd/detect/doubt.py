@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import xarray as xr
@@ -16,6 +16,7 @@ from sarcd.ops._histogram import histogram_of
 from sarcd.ops._lazy import pointwise, stack
 
 if TYPE_CHECKING:
+    from sarcd.kernels.decisions.split import Split
     from sarcd.kernels.significance.two_groups import TwoGroups
     from sarcd.ops.decide import Rule
 
@@ -62,7 +63,7 @@ def by_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray:
     """Return how likely each pixel changed, (pair, y, x) float32, by rules of Kittler and Illingworth."""
     from sarcd.kernels.decisions.posterior import probability_of_change
 
-    return _each(difference, [partial(probability_of_change, split=rule) for rule in rules])
+    return _each(difference, [partial(probability_of_change, split=cast("Split", rule)) for rule in rules])
 
 
 def wrong(change: xr.DataArray, probability: xr.DataArray) -> xr.DataArray:
@@ -81,7 +82,7 @@ def wrong(change: xr.DataArray, probability: xr.DataArray) -> xr.DataArray:
         In [0, 1]; NaN where nothing was decided. Above a half where the map goes against the probability: a low rate of
         false alarms leaves likely changes out.
     """
-    doubt = xr.where(change == 1, 1 - probability, probability)
+    doubt: xr.DataArray = (1 - probability).where(change == 1, probability)
     doubt = doubt.where(change != schema.NO_LABEL).astype("float32").rename("uncertainty")
     return doubt.assign_attrs(change.attrs)
 

@@ -49,7 +49,7 @@ def test_may_be_added_to_a_map_that_is_there(path):
 
 
 def test_refused_where_it_would_be_made_up():
-    with pytest.raises(OptionError, match="uncertainty: pca_kmeans .* kittler"):
+    with pytest.raises(OptionError, match=r"uncertainty: pca_kmeans .* kittler"):
         DetectOptions("mean-ratio", uncertainty=True)
     with pytest.raises(OptionError, match="otsu"):
         DetectOptions("log-ratio", decision="otsu", uncertainty=True)

@@ -68,7 +68,7 @@ class SelfTrained:
             Probability in [0, 1], the mean of the logits over both orders of the dates and four flips; NaN where
             either image is invalid.
         """
-        return self.score_and_spread(read, region, tile=tile)[0]
+        return np.asarray(self.score_and_spread(read, region, tile=tile)[0])
 
     def score_and_spread(self, read: ReadPair, region: Rectangle, *, tile: int = TILE) -> np.ndarray:
         """Return how likely each pixel changed, and how far the eight views of it are from agreeing.
