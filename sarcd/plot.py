@@ -93,8 +93,8 @@ def _draw(view: View, stretch_percent: float) -> Figure:
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     for name, box in boxes.items():
-        axes = _panel(figure, box)
-        _frame(axes, view.ground, is_main=name == "main")
+        axes = panel(figure, box)
+        frame(axes, view.ground, is_main=name == "main")
         if name == "main":
             _main(axes, view, images, limits)
         elif name in ("before", "after"):
@@ -123,7 +123,8 @@ def _panels(view: View) -> list[str]:
     return ["before", "after", *third, *(["evidence"] if "evidence" in view.layers else [])]
 
 
-def _panel(figure: Figure, box: Box) -> Axes:
+def panel(figure: Figure, box: Box) -> Axes:
+    """Add the axes of a panel to a figure."""
     width, height = figure.get_size_inches()
     bottom = height - box.top - box.height
     return figure.add_axes((box.left / width, bottom / height, box.width / width, box.height / height))
@@ -144,7 +145,7 @@ def _limits(values: np.ndarray, percent: float) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
 
 
-def _frame(axes: Axes, ground: Ground, *, is_main: bool) -> None:
+def frame(axes: Axes, ground: Ground, *, is_main: bool) -> None:
     """Prepare a panel: invalid areas show its hatched ground, and only the large one has numbers on its axes."""
     from matplotlib.ticker import MaxNLocator
 
@@ -159,7 +160,8 @@ def _frame(axes: Axes, ground: Ground, *, is_main: bool) -> None:
         axes.set_ylabel(ground.y.label, fontsize=_PLAIN)
 
 
-def _show(axes: Axes, ground: Ground, values: np.ndarray, **options: Any) -> AxesImage:
+def show_values(axes: Axes, ground: Ground, values: np.ndarray, **options: Any) -> AxesImage:
+    """Draw an array (Y', X'), colours or numbers, where it lies on the ground."""
     y, x = ground.y, ground.x
     image = axes.imshow(values, extent=(x.first, x.last, y.last, y.first), aspect="auto", **options)
     if ground.north_up:
@@ -170,7 +172,7 @@ def _show(axes: Axes, ground: Ground, values: np.ndarray, **options: Any) -> Axe
 
 def _image(axes: Axes, ground: Ground, values: np.ndarray, *, cmap: str, limits: tuple[float, float]) -> Colorbar:
     seen = np.ma.masked_invalid(np.clip(values, *limits))
-    image = _show(axes, ground, seen, cmap=cmap, vmin=limits[0], vmax=limits[1])
+    image = show_values(axes, ground, seen, cmap=cmap, vmin=limits[0], vmax=limits[1])
     figure = cast("Figure", axes.figure)
     inch = 1 / (axes.get_position().width * figure.get_figwidth())  # as a share of the panel
     bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.08 * inch, 0.0, 0.12 * inch, 1.0)))
@@ -183,7 +185,7 @@ def _composite(axes: Axes, ground: Ground, images: list[np.ndarray], limits: tup
     levels = [np.clip((image - limits[0]) / (limits[1] - limits[0]), 0, 1)[..., np.newaxis] for image in images]
     colours = levels[0] * _BEFORE_HUE + levels[1] * _AFTER_HUE
     valid = np.isfinite(colours).all(axis=-1)
-    _show(axes, ground, np.dstack([np.where(valid[..., np.newaxis], colours, 0), valid]))
+    show_values(axes, ground, np.dstack([np.where(valid[..., np.newaxis], colours, 0), valid]))
     axes.set_title("orange: darker after, blue: brighter", fontsize=_PLAIN)
 
 
@@ -222,7 +224,7 @@ def _main(axes: Axes, view: View, images: list[np.ndarray], limits: tuple[float,
         _composite(axes, ground, images, limits)
     else:
         grey = np.ma.masked_invalid(np.clip(images[-1], *limits))
-        _show(axes, ground, grey, cmap="gray", vmin=limits[0], vmax=limits[1])
+        show_values(axes, ground, grey, cmap="gray", vmin=limits[0], vmax=limits[1])
     handles: list[Any] = []
     for role, colour, width in (("labelled", _LABELLED, 3.0), ("mapped", _MAPPED, 1.5)):
         if role in view.extents:
@@ -236,7 +238,7 @@ def _main(axes: Axes, view: View, images: list[np.ndarray], limits: tuple[float,
         figure = cast("Figure", axes.figure)
         corner = (_INDENT - 0.1) / figure.get_figwidth(), 1 - 0.4 / figure.get_figheight()
         figure.legend(handles=handles, loc="upper left", bbox_to_anchor=corner, ncols=3, fontsize=_PLAIN, frameon=False)
-    _scale_bar(axes, ground.x)
+    scale_bar(axes, ground.x)
 
 
 def _outline_label(view: View, role: str) -> str:
@@ -261,8 +263,8 @@ def _padded_centres(axis: Axis, count: int) -> np.ndarray:
     return np.concatenate([[centres[0] - step], centres, [centres[-1] + step]])
 
 
-def _scale_bar(axes: Axes, axis: Axis) -> None:
-    """Draw a bar of a round length, about a sixth of the panel."""
+def scale_bar(axes: Axes, axis: Axis) -> None:
+    """Draw a bar of a round length, about a sixth of the panel, if lengths on the ground are known."""
     from matplotlib.font_manager import FontProperties
     from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
 

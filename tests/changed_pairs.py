@@ -20,6 +20,9 @@ PUBLISHED = {
 }
 """False alarms and misses, pixels, as the README of the data lists them."""
 
+LEARNED = {"ottawa": {"DDNet": (637, 1051), "contrastive pre-training, best": (762, 885)}}
+"""The same of networks that learn without labels."""
+
 
 def read_pair(folder):
     """A scene of the two images, 8-bit amplitudes as float32, with the ground truth as `label`."""

@@ -54,6 +54,8 @@ _OF_OBJECTS = {
 @click.option("--seed", type=int, help="Of the draw [0].")
 @click.option("--level", type=float, metavar="SHARE", help="Of the resamples within an interval [0.95].")
 @click.option("--bins", type=int, default=15, show_default=True, help="Of the calibration error.")
+@click.option("--picture", metavar="FILE.png", help="Draw hits, false alarms and misses of one pair of the scene.")
+@click.option("--pair", metavar="N|BEFORE:AFTER", help="The pair of the picture [0].")
 @common_options(json=True)
 def command(
     scenes: tuple[str, ...],
@@ -68,6 +70,8 @@ def command(
     seed: int | None,
     level: float | None,
     bins: int,
+    picture: str | None,
+    pair: str | None,
     json: bool,
 ) -> None:
     """Score a change map against the labels of the scene.
@@ -83,6 +87,10 @@ def command(
     draw = _given(patch=patch, seed=seed, level=level)
     if draw and bootstrap is None:
         raise click.UsageError(f"--{next(iter(draw))} is of --bootstrap, which is not given")
+    if picture is not None and len(scenes) > 1:
+        raise click.UsageError("--picture draws one scene: name one")
+    if pair is not None and picture is None:
+        raise click.UsageError("--pair is of --picture, which is not given")
     with dask_progress("counting"):
         result = report(
             [open_scene(scene) for scene in scenes],
@@ -92,11 +100,21 @@ def command(
             bootstrap=None if bootstrap is None else Bootstrap(resamples=bootstrap, **draw),
             bins=bins,
         )
+    if picture is not None:
+        from sarcd.error_map import write_errors
+
+        write_errors(picture, open_scene(scenes[0]), pair=_which(pair), variable=variable)
     if json:
         place = {"scene": scenes[0]} if len(scenes) == 1 else {}
         echo_result({**place, **result.to_dict()}, json=True)
     else:
         _echo_tables(result)
+
+
+def _which(pair: str | None) -> int | str:
+    if pair is None:
+        return 0
+    return int(pair) if pair.lstrip("-").isdigit() else pair
 
 
 def _given(**options: Any) -> dict[str, Any]:

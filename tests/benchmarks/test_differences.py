@@ -1,9 +1,16 @@
 """Every difference image with every decision on two real pairs with labels, beside published figures."""
 
+import os
+import time
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 
+import sarcd  # noqa: F401  registers .sarcd
+from sarcd.config import DetectOptions
+from sarcd.error_map import write_errors
 from sarcd.ops.decide import DECISIONS, decide
 from sarcd.ops.fuse import fuse
 from sarcd.ops.gauss_log_ratio import gauss_log_ratio
@@ -13,10 +20,11 @@ from sarcd.ops.log_ratio import log_ratio
 from sarcd.ops.mean_ratio import mean_ratio
 from sarcd.ops.neighbourhood_ratio import neighbourhood_ratio
 from tests.benchmarks.measure import seconds, table
-from tests.changed_pairs import PUBLISHED, errors, percent, read_pair
+from tests.changed_pairs import LEARNED, PUBLISHED, errors, percent, read_pair
 from tests.scenes import dates
 
 pytestmark = pytest.mark.benchmark
+PUBLISHED_OF = {name: LEARNED.get(name, {}) | found for name, found in PUBLISHED.items()}
 
 
 def differences(scene):
@@ -63,6 +71,60 @@ def test_differences_and_decisions(name, real_data):
     titles = list(dict.fromkeys(title for title, _ in kappas))
     short = [(title, *(f"{kappas[title, method]:.1f}" for method in DECISIONS)) for title in titles]
     table(f"{name}: kappa %", ["difference", *DECISIONS], short)
+
+
+WAYS = {
+    "`detect` as it comes (network)": DetectOptions(),
+    "network, one round of learning from the scene": DetectOptions("network", rounds=1),
+    "log-ratio (kittler_gg)": DetectOptions("log-ratio"),
+    "log-ratio, pca_kmeans": DetectOptions("log-ratio", decision="pca_kmeans"),
+    "log-ratio, kmeans": DetectOptions("log-ratio", decision="kmeans"),
+    "gauss-log-ratio (kittler_gg)": DetectOptions("gauss-log-ratio"),
+    "mean-ratio (pca_kmeans)": DetectOptions("mean-ratio"),
+    "neighbourhood-ratio (pca_kmeans)": DetectOptions("neighbourhood-ratio"),
+}
+"""Methods of `detect`; in brackets what each does as it comes."""
+
+
+@pytest.mark.realdata
+def test_methods_of_detect(real_data):
+    """One table: what each method makes of the two real pairs, whole, from the images to the map."""
+    scenes = {name: read_pair(real_data / "change" / name) for name in PUBLISHED}
+    next(iter(scenes.values())).sarcd.detect()  # so that what is compiled and loaded once is counted nowhere
+    rows = []
+    for way, options in WAYS.items():
+        row = [way]
+        for scene in scenes.values():
+            start = time.perf_counter()
+            change = scene.sarcd.detect(method=options).change
+            took = time.perf_counter() - start
+            row += [*_scores(errors(change, scene), scene), f"{took:.1f}"]
+        rows.append(row)
+    titles = dict.fromkeys(title for pair in PUBLISHED_OF.values() for title in pair)
+    for title in titles:
+        row = [f"published: {title}"]
+        for name, scene in scenes.items():
+            wrong = PUBLISHED_OF[name].get(title)
+            row += [*_scores(wrong, scene), ""] if wrong else [""] * 5
+        rows.append(row)
+    header = [f"{name}: {column}" for name in scenes for column in ("FP", "FN", "OE", "kappa %", "seconds")]
+    table("Methods of `detect` on the labelled pairs", ["method", *header], rows)
+
+
+def _scores(wrong, scene):
+    return *wrong, sum(wrong), f"{percent(*wrong, scene)[1]:.2f}"
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_error_pictures(name, real_data, tmp_path):
+    """The pictures of docs/detect.md, into the folder that SARCD_PICTURES names."""
+    folder = Path(os.environ.get("SARCD_PICTURES", tmp_path))
+    scene = read_pair(real_data / "change" / name)
+    scene = scene.assign(change=scene.sarcd.detect().change)
+    title = f"{name.replace('_', ' ').capitalize()}: detect as it comes"
+    write_errors(folder / f"errors_{name}.png", scene, title=title)
+    print(f"\n{folder / f'errors_{name}.png'}")
 
 
 def simulated_scene(share, looks, side=500):

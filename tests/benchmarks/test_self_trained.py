@@ -10,24 +10,13 @@ import rasterio
 from sarcd.learn.self_train import FitOptions, map_pair
 from sarcd.simulate.amplitude_pairs import Wanted, amplitude_pair
 from tests.benchmarks.measure import table
+from tests.changed_pairs import LEARNED, PUBLISHED
 
 pytestmark = [
     pytest.mark.benchmark,
     pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),
 ]
 
-PUBLISHED = {
-    "ottawa": {
-        "DDNet (published)": (637, 1051),
-        "contrastive pre-training (published)": (762, 885),
-        "log-ratio of 5 x 5 means, 2-means (published)": (512, 2202),
-        "PCA-k-means (published)": (964, 1855),
-    },
-    "yellow_D": {
-        "log-ratio of 5 x 5 means, 2-means (published)": (1565, 938),
-        "PCA-k-means (published)": (1607, 602),
-    },
-}
 WAYS = {"default": FitOptions(), "one round of learning from sure pixels": FitOptions(rounds=1)}
 
 
@@ -62,7 +51,8 @@ def test_real_pairs(real_data, name):
         found = map_pair(before, after, options)
         took = time.perf_counter() - start
         rows.append((way, *_row(*errors(found.change, truth), truth), f"{took:.0f}"))
-    rows += [(method, *_row(*counts, truth), "") for method, counts in PUBLISHED[name].items()]
+    published = LEARNED.get(name, {}) | PUBLISHED[name]
+    rows += [(f"published: {method}", *_row(*counts, truth), "") for method, counts in published.items()]
     table(name, ("method", "FP", "FN", "OE", "PCC", "kappa", "seconds"), rows)
 
 
