@@ -33,8 +33,15 @@ METHODS = ("auto", "network", *DIFFERENCES, *TESTS)
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
 DECISIONS: tuple[Decision, ...] = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans")
 
-WINDOWS = {"log-ratio": 5, "mean-ratio": 5, "gauss-log-ratio": 7, "neighbourhood-ratio": 3, "coherence-loss": 7}
-"""Windows by default; of the tests it is 5."""
+WINDOWS = {
+    "log-ratio": 5,
+    "mean-ratio": 5,
+    "gauss-log-ratio": 7,
+    "neighbourhood-ratio": 3,
+    "coherence-loss": 7,
+    "coherence-test": 9,  # some 50 looks: fewer cannot tell of ground of coherence 0.6 at a rate of 0.001
+}
+"""Windows by default; of the other tests it is 5."""
 
 SIGNED = ("log-ratio", "gauss-log-ratio")
 """Differences that tell brighter ground from darker, where the decision can look at both."""
