@@ -87,7 +87,7 @@ VARIABLES: dict[str, Variable] = {
             "undecidable",
             _PAIRED,
             "uint8",
-            "ground that its coherence cannot tell about",
+            "ground that cannot be judged: layover, shadow, or coherence that cannot tell",
             flags=("0 decidable", "1 undecidable", "255 unknown"),
         ),
         Variable("omnibus_score", _PLANE, "float32", "evidence of any change on any date, -log10 of the p-value"),

@@ -100,6 +100,10 @@ def never_coherent(
 ) -> xr.DataArray:
     """Ground that was not coherent in any pair before: coherence cannot tell whether it changed.
 
+    It is what `sarcd detect --method coherence-loss` marks as `undecidable`, together with pairs that have no past. The
+    tests, `coherence_test` and `combined_test`, have a rate of false alarms and mark by their power at that rate, which
+    is stricter: ground that was barely coherent is no longer never coherent, but a loss there would still be missed.
+
     Parameters
     ----------
     scene, window, estimator, min_valid, pairs

@@ -70,7 +70,8 @@ def coherence_test(
     xr.Dataset
         `change_score` (pair, y, x) float32, -log10 of the p-value of lost coherence; `change` (pair, y, x) uint8; and
         `undecidable` (pair, y, x) uint8, 1 where even a complete loss would more likely be missed than found: ground
-        that is never coherent, or has no history yet. There `change` is 255. Lazy if the images are.
+        that is hardly ever coherent (`never_coherent` asks for less), or has no history yet. There `change` is 255.
+        Lazy if the images are.
 
     Raises
     ------

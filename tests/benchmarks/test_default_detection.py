@@ -1,5 +1,6 @@
 """`detect` as it comes, on simulated scenes: no change, little and much of it, even and textured ground, all looks."""
 
+import itertools
 from functools import partial
 
 import numpy as np
@@ -64,6 +65,32 @@ def test_complex_pairs(coherence):
             row = judged(partial(complex_scene, share=share, coherence=coherence, textured=textured))
             rows.append(("textured" if textured else "even", *row))
     table(f"Complex images of coherence {coherence}, 256 x 256, changes of 6 dB", HEADER, rows)
+
+
+def test_uncertainty():
+    """What `uncertainty` promises of flagged pixels and of the rest, and how many of them are wrong."""
+    rows = []
+    makers = {"detected, 4 looks": partial(amplitude_scene, looks=4), "complex": complex_scene}
+    for method, images in (("ratio-test", "complex"), ("log-ratio", "detected, 4 looks"), ("log-ratio", "complex")):
+        for share in (0.01, 0.1):
+            scene = makers[images](5, side=384, share=share)
+            found = scene.sarcd.detect(method=method, uncertainty=True)
+            flagged, doubt = found.change.values == 1, found.uncertainty.values
+            wrong = flagged != (scene.label.values == 1)
+            shares = [100 * of[part].mean() for part in (flagged, ~flagged) for of in (doubt, wrong)]
+            rows.append((method, images, f"{100 * share:g}", *(f"{value:.1f}" for value in shares)))
+    header = ("method", "images", "% changed", "flagged: % wrong, promised", "are", "rest: promised", "are")
+    table("Decisions that are wrong", header, rows)
+    scene = amplitude_scene(5, side=384, share=0.1, looks=4)
+    found = scene.sarcd.detect(uncertainty=True)
+    wrong, spread = found.change.values != scene.label.values, found.uncertainty.values
+    edges = (0.0, 0.005, 0.02, 0.05, 0.5)
+    bins = [(spread >= low) & (spread < high) for low, high in itertools.pairwise(edges)]
+    rows = [
+        (f"{low:g} to {high:g}", f"{100 * inside.mean():.1f}", f"{100 * wrong[inside].mean():.1f}")
+        for (low, high), inside in zip(itertools.pairwise(edges), bins, strict=True)
+    ]
+    table("network, detected images of 4 looks, 10 % changed", ("spread", "% of pixels", "% of them wrong"), rows)
 
 
 @pytest.mark.parametrize("dates", [2, 4])
