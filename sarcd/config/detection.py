@@ -22,6 +22,9 @@ Method = Literal[
     "coherence-test",
     "combined-test",
 ]
+Start = Literal["prior", "clusters"]
+STARTS: tuple[Start, ...] = ("prior", "clusters")
+
 DIFFERENCES = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio", "coherence-loss")
 """Methods that make a difference image, which a decision then splits."""
 
@@ -79,6 +82,10 @@ class DetectOptions:
     rounds: int = field(
         default=0, metadata={"help": "network: times that it learns from what it is sure of in this scene"}
     )
+    start: Start = field(
+        default="prior",
+        metadata={"help": "network: the one that ships, or one that learns from nothing but clusters of this scene"},
+    )
     seed: int = field(default=0, metadata={"help": "network: of what it learns from"})
     uncertainty: bool = field(
         default=False, metadata={"help": "keep how little each pixel's decision is to be trusted, beside the map"}
@@ -86,6 +93,7 @@ class DetectOptions:
 
     def __post_init__(self) -> None:
         one_of("method", self.method, METHODS)
+        one_of("start", self.start, STARTS)
         if self.decision is not None:
             one_of("decision", self.decision, DECISIONS)
         if self.window is not None:
@@ -138,6 +146,6 @@ class DetectOptions:
     @property
     def _heeded(self) -> set[str]:
         names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty"}
-        names |= {"seed", "rounds"} if self.method == "network" else {"window"}
+        names |= {"seed", "rounds", "start"} if self.method == "network" else {"window"}
         names |= {"false_alarms", "looks", "expected"} if self.method in TESTS else set()
         return names | ({"decision"} if self.method in DIFFERENCES else set())

@@ -122,8 +122,8 @@ def fit(
     if options.method == "network":
         from sarcd.learn.self_train import FitOptions, fit_pairs
 
-        networks = fit_pairs(scene, chosen, FitOptions(rounds=options.rounds, seed=options.seed), progress=progress)
-        return replace(fitted, networks=networks)
+        how = FitOptions(start=options.start, rounds=options.rounds, seed=options.seed)
+        return replace(fitted, networks=fit_pairs(scene, chosen, how, progress=progress))
     if options.method in DIFFERENCES:
         return _fit_difference(scene, fitted)
     fitted = replace(fitted, looks=_looks(scene, options))

@@ -8,7 +8,7 @@ import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
 from sarcd.config import DetectOptions, Window
-from sarcd.config.detection import DECISIONS, METHODS
+from sarcd.config.detection import DECISIONS, METHODS, STARTS
 from sarcd.detect.job import write_detection
 from sarcd.detect.label_free import fit
 from sarcd.errors import MismatchError, OptionError, SceneError
@@ -164,6 +164,7 @@ def test_options_are_checked(field):
         ("network", {"false_alarms": 0.01}),
         ("log-ratio", {"looks": 4.0}),
         ("log-ratio", {"rounds": 1}),
+        ("log-ratio", {"start": "clusters"}),
         ("ratio-test", {"decision": "otsu"}),
         ("ratio-test", {"seed": 1}),
     ],
@@ -177,6 +178,7 @@ def test_command_and_options_know_the_same_methods():
     choices = {option.name: option.type.choices for option in command.params if hasattr(option.type, "choices")}
     assert tuple(choices["method"]) == METHODS
     assert tuple(choices["decision"]) == DECISIONS
+    assert tuple(choices["start"]) == STARTS
     names = {option.name for option in command.params}
     assert {item.name for item in fields(DetectOptions)} <= names
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,15 +12,18 @@ from sarcd.errors import OptionError, SceneError
 from sarcd.io.progress import Progress, silent
 from sarcd.io.rectangles import Rectangle
 from sarcd.kernels.pair_features import PairScale, measure_scale
+from sarcd.learn.self_train.clusters import sure_targets
 from sarcd.learn.self_train.crops import IGNORE, Example, Plan, learn
 from sarcd.learn.self_train.decision import best_threshold
 from sarcd.learn.self_train.fitted import ReadPair, SelfTrained, features_of, logits_and_spread
-from sarcd.learn.self_train.prior import load_prior
+from sarcd.learn.self_train.prior import load_prior, new_network
 from sarcd.predict.predictor import sigmoid
 from sarcd.predict.tiling import round_up
 
 if TYPE_CHECKING:
     from sarcd.models.base import Network
+
+Start = Literal["prior", "clusters"]
 
 WHOLE, WINDOW, WINDOWS = 1024, 256, 4
 """Scenes of sides up to `WHOLE` are learnt from whole, others from `WINDOWS` x `WINDOWS` squares of side `WINDOW`."""
@@ -32,6 +35,9 @@ class FitOptions:
 
     Parameters
     ----------
+    start : {"prior", "clusters"}
+        ``prior``: the shipped network. ``clusters``: one that has learnt nothing, which learns from where clusters of
+        the ratio at two scales agree; where the values show one kind of ground alone it is the shipped one after all.
     rounds : int
         Times that the network learns from what it is sure of; 0 takes the shipped one as it is, and only scale and
         threshold come from the pair. 0 is the default because learning gained nothing where it was measured.
@@ -40,23 +46,29 @@ class FitOptions:
     least_share : float
         Share of the pixels that must be surely changed: with fewer there is nothing to learn from.
     plan : Plan
-        How it learns.
+        How it learns in a round.
+    first : Plan
+        How it learns from clusters.
     lowest, least_kappa, least_gain : float
         How low the threshold may be, and for which promise; see `best_threshold`.
     seed : int
         Of the crops.
     """
 
+    start: Start = "prior"
     rounds: int = 0
     sure: float = 0.8
     least_share: float = 0.001
     plan: Plan = Plan(steps=60, batch=6, side=96, rate=5e-4, about_change=0.5, statistics=False)  # noqa: RUF009  frozen
+    first: Plan = Plan(steps=250, batch=6, side=64)  # noqa: RUF009  frozen
     lowest: float = 0.2
     least_kappa: float = 0.2
     least_gain: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.start not in ("prior", "clusters"):
+            raise OptionError(f"start is {self.start!r}", where="start", mend="use prior or clusters")
         if self.rounds < 0:
             raise OptionError(f"rounds are {self.rounds}", where="rounds", mend="use 0 or more")
         if not 0.5 <= self.sure < 1:
@@ -107,17 +119,30 @@ def fit(
     parts = [_Part.of(read, window, shape, scale, int(network.stride)) for window in windows]
     record: dict[str, Any] = {"noise": list(scale.noise), "shift": scale.shift, "strength": scale.strength, "rounds": 0}
     record["why"] = "the shipped network, with scale and threshold of this pair"
+    if options.start == "clusters":
+        targets = sure_targets([part.features for part in parts], [part.valid for part in parts])
+        if targets is None:
+            record["why"] = (
+                "the values show one kind of ground alone: nothing to learn from, the shipped network as it is"
+            )
+        else:
+            examples = [Example(part.features, target) for part, target in zip(parts, targets, strict=True)]
+            network = learn(new_network(options.seed), examples, options.first, seed=options.seed, progress=progress)
+            record["why"] = "learnt from nothing, by what clusters of the ratio at two scales agree on"
+    begun = network
     scores = [part.score(network) for part in parts]
     record |= _shares(parts, scores, options.sure)
     for number in range(options.rounds):
         if record["surely_changed"] < options.least_share:
-            record["why"] = "too little is surely changed to learn from: the shipped network as it is"
+            record["why"] += "; too little is surely changed to learn more from"
             break
         examples = [part.example(score, options.sure) for part, score in zip(parts, scores, strict=True)]
-        network = learn(load_prior(), examples, options.plan, seed=options.seed + number, progress=progress)
-        record |= {"rounds": number + 1, "why": "learnt from what the shipped network was sure of"}
+        network = learn(begun, examples, options.plan, seed=options.seed + number, progress=progress)
+        record["rounds"] = number + 1
         scores = [part.score(network) for part in parts]
         record |= _shares(parts, scores, options.sure)
+    if record["rounds"]:
+        record["why"] += "; learnt more from what it was sure of"
     decision = best_threshold(
         _valid_scores(parts, scores),
         lowest=options.lowest,
