@@ -69,7 +69,7 @@ def plot_errors(
     SceneError
         If the map or the labels are not there, or nothing is labelled.
     OptionError
-        If there is no such pair.
+        If there is no such pair, or the variable is no map.
 
     Examples
     --------
@@ -87,7 +87,8 @@ def plot_errors(
     scene = with_pairs(scene)
     position = pair_position(scene, pair)
     one = scene.isel(pair=[position])
-    schema.require(one, variable)
+    if schema.require(one, variable).dtype.kind not in "bui":
+        raise OptionError(f"'{variable}' is no map of 0 and 1", where="variable", mend="use one, such as change")
     scores = evaluate(one, variable=variable, truth=truth)
     kinds, counts = _kinds(one[variable][0], one[schema.require(one, truth).name][0])
     ground = ground_of(scene)
