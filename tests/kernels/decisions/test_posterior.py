@@ -14,7 +14,13 @@ FACTS = {"shares": [0.1, 0.7, 0.2], "means": [-4.0, 0.0, 5.0], "deviations": [0.
 
 @pytest.mark.parametrize(
     ("classes", "below", "above", "unchanged"),
-    [((0, 1, 2), -2.0, 3.0, 1), ((1, 2), None, 3.0, 0), ((0, 1), -2.0, None, 1)],
+    [
+        ((0, 1, 2), -2.0, 3.0, 1),
+        ((1, 2), None, 3.0, 0),
+        ((0, 1), -2.0, None, 1),
+        ((0, 1, 2), 3.0, None, 2),
+        ((0, 1, 2), None, -2.0, 0),
+    ],
 )
 def test_equals_the_densities_of_scipy(classes, below, above, unchanged):
     facts = {name: [values[i] for i in classes] for name, values in FACTS.items()}
