@@ -126,6 +126,44 @@ class SceneAccessor:
             uncertainty=uncertainty,
         )
 
+    def omnibus_test(
+        self,
+        *,
+        window: int | Window = 5,
+        false_alarms: float = 0.01,
+        looks: float | None = None,
+        min_valid: float = 0.5,
+    ) -> xr.Dataset:
+        """One test of the brightness of all dates, and when it changed; see `sarcd.ops.omnibus_test`."""
+        from sarcd import ops
+
+        return ops.omnibus_test(self._scene, window=window, false_alarms=false_alarms, looks=looks, min_valid=min_valid)
+
+    def summarise(
+        self,
+        changes: xr.DataArray | str | None = None,
+        *,
+        threshold: float | None = None,
+        persistence: bool = True,
+        window: int | Window = 5,
+        false_alarms: float = 0.01,
+        looks: float | None = None,
+        min_valid: float = 0.5,
+    ) -> xr.Dataset:
+        """How often, when, and whether for good the ground changed; see `sarcd.ops.summarise_changes`."""
+        from sarcd import ops
+
+        return ops.summarise_changes(
+            self._scene,
+            changes,
+            threshold=threshold,
+            persistence=persistence,
+            window=window,
+            false_alarms=false_alarms,
+            looks=looks,
+            min_valid=min_valid,
+        )
+
     def evaluate(
         self,
         *,

@@ -222,6 +222,9 @@ def _refuse_absent_chunks(scene: xr.Dataset, array: xr.DataArray, positions: lis
     store = SceneStore(source)
     if str(array.name) not in store.published():
         return
+    if "pair" not in array.dims:
+        require_chunks(store, str(array.name))
+        return
     listed = list(zip(store.dates("before"), store.dates("after"), strict=True))
     wanted = [pairs_in(scene)[position] for position in positions]
     require_chunks(store, str(array.name), [listed.index(dates) for dates in wanted if dates in listed])
@@ -249,7 +252,7 @@ def _write_raster(scene: xr.Dataset, array: xr.DataArray, positions: list[int], 
 def _tags(array: xr.DataArray) -> dict[str, str]:
     """Return what a file tells of the variable in it: its meaning, and what made it."""
     attrs = {**schema.variable(str(array.name)).attrs(), **array.attrs}
-    kept = ("long_name", "units", "flag_values", "flag_meanings")
+    kept = ("long_name", "units", "flag_values", "flag_meanings", "dates")
     tags = {key: value for key, value in attrs.items() if key in kept or key.startswith("sarcd_")}
     tags.pop(schema.COMPLETE, None)
     tags |= {"variable": array.name, "TIFFTAG_SOFTWARE": f"sarcd {sarcd.__version__}"}

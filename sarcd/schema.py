@@ -242,6 +242,10 @@ def require(scene: xr.Dataset, name: str) -> xr.DataArray:
         "label": "add labels with 'sarcd ingest --label'",
         "coherence": "run 'sarcd coherence' on the scene first",
         "change_probability": "run 'sarcd predict' on the scene first",
-        "change": "run 'sarcd predict' on the scene first",
+        "change": "run 'sarcd predict' or 'sarcd detect' on the scene first",
+        "omnibus_score": "run 'sarcd summarise --of omnibus' on the scene first",
     }
+    makers |= dict.fromkeys(
+        ("change_count", "first_change", "last_change", "persistence"), "run 'sarcd summarise' on the scene first"
+    )
     raise SceneError(f"no '{name}' in the scene", where=source_of(scene), mend=makers.get(name))

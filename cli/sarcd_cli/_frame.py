@@ -51,19 +51,24 @@ def common_options(*, json: bool = False) -> Callable[[Function], Function]:
     return decorate
 
 
-def job_options(function: Function) -> Function:
-    """Give a command that writes variables ``--pairs``, ``--name`` and ``--overwrite``."""
+def result_options(function: Function) -> Function:
+    """Give a command that writes variables ``--name`` and ``--overwrite``."""
     for option in (
         click.option("--overwrite", is_flag=True, help="Replace a result that was made with other settings."),
         click.option("--name", default="", metavar="SUFFIX", help="Keep the result beside others, as VARIABLE_SUFFIX."),
-        click.option(
-            "--pairs",
-            metavar="WHICH",
-            help="consecutive, reference (first date with each), all, or BEFORE:AFTER,... [every pair of the scene].",
-        ),
     ):
         function = option(function)
     return function
+
+
+def job_options(function: Function) -> Function:
+    """Give a command that writes variables of pairs ``--pairs``, ``--name`` and ``--overwrite``."""
+    option = click.option(
+        "--pairs",
+        metavar="WHICH",
+        help="consecutive, reference (first date with each), all, or BEFORE:AFTER,... [every pair of the scene].",
+    )
+    return option(result_options(function))
 
 
 def memory_option(function: Function) -> Function:

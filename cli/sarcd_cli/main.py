@@ -32,6 +32,7 @@ COMMANDS = {
     "pseudo-label": "Let a model label the patches of scenes that it is sure of, for another training.",
     "detect": "Find change without labels or a trained model.",
     "predict": "Map the changes of a scene with a trained network.",
+    "summarise": "Tell of three or more dates how often the ground changed, when, and whether it came back.",
     "evaluate": "Score a change map against the labels of the scene.",
     "threshold": "Choose the threshold of a change probability on labelled scenes.",
     "export": "Write a result as a GeoTIFF, as polygons, or as a picture, by the suffix of the file.",
@@ -39,7 +40,7 @@ COMMANDS = {
 """Every command and its help in one line. The file ``<name>.py`` beside this one (``_`` for ``-``) has a click command
 called ``command`` whose docstring begins with the same line."""
 
-RESUMED = ("coherence", "detect", "train", "pseudo-label", "predict")
+RESUMED = ("coherence", "detect", "train", "pseudo-label", "predict", "summarise")
 """Commands that go on where they were stopped; the others begin anew, and have left nothing half made."""
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

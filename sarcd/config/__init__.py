@@ -7,6 +7,7 @@ from sarcd.config.detection import DetectOptions
 from sarcd.config.ingest import IngestOptions
 from sarcd.config.prediction import PredictOptions, StatisticsPolicy
 from sarcd.config.pseudo import PseudoOptions
+from sarcd.config.summary import SummaryOptions
 from sarcd.config.training import AugmentOptions, LossOptions, TrainOptions
 from sarcd.config.values import change, from_dict, merge, read_toml, to_dict, toml_text, write_toml
 from sarcd.config.window import Window
@@ -24,6 +25,7 @@ __all__ = [
     "PredictOptions",
     "PseudoOptions",
     "StatisticsPolicy",
+    "SummaryOptions",
     "TrainOptions",
     "Window",
     "change",

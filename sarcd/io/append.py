@@ -159,7 +159,7 @@ def _grow(
     options: IngestOptions,
     progress: Progress,
 ) -> list[float]:
-    array, count = store.array(name), len(store.dates("time"))
+    array, count, published = store.array(name), len(store.dates("time")), store.published()
     array.resize((count + len(dated), *array.shape[1:]))
     height, width = store.shape
     with progress("append", height * width * (len(dated) + len(labels))) as advance:
@@ -174,11 +174,14 @@ def _grow(
                 index = total - len(pairs) + list(pairs).index(label.pair)
                 write_labels(store, index, label, options.memory_bytes, advance)
             grown.append("label")
-    store.set_attrs(name, source_attrs(dated, store.published()[name]["attributes"]))
+    store.set_attrs(name, source_attrs(dated, published[name]["attributes"]))
     time = store.array("time")
     time.resize((count + len(dated),))
     time[count:] = np.array([image.date for image in dated], "datetime64[us]").astype("int64")
-    extend_pairs(store, pairs, also=grown)
+    outdated = [known for known in published if "dates" in published[known].get("attributes", {})]
+    for known in outdated:
+        store.set_attrs(known, {"sarcd_stale": "dates were added since: run 'sarcd summarise --overwrite'"})
+    extend_pairs(store, pairs, also=[*grown, *outdated])
     return valid
 
 

@@ -27,8 +27,8 @@ def expected_keys(array: zarr.Array[Any], leading: Iterable[int] | None = None) 
     return {"c/" + "/".join(map(str, index)) for index in product(*axes)}
 
 
-def require_chunks(store: SceneStore, name: str, leading: Iterable[int]) -> None:
-    """Raise unless every chunk of the given dates or pairs of a published array exists.
+def require_chunks(store: SceneStore, name: str, leading: Iterable[int] | None = None) -> None:
+    """Raise unless every chunk of the given dates or pairs (by default of all) of a published array exists.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def find_corrupt_chunk(path: str | Path) -> CorruptChunkError | None:
     return None
 
 
-def discard_torn(store: SceneStore, name: str, leading: Sequence[int]) -> list[str]:
+def discard_torn(store: SceneStore, name: str, leading: Sequence[int] | None = None) -> list[str]:
     """Remove the chunks of an unfinished array that cannot be decoded, as a power cut leaves them.
 
     Parameters
@@ -81,8 +81,8 @@ def discard_torn(store: SceneStore, name: str, leading: Sequence[int]) -> list[s
         Store that holds it.
     name : str
         An array that was begun and is not published.
-    leading : sequence of int
-        Pairs to look at.
+    leading : sequence of int, optional
+        Pairs to look at; all by default.
 
     Returns
     -------

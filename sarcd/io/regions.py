@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 
 import sarcd
 from sarcd import schema
@@ -29,7 +30,10 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of one pair that is computed and written as one: whole chunks, but for the scene's end."""
+    """A rectangle of one pair that is computed and written as one: whole chunks, but for the scene's end.
+
+    Of variables without pairs, (y, x), `pair` is 0.
+    """
 
     pair: int
     y: slice
@@ -95,9 +99,9 @@ class Staging:
     store : SceneStore
         Store that holds them.
     names : sequence of str
-        Variables that the job writes, all with the same regions.
+        Variables that the job writes, all with the same regions: all with pairs, or all without.
     pairs : sequence of int
-        Pairs that are to be whole at the end.
+        Pairs that are to be whole at the end; [0] of variables without.
     """
 
     def __init__(self, store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
@@ -114,14 +118,14 @@ class Staging:
     def grid(self) -> tuple[int, int]:
         """Size of a region along y and x."""
         array = self._arrays[self.names[0]]
-        return tuple((array.shards or array.chunks)[1:])  # type: ignore[return-value]
+        return tuple((array.shards or array.chunks)[-2:])  # type: ignore[return-value]
 
     def missing(self, blocks: tuple[int, int] = (1, 1)) -> list[Region]:
         """Return the regions, grouped to blocks of so many chunks, of which any chunk is absent; in storage order."""
         absent = set()
         for name, array in self._arrays.items():
-            absent |= expected_keys(array, self.pairs) - self.store.keys(name)
-        indices = {tuple(int(part) for part in key.split("/")[1:]) for key in absent}
+            absent |= expected_keys(array, _leading(array, self.pairs)) - self.store.keys(name)
+        indices = {(0, *(int(part) for part in key.split("/")[1:]))[-3:] for key in absent}
         grouped = sorted({(pair, y // blocks[0], x // blocks[1]) for pair, y, x in indices})
         height, width = self.store.shape
         step_y, step_x = self.grid[0] * blocks[0], self.grid[1] * blocks[1]
@@ -138,7 +142,8 @@ class Staging:
         """Write a region of every variable; each chunk appears whole or not at all."""
         for name in self.names:
             try:
-                self._arrays[name][region.index] = values[name]
+                array = self._arrays[name]
+                array[region.index[-array.ndim :]] = values[name]
             except OSError as error:
                 if error.errno is not None and error.filename is None:  # a full disk does not say for what
                     error.filename = f"{self.store.path}/{name}"
@@ -150,10 +155,16 @@ class Staging:
             flags = completeness(self.store.array(name))
             for pair in self.pairs:
                 flags[pair] = True
-            if expected_keys(array, [i for i, flag in enumerate(flags) if flag]) - self.store.keys(name):
+            whole = _leading(array, [i for i, flag in enumerate(flags) if flag])
+            if expected_keys(array, whole) - self.store.keys(name):
                 raise MismatchError("chunks vanished while the job ran", where=f"{self.store.path}/{name}")
             self.store.set_attrs(name, {schema.COMPLETE: flags})
         publish(self.store, add=self.names)
+
+
+def _leading(array: zarr.Array[Any], pairs: Sequence[int]) -> Sequence[int] | None:
+    """Return the indices of some pairs along an array's first axis; None, all of it, where that is y."""
+    return pairs if array.ndim == 3 else None
 
 
 def _reopened(path: str, names: list[str], pairs: list[int]) -> Staging:
@@ -173,7 +184,7 @@ def stage(
     names : sequence of str
         Variables to write.
     pairs : sequence of int
-        Positions of the pairs wanted.
+        Positions of the pairs wanted; [0] of variables without pairs.
     made_by : MadeBy
         What makes them; a half-made or finished array made otherwise is refused.
     overwrite : bool
@@ -207,6 +218,7 @@ def stage(
 
 
 def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overwrite: bool) -> None:
+    paired = "pair" in schema.variable(name).dims
     if name in store:
         attrs = dict(store.array(name).attrs)
         differences = made_by.differences(attrs)
@@ -221,21 +233,24 @@ def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overw
                 mend="pass --overwrite to replace it, --name to keep both, or use the same settings",
             )
         if not overwrite:
-            fit_pairs(store, name, total)
+            if paired:
+                fit_pairs(store, name, total)
             return
         publish(store, remove=[name], locked=True)  # first: a reader never sees a variable that is being taken apart
     image = store.array(next(image for image in schema.IMAGES if image in store))
-    height, width = store.shape
-    shape = (total, height, width)
-    shards = None if image.shards is None else (1, *image.shards[1:])
-    store.create(name, shape, {**made_by.attrs(), schema.COMPLETE: [False] * total}, chunks=image.chunks, shards=shards)
+    leading, chunks, shards = ((total,), image.chunks, image.shards) if paired else ((), image.chunks[1:], image.shards)
+    if shards is not None:
+        shards = (1, *shards[1:]) if paired else shards[1:]
+    attrs = {**made_by.attrs(), schema.COMPLETE: [False] * (total if paired else 1)}
+    store.create(name, (*leading, *store.shape), attrs, chunks=chunks, shards=shards)
 
 
 def _discard_torn(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
     """Remove what a power cut tore of variables that another run began, and say so."""
     for name in names:
-        flags = completeness(store.array(name))
-        torn = discard_torn(store, name, [pair for pair in pairs if not flags[pair]])
+        array = store.array(name)
+        flags = completeness(array)
+        torn = discard_torn(store, name, _leading(array, [pair for pair in pairs if not flags[pair]]))
         if torn:
             more = f" and {len(torn) - 1} more" if torn[1:] else ""
             warnings.warn(

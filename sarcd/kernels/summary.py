@@ -56,6 +56,7 @@ def persistence(
     looks: tuple[float, float],
     false_alarms: float,
     min_valid: float = 0.5,
+    first_row: int = 0,
 ) -> np.ndarray:
     """Share of the dates since the first change on which the ground still differs from what it was before.
 
@@ -73,6 +74,8 @@ def persistence(
         Rate of the tests.
     min_valid : float
         Least share of valid pixels in a window.
+    first_row : int
+        Row of the whole scene at which these images begin: told it, parts have the same bytes as the whole.
 
     Returns
     -------
@@ -104,13 +107,13 @@ def persistence(
     coherent = np.zeros(first.shape, bool)
     if complex_ and (first > 0).any():
         for pair, (one, two) in enumerate(itertools.pairwise(images)):
-            coherent |= (changed[pair] == 0) & (_correlated(one, two, window, looks[1], min_valid) <= rate)
+            coherent |= (changed[pair] == 0) & (_correlated(one, two, window, looks[1], min_valid, first_row) <= rate)
     for base in range(dates - 2):
         here = first == base + 1
         if not here.any():
             continue
         for later in range(base + 2, dates):
-            p, known, together = _compare(images, base, later, window, looks, min_valid, complex_)
+            p, known, together = _compare(images, base, later, window, looks, min_valid, first_row, complex_)
             other = p <= false_alarms
             if complex_:
                 other |= coherent & (together > false_alarms)
@@ -121,11 +124,17 @@ def persistence(
 
 
 def _correlated(
-    one: np.ndarray, two: np.ndarray, window: tuple[int, int], looks: float, min_valid: float
+    one: np.ndarray, two: np.ndarray, window: tuple[int, int], looks: float, min_valid: float, first_row: int
 ) -> np.ndarray:
     """p-value of no correlation; 1 where it is not known."""
+    return _correlation_p(boxcar(one, two, window, min_valid, first_row), one, two, window, looks)
+
+
+def _correlation_p(
+    g: np.ndarray, one: np.ndarray, two: np.ndarray, window: tuple[int, int], looks: float
+) -> np.ndarray:
     count = count_valid(np.isfinite(one) & np.isfinite(two), window)
-    p = correlation_p(boxcar(one, two, window, min_valid), looks_of(count, looks, window[0] * window[1]))
+    p = correlation_p(g, looks_of(count, looks, window[0] * window[1]))
     return np.where(np.isnan(p), 1.0, p)
 
 
@@ -136,6 +145,7 @@ def _compare(
     window: tuple[int, int],
     looks: tuple[float, float],
     min_valid: float,
+    first_row: int,
     complex_: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the p-values of equal power, where they are known, and the p-values of no correlation."""
@@ -145,10 +155,10 @@ def _compare(
     n = looks_of(count_valid(valid, window), looks[0], window[0] * window[1])
     power = mean_power(images[later], valid, window)
     if complex_:
-        g = boxcar(images[base], images[later], window, min_valid)
+        g = boxcar(images[base], images[later], window, min_valid, first_row)
         with np.errstate(divide="ignore", invalid="ignore"):
             p = coherent_ratio_p(power / mean_power(images[base], valid, window), n, g)
-        return p, known & ~np.isnan(p), _correlated(images[base], images[later], window, looks[1], min_valid)
+        return p, known & ~np.isnan(p), _correlation_p(g, images[base], images[later], window, looks[1])
     powers = np.stack([mean_power(image, valid & np.isfinite(image), window) for image in before])
     there = np.isfinite(powers) & (powers > 0)
     count = there.sum(0)

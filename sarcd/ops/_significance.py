@@ -84,7 +84,10 @@ def _measure(blocks: Sequence[np.ndarray], window: Window, false_alarms: float) 
     if correlation is None:
         raise no_looks()
     weights = np.ones(window.y), np.ones(window.x)
-    return WindowLooks(ratio_looks(weights, correlation, false_alarms), floor_looks(weights, correlation))
+    # the last bits depend on the threads that measured; a result is to be the same wherever it was made
+    return WindowLooks(
+        round(ratio_looks(weights, correlation, false_alarms), 6), round(floor_looks(weights, correlation), 6)
+    )
 
 
 def decide(scores: xr.DataArray, false_alarms: float, attrs: Mapping[str, Any]) -> xr.DataArray:

@@ -22,7 +22,7 @@ def omnibus_test(
     *,
     window: int | Window = 5,
     false_alarms: float = 0.01,
-    looks: float | None = None,
+    looks: float | WindowLooks | None = None,
     min_valid: float = 0.5,
 ) -> xr.Dataset:
     """Find where and when the brightness of the ground changed on any of many dates, by one test of them all.
@@ -36,7 +36,7 @@ def omnibus_test(
     false_alarms : float
         Share of pixels unchanged on all dates that are flagged on any.
     looks : float, optional
-        Independent looks of a mean over the window, as in `ratio_test`.
+        Independent looks of a mean over the window, as in `ratio_test`; measured before, a `WindowLooks`.
     min_valid : float
         Least share of pixels valid on all dates in a window, which the scene's border cuts; below it nothing is known.
 
@@ -83,7 +83,8 @@ def omnibus_test(
     ]
     counts = window_map(partial(_count, window=size), [all_valid], halo=size.halo, dtype="int32")
     layers = _search(powers, counts, {"pixels": size.pixels, "looks": looks_, "false_alarms": rate})
-    attrs = made_by_attrs("omnibus_test", parameters_of(size, rate, share, looks))
+    told = None if isinstance(looks, WindowLooks) else looks
+    attrs = made_by_attrs("omnibus_test", parameters_of(size, rate, share, told))
     if isinstance(looks_, WindowLooks):
         attrs["effective_looks"] = looks_.power
     change = paired_array(scene, "change", layers[1:].astype("uint8"), pairs, attrs)

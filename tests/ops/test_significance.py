@@ -24,6 +24,7 @@ TESTS = {
     "correlation": lambda scene: ops.no_correlation_test(scene, window=3).to_dataset(),
     "omnibus": lambda scene: ops.omnibus_test(scene, window=3),
     "summary": lambda scene: ops.summarise_changes(scene, ops.ratio_test(scene, window=3, coherence="none").change),
+    "summary of omnibus": lambda scene: ops.summarise_changes(scene, "omnibus", window=3),
 }
 SCENE = memory_scene(np.random.default_rng(7), (4, 19, 23), holes=0.05)
 EAGER = {name: test(SCENE) for name, test in TESTS.items()}
@@ -182,8 +183,8 @@ def test_summary_of_a_networks_probabilities(rng):
     )
     with pytest.raises(OptionError, match="consecutive"):
         ops.summarise_changes(scene, more.isel(pair=[0, 1]))
-    with pytest.raises(SceneError, match="to summarise"):
-        ops.summarise_changes(scene.drop_vars("change_probability"))
+    with pytest.raises(SceneError, match="no 'change_probability'"):
+        ops.summarise_changes(scene.drop_vars("change_probability"), "change_probability")
 
 
 def test_dates_out_of_order_are_put_in_order(rng):
