@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from sarcd.kernels.coherence import boxcar
 from sarcd.kernels.significance.coherence import correlation_p
 from sarcd.kernels.significance.omnibus import one_more_p
 from sarcd.kernels.significance.ratio import coherent_ratio_p
-from sarcd.kernels.significance.windows import count_valid, enough, looks_of, mean_power
+from sarcd.kernels.significance.windows import count_valid, looks_of, mean_power
 
 UNKNOWN, NO_DATE = 255, -1
 MOST_CHANGES = 254
@@ -81,7 +81,8 @@ def persistence(
     -------
     (Y, X) float32
         From 0 (gone with the next image) to 1 (it stays). NaN without a change, where the first shows on the last
-        date so that nobody can tell yet, and where the dates after it are invalid.
+        date so that nobody can tell yet, where the dates after it are invalid, and where this comparison does not tell
+        the date of the change from that before it: whatever saw the change there, it cannot be followed by this.
 
     Notes
     -----
@@ -100,69 +101,112 @@ def persistence(
     ([[1.0]], [[0.0]])
     """
     first = count_changes(np.stack(changed))[1]
-    dates, complex_ = len(images), np.iscomplexobj(images[0]) and window[0] * window[1] > 1
+    stack = _Stack(images, window, looks, min_valid, first_row)
+    coherent = _coherent(stack, changed, first > 0, false_alarms)
     judged, differs = np.zeros((2, *first.shape), np.int32)
+    for base in range(stack.dates - 2):
+        at = np.nonzero(first == base + 1)
+        for later in range(base + 1, stack.dates):
+            if not at[0].size:
+                break
+            known, other = _differs(stack, base, later, at, coherent[at], false_alarms)
+            if later == base + 1:  # what does not show as a change cannot be seen to come back
+                at = at[0][known & other], at[1][known & other]
+                continue
+            judged[at] += known
+            differs[at] += known & other
+    return np.where(judged > 0, differs / np.maximum(judged, 1), np.nan).astype(np.float32)
+
+
+class _Stack:
+    """What windows of many dates hold, over the pixels that are valid on all dates of a comparison.
+
+    Where every date is invalid at the same pixels, as in most scenes, powers and counts are those of any comparison,
+    and are kept.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[np.ndarray],
+        window: tuple[int, int],
+        looks: tuple[float, float],
+        min_valid: float,
+        first_row: int,
+    ) -> None:
+        self.images, self.window, self.looks = images, window, looks
+        self.dates = len(images)
+        self.with_phase = np.iscomplexobj(images[0]) and window[0] * window[1] > 1
+        self._min_valid, self._first_row = min_valid, first_row
+        self._masks = [np.isfinite(image) for image in images]
+        self._alike = all(np.array_equal(mask, self._masks[0]) for mask in self._masks[1:])
+        self._inside = count_valid(np.ones(images[0].shape, bool), window)
+        self._kept: dict[int, np.ndarray] = {}
+
+    def valid(self, *dates: int) -> np.ndarray:
+        """Tell which pixels are valid on these dates."""
+        return np.asarray(np.logical_and.reduce([self._masks[date] for date in dates]))
+
+    def count(self, *dates: int) -> np.ndarray:
+        """Count the valid pixels of each window."""
+        return self._once(-1, lambda: count_valid(self.valid(*dates), self.window))
+
+    def power(self, date: int, *others: int) -> np.ndarray:
+        """Return the mean power of a date, over the pixels that are valid on the others too."""
+        return self._once(date, lambda: mean_power(self.images[date], self.valid(date, *others), self.window))
+
+    def known(self, *dates: int) -> np.ndarray:
+        """Tell where the pixel itself is valid, and enough of its window."""
+        return np.asarray(self.valid(*dates) & (self.count(*dates) >= self._min_valid * self._inside))
+
+    def looks_of(self, kind: int, at: Any, *dates: int) -> np.ndarray:
+        """Return the independent looks at some pixels, as a ratio of powers (0) or as coherence (1) counts them."""
+        return looks_of(self.count(*dates)[at], self.looks[kind], self.window[0] * self.window[1])
+
+    def coherence(self, one: int, two: int) -> np.ndarray:
+        """Return the sample coherence of two dates."""
+        return boxcar(self.images[one], self.images[two], self.window, self._min_valid, self._first_row)
+
+    def _once(self, key: int, make: Callable[[], np.ndarray]) -> np.ndarray:
+        if not self._alike:
+            return make()
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+def _coherent(stack: _Stack, changed: Sequence[np.ndarray], wanted: np.ndarray, false_alarms: float) -> np.ndarray:
+    """Tell where some two consecutive dates without a change are coherent, of the pixels wanted."""
+    coherent, at = np.zeros(wanted.shape, bool), np.nonzero(wanted)
+    if not stack.with_phase or not at[0].size:
+        return coherent
     # every pair without a change has its chance to look coherent: together they have that of one test
-    rate = false_alarms / max(1, dates - 1)
-    coherent = np.zeros(first.shape, bool)
-    if complex_ and (first > 0).any():
-        for pair, (one, two) in enumerate(itertools.pairwise(images)):
-            coherent |= (changed[pair] == 0) & (_correlated(one, two, window, looks[1], min_valid, first_row) <= rate)
-    for base in range(dates - 2):
-        here = first == base + 1
-        if not here.any():
-            continue
-        for later in range(base + 2, dates):
-            p, known, together = _compare(images, base, later, window, looks, min_valid, first_row, complex_)
-            other = p <= false_alarms
-            if complex_:
-                other |= coherent & (together > false_alarms)
-            judged += here & known
-            differs += here & known & other
-    with np.errstate(invalid="ignore"):
-        return np.where(judged > 0, differs / np.maximum(judged, 1), np.nan).astype(np.float32)
+    rate = false_alarms / (stack.dates - 1)
+    for pair, layer in enumerate(changed):
+        p = _correlation_p(stack, stack.coherence(pair, pair + 1)[at], at, pair, pair + 1)
+        coherent[at] |= (layer[at] == 0) & (p <= rate)
+    return coherent
 
 
-def _correlated(
-    one: np.ndarray, two: np.ndarray, window: tuple[int, int], looks: float, min_valid: float, first_row: int
-) -> np.ndarray:
-    """p-value of no correlation; 1 where it is not known."""
-    return _correlation_p(boxcar(one, two, window, min_valid, first_row), one, two, window, looks)
-
-
-def _correlation_p(
-    g: np.ndarray, one: np.ndarray, two: np.ndarray, window: tuple[int, int], looks: float
-) -> np.ndarray:
-    count = count_valid(np.isfinite(one) & np.isfinite(two), window)
-    p = correlation_p(g, looks_of(count, looks, window[0] * window[1]))
+def _correlation_p(stack: _Stack, g: np.ndarray, at: Any, one: int, two: int) -> np.ndarray:
+    """Return the p-value of no correlation; 1 where it is not known."""
+    p = correlation_p(g, stack.looks_of(1, at, one, two))
     return np.where(np.isnan(p), 1.0, p)
 
 
-def _compare(
-    images: Sequence[np.ndarray],
-    base: int,
-    later: int,
-    window: tuple[int, int],
-    looks: tuple[float, float],
-    min_valid: float,
-    first_row: int,
-    complex_: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the p-values of equal power, where they are known, and the p-values of no correlation."""
-    before = [images[base]] if complex_ else list(images[: base + 1])
-    valid = np.isfinite(images[later]) & np.isfinite(before[-1])
-    known = enough(valid, window, min_valid)
-    n = looks_of(count_valid(valid, window), looks[0], window[0] * window[1])
-    power = mean_power(images[later], valid, window)
-    if complex_:
-        g = boxcar(images[base], images[later], window, min_valid, first_row)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            p = coherent_ratio_p(power / mean_power(images[base], valid, window), n, g)
-        return p, known & ~np.isnan(p), _correlation_p(g, images[base], images[later], window, looks[1])
-    powers = np.stack([mean_power(image, valid & np.isfinite(image), window) for image in before])
-    there = np.isfinite(powers) & (powers > 0)
-    count = there.sum(0)
+def _differs(
+    stack: _Stack, base: int, later: int, at: Any, coherent: np.ndarray, false_alarms: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, of some pixels, where two dates can be compared, and where they differ."""
+    known, n = stack.known(base, later)[at], stack.looks_of(0, at, base, later)
     with np.errstate(divide="ignore", invalid="ignore"):
+        if stack.with_phase:
+            g = stack.coherence(base, later)[at]
+            p = coherent_ratio_p(stack.power(later, base)[at] / stack.power(base, later)[at], n, g)
+            lost = coherent & (_correlation_p(stack, g, at, base, later) > false_alarms)
+            return known & ~np.isnan(p), (p <= false_alarms) | lost
+        powers = np.stack([stack.power(date, base, later)[at] for date in range(base + 1)])
+        there = np.isfinite(powers) & (powers > 0)
+        count = there.sum(0)
         mean = np.where(there, powers, 0).sum(0) / count
-    p = one_more_p(power, mean, count, n)
-    return p, known & ~np.isnan(p), np.ones(p.shape)
+        p = one_more_p(stack.power(later, base)[at], mean, count, n)
+        return known & ~np.isnan(p), p <= false_alarms

@@ -64,7 +64,8 @@ def summarise_changes(
         Layers (y, x), lazy if the changes are: `change_count` uint8 (255 unknown), `first_change` and `last_change`
         int16, the date that shows the change, counted from 0 in order of time (0 none, since the first date shows none;
         -1 unknown), and `persistence` float32, the share of the dates since the first change that still differ from
-        what was before it: 1 stays, 0 came back at once, NaN without a change and where it shows only on the last date.
+        what was before it: 1 stays, 0 came back at once, NaN without a change, where it shows only on the last date,
+        and where these images do not show it (a map may know more than brightness and coherence over a window).
         Dates are counted since every raster format keeps whole numbers; the attribute `dates` lists them. Of
         ``omnibus`` also `omnibus_score` float32.
 

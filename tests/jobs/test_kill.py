@@ -25,7 +25,8 @@ def tree(path):
 
 
 def chunks_of(scene, names):
-    return sum(1 for name in names for file in (scene / name).glob("c/*/*/*") if file.suffix != ".partial")
+    files = (file for name in names for file in (scene / name / "c").rglob("*") if file.is_file())
+    return sum(1 for file in files if file.suffix != ".partial")
 
 
 def kill_at(command, scene, names, count):
@@ -47,11 +48,14 @@ def kill_at(command, scene, names, count):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a POSIX signal")
-@pytest.mark.parametrize("job", ["coherence", "predict"])
+@pytest.mark.parametrize("job", ["coherence", "predict", "summarise"])
 def test_kill_and_rerun(tmp_path, job):
-    source = stored_scene(tmp_path / "source.zarr", np.random.default_rng(0), SHAPE, chunk=CHUNK, holes=0.01)
+    shape = (4, *SHAPE[1:]) if job == "summarise" else SHAPE
+    source = stored_scene(tmp_path / "source.zarr", np.random.default_rng(0), shape, chunk=CHUNK, holes=0.01)
     if job == "coherence":
         names, options = ["coherence"], ["--window", "7"]
+    elif job == "summarise":
+        names, options = ["change_count", "first_change", "persistence"], ["--of", "omnibus"]
     else:
         model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
         names, options = ["change_probability", "change"], ["--model", str(model), "--tiles", "16", "--device", "cpu"]

@@ -1,0 +1,156 @@
+"""What summaries of many dates tell right, on ground whose changes are known, and what they cost."""
+
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from sarcd import ops, sites
+from tests.benchmarks.measure import table
+from tests.scenes import dates
+from tests.stacks import KINDS, TRUTH, speckle_stack, stack_scene
+
+pytestmark = pytest.mark.benchmark
+SIDE, MARGIN = 120, 4
+LAYERS = ("change_count", "first_change", "last_change", "persistence")
+
+
+def blocks(rng, coherence, decibels):
+    """Six dates of four patches: see `tests.stacks.changing_stack`, here by so many decibels."""
+    gain, shape = np.float32(10 ** (decibels / 20)), (6, SIDE, SIDE)
+    calm, returns, twice = (speckle_stack(rng, shape, coherence) for _ in range(3))
+    stays = speckle_stack(rng, shape, coherence, breaks=(2,))
+    stays[2:] *= gain
+    returns[3] *= gain
+    twice[1:] *= gain
+    twice[4:] *= gain
+    return stack_scene(np.concatenate([calm, stays, returns, twice], 2))
+
+
+def test_known_times():
+    rng, rows = np.random.default_rng(1), []
+    for coherence in (0.0, 0.8):
+        for decibels in (0, 3, 6):
+            scene = blocks(rng, coherence, decibels)
+            sources = {"omnibus": "omnibus"}
+            if coherence:
+                test = ops.combined_test(scene, expected=coherence, false_alarms=0.001, looks=25)
+                sources["combined-test, coherence known"] = test.change
+            for name, source in sources.items():
+                found = scene.sarcd.summarise(source, looks=25)
+                rows.append((name, coherence, f"{decibels} dB", *shares(found, decibels)))
+    header = ("changes of", "coherence", "by", "calm: flagged", *(f"{kind}: first date right" for kind in KINDS[1:]))
+    header += ("stays: mean persistence", "returns: mean persistence")
+    table("Blocks of speckle of 25 looks, six dates", header, rows)
+
+
+def shares(found, decibels):
+    """Per cent of the pixels of each patch, away from its edges."""
+    parts = {
+        kind: found.isel(y=slice(MARGIN, -MARGIN), x=slice(i * SIDE + MARGIN, (i + 1) * SIDE - MARGIN))
+        for i, kind in enumerate(KINDS)
+    }
+    row = [f"{float((parts['calm'].change_count > 0).mean()):.2%}"]
+    for kind in KINDS[1:]:
+        right = float((parts[kind].first_change == TRUTH[kind][1]).mean())
+        row.append(f"{right:.1%}" if decibels or kind == "stays" else "-")
+    for kind in ("stays", "returns"):
+        known = parts[kind].persistence
+        row.append(f"{float(known.mean()):.2f}" if (decibels or kind == "stays") and known.notnull().any() else "-")
+    return row
+
+
+def test_mine():
+    """A simulated mine: labels mark blasting and dumping, pseudo-changes are moisture and vehicles."""
+    scene = sites.site("A", size=640, dates=6, truth=True)
+    label, wet = scene.label.values, (scene.pseudo_change > 0).any("pair").values
+    judged, real = (label != 255).all(0), (label == 1).any(0)
+    first = np.where(real, (label == 1).argmax(0) + 1, 0)
+    pseudo, calm = judged & ~real & wet, judged & ~real & ~wet
+    sources = {
+        "omnibus": "omnibus",
+        "combined-test": ops.combined_test(scene, expected="history", false_alarms=0.001).change,
+        "the labels themselves": "label",
+    }
+    rows, more = [], []
+    for name, source in sources.items():
+        found = scene.sarcd.summarise(source)
+        flagged = (found.change_count.values > 0) & (found.change_count.values < 255)
+        right = found.first_change.values == first
+        at = [real & flagged, pseudo & flagged, calm & flagged]
+        every = (real, pseudo, calm)
+        rows.append(
+            (
+                name,
+                *(f"{one.sum() / all_.sum():.1%}" for one, all_ in zip(at, every, strict=True)),
+                percent(right[at[0]]),
+            )
+        )
+        early = found.first_change.values < 5  # of a change on the last date nobody knows
+        values = [found.persistence.values[one & early] for one in (real & right & flagged, *at[:2])]
+        known = [one[~np.isnan(one)] for one in values]
+        separated = [area(one, known[2]) for one in known[:2]]
+        means = [
+            f"{one.mean():.2f} ({one.size / all_.size:.0%})" if one.size else "-"
+            for one, all_ in zip(known, values, strict=True)
+        ]
+        more.append((name, *means, *separated))
+    header = (
+        "changes of",
+        "labelled: flagged",
+        "pseudo-change: flagged",
+        "neither: flagged",
+        "first date right, of flagged",
+    )
+    table("Site A, 640 x 640, six dates: pixels", header, rows)
+    header = (
+        "changes of",
+        "labelled, first date right",
+        "labelled, flagged",
+        "pseudo-change",
+        "AUC, date right",
+        "AUC",
+    )
+    table("Mean persistence (share of the pixels where it is known); labelled against pseudo-change", header, more)
+
+
+def percent(right):
+    return f"{right.mean():.1%}" if right.size else "-"
+
+
+def area(higher, lower):
+    """Area under the ROC curve, ties counted half."""
+    if not higher.size or not lower.size:
+        return "-"
+    higher = np.sort(higher)
+    below = np.searchsorted(higher, lower, "left").sum() + np.searchsorted(higher, lower, "right").sum()
+    return f"{1 - below / 2 / higher.size / lower.size:.2f}"
+
+
+def test_speed():
+    """Every pixel changes on some date: the most that the persistence has to compare."""
+    rng, rows = np.random.default_rng(2), []
+    for count in (3, 6, 12):
+        scene = stack_scene(speckle_stack(rng, (count, 512, 512), 0.7))
+        times = dates(count)
+        change = xr.DataArray(
+            (rng.random((count - 1, 512, 512)) < 0.3).astype("uint8"),
+            dims=("pair", "y", "x"),
+            coords={"before": ("pair", times[:-1]), "after": ("pair", times[1:])},
+        )
+        runs = {
+            "counts": lambda scene=scene, change=change: scene.sarcd.summarise(change, persistence=False),
+            "with persistence": lambda scene=scene, change=change: scene.sarcd.summarise(change, looks=20),
+            "omnibus": lambda scene=scene: scene.sarcd.summarise("omnibus", looks=20, persistence=False),
+            "coherence": lambda scene=scene: scene.sarcd.coherence(),
+        }
+        row = [count]
+        for run in runs.values():
+            run()
+            start = time.thread_time()
+            run()
+            row.append(f"{(time.thread_time() - start) / 0.262144:.2f}")
+        rows.append(row)
+    header = ("dates", *list(runs)[:3], "for comparison: coherence of all pairs")
+    table("Seconds a million pixels on one core, windows of 5 x 5", header, rows)
