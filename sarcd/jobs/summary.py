@@ -27,7 +27,7 @@ from sarcd.ops._summary_source import OMNIBUS
 from sarcd.ops.summary import LAYERS, OPERATION, FittedSummary, apply_summary, fit_summary
 
 _BYTES_PER_PIXEL = 200  # of a region in work: powers, coherence and p-values of two dates, in double
-_BYTES_PER_DATE = 48  # and of each date its image, its power in double, and whether it changed
+_BYTES_PER_DATE = 36  # and of each date its image, its power in single and double, and whether it changed
 
 
 def write_summary(
@@ -72,8 +72,7 @@ def write_summary(
         If the store holds a result made otherwise and `overwrite` is False.
     """
     options = options or SummaryOptions()
-    store = SceneStore(path)
-    scene = open_scene(path, chunks=None)
+    scene, store = open_scene(path, chunks=None), SceneStore(path)
     with chunk_errors(path):
         fitted = fit_summary(scene, options)
     _tell(options, fitted, note)

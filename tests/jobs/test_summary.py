@@ -22,6 +22,7 @@ from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs import _task, write_summary
 from sarcd_cli.main import main
 from tests.learn.toys import add_layer
+from tests.networks import random_model_file
 from tests.processes import tree
 from tests.rasters import UTM, slc, write_raster
 from tests.scenes import random_slc, stored_scene
@@ -224,12 +225,25 @@ def test_pairs_by_policy(path, pairs, capsys):
     assert min(shares_right(xr.open_zarr(path)).values()) > 0.95
 
 
-def test_unknown_policy_is_refused(path, capsys):
-    line = failure(capsys, "detect", path, "--pairs", "step=2")
-    assert line == (
-        "error: --pairs: unknown pairs 'step=2': use consecutive, reference, all, or BEFORE:AFTER,... such as "
-        "2023-03-19:2023-03-31\n"
+def test_a_networks_maps_by_policy(path, tmp_path, capsys):
+    model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+    predict = ("predict", str(path), "--model", str(model), "--device", "cpu", "--threshold", "0.45")
+    for command in (predict, ("detect", str(path))):
+        assert failure(capsys, *command, "--pairs", "step=2") == (
+            "error: --pairs: unknown pairs 'step=2': use consecutive, reference, all, or BEFORE:AFTER,... such as "
+            "2023-03-19:2023-03-31\n"
+        )
+    assert main([*predict, "--pairs", "all"]) == 0
+    capsys.readouterr()
+    assert main(["summarise", str(path)]) == 0
+    assert capsys.readouterr().err == (
+        "change_probability: the scene holds it for all 5 pairs of consecutive dates\n"
+        "a change from a probability of 0.45 on\n"
     )
+    by_maps = open_scene(path).sarcd.summarise("change")
+    stored = xr.open_zarr(path)
+    for name in (*COUNTS, "persistence"):
+        np.testing.assert_array_equal(stored[name], by_maps[name])
 
 
 def test_refusals(path, detected, tmp_path, rng, capsys):
