@@ -180,6 +180,8 @@ def test_says_what_it_chose(path, capsys):
     assert capsys.readouterr().err == (
         "omnibus: the scene holds no map of change; this test looks at brightness alone\n"
     )
+    times = SceneStore(path).dates("time")
+    extend_pairs(SceneStore(path), consecutive(times))  # listed, which does not say that they are computed
     detect(path, pairs="2023-03-19:2023-03-31")
     assert main(["summarise", str(path), "--no-persistence", "--name", "b"]) == 0
     err = capsys.readouterr().err
