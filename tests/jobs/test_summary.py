@@ -130,6 +130,22 @@ def test_same_bytes_for_any_regions_and_chunks(tmp_path, images, of):
             np.testing.assert_array_equal(other[name], found[0][name], err_msg=name)
 
 
+def test_every_part_knows_its_first_row(path, monkeypatch):
+    """The last bits of coherence depend on it; here all of it does."""
+
+    def by_row(before, _after, _window, _min_valid, first_row):
+        rows = (np.arange(len(before)) + first_row) // 3 % 2
+        return np.broadcast_to(np.float32(0.999) * rows[:, None], before.shape).astype(np.float32)
+
+    monkeypatch.setattr("sarcd.kernels.summary.boxcar", by_row)
+    write_summary(path)
+    scene = open_scene(path).load()[["slc"]]
+    returns = scene.sarcd.summarise("omnibus").persistence.isel(x=slice(52, 68), y=slice(6, 12)).mean("x").values
+    assert abs(returns[:3] - returns[3:]).min() > 0.5
+    for one in (scene, scene.chunk(time=1, y=7, x=50)):
+        np.testing.assert_array_equal(xr.open_zarr(path).persistence, one.sarcd.summarise("omnibus").persistence)
+
+
 def test_a_region_travels(path, monkeypatch):
     seen, real = [], _task.RegionTask.__call__
     monkeypatch.setattr(_task.RegionTask, "__call__", lambda task, region: seen.append(task) or real(task, region))
