@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## learn on one simulated mine, map the changes of another, write map and picture to demo/
+demo: $(STAMP)  ## map the changes of a simulated mine, write map and picture to demo/
 	$(BIN)/sarcd demo
 
 test: $(STAMP)  ## all tests and doctests, without the benchmarks

@@ -1,7 +1,7 @@
-"""From two radar images to a change map, in Python: simulate, learn, map, score, draw.
+"""A network of your own, from images to a change map, in Python: simulate, learn, map, score, draw.
 
 Run with ``python examples/first_map.py [FOLDER]``. The sites are small and the training is short, so that it ends
-within half a minute; ``sarcd demo`` does the same at a size where the map is better.
+within half a minute; without `model`, `detect` takes the network that ships, which has learnt far longer.
 """
 
 import sys

@@ -11,9 +11,14 @@ import pytest
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
+FOLDER = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = sorted([*FOLDER.glob("*.py"), *(path.parent for path in FOLDER.glob("*/__main__.py"))])
 
-QUICK = {"table5": ["--seeds", "1", "--size", "256", "--epochs", "2"], "floods": ["floods-data", "--epochs", "1"]}
+QUICK = {
+    "study": ["--trial", "--seeds", "1", "--tables", "5,6,A2,normalisation,prediction"],
+    "floods": ["floods-data", "--epochs", "1"],
+    "model": ["--trial"],
+}
 """Arguments that make the long ones short."""
 
 

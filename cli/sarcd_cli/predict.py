@@ -27,10 +27,10 @@ class _Tiles(click.ParamType[int | str]):
 @click.option(
     "--model",
     "models",
-    required=True,
     multiple=True,
     metavar="FILE",
-    help="Model file made by 'sarcd train'; given again, the mean of their probabilities is the map.",
+    help="Model file made by 'sarcd train'; given again, the mean of their probabilities is the map [the model that "
+    "ships: it learnt from simulated open-pit mines].",
 )
 @click.option(
     "--tiles",
@@ -86,7 +86,7 @@ def command(
     overwrite: bool,
     json: bool,
 ) -> None:
-    """Map the changes of a scene with a trained network.
+    """Map the changes of a scene with a trained network, the one that ships or your own.
 
     Writes change_probability and change, region by region; stopped at any moment, the same command goes on where it
     was. The map does not depend on the tiles, but of networks that look at the whole of a tile. Each variant, and each
@@ -111,7 +111,7 @@ def command(
     }
     result = write_prediction(
         scene,
-        models,
+        models or None,
         from_dict(PredictOptions, values),
         pairs=pairs,
         suffix=name,

@@ -1,7 +1,8 @@
 """Make the model that ships with sarcd, from nothing: ``python examples/model [FOLDER]``.
 
-Simulates mines that all differ (`sarcd.sites.varied`), some without any change, and learns from them by ``config.toml``.
-Stopped at any moment, the same command goes on where it was. Two cores take some two hours, and the scenes 8 GB.
+Simulates mines that all differ (`sarcd.sites.varied`), some without any change, and learns from them by
+``config.toml``. Stopped at any moment, the same command goes on where it was. Two cores take some two hours, and the
+scenes 8 GB.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ FIRST_SEED = {"learn": 10_000, "none": 20_000, "validation": 30_000}
 """Seeds from here on; those to judge on are others."""
 
 
-def scenes(folder: Path, kind: str, count: int) -> list[Path]:
+def scenes(folder: Path, kind: str, count: int, options: TrainOptions) -> list[Path]:
     """Simulate scenes that are not there yet, with statistics and coherence."""
-    options = read_toml(CONFIG, TrainOptions)
     paths = []
     for seed in range(FIRST_SEED[kind], FIRST_SEED[kind] + count):
         paths.append(folder / f"{kind}-{seed}.zarr")
@@ -42,14 +42,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default="model", type=Path, help="what is made is kept here")
     parser.add_argument("--only-scenes", action="store_true", help="simulate, and stop")
+    parser.add_argument("--trial", action="store_true", help="one scene of each kind and one epoch: does it run?")
     arguments = parser.parse_args()
+    counts = (1, 1, 1) if arguments.trial else (SCENES, WITHOUT_CHANGE, VALIDATION)
+    options = read_toml(CONFIG, TrainOptions, epochs=1 if arguments.trial else None)
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    validation = scenes(arguments.folder, "validation", VALIDATION)
-    learn = scenes(arguments.folder, "learn", SCENES) + scenes(arguments.folder, "none", WITHOUT_CHANGE)
+    learn, none, validation = (
+        scenes(arguments.folder, kind, count, options) for kind, count in zip(FIRST_SEED, counts, strict=True)
+    )
     if arguments.only_scenes:
         return
-    options = read_toml(CONFIG, TrainOptions)
-    result = train(options, learn, validation, arguments.folder / "mines.safetensors", note=print)
+    result = train(options, learn + none, validation, arguments.folder / "mines.safetensors", note=print)
     print(f"{result.path}: {result.patches} patches an epoch, validation F1 {result.scores['f1']:.3f}")
 
 

@@ -2,9 +2,10 @@
 
 ``python examples/study [FOLDER] [--tables 5,6,A1,A2,normalisation,prediction] [--jobs 2]``
 
-A network learns on site A or B and is judged on the other one, and on C. Each row of a table is one file of ``configs/``,
-which ``sarcd train --config`` takes as well. Stopped at any moment, the same command goes on where it was. Two scales:
-``cpu`` takes two cores some hours in all; ``paper`` has the paper's sizes of sites, patches, batches and epochs, for a GPU.
+A network learns on site A or B and is judged on the other one, and on C. Each row of a table is one file of
+``configs/``, which ``sarcd train --config`` takes as well. Stopped at any moment, the same command goes on where it
+was. Two scales: ``cpu`` takes two cores some hours in all; ``paper`` has the paper's sizes of sites, patches, batches
+and epochs, for a GPU.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ class Tables:
         table(title, columns, lines)
 
     def table_5(self) -> None:
+        """Print what each step of the method adds on the site that choices may have been made on."""
         self.steps("Table 5: F1 on the other site", STEPS, lambda run: run.scores()[run.judged]["f1"])
         lines = []
         for row in ("augmentation", "pseudo-labels"):
@@ -118,14 +120,17 @@ class Tables:
         )
 
     def table_6(self) -> None:
+        """Print the same on the site that no choice was made on."""
         self.steps(f"Table 6: F1 on the test site {TEST}", STEPS, lambda run: run.scores()[TEST]["f1"])
 
     def table_a1(self) -> None:
+        """Print what other networks reach with the augmented row."""
         self.steps(
             "Table A1: F1 on the other site, by network", NETWORKS, self._other, long=self.one_fold, against_first=True
         )
 
     def table_a2(self) -> None:
+        """Print what each augmentation adds by itself."""
         self.steps(
             "Table A2: F1 on the other site, single augmentations",
             AUGMENTATIONS,
@@ -157,9 +162,11 @@ class Tables:
         table(title, columns, lines)
 
     def table_normalisation(self) -> None:
+        """Print whose statistics normalise an unseen site best."""
         self.variants("F1 by whose median and MAD normalise the unseen site", NORMALISED)
 
     def table_prediction(self) -> None:
+        """Print what averaging over variants and calibrating are worth."""
         self.variants("F1 by what the map is the mean of", AVERAGED)
         runs = self.runs(["augmentation"])
         lines = []

@@ -180,6 +180,8 @@ def _judge(
     names = {"f1": "f1", "precision": "precision", "recall": "recall", "ap": "average_precision"}
     scores = {key: float(table[name]) for key, name in names.items()}
     scores["ece"] = float(table["expected_calibration_error"])
+    if variant:  # calibration is looked at of the plain map alone
+        return scores
     if temperature != 1:  # what the network gave before it was divided by the temperature
         logit = temperature * np.log(probability / (1 - probability))
         judged["change_probability"] = (1 / (1 + np.exp(-logit))).astype("float32").assign_attrs(probability.attrs)

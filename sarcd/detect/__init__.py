@@ -13,6 +13,7 @@ from sarcd.config import DetectOptions
 from sarcd.config.detection import Method
 from sarcd.errors import OptionError
 from sarcd.io.pairs import Pair
+from sarcd.pretrained import MINES
 
 
 def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
@@ -32,6 +33,9 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
 ) -> xr.Dataset:
     """Map the changes of every pair: with a trained network, or several, or without labels.
 
+    Where neither is named, complex images are given the network that ships, `sarcd.pretrained.MINES`, and detected
+    images the method ``auto``.
+
     Parameters
     ----------
     scene : xr.Dataset
@@ -39,8 +43,8 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     model : str or Path, or a sequence of them, optional
         Model files made by `sarcd train`; of several the map is the mean of their probabilities.
     method : str or DetectOptions, optional
-        How change is found without labels, see `sarcd.config.DetectOptions`; ``auto``, the default where no model is
-        named, chooses by what the scene holds, and the result says what and why.
+        How change is found without labels, see `sarcd.config.DetectOptions`; ``auto`` chooses by what the scene holds,
+        and the result says what and why.
     tiles : int, "auto" or "whole"
         Of a network: side of a tile in pixels, rounded up to its stride; the map is the same for any, unless the
         network cannot be tiled exactly: then tiles overlap by half and are blended.
@@ -93,6 +97,8 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     >>> found.change.dims, found.change.attrs["sarcd_parameters"]["method"]
     (('pair', 'y', 'x'), 'ratio-test')
     """
+    if model is None and method is None and "slc" in scene:
+        model = MINES
     if model is not None:
         if method is not None:
             raise OptionError("a model and a method are named", where="method", mend="name one of them")

@@ -62,7 +62,7 @@ def check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:
         raise SceneError(
             "the model wants coherence, and detected images have none",
             where=schema.source_of(scene),
-            mend="use a model trained with 'sarcd train --no-coherence'",
+            mend="use a model trained with 'sarcd train --no-coherence', or 'sarcd detect', which needs none",
         )
 
 

@@ -40,6 +40,7 @@ from sarcd.jobs._task import Opened, return_memory
 from sarcd.ops.looks import Calibration, calibrate
 from sarcd.ops.statistics import AmplitudeStatistics
 from sarcd.predict import BlendedTiling, Ensemble, blocks_of, decide, variants
+from sarcd.pretrained import MINES
 
 if TYPE_CHECKING:
     from sarcd.model_file import LoadedModel
@@ -64,7 +65,7 @@ class PredictionResult(JobResult):
 
 def write_prediction(
     path: str | Path,
-    model: str | Path | Sequence[str | Path],
+    model: str | Path | Sequence[str | Path] | None = None,
     options: PredictOptions | None = None,
     *,
     pairs: str | None = None,
@@ -83,8 +84,8 @@ def write_prediction(
     ----------
     path : str or Path
         Scene.
-    model : str or Path, or a sequence of them
-        Model files made by `sarcd train`.
+    model : str or Path, or a sequence of them, optional
+        Model files made by `sarcd train`; by default the one that ships, `sarcd.pretrained.MINES`.
     options : PredictOptions, optional
         Tiles, device, statistics, threshold (by default the models' own, of several the mean), variants.
     pairs : str, optional
@@ -115,6 +116,9 @@ def write_prediction(
         If the store holds a result made otherwise and `overwrite` is False.
     """
     options = options or PredictOptions()
+    if model is None:
+        model = MINES
+        note("no model is named: the one that ships with sarcd maps the changes; it learnt from simulated mines alone")
     groups = variants(swap=options.swap, flips=options.flips)
     check_uncertainty(options, 1 if isinstance(model, (str, Path)) else len(model))
     kinds = ["change_probability", "change", *(["uncertainty"] if options.uncertainty else [])]

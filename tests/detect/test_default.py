@@ -18,7 +18,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_changed(kind):
     make, options = KINDS[kind]
-    change = make(3, side=192, **options).sarcd.detect().change
+    change = make(3, side=192, **options).sarcd.detect(method="auto").change
     assert (change == 1).mean() < 0.005
     assert (change == 255).sum() == 0
 
@@ -27,6 +27,6 @@ def test_nothing_changed(kind):
 def test_little_changed(kind):
     make, options = KINDS[kind]
     scene = make(4, side=192, share=0.01, **options)
-    hits, false_alarms, misses, rest = counts(scene, scene.sarcd.detect().change)
+    hits, false_alarms, misses, rest = counts(scene, scene.sarcd.detect(method="auto").change)
     assert (hits + false_alarms) / scene.label.size < 0.02
     assert kappa(hits, false_alarms, misses, rest) > 0.4

@@ -1,0 +1,108 @@
+"""The model that ships, through the command line, on mines with seeds that it never saw."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from sarcd import sites
+from sarcd.evaluate import report
+from sarcd.io.store import open_scene
+from sarcd.io.write import write_scene
+from sarcd.simulate.classes import Cover
+from sarcd_cli.main import main
+from tests.benchmarks.measure import table
+
+pytestmark = pytest.mark.benchmark
+
+SEEDS, SIZE = range(500, 504), 2048
+CALM = range(50_000, 50_012)
+
+
+def command(*arguments):
+    assert main([str(argument) for argument in arguments]) == 0
+
+
+@pytest.mark.parametrize("name", ["A", "B", "C"])
+def test_model_on_sites(tmp_path, name):
+    paths = [tmp_path / f"{name}{seed}.zarr" for seed in SEEDS]
+    for seed, path in zip(SEEDS, paths, strict=True):
+        command("simulate", path, "--site", name, "--size", SIZE, "--seed", seed)
+        command("predict", path)
+    scenes = [open_scene(path) for path in paths]
+    found = report(scenes, variable="change").scores.sel(over="pooled")
+    probability = report(scenes, variable="change_probability").scores
+    each = [float(report([scene]).scores.f1.sel(over="pooled")) for scene in scenes]
+    row = [f"{float(found[key]):.3f}" for key in ("f1", "precision", "recall")]
+    row += [
+        f"{float(probability[key].sel(over='pooled')):.4f}"
+        for key in ("average_precision", "expected_calibration_error")
+    ]
+    table(
+        f"The model that ships on {len(paths)} unseen mines of {SIZE}^2 (simulated)",
+        ["site", "F1", "precision", "recall", "average precision", "calibration error", "F1 of each"],
+        [(name, *row, " ".join(f"{value:.2f}" for value in each))],
+    )
+
+
+def test_model_without_change(tmp_path):
+    rows, flagged, pixels = [], 0, 0
+    for seed in CALM:
+        path = tmp_path / f"{seed}.zarr"
+        write_scene(sites.site(sites.varied(seed, no_change=True), size=1024, seed=seed), path)
+        command("predict", path)
+        change = open_scene(path).change.values
+        rows.append((seed, f"{np.mean(change[change != 255]):.3%}"))
+        flagged, pixels = flagged + (change == 1).sum(), pixels + (change != 255).sum()
+    rows.append(("all", f"{flagged / pixels:.3%}"))
+    table("Share of unchanged scenes that is flagged (simulated)", ["seed", "flagged"], rows)
+
+
+def test_model_errors():
+    """Where the network that ships is wrong: on which ground, and how near to an outline or the scene's edge."""
+    far_by_cover, cover = np.zeros(len(Cover)), np.zeros(len(Cover))
+    alarms, near, far_at_edge, misses, at_outline = 0, 0, 0, 0, 0
+    edge = np.ones((1536, 1536), bool)
+    edge[48:-48, 48:-48] = False
+    for name, seed in itertools.product("ABC", (600, 601)):
+        scene = sites.site(name, size=1536, seed=seed, truth=True)
+        change, label = scene.sarcd.detect().change.values[0], scene.label.values[0]
+        alarm, missed = (change == 1) & (label == 0), (change == 0) & (label == 1)
+        far = alarm & (ndimage.distance_transform_edt(label != 1) > 3)
+        alarms, near, far_at_edge = alarms + alarm.sum(), near + (alarm & ~far).sum(), far_at_edge + (far & edge).sum()
+        misses += missed.sum()
+        at_outline += (missed & (ndimage.distance_transform_edt(label == 1) <= 3)).sum()
+        ground = scene.land_cover.values
+        far_by_cover += np.bincount(ground[far], minlength=len(Cover))
+        cover += np.bincount(ground.ravel(), minlength=len(Cover))
+    rows = [
+        ("false alarms within 3 pixels of a change", f"{near / alarms:.0%}", ""),
+        ("others within 48 pixels of the edge", f"{far_at_edge / (alarms - near):.0%}", f"{edge.mean():.0%}"),
+        ("misses within 3 pixels of an outline", f"{at_outline / misses:.0%}", ""),
+    ]
+    shares, areas = far_by_cover / far_by_cover.sum(), cover / cover.sum()
+    rows += [(f"others on {one.name.lower()}", f"{shares[one]:.0%}", f"{areas[one]:.1%}") for one in Cover]
+    table(
+        "Where the model that ships is wrong (simulated, six mines)", ["", "share of the pixels", "of the ground"], rows
+    )
+
+
+@pytest.mark.realdata
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_model_on_amsterdam(tmp_path, real_data):
+    path = tmp_path / "amsterdam.zarr"
+    command(
+        "ingest", *(real_data / "slc" / "amsterdam" / f"{date}.tif" for date in ("20230319", "20230331")), "-o", path
+    )
+    command("predict", path)
+    scene = open_scene(path)
+    change, coherence = scene.change.values[0], scene.sarcd.coherence().values[0]
+    flagged = change == 1
+    known = np.isfinite(coherence)
+    rows = [
+        ("share flagged", f"{flagged.mean():.3%}"),
+        ("their median coherence", f"{np.median(coherence[flagged & known]):.2f}" if flagged.any() else ""),
+        ("median coherence of all", f"{np.median(coherence[known]):.2f}"),
+    ]
+    table("Amsterdam, 12 days, nothing known to have changed", ["", ""], rows)

@@ -1,0 +1,104 @@
+"""The model that ships: small, the default where it fits, and better than thresholds on a mine it has not seen."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from sarcd import ops, sites
+from sarcd.detect import detect
+from sarcd.errors import SceneError
+from sarcd.evaluate import evaluate
+from sarcd.io.store import open_scene
+from sarcd.io.write import write_scene
+from sarcd.jobs import write_prediction
+from sarcd.kernels.scores import best_threshold
+from sarcd.model_file import load_model
+from sarcd.pretrained import MINES
+from sarcd_cli.main import main
+
+
+@pytest.fixture(scope="module")
+def mine():
+    """An unseen mine, in memory."""
+    return sites.site("A", size=512, seed=7)
+
+
+@pytest.fixture
+def stored(tmp_path, mine):
+    path = tmp_path / "mine.zarr"
+    write_scene(mine, path)
+    return path
+
+
+def test_its_file_is_small_and_says_what_it_saw():
+    loaded = load_model(MINES)
+    assert MINES.stat().st_size < 5_000_000
+    assert loaded.card.channels == ("before", "after", "coherence")
+    assert loaded.card.statistics_policy == "scene"
+    assert not loaded.card.training["transductive"]
+    assert loaded.card.training["calibration"]["temperature"] > 0
+
+
+def test_it_is_what_complex_images_are_given(mine):
+    tile = mine.isel(y=slice(0, 128), x=slice(0, 128))
+    found, named = detect(tile), detect(tile, model=MINES)
+    assert found.change_probability.attrs["sarcd_parameters"]["model"] == load_model(MINES).digest
+    np.testing.assert_array_equal(found.change_probability, named.change_probability)
+
+
+def test_detected_images_and_named_methods_do_without(mine):
+    tile = mine.isel(y=slice(0, 128), x=slice(0, 128))
+    amplitude = abs(tile[["slc"]].rename(slc="amplitude")).assign_attrs(tile.attrs)
+    assert "change_score" in detect(amplitude)
+    assert "change_score" in detect(tile, method="auto")
+
+
+def test_the_command_takes_it_by_default(stored, capsys):
+    assert main(["predict", str(stored), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["variables"] == ["change_probability", "change"]
+    assert "ships with sarcd" in captured.err
+    kept = open_scene(stored).change_probability.attrs["sarcd_parameters"]
+    assert kept["model"] == load_model(MINES).digest
+
+
+def test_the_store_holds_what_detect_gives(stored):
+    write_prediction(stored)
+    scene = open_scene(stored)
+    lazy = scene[["slc"]].sarcd.detect()
+    np.testing.assert_allclose(scene.change_probability, lazy.change_probability, atol=1e-5)
+
+
+def test_it_wants_phase(tmp_path, mine):
+    path = tmp_path / "detected.zarr"
+    write_scene(abs(mine[["slc"]].rename(slc="amplitude")).assign_attrs(mine.attrs), path)
+    with pytest.raises(SceneError, match="sarcd detect"):
+        write_prediction(path)
+
+
+def test_no_model_is_not_the_default(stored):
+    assert main(["predict", str(stored), "--model", str(stored.with_name("absent.safetensors"))]) == 1
+    assert "change_probability" not in open_scene(stored)
+
+
+def test_it_finds_what_thresholds_do_not(mine):
+    found = mine.assign(detect(mine))
+    network = float(evaluate(found).f1.sel(over="pooled"))
+    threshold = best_threshold(mine.label.values, -ops.coherence(mine).values)[1]
+    assert network > max(0.6, 1.5 * float(threshold))
+
+
+def test_it_is_not_taken_in_by_weather():
+    calm = sites.site(sites.varied(40_000, no_change=True), size=512, seed=40_000)
+    assert float((detect(calm).change == 1).mean()) < 0.002
+
+
+def test_a_damaged_file_is_told(tmp_path, mine, monkeypatch):
+    broken = tmp_path / "mines.safetensors"
+    shutil.copy(MINES, broken)
+    broken.write_bytes(broken.read_bytes()[:1000])
+    monkeypatch.setattr("sarcd.detect.MINES", broken)
+    with pytest.raises(Exception, match=r"mines\.safetensors"):
+        detect(mine)
