@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 COMMANDS = {
-    "demo": "Learn on one simulated mine and map the changes of another, in some two minutes.",
+    "demo": "Map the changes of a simulated mine with the model that ships, in less than a minute.",
     "simulate": "Simulate a mine with known changes as a scene.",
     "ingest": "Make a scene of two or more coregistered radar images.",
     "info": "Show what a scene holds, what was made from what, and what is unfinished.",
@@ -31,7 +31,7 @@ COMMANDS = {
     "train": "Train a network on labelled scenes.",
     "pseudo-label": "Let a model label the patches of scenes that it is sure of, for another training.",
     "detect": "Find change without labels or a trained model.",
-    "predict": "Map the changes of a scene with a trained network.",
+    "predict": "Map the changes of a scene with a trained network, the one that ships or your own.",
     "summarise": "Tell of three or more dates how often the ground changed, when, and whether it came back.",
     "evaluate": "Score a change map against the labels of the scene.",
     "threshold": "Choose the threshold of a change probability on labelled scenes.",

@@ -123,7 +123,7 @@ def test_refusals(path, tmp_path, rng):
     with pytest.raises(OptionError, match="model and a method"):
         scene.sarcd.detect(model="m.safetensors", method="log-ratio")
     with pytest.raises(OptionError, match="swap"):
-        scene.sarcd.detect(swap=True)
+        scene.sarcd.detect(method="log-ratio", swap=True)
     with pytest.raises(OptionError, match="method"):
         scene.sarcd.detect(method="magic")
     pair = open_scene(stored_scene(tmp_path / "pair.zarr", rng, (2, 40, 40)))

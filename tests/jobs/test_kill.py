@@ -17,7 +17,7 @@ from tests.networks import random_model_file
 from tests.scenes import stored_scene
 
 SHAPE, CHUNK = (2, 208, 208), 16  # 169 chunks a variable: enough to be hit between the first and the last
-KILLS = 10
+KILLS = {"coherence": 10, "predict": 10, "summarise": 4}
 
 
 def tree(path):
@@ -48,7 +48,7 @@ def kill_at(command, scene, names, count):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is a POSIX signal")
-@pytest.mark.parametrize("job", ["coherence", "predict", "summarise"])
+@pytest.mark.parametrize("job", KILLS)
 def test_kill_and_rerun(tmp_path, job):
     shape = (4, *SHAPE[1:]) if job == "summarise" else SHAPE
     source = stored_scene(tmp_path / "source.zarr", np.random.default_rng(0), shape, chunk=CHUNK, holes=0.01)
@@ -66,7 +66,7 @@ def test_kill_and_rerun(tmp_path, job):
     expected = tree(undisturbed)
     total = chunks_of(undisturbed, names)
     between = 0
-    for count in sorted(random.Random(7).sample(range(1, total * 9 // 10), KILLS)):
+    for count in sorted(random.Random(7).sample(range(1, total * 9 // 10), KILLS[job])):
         scene = tmp_path / f"killed{count}.zarr"
         shutil.copytree(source, scene)
         reached = kill_at([job, str(scene), *options], scene, names, count)
@@ -75,7 +75,7 @@ def test_kill_and_rerun(tmp_path, job):
         assert main([job, str(scene), *options]) == 0
         assert tree(scene) == expected
         shutil.rmtree(scene)
-    assert between >= 8
+    assert between >= 0.7 * KILLS[job]
 
 
 def check_killed(scene: Path, names, *, finished):
