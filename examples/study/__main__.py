@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from runs import FOLDS, SCALES, TEST, Run, Study, measure
+from runs import FOLDS, SCALES, TEST, Run, Study, measure, together
 from scipy.stats import t as student
 
 from sarcd.config import PseudoOptions
@@ -169,22 +169,14 @@ class Tables:
         """Print what averaging over variants and calibrating are worth."""
         self.variants("F1 by what the map is the mean of", AVERAGED)
         runs = self.runs(["augmentation"])
+        learnt = [(several, site) for (_, learn), several in runs.items() for site in (dict(FOLDS)[learn], TEST)]
+        columns = [f"{several[0].learn} to {site}" for several, site in learnt]
+        cells = [f"{together(several)[site]['f1']:.3f}" for several, site in learnt]
+        table("F1 of one map by the networks of all seeds together", columns, [("together", cells)])
         lines = []
-        for name, key in (
-            ("as learnt", "ece_raw"),
-            ("with the temperature of a mine of the training site's kind", "ece"),
-        ):
-            cells = [
-                spread([run.scores()[site][key] for run in several])
-                for (_, learn), several in runs.items()
-                for site in (dict(FOLDS)[learn], TEST)
-            ]
-            lines.append((name, cells))
-        table(
-            "Expected calibration error",
-            [f"{learn} to {site}" for learn, judged in FOLDS for site in (judged, TEST)],
-            lines,
-        )
+        for name, key in (("as learnt", "ece_raw"), ("with the temperature of another mine of that kind", "ece")):
+            lines.append((name, [spread([run.scores()[site][key] for run in several]) for several, site in learnt]))
+        table("Expected calibration error", columns, lines)
 
 
 def main() -> None:

@@ -190,6 +190,16 @@ def _judge(
     return scores
 
 
+def together(runs: list[Run]) -> dict[str, Any]:
+    """Return the scores of one map by the networks of all seeds, by site; kept in a file."""
+    first = runs[0]
+    path = first.study.folder / f"{first.row}-{first.learn}-all-{len(runs)}.json"
+    if not path.exists():
+        models = [run.model for run in runs]
+        path.write_text(json.dumps({site: _judge(first.study, models, site, {}, 1) for site in (first.judged, TEST)}))
+    return dict(json.loads(path.read_text()))
+
+
 def _measure(task: tuple[Run, str]) -> None:
     run, variant = task
     run.scores(variant)
