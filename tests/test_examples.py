@@ -15,7 +15,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "examples"
 EXAMPLES = sorted([*FOLDER.glob("*.py"), *(path.parent for path in FOLDER.glob("*/__main__.py"))])
 
 QUICK = {
-    "study": ["--trial", "--seeds", "1", "--tables", "5,6,A2,normalisation,prediction"],
+    "study": ["--trial", "--seeds", "1", "--tables", "5,6,prediction"],
     "floods": ["floods-data", "--epochs", "1"],
     "model": ["--trial"],
 }
