@@ -1,7 +1,7 @@
 """Make the model that ships with sarcd, from nothing: ``python examples/model [FOLDER]``.
 
 Simulates mines that all differ (`sarcd.sites.varied`), some without any change, and learns from them by
-``config.toml``. Stopped at any moment, the same command goes on where it was. Two cores take some two hours, and the
+``config.toml``. Stopped at any moment, the same command goes on where it was. Two cores take about an hour, and the
 scenes 8 GB.
 """
 
