@@ -196,7 +196,7 @@ def main() -> None:
         few = {"A": 2, "B": 2}
         scale = replace(scale, sizes=dict.fromkeys("ABC", (256, 256)), epochs=few, again=few, options={"pseudo": sure})
     study = Study(arguments.folder, scale)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
+    study.open()
     for name in ("A", "B", "C", "A-val", "B-val"):
         study.make(name)
     tables = Tables(study, arguments.seeds, arguments.jobs, one_fold=arguments.scale == "cpu")

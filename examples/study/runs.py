@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sarcd import sites
-from sarcd.config import TrainOptions, read_toml
+from sarcd.config import TrainOptions, read_toml, to_dict
 from sarcd.errors import MismatchError
 from sarcd.evaluate import evaluate
 from sarcd.io.store import open_scene
@@ -75,6 +75,16 @@ class Study:
 
     folder: Path
     scale: Scale
+
+    def open(self) -> None:
+        """Make the folder, or refuse one that holds a study of other settings: what is there is taken as it is."""
+        rows = {path.stem: to_dict(read_toml(path, TrainOptions)) for path in sorted(CONFIGS.glob("*.toml"))}
+        text = json.dumps({"scale": asdict(self.scale), "rows": rows}, default=str, indent=1)
+        kept = self.folder / "settings.json"
+        if kept.exists() and kept.read_text() != text:
+            raise SystemExit(f"{self.folder}: holds a study of another scale or configuration: name another folder")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kept.write_text(text)
 
     def scene(self, name: str) -> Path:
         """Return where a site is, or one of its kind to fit temperatures on (``A-val``)."""
