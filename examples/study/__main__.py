@@ -193,8 +193,8 @@ def main() -> None:
     scale = SCALES[arguments.scale]
     if arguments.trial:
         sure = PseudoOptions(confidence=0.5, share=0)  # networks that learnt nothing are sure of little
-        few = {"A": 2, "B": 2}
-        scale = replace(scale, sizes=dict.fromkeys("ABC", (256, 256)), epochs=few, again=few, options={"pseudo": sure})
+        sizes, few = dict.fromkeys("ABC", (256, 256)), {"A": 2, "B": 2}
+        scale = replace(scale, sizes=sizes, epochs=few, again=few, long=3, options={"pseudo": sure})
     study = Study(arguments.folder, scale)
     study.open()
     for name in ("A", "B", "C", "A-val", "B-val"):

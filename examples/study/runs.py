@@ -30,9 +30,6 @@ FOLDS = (("A", "B"), ("B", "A"))
 """Learnt from, and judged on."""
 
 TEST = "C"
-LONG = 2
-"""By how much longer the networks of tables A1 and A2 learn at scale ``cpu``, where they have one fold."""
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -42,6 +39,7 @@ class Scale:
     dates: dict[str, int]
     epochs: dict[str, int]  # by the site that is learnt from
     again: dict[str, int]  # of the network that learns from pseudo-labels too
+    long: int | None = None  # epochs of tables A1 and A2, where these have one fold and learn longer
     options: dict[str, Any] = field(default_factory=dict)  # other than in the configuration files
 
 
@@ -51,6 +49,7 @@ SCALES = {
         dates={"A": 4, "B": 3, "C": 3},
         epochs={"A": 20, "B": 50},
         again={"A": 15, "B": 30},
+        long=75,
     ),
     "paper": Scale(
         sizes={"A": (5352, 9356), "B": (5099, 4939), "C": (6040, 6312)},
@@ -136,7 +135,9 @@ class Run:
     def options(self) -> TrainOptions:
         """What is learnt how: the row's file, and what the scale has otherwise."""
         scale = self.study.scale
-        epochs = (scale.again if self.row == "pseudo-labels" else scale.epochs)[self.learn] * (LONG if self.long else 1)
+        epochs = (scale.again if self.row == "pseudo-labels" else scale.epochs)[self.learn]
+        if self.long and scale.long is not None:
+            epochs = scale.long
         options = read_toml(CONFIGS / f"{self.row}.toml", TrainOptions)
         return replace(options, **scale.options, epochs=epochs, score_every=epochs, seed=self.seed)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import dask
 import numpy as np
 import xarray as xr
+import zarr
 
 from sarcd import schema
 from sarcd.config import DetectOptions
@@ -20,7 +23,7 @@ from sarcd.io.regions import MadeBy, Region, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._memory import left, share_out
 from sarcd.jobs._run import JobResult, choose_pairs, count_regions, pair_positions, run_regions
-from sarcd.jobs._task import Opened
+from sarcd.jobs._task import Opened, return_memory
 
 _BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed
 _TOLD = ("why", "long_name", "units", "groups")  # of a result, beside what it is compared by
@@ -75,8 +78,9 @@ def write_detection(
     store = SceneStore(path)
     positions = choose_pairs(store, pairs)
     times, dates = store.dates("time"), pair_positions(store)
-    with chunk_errors(path):
-        scene = open_scene(path)
+    scene = open_scene(path)
+    few = {"num_workers": _workers(scene, memory_bytes)}
+    with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
         fitted = fit(scene, options, pairs=wanted, progress=progress)
         found = apply(scene, fitted)
@@ -90,18 +94,11 @@ def write_detection(
     with stage(store, list(base), positions, made_by, overwrite=overwrite) as staging:
         regions = staging.missing()
         if regions:
-            height, width = staging.grid
-            per_pixel = _BYTES_PER_PIXEL + _BYTES_PER_DATE * len(times)
-            shares = share_out(
-                memory_bytes,
-                left(memory_bytes),
-                region_bytes=per_pixel * height * width,
-                chunk_bytes=8 * height * width,
-                workers=os.cpu_count() or 1,
-            )
             maps = Opened(partial(_maps, store.address, fitted), found)
+            return_memory()  # of the pass that fitted the method
+            workers = _workers(scene, memory_bytes)
             compute = _Detection(maps, tuple(base.items()), tuple(positions))
-            run_regions(staging, regions, compute, description="detect", progress=progress, workers=shares.workers)
+            run_regions(staging, regions, compute, description="detect", progress=progress, workers=workers)
             for name, source in base.items():
                 of_result = {key: found[source].attrs[key] for key in _TOLD if key in found[source].attrs}
                 store.set_attrs(name, of_result)
@@ -110,9 +107,21 @@ def write_detection(
     return JobResult(tuple(base), len(positions), len(regions), total - len(regions))
 
 
-def _maps(address: str, fitted: Fitted) -> xr.Dataset:
-    import dask
+def _workers(scene: xr.Dataset, memory_bytes: int | None) -> int:
+    """Return how many regions may be in work at a time."""
+    images = schema.images_of(scene)
+    pixels = math.prod(images.data.chunksize[1:])
+    shares = share_out(
+        memory_bytes,
+        left(memory_bytes),
+        region_bytes=(_BYTES_PER_PIXEL + _BYTES_PER_DATE * images.sizes["time"]) * pixels,
+        chunk_bytes=8 * pixels,
+        workers=os.cpu_count() or 1,
+    )
+    return shares.workers
 
+
+def _maps(address: str, fitted: Fitted) -> xr.Dataset:
     # A worker's own dates are read by itself: handed to the cluster, they would wait for the task that waits for them.
     with dask.config.set(scheduler="synchronous"):
         return apply(open_scene(address), fitted)

@@ -11,6 +11,8 @@ from sarcd.errors import StatisticsError
 from sarcd.kernels.decisions.histogram import Histogram, count_cells, histogram
 
 _FAN_IN = 16  # counts added in one task; each is a megabyte
+_BAND = 4
+"""Columns of chunks that are read at a time: halos keep some rows of them, which are as long as a band is wide."""
 
 
 def histogram_of(array: xr.DataArray) -> Histogram:
@@ -39,6 +41,13 @@ def is_signed(difference: xr.DataArray) -> bool:
 def _counts(data: Any) -> np.ndarray:
     if isinstance(data, np.ndarray):
         return count_cells(data)
+    edges = np.cumsum([0, *data.chunks[-1]])[::_BAND].tolist()
+    bands = zip(edges, [*edges[1:], None], strict=True)
+    counts = [_count_band(data[..., start:stop]) for start, stop in bands if start < data.shape[-1]]
+    return np.asarray(sum(counts))
+
+
+def _count_band(data: Any) -> np.ndarray:
     from dask.delayed import delayed
 
     parts = [delayed(count_cells)(block) for block in data.to_delayed().ravel()]
