@@ -46,6 +46,18 @@ def complex_scene(seed, *, side=256, share=0.0, coherence=0.6, textured=False):
     return _scene("slc", images.astype("complex64"), changed)
 
 
+def complex_stack(seed, *, side=256, share=0.0, coherence=0.6, textured=False):
+    """Three complex images, each pair of that coherence; what changed on the last has another power and none."""
+    rng = np.random.default_rng(seed)
+    before, after, changed = _powers(rng, side, share, textured)
+    common = noise(rng, (side, side))
+    dates_ = [np.sqrt(coherence) * common + np.sqrt(1 - coherence) * noise(rng, (side, side)) for _ in range(3)]
+    dates_[2] = np.where(changed, noise(rng, (side, side)), dates_[2])
+    powers = [before, before, after]
+    images = np.stack([image * np.sqrt(power) for image, power in zip(dates_, powers, strict=True)])
+    return _scene("slc", images.astype("complex64"), np.stack([np.zeros_like(changed), changed]))
+
+
 def counts(scene, change):
     """Hits, false alarms, misses and rightly unflagged pixels, of those that have a label."""
     known = scene.label.values != 255
@@ -69,12 +81,13 @@ def _smooth(rng, side, sigma):
 
 
 def _scene(name, images, changed):
-    times, side = dates(2), changed.shape[0]
+    changed = changed.reshape(-1, *changed.shape[-2:])  # (pair, y, x)
+    times, side = dates(len(changed) + 1), changed.shape[-1]
     return xr.Dataset(
-        {name: (("time", "y", "x"), images), "label": (("pair", "y", "x"), changed[None].astype(np.uint8))},
+        {name: (("time", "y", "x"), images), "label": (("pair", "y", "x"), changed.astype(np.uint8))},
         coords={
             "time": times,
-            "before": ("pair", times[:1]),
+            "before": ("pair", times[:-1]),
             "after": ("pair", times[1:]),
             "y": np.arange(side),
             "x": np.arange(side),

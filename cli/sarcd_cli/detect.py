@@ -26,6 +26,7 @@ METHODS = (
     "ratio-test",
     "coherence-test",
     "combined-test",
+    "coherence-network",
 )
 
 

@@ -59,11 +59,11 @@ class Tables:
     def __init__(self, study: Study, seeds: int, jobs: int, *, one_fold: bool) -> None:
         self.study, self.seeds, self.jobs, self.one_fold = study, range(seeds), jobs, one_fold
 
-    def runs(self, rows: Iterable[str], *, long: bool = False) -> dict[tuple[str, str], list[Run]]:
-        """Return the runs of rows, by row and site that is learnt from."""
-        learnt = [learn for learn, _ in FOLDS if not long or learn == ONE_FOLD]
+    def runs(self, rows: Iterable[str], *, longer: str = "") -> dict[tuple[str, str], list[Run]]:
+        """Return the runs of rows, by row and site that is learnt from: one where they learn longer, for a table."""
+        learnt = [learn for learn, _ in FOLDS if not longer or learn == ONE_FOLD]
         return {
-            (row, learn): [Run(self.study, row, learn, seed, long) for seed in self.seeds]
+            (row, learn): [Run(self.study, row, learn, seed, longer) for seed in self.seeds]
             for row in rows
             for learn in learnt
         }
@@ -84,11 +84,11 @@ class Tables:
         rows: tuple[str, ...],
         score: Callable[[Run], float],
         *,
-        long: bool = False,
+        longer: str = "",
         against_first: bool = False,
     ) -> None:
         """Print a score by row, and what each row differs from the one before, or from the first."""
-        runs = self.runs(rows, long=long)
+        runs = self.runs(rows, longer=longer)
         found = self.scores(runs, score)
         learnt = list(dict.fromkeys(learn for _, learn in runs))
         columns = [text for learn in learnt for text in (f"learnt on {learn}", "difference")]
@@ -126,7 +126,11 @@ class Tables:
     def table_a1(self) -> None:
         """Print what other networks reach with the augmented row."""
         self.steps(
-            "Table A1: F1 on the other site, by network", NETWORKS, self._other, long=self.one_fold, against_first=True
+            "Table A1: F1 on the other site, by network",
+            NETWORKS,
+            self._other,
+            longer="A1" * self.one_fold,
+            against_first=True,
         )
 
     def table_a2(self) -> None:
@@ -135,7 +139,7 @@ class Tables:
             "Table A2: F1 on the other site, single augmentations",
             AUGMENTATIONS,
             self._other,
-            long=self.one_fold,
+            longer="A2" * self.one_fold,
             against_first=True,
         )
 
@@ -194,7 +198,7 @@ def main() -> None:
     if arguments.trial:
         sure = PseudoOptions(confidence=0.5, share=0)  # networks that learnt nothing are sure of little
         sizes, few = dict.fromkeys("ABC", (256, 256)), {"A": 2, "B": 2}
-        scale = replace(scale, sizes=sizes, epochs=few, again=few, long=3, options={"pseudo": sure})
+        scale = replace(scale, sizes=sizes, epochs=few, again=few, longer={}, options={"pseudo": sure})
     study = Study(arguments.folder, scale)
     study.open()
     for name in ("A", "B", "C", "A-val", "B-val"):

@@ -31,6 +31,7 @@ FOLDS = (("A", "B"), ("B", "A"))
 
 TEST = "C"
 
+
 @dataclass(frozen=True)
 class Scale:
     """How large the study is."""
@@ -39,7 +40,7 @@ class Scale:
     dates: dict[str, int]
     epochs: dict[str, int]  # by the site that is learnt from
     again: dict[str, int]  # of the network that learns from pseudo-labels too
-    long: int | None = None  # epochs of tables A1 and A2, where these have one fold and learn longer
+    longer: dict[str, int] = field(default_factory=dict)  # epochs by table, of those with one fold that learn longer
     options: dict[str, Any] = field(default_factory=dict)  # other than in the configuration files
 
 
@@ -49,7 +50,7 @@ SCALES = {
         dates={"A": 4, "B": 3, "C": 3},
         epochs={"A": 20, "B": 50},
         again={"A": 15, "B": 30},
-        long=75,
+        longer={"A1": 60, "A2": 75},
     ),
     "paper": Scale(
         sizes={"A": (5352, 9356), "B": (5099, 4939), "C": (6040, 6312)},
@@ -110,12 +111,12 @@ class Run:
     row: str
     learn: str
     seed: int
-    long: bool = False
+    longer: str = ""  # the table, if it learns longer for that
 
     @property
     def name(self) -> str:
         """Row, site that is learnt from, and seed."""
-        return f"{self.row}-{self.learn}-{self.seed}" + "-long" * self.long
+        return f"{self.row}-{self.learn}-{self.seed}" + f"-{self.longer}" * bool(self.longer)
 
     @property
     def model(self) -> Path:
@@ -136,8 +137,7 @@ class Run:
         """What is learnt how: the row's file, and what the scale has otherwise."""
         scale = self.study.scale
         epochs = (scale.again if self.row == "pseudo-labels" else scale.epochs)[self.learn]
-        if self.long and scale.long is not None:
-            epochs = scale.long
+        epochs = scale.longer.get(self.longer, epochs)
         options = read_toml(CONFIGS / f"{self.row}.toml", TrainOptions)
         return replace(options, **scale.options, epochs=epochs, score_every=epochs, seed=self.seed)
 

@@ -21,6 +21,7 @@ Method = Literal[
     "ratio-test",
     "coherence-test",
     "combined-test",
+    "coherence-network",
 ]
 Start = Literal["prior", "clusters"]
 STARTS: tuple[Start, ...] = ("prior", "clusters")
@@ -31,7 +32,7 @@ DIFFERENCES = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-rati
 TESTS = ("ratio-test", "coherence-test", "combined-test")
 """Methods with a chosen rate of false alarms."""
 
-METHODS = ("auto", "network", *DIFFERENCES, *TESTS)
+METHODS = ("auto", "network", *DIFFERENCES, *TESTS, "coherence-network")
 
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
 DECISIONS: tuple[Decision, ...] = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans")
@@ -43,6 +44,7 @@ WINDOWS = {
     "neighbourhood-ratio": 3,
     "coherence-loss": 7,
     "coherence-test": 9,  # some 50 looks: fewer cannot tell of ground of coherence 0.6 at a rate of 0.001
+    "coherence-network": 9,
 }
 """Windows by default; of the other tests it is 5."""
 
@@ -115,11 +117,10 @@ class DetectOptions:
                 where="uncertainty",
                 mend="use the decision kittler or kittler_gg, or another method",
             )
-        for item in fields(self):
-            given = getattr(self, item.name) != item.default
-            if given and self.method != "auto" and item.name not in self._heeded:
+        if self.method != "auto":
+            for name in sorted(self.given - heeded(self.method)):
                 raise OptionError(
-                    f"{self.method} does not look at it", where=item.name, mend="leave it out, or use another method"
+                    f"{self.method} does not look at it", where=name, mend="leave it out, or use another method"
                 )
 
     @property
@@ -141,11 +142,25 @@ class DetectOptions:
         """The options that the method heeds, by name, as plain values."""
         filled = {name: value for name, value in to_dict(self).items() if name != "uncertainty"}  # changes no other map
         filled |= {"window": to_dict(self.size), "decision": self.rule}
-        return {name: value for name, value in filled.items() if name in self._heeded}
+        return {name: value for name, value in filled.items() if name in heeded(self.method)}
 
     @property
-    def _heeded(self) -> set[str]:
-        names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty"}
-        names |= {"seed", "rounds", "start"} if self.method == "network" else {"window"}
-        names |= {"false_alarms", "looks", "expected"} if self.method in TESTS else set()
-        return names | ({"decision"} if self.method in DIFFERENCES else set())
+    def given(self) -> set[str]:
+        """Names of the options that are not at their default."""
+        return {item.name for item in fields(self) if getattr(self, item.name) != item.default}
+
+
+def heeded(method: str) -> set[str]:
+    """Return the names of the options that a method looks at.
+
+    Examples
+    --------
+    >>> "window" in heeded("ratio-test"), "window" in heeded("network")
+    (True, False)
+    """
+    names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty"}
+    if method in ("network", "coherence-network"):
+        names |= {"seed", "rounds", "start"}
+    if method in (*TESTS, "coherence-network"):
+        names |= {"false_alarms", "looks", "expected"}
+    return names | ({"window"} if method != "network" else set()) | ({"decision"} if method in DIFFERENCES else set())

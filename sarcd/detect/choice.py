@@ -5,21 +5,31 @@ from __future__ import annotations
 import xarray as xr
 
 from sarcd import schema
+from sarcd.config import DetectOptions
+from sarcd.config.detection import heeded
 
 
-def choose(scene: xr.Dataset) -> tuple[str, str]:
+def choose(scene: xr.Dataset, options: DetectOptions | None = None) -> tuple[str, str]:
     """Return a method without labels for a scene, and the reason in one sentence.
 
     Parameters
     ----------
     scene : xr.Dataset
         With `slc` or `amplitude`.
+    options : DetectOptions, optional
+        Whose options that were given the method has to look at.
+
+    Notes
+    -----
+    The order is the one that was measured on simulated mines, see docs/detect.md.
 
     Examples
     --------
     >>> from sarcd import sites
     >>> choose(sites.site("A", size=64, dates=3))[0]
-    'combined-test'
+    'coherence-network'
+    >>> choose(sites.site("A", size=64), DetectOptions(false_alarms=0.01))[0]
+    'ratio-test'
     """
     if "slc" not in scene:
         return (
@@ -27,11 +37,15 @@ def choose(scene: xr.Dataset) -> tuple[str, str]:
             "detected images have no coherence: a network that learnt from simulated pairs sees shapes too",
         )
     dates = len(schema.dates_of(scene, "time"))
-    if dates < 3:
-        return "ratio-test", (
-            "two complex images: how coherent the ground was before is not known, "
-            "so that brightness decides, held against the coherence of the pair"
+    if dates > 2:
+        return "coherence-network", (
+            f"{dates} complex images: coherence decides where the pairs before say what to expect of it, "
+            "and elsewhere a network that learnt from simulated pairs"
         )
-    return "combined-test", (
-        f"{dates} complex images: brightness decides, and coherence where it is lower than in the pairs before"
+    told = ", ".join(sorted((options or DetectOptions()).given - heeded("network")))
+    if told:
+        return "ratio-test", f"two complex images, and {told} given: brightness decides, by a test"
+    return "network", (
+        "two complex images: how coherent the ground was before is not known, "
+        "so that a network decides that learnt from simulated pairs"
     )

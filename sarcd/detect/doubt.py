@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 OF_DECISION = "probability that the decision is wrong, 0 to 1"
 """What `uncertainty` of tests and difference images is called."""
 
+OF_EITHER = f"{OF_DECISION} where coherence decided, elsewhere spread of the probability among views of the scene"
+"""What it is called where a test and a network share a scene."""
+
 
 def fit_groups(scores: xr.DataArray, window: Window) -> tuple[TwoGroups, ...]:
     """Tell the p-values of changed ground from those of unchanged ground, for each pair.
@@ -64,6 +67,30 @@ def by_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray:
     from sarcd.kernels.decisions.posterior import probability_of_change
 
     return _each(difference, [partial(probability_of_change, split=cast("Split", rule)) for rule in rules])
+
+
+def doubt_of(found: xr.Dataset) -> xr.DataArray:
+    """Return how little each pixel is to be trusted, NaN where nothing was decided.
+
+    Parameters
+    ----------
+    found : xr.Dataset
+        `change`, with `probability` of change where a test or a rule decided, with `spread` where a network did, or
+        with both, NaN where the other did.
+
+    Returns
+    -------
+    (pair, y, x) float32
+        Its `long_name` says what it is.
+    """
+    if "probability" not in found:
+        spread = found["spread"]
+        return spread.where(found["change"] != schema.NO_LABEL).assign_attrs(spread.attrs)
+    doubt = wrong(found["change"], found["probability"]).assign_attrs(long_name=OF_DECISION)
+    if "spread" in found:
+        spread = found["spread"].where(found["change"] != schema.NO_LABEL)
+        doubt = doubt.fillna(spread).assign_attrs(doubt.attrs, long_name=OF_EITHER)
+    return doubt
 
 
 def wrong(change: xr.DataArray, probability: xr.DataArray) -> xr.DataArray:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dask
 import numpy as np
@@ -16,7 +17,8 @@ import zarr
 
 from sarcd import schema
 from sarcd.config import DetectOptions
-from sarcd.detect.label_free import OPERATION, Fitted, apply, fit
+from sarcd.detect.fitted import FITTED, OPERATION, Fitted
+from sarcd.detect.label_free import apply, fit
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
 from sarcd.io.regions import MadeBy, Region, stage
@@ -26,7 +28,7 @@ from sarcd.jobs._run import JobResult, choose_pairs, count_regions, pair_positio
 from sarcd.jobs._task import Opened, return_memory
 
 _BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed
-_TOLD = ("why", "long_name", "units", "groups")  # of a result, beside what it is compared by
+_TOLD = ("why", "long_name", "units")  # of a result, beside what it is compared by
 _BYTES_PER_DATE = 40  # and of each earlier date whose coherence is looked at
 
 
@@ -82,7 +84,7 @@ def write_detection(
     few = {"num_workers": _workers(scene, memory_bytes)}
     with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
-        fitted = fit(scene, options, pairs=wanted, progress=progress)
+        fitted = fit(scene, options, pairs=wanted, before=_attrs_of(store, suffix), progress=progress)
         found = apply(scene, fitted)
     if options.method == "auto":
         note(f"{fitted.options.method}: {fitted.why}")
@@ -99,12 +101,23 @@ def write_detection(
             workers = _workers(scene, memory_bytes)
             compute = _Detection(maps, tuple(base.items()), tuple(positions))
             run_regions(staging, regions, compute, description="detect", progress=progress, workers=workers)
-            for name, source in base.items():
-                of_result = {key: found[source].attrs[key] for key in _TOLD if key in found[source].attrs}
-                store.set_attrs(name, of_result)
+        for name, source in base.items():
+            told = {key: found[source].attrs[key] for key in _TOLD if key in found[source].attrs}
+            store.set_attrs(name, told | {FITTED: _together(dict(store.array(name).attrs), fitted)})
         total = count_regions(staging)
         staging.finish()
     return JobResult(tuple(base), len(positions), len(regions), total - len(regions))
+
+
+def _attrs_of(store: SceneStore, suffix: str) -> dict[str, Any]:
+    name = f"change_{suffix}" if suffix else "change"
+    return dict(store.array(name).attrs) if name in store else {}
+
+
+def _together(attrs: dict[str, Any], fitted: Fitted) -> list[dict[str, Any]]:
+    """Return what was fitted to each pair, now and in earlier runs, in order of their dates."""
+    facts = {(fact["before"], fact["after"]): fact for fact in [*attrs.get(FITTED, []), *fitted.of_pairs()]}
+    return [facts[dates] for dates in sorted(facts)]
 
 
 def _workers(scene: xr.Dataset, memory_bytes: int | None) -> int:

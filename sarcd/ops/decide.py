@@ -171,11 +171,15 @@ def rules_of(change: xr.DataArray) -> tuple[Rule, ...]:
     >>> bool((apply_rules(difference, rules_of(change)) == change).all())
     True
     """
+    return tuple(read_rule(rule) for rule in change.attrs["sarcd_parameters"]["rules"])
+
+
+def read_rule(values: dict[str, Any]) -> Rule:
+    """Read a rule from the plain values that attributes keep."""
     from sarcd.kernels.decisions.pca_kmeans import BlockSplit
     from sarcd.kernels.decisions.split import Split
 
-    kept = change.attrs["sarcd_parameters"]["rules"]
-    return tuple((BlockSplit if "basis" in rule else Split).from_dict(rule) for rule in kept)
+    return (BlockSplit if "basis" in values else Split).from_dict(values)
 
 
 def _check_options(method: str, tails: Tails | None, options: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 import sarcd  # noqa: F401  registers .sarcd
 from sarcd.kernels.scores import kappa
-from tests.default_scenes import amplitude_scene, complex_scene, counts
+from tests.default_scenes import amplitude_scene, complex_scene, complex_stack, counts
 
 KINDS = {
     "1 look": (amplitude_scene, {"looks": 1}),
@@ -12,6 +12,8 @@ KINDS = {
     "4 looks, textured": (amplitude_scene, {"looks": 4, "textured": True}),
     "complex": (complex_scene, {"coherence": 0.6}),
     "complex, textured": (complex_scene, {"coherence": 0.9, "textured": True}),
+    "three complex": (complex_stack, {"coherence": 0.6}),
+    "three complex, hardly coherent": (complex_stack, {"coherence": 0.1, "textured": True}),
 }
 
 

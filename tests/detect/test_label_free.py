@@ -62,10 +62,12 @@ def test_auto_says_what_it_chose_and_why(path, tmp_path, rng):
     notes = []
     write_detection(path, note=notes.append)
     stored = xr.open_zarr(path)
-    assert stored.change.attrs["sarcd_parameters"]["method"] == "combined-test"
-    assert notes == [f"combined-test: {stored.change.attrs['why']}"]
+    assert stored.change.attrs["sarcd_parameters"]["method"] == "coherence-network"
+    assert notes == [f"coherence-network: {stored.change.attrs['why']}"]
     pair = stored_scene(tmp_path / "pair.zarr", rng, (2, 40, 40))
-    assert fit(open_scene(pair)).options.method == "ratio-test"
+    assert fit(open_scene(pair)).options.method == "network"
+    assert fit(open_scene(pair), DetectOptions(false_alarms=0.01)).options.method == "ratio-test"
+    assert fit(open_scene(pair), DetectOptions(window=Window(7, 7))).options.method == "ratio-test"
 
 
 def test_resumes_and_refuses_other_settings(path, monkeypatch):
@@ -92,6 +94,20 @@ def test_resumes_and_refuses_other_settings(path, monkeypatch):
     stored = xr.open_zarr(path)
     np.testing.assert_array_equal(stored.change, stored.change_whole)
     np.testing.assert_array_equal(stored.change_score, stored.change_score_whole)
+
+
+@pytest.mark.parametrize("method", ["log-ratio", "coherence-loss", "coherence-network", "ratio-test"])
+def test_pairs_that_are_mapped_later_leave_the_earlier_ones_alone(path, method):
+    options = DetectOptions(method, uncertainty=method == "ratio-test")
+    later = open_scene(path).time.values[1:]
+    write_detection(path, options, pairs=":".join(str(date)[:10] for date in later))
+    alone = xr.open_zarr(path).change[1].values
+    assert write_detection(path, options).kept > 0
+    stored, whole = xr.open_zarr(path).change, open_scene(path).sarcd.detect(method=options).change
+    np.testing.assert_array_equal(stored[1], alone)
+    if method != "coherence-loss":  # whose rule is one for all pairs: that of the pair that came first
+        np.testing.assert_array_equal(stored, whole)
+        assert stored.attrs["sarcd_fitted"] == whole.attrs["sarcd_fitted"]
 
 
 def test_nothing_changed_is_nearly_empty(tmp_path):

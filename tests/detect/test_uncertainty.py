@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd import schema
 from sarcd.config import DetectOptions
-from sarcd.detect.doubt import OF_DECISION, wrong
+from sarcd.detect.doubt import OF_DECISION, OF_EITHER, wrong
 from sarcd.detect.job import write_detection
 from sarcd.errors import OptionError
 from sarcd.io.store import open_scene
@@ -19,7 +20,7 @@ def path(tmp_path_factory):
     return stored_scene(tmp_path_factory.mktemp("doubt") / "scene.zarr", None, SHAPE, chunk=32, slc=images())
 
 
-@pytest.mark.parametrize("method", ["network", "log-ratio", "ratio-test", "combined-test"])
+@pytest.mark.parametrize("method", ["network", "log-ratio", "ratio-test", "coherence-network"])
 def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     options = DetectOptions(method, uncertainty=True, min_pixels=5)
     lazy = open_scene(path).sarcd.detect(method=options)
@@ -29,7 +30,10 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     assert name in result.variables
     np.testing.assert_array_equal(stored[name], lazy.uncertainty)
     assert stored[name].attrs["long_name"] == lazy.uncertainty.attrs["long_name"]
-    assert (lazy.uncertainty.attrs["long_name"] == OF_DECISION) == (method != "network")
+    told = lazy.uncertainty.attrs["long_name"]
+    assert told == {"network": schema.variable("uncertainty").long_name, "coherence-network": OF_EITHER}.get(
+        method, OF_DECISION
+    )
     xr.testing.assert_equal(plain.change, lazy.change)
     assert plain.change.attrs == lazy.change.attrs
     doubt = lazy.uncertainty.values
