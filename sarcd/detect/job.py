@@ -84,15 +84,15 @@ def write_detection(
     few = {"num_workers": _workers(scene, memory_bytes)}
     with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
-        fitted = fit(scene, options, pairs=wanted, before=_attrs_of(store, suffix), progress=progress)
+        earlier = {} if overwrite else _attrs_of(store, f"change_{suffix}" if suffix else "change")
+        fitted = fit(scene, options, pairs=wanted, earlier=earlier, progress=progress)
         found = apply(scene, fitted)
     if options.method == "auto":
         note(f"{fitted.options.method}: {fitted.why}")
     base = {f"{name}_{suffix}" if suffix else str(name): str(name) for name in found.data_vars}
     for name in base:
         schema.variable(name)
-    attrs = fitted.attrs()
-    made_by = MadeBy(OPERATION, attrs["sarcd_parameters"])
+    made_by = MadeBy(OPERATION, fitted.attrs()["sarcd_parameters"])
     with stage(store, list(base), positions, made_by, overwrite=overwrite) as staging:
         regions = staging.missing()
         if regions:
@@ -102,21 +102,21 @@ def write_detection(
             compute = _Detection(maps, tuple(base.items()), tuple(positions))
             run_regions(staging, regions, compute, description="detect", progress=progress, workers=workers)
         for name, source in base.items():
-            told = {key: found[source].attrs[key] for key in _TOLD if key in found[source].attrs}
-            store.set_attrs(name, told | {FITTED: _together(dict(store.array(name).attrs), fitted)})
+            attrs, stored = found[source].attrs, _attrs_of(store, name)
+            told = {key: attrs[key] for key in _TOLD if key in attrs}
+            store.set_attrs(name, told | {FITTED: _together(stored.get(FITTED, []), attrs[FITTED])})
         total = count_regions(staging)
         staging.finish()
     return JobResult(tuple(base), len(positions), len(regions), total - len(regions))
 
 
-def _attrs_of(store: SceneStore, suffix: str) -> dict[str, Any]:
-    name = f"change_{suffix}" if suffix else "change"
+def _attrs_of(store: SceneStore, name: str) -> dict[str, Any]:
     return dict(store.array(name).attrs) if name in store else {}
 
 
-def _together(attrs: dict[str, Any], fitted: Fitted) -> list[dict[str, Any]]:
+def _together(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what was fitted to each pair, now and in earlier runs, in order of their dates."""
-    facts = {(fact["before"], fact["after"]): fact for fact in [*attrs.get(FITTED, []), *fitted.of_pairs()]}
+    facts = {(fact["before"], fact["after"]): fact for fact in [*earlier, *now]}
     return [facts[dates] for dates in sorted(facts)]
 
 

@@ -24,6 +24,7 @@ from sarcd.ops._pair_scores import WindowLooks
 from sarcd.ops._significance import window_looks
 from sarcd.ops.decide import fit_rules, read_rule
 from sarcd.ops.pairs import pairs_of
+from sarcd.ops.statistics import iso
 
 if TYPE_CHECKING:
     from sarcd.ops.decide import Rule
@@ -34,7 +35,7 @@ def fit(
     options: DetectOptions | None = None,
     *,
     pairs: str | Sequence[Pair] | None = None,
-    before: Mapping[str, Any] | None = None,
+    earlier: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Fitted:
     """Choose the method if that is open, and read of the scene what it needs of the whole.
@@ -48,8 +49,8 @@ def fit(
         Method and its knobs.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.ops.coherence`.
-    before : mapping, optional
-        Attributes of a map of other pairs: by the same options, its rule for all pairs is taken as it is.
+    earlier : mapping, optional
+        Attributes of an earlier map of the scene: by the same options, its rules are not fitted again.
     progress : callable
         Told of the steps of a network that learns.
 
@@ -77,7 +78,7 @@ def fit(
     if options.method == "network":
         return fitted
     if options.method in DIFFERENCES:
-        return _fit_difference(scene, fitted, _kept_rule(options, before or {}))
+        return _fit_difference(scene, fitted, _earlier_rules(fitted, earlier or {}))
     fitted = replace(fitted, looks=_looks(scene, options))
     if not options.uncertainty:
         return fitted
@@ -85,25 +86,31 @@ def fit(
     return replace(fitted, groups=fit_groups(scores, options.size))
 
 
-def _kept_rule(options: DetectOptions, attrs: Mapping[str, Any]) -> Rule | None:
-    """Return the rule for all pairs of a map that was made by the same options."""
+def _earlier_rules(fitted: Fitted, attrs: Mapping[str, Any]) -> list[Rule | None]:
+    """Return the rules of pairs, None where the attributes of a map hold none that was fitted by the same options."""
     parameters = attrs.get("sarcd_parameters", {})
-    same = attrs.get("sarcd_operation") == OPERATION and options.used.items() <= parameters.items()
-    return read_rule(parameters["rule"]) if same and "rule" in parameters else None
+    if attrs.get("sarcd_operation") != OPERATION or not fitted.options.used.items() <= parameters.items():
+        return [None] * len(fitted.pairs)
+    of_all = parameters.get("rule")
+    rules = {(fact["before"], fact["after"]): fact.get("rule", of_all) for fact in attrs.get(FITTED, [])}
+    found = [rules.get((iso(before), iso(after)), of_all) for before, after in fitted.pairs]
+    return [None if rule is None else read_rule(rule) for rule in found]
 
 
-def _fit_difference(scene: xr.Dataset, fitted: Fitted, kept: Rule | None) -> Fitted:
+def _fit_difference(scene: xr.Dataset, fitted: Fitted, rules: list[Rule | None]) -> Fitted:
+    lacking = [number for number, rule in enumerate(rules) if rule is None]
     decision = fitted.options.rule
-    if kept is not None:
-        return replace(fitted, rules=(kept,) * len(fitted.pairs))
-    if fitted.options.method in POOLED:
-        loss = difference_of(scene, fitted)
-        can_tell = without_coherence(scene, loss, fitted.options.size, fitted.pairs) == 0
-        judged = without_hidden(scene, loss.where(can_tell))
-        return replace(fitted, rules=fit_rules(judged, method=decision, tails="upper", pooled=True))
-    fitted = replace(fitted, floor=float(_now(floor_of(scene))))
-    judged = without_hidden(scene, difference_of(scene, fitted))
-    return replace(fitted, rules=fit_rules(judged, method=decision))
+    if fitted.options.method not in POOLED:
+        fitted = replace(fitted, floor=float(_now(floor_of(scene))))
+    if lacking:
+        judged = without_hidden(scene, difference_of(scene, fitted))
+        if fitted.options.method in POOLED:
+            can_tell = without_coherence(scene, judged, fitted.options.size, fitted.pairs) == 0
+            rules = list(fit_rules(judged.where(can_tell), method=decision, tails="upper", pooled=True))
+        else:
+            for number, rule in zip(lacking, fit_rules(judged[lacking], method=decision), strict=True):
+                rules[number] = rule
+    return replace(fitted, rules=tuple(rule for rule in rules if rule is not None))
 
 
 def _looks(scene: xr.Dataset, options: DetectOptions) -> WindowLooks:

@@ -103,11 +103,22 @@ def test_pairs_that_are_mapped_later_leave_the_earlier_ones_alone(path, method):
     write_detection(path, options, pairs=":".join(str(date)[:10] for date in later))
     alone = xr.open_zarr(path).change[1].values
     assert write_detection(path, options).kept > 0
+    if options.uncertainty:
+        groups = [fact["groups"] for fact in xr.open_zarr(path).uncertainty.attrs["sarcd_fitted"]]
+        assert len(groups) == 2
     stored, whole = xr.open_zarr(path).change, open_scene(path).sarcd.detect(method=options).change
     np.testing.assert_array_equal(stored[1], alone)
     if method != "coherence-loss":  # whose rule is one for all pairs: that of the pair that came first
         np.testing.assert_array_equal(stored, whole)
         assert stored.attrs["sarcd_fitted"] == whole.attrs["sarcd_fitted"]
+
+
+def test_what_was_fitted_is_not_fitted_again(path, monkeypatch):
+    write_detection(path, DetectOptions("log-ratio"))
+    monkeypatch.setattr("sarcd.ops._histogram._count_band", None)  # what reads the scene for a rule
+    assert write_detection(path, DetectOptions("log-ratio")).computed == 0
+    with pytest.raises(TypeError):
+        write_detection(path, DetectOptions("log-ratio"), overwrite=True)
 
 
 def test_nothing_changed_is_nearly_empty(tmp_path):

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 
 from sarcd.errors import ModelError, OptionError, SceneError
-from sarcd.learn.self_train import FitOptions, Plan, fit, map_pair, self_trained
+from sarcd.learn.self_train import FitOptions, Plan, fit, fit_pairs, map_pair, map_pairs
 from sarcd.learn.self_train.clusters import sure_targets
 from sarcd.learn.self_train.crops import IGNORE, Example, learn
 from sarcd.learn.self_train.fit import sample_windows
@@ -186,12 +186,14 @@ def test_scenes_lazy_and_not(fitted_map, monkeypatch):
     from sarcd import schema
 
     before, after, _, found = fitted_map
-    eager = self_trained(scene_of(before, after), options=QUICK)
+    scene = scene_of(before, after)
+    fitted = fit_pairs(scene, [(0, 1)], QUICK)
+    assert fitted[0].record["rounds"] == 1
+    eager = map_pairs(scene, [(0, 1)], fitted)
     np.testing.assert_array_equal(eager.change_score[0], found.score)
     np.testing.assert_array_equal(eager.change[0], found.change)
-    assert eager.change.attrs["sarcd_parameters"]["pairs"][0]["rounds"] == 1
     monkeypatch.setattr(schema, "CHUNK", 64)
-    lazy = self_trained(scene_of(before, after, (50, 70)), options=QUICK)
+    lazy = map_pairs(scene_of(before, after, (50, 70)), [(0, 1)], fitted)
     assert lazy.change_score.chunks is not None
     np.testing.assert_allclose(lazy.change_score, eager.change_score, atol=2e-5)
 

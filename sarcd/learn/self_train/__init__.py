@@ -5,7 +5,7 @@ from __future__ import annotations
 from sarcd.learn.self_train.crops import Plan
 from sarcd.learn.self_train.fit import FitOptions, fit
 from sarcd.learn.self_train.fitted import SelfTrained
-from sarcd.learn.self_train.scenes import ChangeMap, fit_pairs, map_pair, map_pairs, self_trained
+from sarcd.learn.self_train.scenes import ChangeMap, fit_pairs, map_pair, map_pairs
 
 __all__ = [
     "ChangeMap",
@@ -16,5 +16,4 @@ __all__ = [
     "fit_pairs",
     "map_pair",
     "map_pairs",
-    "self_trained",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,14 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import OptionError
-from sarcd.io.pairs import Pair
 from sarcd.io.progress import Progress, silent
 from sarcd.io.rectangles import Rectangle
 from sarcd.kernels.pair_features import REACH_PX
 from sarcd.learn.self_train.fit import FitOptions, fit
 from sarcd.learn.self_train.fitted import ReadPair, SelfTrained
-from sarcd.ops._lazy import made_by_attrs, paired_array, stack
-from sarcd.ops.pairs import pairs_of
+from sarcd.ops._lazy import paired_array, stack
 from sarcd.predict.predictor import decide
 from sarcd.predict.tiling import Tiling
-
-METHOD = "self_trained"
 
 
 @dataclass(frozen=True)
@@ -101,56 +97,32 @@ def map_pair(
     return ChangeMap(score, decide(score, fitted.threshold), fitted.record)
 
 
-def self_trained(
-    scene: xr.Dataset,
-    *,
-    pairs: str | Sequence[Pair] | None = None,
-    options: FitOptions | None = None,
-    progress: Progress = silent,
-) -> xr.Dataset:
-    """Map what changed between the dates of each pair, without labels, by a network fitted to that pair.
+def fit_pairs(
+    scene: xr.Dataset, chosen: Sequence[tuple[int, int]], options: FitOptions, *, progress: Progress = silent
+) -> tuple[SelfTrained, ...]:
+    """Fit a network to each pair, given by the positions of its dates along `time`.
 
-    Parameters
-    ----------
-    scene : xr.Dataset
-        With `slc` or `amplitude`, linear.
-    pairs : str or sequence of (before, after), optional
-        As in `sarcd.ops.coherence`.
-    options : FitOptions, optional
-        How a network is fitted.
-    progress : callable
-        Told of every step of each pair.
-
-    Returns
-    -------
-    xr.Dataset
-        `change_score` (pair, y, x) float32, probability in [0, 1], NaN where invalid, and `change` (pair, y, x) uint8,
-        1 from the pair's threshold on, 255 where invalid; lazy if the images are. The networks are fitted now, each on
-        a sample of its pair of at most a million pixels. What was found and chosen for each pair is in the attributes.
+    They are fitted now, each on a sample of its pair of at most a million pixels.
 
     Raises
     ------
     SceneError
-        If there are no images, fewer than two dates, or no pixel that is valid on both dates of a pair.
+        If there are no images, or no pixel that is valid on both dates of a pair.
     """
-    chosen = pairs_of(scene, pairs)
-    options = options or FitOptions()
-    fitted = fit_pairs(scene, chosen, options, progress=progress)
-    attrs = made_by_attrs(METHOD, {**asdict(options), "pairs": [one.record for one in fitted]})
-    found = map_pairs(scene, chosen, fitted)
-    return xr.Dataset({name: found[name].assign_attrs(attrs) for name in ("change_score", "change")}, attrs=found.attrs)
-
-
-def fit_pairs(
-    scene: xr.Dataset, chosen: Sequence[tuple[int, int]], options: FitOptions, *, progress: Progress = silent
-) -> tuple[SelfTrained, ...]:
-    """Fit a network to each pair, given by the positions of its dates along `time`; see `self_trained`."""
     images = schema.images_of(scene)
     return tuple(fit(_reader(images, *dates), _shape(images), options, progress=progress) for dates in chosen)
 
 
 def map_pairs(scene: xr.Dataset, chosen: Sequence[tuple[int, int]], fitted: Sequence[SelfTrained]) -> xr.Dataset:
-    """Map the change of each pair by the network that was fitted to it, with its `uncertainty`; lazily if they are."""
+    """Map the change of each pair by the network that was fitted to it.
+
+    Returns
+    -------
+    xr.Dataset
+        All (pair, y, x): `change_score` float32, probability in [0, 1], NaN where invalid; `change` uint8, 1 from the
+        pair's threshold on, 255 where invalid; `uncertainty` float32, the spread among the eight views. Lazy if the
+        images are.
+    """
     images = schema.images_of(scene)
     layers = [_layer(one, images, *dates) for one, dates in zip(fitted, chosen, strict=True)]
     scores, spreads = [layer[0] for layer in layers], [layer[1] for layer in layers]
