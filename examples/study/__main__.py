@@ -59,11 +59,11 @@ class Tables:
     def __init__(self, study: Study, seeds: int, jobs: int, *, one_fold: bool) -> None:
         self.study, self.seeds, self.jobs, self.one_fold = study, range(seeds), jobs, one_fold
 
-    def runs(self, rows: Iterable[str], *, longer: str = "") -> dict[tuple[str, str], list[Run]]:
-        """Return the runs of rows, by row and site that is learnt from: one where they learn longer, for a table."""
-        learnt = [learn for learn, _ in FOLDS if not longer or learn == ONE_FOLD]
+    def runs(self, rows: Iterable[str], *, table: str = "") -> dict[tuple[str, str], list[Run]]:
+        """Return the runs of rows, by row and site that is learnt from: one for a table of one fold."""
+        learnt = [learn for learn, _ in FOLDS if not table or learn == ONE_FOLD]
         return {
-            (row, learn): [Run(self.study, row, learn, seed, longer) for seed in self.seeds]
+            (row, learn): [Run(self.study, row, learn, seed, table) for seed in self.seeds]
             for row in rows
             for learn in learnt
         }
@@ -84,11 +84,11 @@ class Tables:
         rows: tuple[str, ...],
         score: Callable[[Run], float],
         *,
-        longer: str = "",
+        of_one_fold: str = "",
         against_first: bool = False,
     ) -> None:
         """Print a score by row, and what each row differs from the one before, or from the first."""
-        runs = self.runs(rows, longer=longer)
+        runs = self.runs(rows, table=of_one_fold)
         found = self.scores(runs, score)
         learnt = list(dict.fromkeys(learn for _, learn in runs))
         columns = [text for learn in learnt for text in (f"learnt on {learn}", "difference")]
@@ -129,7 +129,7 @@ class Tables:
             "Table A1: F1 on the other site, by network",
             NETWORKS,
             self._other,
-            longer="A1" * self.one_fold,
+            of_one_fold="A1" * self.one_fold,
             against_first=True,
         )
 
@@ -139,7 +139,7 @@ class Tables:
             "Table A2: F1 on the other site, single augmentations",
             AUGMENTATIONS,
             self._other,
-            longer="A2" * self.one_fold,
+            of_one_fold="A2" * self.one_fold,
             against_first=True,
         )
 
@@ -198,7 +198,7 @@ def main() -> None:
     if arguments.trial:
         sure = PseudoOptions(confidence=0.5, share=0)  # networks that learnt nothing are sure of little
         sizes, few = dict.fromkeys("ABC", (256, 256)), {"A": 2, "B": 2}
-        scale = replace(scale, sizes=sizes, epochs=few, again=few, longer={}, options={"pseudo": sure})
+        scale = replace(scale, sizes=sizes, epochs=few, again=few, one_fold={}, options={"pseudo": sure})
     study = Study(arguments.folder, scale)
     study.open()
     for name in ("A", "B", "C", "A-val", "B-val"):

@@ -40,7 +40,7 @@ class Scale:
     dates: dict[str, int]
     epochs: dict[str, int]  # by the site that is learnt from
     again: dict[str, int]  # of the network that learns from pseudo-labels too
-    longer: dict[str, int] = field(default_factory=dict)  # epochs by table, of those with one fold that learn longer
+    one_fold: dict[str, int] = field(default_factory=dict)  # epochs of tables that have one fold alone
     options: dict[str, Any] = field(default_factory=dict)  # other than in the configuration files
 
 
@@ -50,7 +50,7 @@ SCALES = {
         dates={"A": 4, "B": 3, "C": 3},
         epochs={"A": 20, "B": 50},
         again={"A": 15, "B": 30},
-        longer={"A1": 60, "A2": 75},
+        one_fold={"A1": 50, "A2": 75},
     ),
     "paper": Scale(
         sizes={"A": (5352, 9356), "B": (5099, 4939), "C": (6040, 6312)},
@@ -111,12 +111,12 @@ class Run:
     row: str
     learn: str
     seed: int
-    longer: str = ""  # the table, if it learns longer for that
+    table: str = ""  # that it learns for alone, if that has one fold
 
     @property
     def name(self) -> str:
         """Row, site that is learnt from, and seed."""
-        return f"{self.row}-{self.learn}-{self.seed}" + f"-{self.longer}" * bool(self.longer)
+        return f"{self.row}-{self.learn}-{self.seed}" + f"-{self.table}" * bool(self.table)
 
     @property
     def model(self) -> Path:
@@ -137,7 +137,7 @@ class Run:
         """What is learnt how: the row's file, and what the scale has otherwise."""
         scale = self.study.scale
         epochs = (scale.again if self.row == "pseudo-labels" else scale.epochs)[self.learn]
-        epochs = scale.longer.get(self.longer, epochs)
+        epochs = scale.one_fold.get(self.table, epochs)
         options = read_toml(CONFIGS / f"{self.row}.toml", TrainOptions)
         return replace(options, **scale.options, epochs=epochs, score_every=epochs, seed=self.seed)
 
@@ -163,13 +163,13 @@ class Run:
             return pseudo_label(scenes, teacher.model, self.options.pseudo, suffix=suffix, overwrite=True).variable
 
     def scores(self, variant: str = "plain") -> dict[str, Any]:
-        """Return F1 and others on the site that is judged and on C, by site; kept in a file."""
+        """Return F1 and others on the site that is judged and, but for tables of one fold, on C; kept in a file."""
         path = self.kept(variant)
         if not path.exists():
             facts = self.train()
             found: dict[str, Any] = {key: facts[key] for key in ("patches", "changed_patches", "pseudo_patches")}
             temperature = facts["calibration"]["temperature"]
-            for site in (self.judged, TEST):
+            for site in (self.judged,) if self.table else (self.judged, TEST):
                 found[site] = _judge(self.study, [self.model], site, self._variant(variant), temperature)
             path.write_text(json.dumps(found))
         return dict(json.loads(path.read_text()))
