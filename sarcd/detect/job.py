@@ -81,7 +81,7 @@ def write_detection(
     positions = choose_pairs(store, pairs)
     times, dates = store.dates("time"), pair_positions(store)
     scene = open_scene(path)
-    few = {"num_workers": _workers(scene, memory_bytes)}
+    few = {"num_workers": _workers(memory_bytes, schema.images_of(scene).data.chunksize[1:], len(times))}
     with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
         earlier = {} if overwrite else _attrs_of(store, f"change_{suffix}" if suffix else "change")
@@ -98,7 +98,7 @@ def write_detection(
         if regions:
             maps = Opened(partial(_maps, store.address, fitted), found)
             return_memory()  # of the pass that fitted the method
-            workers = _workers(scene, memory_bytes)
+            workers = _workers(memory_bytes, staging.grid, len(times))  # a region may be a shard of many chunks
             compute = _Detection(maps, tuple(base.items()), tuple(positions))
             run_regions(staging, regions, compute, description="detect", progress=progress, workers=workers)
         for name, source in base.items():
@@ -120,14 +120,13 @@ def _together(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[
     return [facts[dates] for dates in sorted(facts)]
 
 
-def _workers(scene: xr.Dataset, memory_bytes: int | None) -> int:
-    """Return how many regions may be in work at a time."""
-    images = schema.images_of(scene)
-    pixels = math.prod(images.data.chunksize[1:])
+def _workers(memory_bytes: int | None, shape: tuple[int, ...], dates: int) -> int:
+    """Return how many regions of a shape may be in work at a time."""
+    pixels = math.prod(shape)
     shares = share_out(
         memory_bytes,
         left(memory_bytes),
-        region_bytes=(_BYTES_PER_PIXEL + _BYTES_PER_DATE * images.sizes["time"]) * pixels,
+        region_bytes=(_BYTES_PER_PIXEL + _BYTES_PER_DATE * dates) * pixels,
         chunk_bytes=8 * pixels,
         workers=os.cpu_count() or 1,
     )

@@ -121,6 +121,23 @@ def test_what_was_fitted_is_not_fitted_again(path, monkeypatch):
         write_detection(path, DetectOptions("log-ratio"), overwrite=True)
 
 
+def test_memory_is_reckoned_for_whole_shards(tmp_path, rng, monkeypatch):
+    from sarcd.detect import job
+
+    asked = []
+
+    def share_out(*given, region_bytes, **options):
+        asked.append(region_bytes)
+        return real(*given, region_bytes=region_bytes, **options)
+
+    real = job.share_out
+    monkeypatch.setattr(job, "share_out", share_out)
+    path = stored_scene(tmp_path / "shards.zarr", rng, (2, 128, 128), chunk=32, shard=64)
+    write_detection(path, DetectOptions("log-ratio"))
+    chunk, region = asked
+    assert region == 4 * chunk
+
+
 def test_nothing_changed_is_nearly_empty(tmp_path):
     slc = images()
     slc[CHANGED] = slc[(1, *CHANGED[1:])]

@@ -68,6 +68,31 @@ def test_ground_without_coherence(method):
         np.testing.assert_array_equal(open_, last[inner] == 1)
 
 
+def test_coherence_decides_where_it_can_tell_and_the_network_elsewhere():
+    slc, rng = images(), np.random.default_rng(5)
+    water = np.s_[:, 30:, 65:]
+    slc[water] = (rng.normal(size=slc[water].shape) + 1j * rng.normal(size=slc[water].shape)) / np.sqrt(2)
+    slc[2, 40:55, 70:85] *= 6
+    scene = scene_of(slc, hidden=False)
+    rate = 0.01
+    by_coherence = scene.sarcd.detect(method=DetectOptions("coherence-test", false_alarms=rate))
+    by_network = scene.sarcd.detect(method="network")
+    both = scene.sarcd.detect(method=DetectOptions("coherence-network", false_alarms=rate))
+    told = by_coherence.undecidable.values == 0
+    assert 0.2 < told[1].mean() < 0.95
+    for name in ("change", "change_score"):
+        np.testing.assert_array_equal(both[name].values[told], by_coherence[name].values[told])
+    np.testing.assert_array_equal(both.change.values[~told], by_network.change.values[~told])
+    decided = both.change.values != 255
+    assert (both.change.values[~told & decided] == 1).any()
+    # one threshold for both: score and map agree, but for rounding
+    above = both.change_score.values >= -np.log10(rate)
+    assert (above[decided] == (both.change.values[decided] == 1)).mean() > 0.9999
+    # and the score of the network ranks as its probability does
+    ours, theirs = both.change_score.values[~told & decided], by_network.change_score.values[~told & decided]
+    assert (np.diff(ours[np.argsort(theirs, kind="stable")]) >= 0).all()
+
+
 def test_hidden_ground_takes_no_part_in_the_fit_of_a_decision():
     scene = scene_of(images())
     bright = scene.copy(deep=True)
