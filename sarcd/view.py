@@ -35,15 +35,19 @@ class Extent:
         Pixels that are 1, and pixels that are not 255.
     area_km2 : float or None
         Area of the changed ones, where pixels have a known size.
+    unlabelled : int
+        Those of the changed ones that the labels say nothing of: no score counts them.
     """
 
     changed: int
     known: int
     area_km2: float | None
+    unlabelled: int = 0
 
     def __str__(self) -> str:
         share = f"{self.changed / self.known:.2%} of the area" if self.known else "nothing known"
-        return share if self.area_km2 is None else f"{self.area_km2:#.3g} km², {share}"
+        text = share if self.area_km2 is None else f"{self.area_km2:#.3g} km², {share}"
+        return f"{text}, {self.unlabelled / self.changed:.0%} of it without label" if self.unlabelled else text
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,11 @@ def view_of(scene: xr.Dataset, pair: WhichPair = 0, variable: str | None = None)
         for role, layer in layers.items()
         if layer.dtype.kind in "bui"
     }
+    if {"mapped", "labelled"} <= layers.keys():
+        blind = (layers["mapped"] == 1) & (layers["labelled"] == schema.NO_LABEL)
+        lazy["unlabelled"] = blind.sum().data
     (found,) = compute(lazy)
-    counts, drawn = found.pop("counts"), tuple(found.pop("images"))
+    counts, drawn, unlabelled = found.pop("counts"), tuple(found.pop("images")), int(found.pop("unlabelled", 0))
     ground = ground_of(scene)
     days = float((dates[1] - dates[0]) / np.timedelta64(1, "D")) if len(dates) == 2 else None
     return View(
@@ -138,7 +145,7 @@ def view_of(scene: xr.Dataset, pair: WhichPair = 0, variable: str | None = None)
         names=names,
         attrs=attrs,
         threshold=threshold,
-        extents=_extents(scene, ground, counts),
+        extents=_extents(scene, ground, counts, unlabelled),
         scores=_scores(scene, names, position),
         ground=ground,
         factor=factor,
@@ -236,12 +243,19 @@ def _cut(evidence: xr.DataArray, threshold: float) -> xr.DataArray:
     return (evidence >= threshold).where(evidence.notnull(), schema.NO_LABEL).astype(np.uint8)
 
 
-def _extents(scene: xr.Dataset, ground: Ground, counts: dict[str, tuple[Any, Any]]) -> dict[str, Extent]:
+def _extents(
+    scene: xr.Dataset, ground: Ground, counts: dict[str, tuple[Any, Any]], unlabelled: int
+) -> dict[str, Extent]:
     metres = [axis.length_m for axis in (ground.y, ground.x)]
     known_size = all(length is not None for length in metres)
     area = math.prod(metres) / (scene.sizes["y"] * scene.sizes["x"]) if known_size else None  # type: ignore[arg-type]
     return {
-        role: Extent(int(changed), int(known), None if area is None else int(changed) * area / 1e6)
+        role: Extent(
+            int(changed),
+            int(known),
+            None if area is None else int(changed) * area / 1e6,
+            unlabelled if role == "mapped" else 0,
+        )
         for role, (changed, known) in counts.items()
     }
 

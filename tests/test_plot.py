@@ -189,6 +189,17 @@ def test_a_probability_without_a_map_is_cut_at_one_half(rng):
     assert view.scores == view_of(scene).scores
 
 
+def test_what_is_mapped_without_a_label_is_told(rng):
+    scene = scene_with_results(rng)
+    assert not any("without label" in text for text in words(plot(scene)))
+    mapped = scene["change"].values[0] == 1
+    half = np.argwhere(mapped)[: int(mapped.sum()) // 2]
+    scene["label"][0].values[tuple(half.T)] = 255
+    extent = view_of(scene).extents["mapped"]
+    assert (extent.changed, extent.unlabelled) == (mapped.sum(), len(half))
+    assert f"{len(half) / mapped.sum():.0%} of it without label" in str(extent)
+
+
 def test_a_selected_pair_is_drawn(rng):
     scene = scene_with_results(rng)
     assert words(plot(scene.isel(pair=1))) == words(plot(scene, pair="20230331:20230412"))
