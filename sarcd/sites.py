@@ -19,11 +19,12 @@ from sarcd.io.progress import Progress, silent
 from sarcd.simulate.classes import Cover
 from sarcd.simulate.fields import Dice
 from sarcd.simulate.options import SiteOptions
+from sarcd.simulate.part import Part
 from sarcd.simulate.phase import WAVELENGTH_M
 from sarcd.simulate.presets import SITES, varied, with_settings
 from sarcd.simulate.projection import LAYOVER, SHADOW
 from sarcd.simulate.pseudo import Pseudo
-from sarcd.simulate.scene import Part, parts, simulate
+from sarcd.simulate.scene import parts, simulate
 
 SiteName = Literal["A", "B", "C"]
 

@@ -10,20 +10,18 @@ from numpy.typing import NDArray
 
 from sarcd.simulate.classes import Cover
 from sarcd.simulate.fields import Dice, FloatArray, Region, above
+from sarcd.simulate.forms import classes_of, heap_m, pond_frame, stairs_m
 from sarcd.simulate.options import SiteOptions
 from sarcd.simulate.outlines import turned
 from sarcd.simulate.plan import FLATTENED, Dump, Mine, Pit, Pond, Road, Yard, mines_in, relief
 
 Box = tuple[slice, slice]
 
-FACE_DEG, DUMP_DEG, DAM_DEG = 65.0, 37.0, 27.0
-"""Slopes of bench faces, of tipped waste (its angle of repose) and of tailings dams."""
+ROAD_PX, DAM_PX = 8, 8
+"""Widths of a ramp and of a dam's crest."""
 
-ROAD_PX, DAM_PX, LIFT_PX = 8, 8, 0.35
-"""Widths of a ramp and of a dam's crest; the second lift of a dump begins at this share of its radius."""
-
-DAM_M = 4.0
-"""Height of a dam over its beach."""
+DAM_M, DAM_DEG = 4.0, 27.0
+"""Height of a tailings dam over its beach, and its slope."""
 
 
 @dataclass
@@ -172,34 +170,6 @@ def _lease(ground: Ground, mine: Mine) -> None:
     ground.paint(box, inward > 0, Cover.GROUND)
 
 
-def stairs_m(pit: Pit, inward_px: FloatArray, spacing_m: float) -> FloatArray:
-    """Return the height of a pit's benches at so many pixels inside its rim; it goes on rising outside."""
-    face_px = np.float32(pit.bench_m / math.tan(math.radians(FACE_DEG)) / spacing_m)
-    steps = np.minimum(inward_px / np.float32(pit.bench_px), np.float32(pit.benches))
-    whole = np.floor(steps)
-    fall = whole + np.minimum((steps - whole) * np.float32(pit.bench_px) / face_px, 1)
-    return np.asarray(np.float32(pit.rim_m) - np.float32(pit.bench_m) * np.minimum(fall, pit.benches), np.float32)
-
-
-def classes_of(pit: Pit, inward_px: FloatArray, spacing_m: float) -> tuple[NDArray[np.bool_], FloatArray]:
-    """Return where a pit has faces, and the brightness of the rock of its benches, dB."""
-    face_px = max(pit.bench_m / math.tan(math.radians(FACE_DEG)) / spacing_m, 1.5)
-    steps = inward_px / np.float32(pit.bench_px)
-    whole = np.floor(steps)
-    face = ((steps - whole) * np.float32(pit.bench_px) < face_px) & (steps < pit.benches)
-    return face, pit.tone_db[np.clip(whole, 0, len(pit.tone_db) - 1).astype(np.int64)]
-
-
-def heap_m(dump: Dump, inward_px: FloatArray, spacing_m: float) -> FloatArray:
-    """Return the height of a dump at so many pixels inside its edge: two lifts with slopes at the angle of repose."""
-    rise = np.float32(math.tan(math.radians(DUMP_DEG)) * spacing_m)
-    lift = np.float32(dump.lift_m)
-    second = inward_px - np.float32(LIFT_PX * dump.outline.radius_px)
-    return np.asarray(
-        np.float32(dump.base_m) + np.minimum(rise * inward_px, lift) + np.clip(rise * second, 0, lift), np.float32
-    )
-
-
 def _pit(ground: Ground, pit: Pit, key: tuple[tuple[int, int], int]) -> None:
     """Dig a pit: bench floors and faces round a flat bottom, and a spiral ramp down to it."""
     box = ground.region.around(pit.outline.centre, 1.25 * pit.outline.reach_px)
@@ -266,13 +236,6 @@ def _pond(ground: Ground, pond: Pond, wet: float) -> None:
     ground.paint(box, beach & (shore > 1 - 2 * wet), Cover.TAILINGS_WET)
     ground.paint(box, beach & (shore > 1 - 0.9 * wet), Cover.WATER)
     ground.tone_db[box][beach] *= np.float32(0.4)
-
-
-def pond_frame(pond: Pond, region: Region, warp: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return coordinates along and across a pond, and how far inside its edge each pixel lies, all in pixels."""
-    along, across = turned(region, pond.centre, pond.turn)
-    edge = np.minimum(np.float32(pond.long_px) - np.abs(along), np.float32(pond.short_px) - np.abs(across))
-    return along, across, np.asarray(edge + 3 * warp, np.float32)
 
 
 def _yard(ground: Ground, yard: Yard) -> None:

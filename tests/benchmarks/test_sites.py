@@ -13,8 +13,9 @@ from scipy import ndimage
 
 from sarcd.kernels.scores import best_threshold
 from sarcd.simulate.classes import Cover
+from sarcd.simulate.part import Part
 from sarcd.simulate.presets import SITES
-from sarcd.simulate.scene import Part, simulate
+from sarcd.simulate.scene import simulate
 from tests.benchmarks.measure import run_measured, seconds, table
 
 pytestmark = pytest.mark.benchmark

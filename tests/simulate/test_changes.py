@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd.simulate.changes import KEPT, KINDS, LOUDEST_DB, QUIET_DB, apply_edits, draw_edits
+from sarcd.simulate.changes import KEPT, apply_edits
 from sarcd.simulate.classes import Cover, table
+from sarcd.simulate.edits import KINDS, LOUDEST_DB, QUIET_DB, draw_edits
 from sarcd.simulate.fields import Dice, Region
 from sarcd.simulate.ground import build
 from sarcd.simulate.options import SiteOptions

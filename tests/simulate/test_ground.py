@@ -5,7 +5,8 @@ import pytest
 
 from sarcd.simulate.classes import SIGNATURES, Cover, table
 from sarcd.simulate.fields import Dice, Region
-from sarcd.simulate.ground import build, heap_m, stairs_m
+from sarcd.simulate.forms import heap_m, stairs_m
+from sarcd.simulate.ground import build
 from sarcd.simulate.options import SiteOptions
 from sarcd.simulate.plan import draw_mine, mines_in
 
