@@ -33,7 +33,7 @@ class PairScale:
     Parameters
     ----------
     middle : float
-        Median amplitude of both dates.
+        Median amplitude of both dates; of what is brighter than 0 where more than half is 0, as in dark 8-bit images.
     shift : float
         Median of the natural logarithm of the amplitude ratio, coarse scale: one date brighter all over is no change.
     noise : (float, float)
@@ -79,12 +79,12 @@ def measure_scale(blocks: Blocks, *, decibels: bool = False) -> PairScale | None
     if decibels:
         spread = [_noise([block[date] for block in blocks]) for date in (0, 1)]
         nepers = _DECIBEL_NOISE / max(*spread, 1e-6)
-    values = [block[date][_valid(*block)] for block in blocks for date in (0, 1)]
-    if not sum(map(len, values)):
+    values = np.concatenate([block[date][_valid(*block)] for block in blocks for date in (0, 1)])
+    if not decibels and len(values) and np.median(values) <= 0:
+        values = values[values > 0]
+    if not len(values):
         return None
-    middle = float(np.median(np.concatenate(values)))
-    if not decibels and middle <= 0:
-        return None
+    middle = float(np.median(values))
     rough = PairScale(middle, 0.0, (0.0, 0.0), 0.0, nepers)
     seen = [pair_features(*block, rough) for block in blocks]
     valid = [_valid(*block) for block in blocks]

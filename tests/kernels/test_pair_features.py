@@ -102,3 +102,12 @@ def test_nothing_to_measure():
 
 def test_names_match_layers():
     assert len(CHANNELS) == len(pair_features(*speckle(1), SCALE))
+
+
+def test_an_image_that_is_mostly_zero_is_measured_on_the_rest():
+    before, after = speckle(4)
+    before[:60], after[:60] = 0, 0
+    assert np.median(before) == 0
+    found = measure_scale([(before, after)])
+    assert found.middle == np.median(np.concatenate([before[60:], after[60:]]))
+    assert np.isfinite(pair_features(before, after, found)).all()
