@@ -144,6 +144,16 @@ def echo_result(result: Mapping[str, Any], json: bool) -> None:
         click.echo("\n".join(_lines(result)))
 
 
+def written(result: Any) -> dict[str, Any]:
+    """Return what every command says of a job that wrote variables region by region."""
+    return {
+        "variables": list(result.variables),
+        "pairs": result.pairs,
+        "regions_computed": result.computed,
+        "regions_kept": result.kept,
+    }
+
+
 def _plain(value: Any) -> Any:
     """Return a value as JSON has it."""
     if isinstance(value, Mapping):

@@ -13,6 +13,7 @@ from sarcd_cli._frame import (
     parse_window,
     progress,
     scheduler_option,
+    written,
 )
 
 METHODS = (
@@ -100,12 +101,4 @@ def command(
         progress=progress,
         note=note,
     )
-    echo_result(
-        {
-            "variables": list(result.variables),
-            "pairs": result.pairs,
-            "regions_computed": result.computed,
-            "regions_kept": result.kept,
-        },
-        json,
-    )
+    echo_result(written(result), json)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import click
 
-from sarcd_cli._frame import common_options, echo_result, job_options, memory_option, note, progress, scheduler_option
+from sarcd_cli._frame import (
+    common_options,
+    echo_result,
+    job_options,
+    memory_option,
+    note,
+    progress,
+    scheduler_option,
+    written,
+)
 
 
 class _Tiles(click.ParamType[int | str]):
@@ -119,15 +128,5 @@ def command(
         progress=progress,
         note=note,
     )
-    echo_result(
-        {
-            "variables": list(result.variables),
-            "pairs": result.pairs,
-            "regions_computed": result.computed,
-            "regions_kept": result.kept,
-            "tile": result.tile,
-            "batch": result.batch,
-            "kept_share": result.kept_share,
-        },
-        json,
-    )
+    tiles = {"tile": result.tile, "batch": result.batch, "kept_share": result.kept_share}
+    echo_result({**written(result), **tiles}, json)

@@ -13,6 +13,7 @@ from sarcd_cli._frame import (
     progress,
     result_options,
     scheduler_option,
+    written,
 )
 
 
@@ -68,12 +69,4 @@ def command(
         progress=progress,
         note=note,
     )
-    echo_result(
-        {
-            "variables": list(result.variables),
-            "pairs": result.pairs,
-            "regions_computed": result.computed,
-            "regions_kept": result.kept,
-        },
-        json,
-    )
+    echo_result(written(result), json)
