@@ -128,5 +128,5 @@ def command(
         progress=progress,
         note=note,
     )
-    tiles = {"tile": result.tile, "batch": result.batch, "kept_share": result.kept_share}
-    echo_result({**written(result), **tiles}, json)
+    told = {"tile": result.tile, "batch": result.batch, "kept_share": result.kept_share}
+    echo_result(written(result) | told, json)

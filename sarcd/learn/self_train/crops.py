@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -59,6 +59,8 @@ class Plan:
         Decay of the running mean of the weights that is returned; 0 for none.
     statistics : bool
         Whether batch norms go on learning their statistics.
+    precision : {"float32", "bfloat16"}
+        Of the forward pass, where autocast allows; some processors are several times as fast in ``bfloat16``.
     """
 
     steps: int
@@ -68,6 +70,7 @@ class Plan:
     about_change: float = 0.0
     average: float = 0.0
     statistics: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 def learn(
@@ -104,7 +107,9 @@ def learn(
     with progress("learning", plan.steps) as advance:
         for _ in range(plan.steps):
             inputs, target = _batch(rng, examples, plan, int(network.stride))
-            loss = _loss(learner(inputs)[:, 0], target)
+            with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
+                logits = learner(inputs)
+            loss = _loss(logits[:, 0].float(), target)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(learner.parameters(), _CLIP)

@@ -29,6 +29,10 @@ WHOLE, WINDOW, WINDOWS = 1024, 256, 4
 """Scenes of sides up to `WHOLE` are learnt from whole, others from `WINDOWS` x `WINDOWS` squares of side `WINDOW`."""
 
 
+_SMALL = (12, 16, 24, 32)
+"""Widths of a network that learns from one scene alone: it has little to learn from, and nobody waits long."""
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """How a network is fitted to a pair.
@@ -61,9 +65,9 @@ class FitOptions:
     least_share: float = 0.001
     plan: Plan = Plan(steps=60, batch=6, side=96, rate=5e-4, about_change=0.5, statistics=False)  # noqa: RUF009  frozen
     first: Plan = Plan(steps=250, batch=6, side=64)  # noqa: RUF009  frozen
-    lowest: float = 0.2
+    lowest: float = 0.3
     least_kappa: float = 0.2
-    least_gain: float = 0.05
+    least_gain: float = 0.03
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -127,7 +131,8 @@ def fit(
             )
         else:
             examples = [Example(part.features, target) for part, target in zip(parts, targets, strict=True)]
-            network = learn(new_network(options.seed), examples, options.first, seed=options.seed, progress=progress)
+            small = new_network(options.seed, _SMALL)
+            network = learn(small, examples, options.first, seed=options.seed, progress=progress)
             record["why"] = "learnt from nothing, by what clusters of the ratio at two scales agree on"
     begun = network
     scores = [part.score(network) for part in parts]
