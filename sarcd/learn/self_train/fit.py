@@ -54,7 +54,8 @@ class FitOptions:
     first : Plan
         How it learns from clusters.
     lowest, least_kappa, least_gain : float
-        How low the threshold may be, and for which promise; see `best_threshold`.
+        How low the threshold may be, and for which promise; see `best_threshold`. It is 0.5 where it starts from
+        clusters.
     seed : int
         Of the crops.
     """
@@ -123,6 +124,7 @@ def fit(
     parts = [_Part.of(read, window, shape, scale, int(network.stride)) for window in windows]
     record: dict[str, Any] = {"noise": list(scale.noise), "shift": scale.shift, "strength": scale.strength, "rounds": 0}
     record["why"] = "the shipped network, with scale and threshold of this pair"
+    lowest = options.lowest
     if options.start == "clusters":
         targets = sure_targets([part.features for part in parts], [part.valid for part in parts])
         if targets is None:
@@ -134,6 +136,7 @@ def fit(
             small = new_network(options.seed, _SMALL)
             network = learn(small, examples, options.first, seed=options.seed, progress=progress)
             record["why"] = "learnt from nothing, by what clusters of the ratio at two scales agree on"
+            lowest = 0.5  # its probabilities are no shares: they promise nothing
     begun = network
     scores = [part.score(network) for part in parts]
     record |= _shares(parts, scores, options.sure)
@@ -150,7 +153,7 @@ def fit(
         record["why"] += "; learnt more from what it was sure of"
     decision = best_threshold(
         _valid_scores(parts, scores),
-        lowest=options.lowest,
+        lowest=lowest,
         least_kappa=options.least_kappa,
         least_gain=options.least_gain,
     )
