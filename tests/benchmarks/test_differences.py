@@ -124,7 +124,8 @@ def test_error_pictures(name, real_data, tmp_path):
     folder = Path(os.environ.get("SARCD_PICTURES", tmp_path))
     scene = read_pair(real_data / "change" / name)
     scene = scene.assign(change=scene.sarcd.detect(method="auto").change)
-    title = f"{name.replace('_', ' ').capitalize()}: detect as it comes"
+    place = {"yellow_D": "Yellow River D"}.get(name, name.capitalize())
+    title = f"{place}: detect as it comes"
     write_errors(folder / f"errors_{name}.png", scene, title=title)
     print(f"\n{folder / f'errors_{name}.png'}")
 

@@ -85,6 +85,22 @@ def test_floods(real_data):
     table("Floods", ("event", "pairs", "FP", "FN", "PCC", "kappa, pooled", "kappa, median of pairs"), rows)
 
 
+def test_unseen_pairs():
+    """Simulated pairs of all kinds that neither the shipped network nor the rule of its threshold has seen."""
+    kappas, calm = [], []
+    for seed in range(2 * 10**6, 2 * 10**6 + 120):
+        pair = amplitude_pair(seed)
+        truth, known = pair.label == 1, pair.label != 255
+        change = map_pair(pair.before, pair.after).change
+        if not truth.any():
+            calm.append(100 * (change == 1).mean())
+            continue
+        kappas.append(agreement(*errors(change, truth, known), truth)[1])
+    row = f"{np.mean(kappas):.1f}", f"{np.median(kappas):.1f}", f"{np.mean(calm):.2f}", f"{max(calm):.2f}"
+    header = ("pairs with change", "kappa, mean", "median", "pairs without", "% flagged, mean", "most")
+    table("Simulated pairs of 256 x 256", header, [(len(kappas), *row[:2], len(calm), *row[2:])])
+
+
 @pytest.mark.parametrize("looks", [(1, 1), (1, 4), (4, 4), (16, 16)])
 def test_simulated_pairs(looks):
     """Median over seeds that the shipped network has not seen, two a kind of change."""

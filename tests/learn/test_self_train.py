@@ -198,14 +198,16 @@ def test_scenes_lazy_and_not(fitted_map, monkeypatch):
     np.testing.assert_allclose(lazy.change_score, eager.change_score, atol=2e-5)
 
 
-def test_learning_leaves_out_what_is_unknown():
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_learning_leaves_out_what_is_unknown(precision):
     rng = np.random.default_rng(0)
     features = 0.1 * rng.standard_normal((7, 64, 64)).astype(np.float32)
     features[2] += np.where(np.arange(64)[:, None] // 8 % 2, 1, -1)
     target = np.full((64, 64), IGNORE, np.uint8)
     target[:, :32] = features[2, :, :32] > 0
-    plan = Plan(steps=40, batch=2, side=64, rate=1e-2)
+    plan = Plan(steps=40, batch=2, side=64, rate=1e-2, precision=precision)
     network = learn(new_network(), [Example(features, target)], plan, seed=0)
+    assert next(network.parameters()).dtype == torch.float32
     with torch.inference_mode():
         logits = network(torch.from_numpy(features)[None])[0, 0].numpy()
     assert ((logits > 0) == (features[2] > 0))[:, :32].mean() > 0.8

@@ -17,6 +17,7 @@ from sarcd.learn.self_train.crops import IGNORE, Example, Plan, learn
 from sarcd.learn.self_train.decision import best_threshold
 from sarcd.learn.self_train.fitted import ReadPair, SelfTrained, features_of, logits_and_spread
 from sarcd.learn.self_train.prior import load_prior, new_network
+from sarcd.models.inference import for_inference
 from sarcd.predict.predictor import sigmoid
 from sarcd.predict.tiling import round_up
 
@@ -158,7 +159,7 @@ def fit(
         least_gain=options.least_gain,
     )
     record |= {"threshold": decision.threshold, "expected_kappa": decision.kappa, "expected_change": decision.changed}
-    return SelfTrained(network, scale, decision.threshold, shape, record)
+    return SelfTrained(for_inference(network), scale, decision.threshold, shape, record)
 
 
 def sample_windows(shape: tuple[int, int]) -> list[Rectangle]:

@@ -123,7 +123,8 @@ def logits_and_spread(network: Network, features: np.ndarray) -> tuple[np.ndarra
     """
     import torch
 
-    turned = [np.flip(values, flip) for flip in _FLIPS for values in (features, swap_dates(features))]
+    orders = features, swap_dates(features)
+    turned = [np.flip(values, flip) for flip in _FLIPS for values in orders]
     device = next(network.parameters()).device
     total = np.zeros(features.shape[1:], np.float32)
     sums, squares = np.zeros((2, *features.shape[1:]))
