@@ -12,13 +12,13 @@ import xarray as xr
 import sarcd
 from sarcd import schema
 from sarcd._layout import arrange
+from sarcd._panels import frame, panel, scale_bar, show_values
 from sarcd.errors import OptionError
 from sarcd.evaluate import evaluate
 from sarcd.io.durable import write_durably
 from sarcd.ops.ground import ground_of
 from sarcd.ops.overview import in_chunks, overview, reduction_for
 from sarcd.ops.results import WhichPair, pair_position, pair_texts, pairs_in, with_pairs
-from sarcd.plot import frame, panel, scale_bar, show_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

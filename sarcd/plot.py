@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd._layout import Box, arrange
+from sarcd._layout import arrange
+from sarcd._panels import HATCH, LARGE, NO_DATA, PLAIN, SMALL, frame, panel, scale_bar, show_values
 from sarcd.errors import OptionError
 from sarcd.io.chunks import chunk_errors
 from sarcd.ops.ground import Axis, Ground
@@ -20,14 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
-_SMALL, _PLAIN, _LARGE = 9, 10, 14  # points
 _LINE, _INDENT = 0.17, 0.9  # inches
 
 # Blue and orange are told apart by every kind of colour vision (Okabe and Ito 2008); the ground is grey.
 _MAPPED, _LABELLED = "#ff9a1f", "#35b1ff"
-_NO_DATA, _HATCH = "#dbe3ea", "#9fb2c1"
 _BEFORE_HUE, _AFTER_HUE = np.array([1.0, 0.5, 0.0]), np.array([0.0, 0.5, 1.0])  # orange and blue, grey where equal
 
 
@@ -100,18 +98,18 @@ def _draw(view: View, stretch_percent: float) -> Figure:
         elif name in ("before", "after"):
             number = ("before", "after").index(name)
             bar = _image(axes, view.ground, images[number], cmap="gray", limits=limits)
-            bar.set_label("amplitude (dB)", fontsize=_SMALL)
-            axes.set_title(f"{name}: {view.dates[number]}", fontsize=_PLAIN)
+            bar.set_label("amplitude (dB)", fontsize=SMALL)
+            axes.set_title(f"{name}: {view.dates[number]}", fontsize=PLAIN)
         elif name == "coherence":
             _image(axes, view.ground, view.layers["coherence"], cmap="cividis", limits=(0.0, 1.0))
-            axes.set_title(_layer_title(view, "coherence"), fontsize=_PLAIN)
+            axes.set_title(_layer_title(view, "coherence"), fontsize=PLAIN)
         elif name == "evidence":
             _evidence(axes, view, stretch_percent)
         else:
             _composite(axes, view.ground, images, limits)
     _title(figure, view)
     left, bottom = _INDENT / width, 0.08 / height
-    figure.text(left, bottom, "\n".join(captions), va="bottom", fontsize=_SMALL, color="#333333")
+    figure.text(left, bottom, "\n".join(captions), va="bottom", fontsize=SMALL, color="#333333")
     return figure
 
 
@@ -121,13 +119,6 @@ def _panels(view: View) -> list[str]:
         return []
     third = ["coherence"] if "coherence" in view.layers else ["composite"] if view.extents else []
     return ["before", "after", *third, *(["evidence"] if "evidence" in view.layers else [])]
-
-
-def panel(figure: Figure, box: Box) -> Axes:
-    """Add the axes of a panel to a figure."""
-    width, height = figure.get_size_inches()
-    bottom = height - box.top - box.height
-    return figure.add_axes((box.left / width, bottom / height, box.width / width, box.height / height))
 
 
 def _decibels(amplitude: np.ndarray) -> np.ndarray:
@@ -145,38 +136,13 @@ def _limits(values: np.ndarray, percent: float) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(low) + 0.5)
 
 
-def frame(axes: Axes, ground: Ground, *, is_main: bool) -> None:
-    """Prepare a panel: invalid areas show its hatched ground, and only the large one has numbers on its axes."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_facecolor(_NO_DATA)
-    axes.patch.set(hatch="////", edgecolor=_HATCH, linewidth=0)
-    axes.tick_params(labelsize=_SMALL, labelleft=is_main, labelbottom=is_main, length=4 if is_main else 2)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(6 if is_main else 4))
-    if is_main:
-        axes.ticklabel_format(useOffset=False, style="plain")
-        axes.set_xlabel(ground.x.label, fontsize=_PLAIN)
-        axes.set_ylabel(ground.y.label, fontsize=_PLAIN)
-
-
-def show_values(axes: Axes, ground: Ground, values: np.ndarray, **options: Any) -> AxesImage:
-    """Draw an array (Y', X'), colours or numbers, where it lies on the ground."""
-    y, x = ground.y, ground.x
-    image = axes.imshow(values, extent=(x.first, x.last, y.last, y.first), aspect="auto", **options)
-    if ground.north_up:
-        axes.set_ylim(*sorted((y.first, y.last)))
-        axes.set_xlim(*sorted((x.first, x.last)))
-    return image
-
-
 def _image(axes: Axes, ground: Ground, values: np.ndarray, *, cmap: str, limits: tuple[float, float]) -> Colorbar:
     seen = np.ma.masked_invalid(np.clip(values, *limits))
     image = show_values(axes, ground, seen, cmap=cmap, vmin=limits[0], vmax=limits[1])
     figure = cast("Figure", axes.figure)
     inch = 1 / (axes.get_position().width * figure.get_figwidth())  # as a share of the panel
     bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.08 * inch, 0.0, 0.12 * inch, 1.0)))
-    bar.ax.tick_params(labelsize=_SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
     return bar
 
 
@@ -186,7 +152,7 @@ def _composite(axes: Axes, ground: Ground, images: list[np.ndarray], limits: tup
     colours = levels[0] * _BEFORE_HUE + levels[1] * _AFTER_HUE
     valid = np.isfinite(colours).all(axis=-1)
     show_values(axes, ground, np.dstack([np.where(valid[..., np.newaxis], colours, 0), valid]))
-    axes.set_title("orange: darker after, blue: brighter", fontsize=_PLAIN)
+    axes.set_title("orange: darker after, blue: brighter", fontsize=PLAIN)
 
 
 def _evidence(axes: Axes, view: View, stretch_percent: float) -> None:
@@ -196,10 +162,10 @@ def _evidence(axes: Axes, view: View, stretch_percent: float) -> None:
     bar = _image(axes, view.ground, values, cmap="magma", limits=limits)
     units = str(attrs.get("units", "1"))
     if units != "1":
-        bar.set_label(units, fontsize=_SMALL)
+        bar.set_label(units, fontsize=SMALL)
     if view.threshold is not None and limits[0] < view.threshold < limits[1]:
         bar.ax.axhline(view.threshold, color=_MAPPED, linewidth=2)
-    axes.set_title(_layer_title(view, "evidence"), fontsize=_PLAIN)
+    axes.set_title(_layer_title(view, "evidence"), fontsize=PLAIN)
 
 
 def _layer_title(view: View, role: str) -> str:
@@ -231,13 +197,13 @@ def _main(axes: Axes, view: View, images: list[np.ndarray], limits: tuple[float,
             _outline(axes, ground, view.layers[role] == 1, colour, width)
             handles.append(Line2D([], [], color=colour, linewidth=width, label=_outline_label(view, role)))
     if any(np.isnan(image).any() for image in images):
-        handles.append(Patch(facecolor=_NO_DATA, edgecolor=_HATCH, hatch="////", label="no data"))
+        handles.append(Patch(facecolor=NO_DATA, edgecolor=HATCH, hatch="////", label="no data"))
     if view.extents or len(images) == 1:
-        axes.set_title(f"{view.dates[-1]}, changes outlined" if view.extents else view.dates[-1], fontsize=_PLAIN)
+        axes.set_title(f"{view.dates[-1]}, changes outlined" if view.extents else view.dates[-1], fontsize=PLAIN)
     if handles:
         figure = cast("Figure", axes.figure)
         corner = (_INDENT - 0.1) / figure.get_figwidth(), 1 - 0.4 / figure.get_figheight()
-        figure.legend(handles=handles, loc="upper left", bbox_to_anchor=corner, ncols=3, fontsize=_PLAIN, frameon=False)
+        figure.legend(handles=handles, loc="upper left", bbox_to_anchor=corner, ncols=3, fontsize=PLAIN, frameon=False)
     scale_bar(axes, ground.x)
 
 
@@ -263,34 +229,6 @@ def _padded_centres(axis: Axis, count: int) -> np.ndarray:
     return np.concatenate([[centres[0] - step], centres, [centres[-1] + step]])
 
 
-def scale_bar(axes: Axes, axis: Axis) -> None:
-    """Draw a bar of a round length, about a sixth of the panel, if lengths on the ground are known."""
-    from matplotlib.font_manager import FontProperties
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
-
-    if axis.metres is None or axis.length_m is None:
-        return
-    wanted = axis.length_m / 6
-    power = 10.0 ** np.floor(np.log10(wanted))
-    metres = max(factor * power for factor in (1, 2, 5) if factor * power <= wanted)
-    text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
-    height = abs(axes.get_ylim()[1] - axes.get_ylim()[0]) / 150
-    bar = AnchoredSizeBar(
-        axes.transData,
-        metres / axis.metres,
-        text,
-        "lower right",
-        pad=0.4,
-        borderpad=0.6,
-        sep=4,
-        size_vertical=height,
-        fill_bar=True,
-        fontproperties=FontProperties(size=_PLAIN),
-    )
-    bar.patch.set(alpha=0.85, linewidth=0)
-    axes.add_artist(bar)
-
-
 def _title(figure: Figure, view: View) -> None:
     text = " to ".join(view.dates)
     if len(view.dates) == 2:
@@ -298,7 +236,7 @@ def _title(figure: Figure, view: View) -> None:
     if view.days is not None and view.days >= 1:
         text = f"{text} ({view.days:g} days)"
     width, top = figure.get_figwidth(), 1 - 0.15 / figure.get_figheight()
-    figure.text(_INDENT / width, top, text, va="top", fontsize=_LARGE, fontweight="bold")
+    figure.text(_INDENT / width, top, text, va="top", fontsize=LARGE, fontweight="bold")
     if view.scores:
         shares = ",  ".join(f"{name} {value:.3f}" for name, value in view.scores.items()).replace("f1", "F1")
         figure.text(1 - 0.3 / width, top, f"against the labels:  {shares}", va="top", ha="right", fontsize=12)

@@ -226,7 +226,7 @@ def measure_correlation(blocks: Sequence[np.ndarray], window: tuple[int, int]) -
 
 def measure_ramp(blocks: Sequence[np.ndarray]) -> Ramp:
     """Return the mean frequency of an interferogram from blocks, first those of one image, then those of the other."""
-    from sarcd.kernels.fringe import frequency, phase_steps
+    from sarcd.kernels.frequencies import frequency, phase_steps
 
     half = len(blocks) // 2
     steps = sum(phase_steps(before, after) for before, after in zip(blocks[:half], blocks[half:], strict=True))

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from sarcd.kernels.adaptive import THRESHOLD, adaptive
 from sarcd.kernels.coherence import boxcar
-from sarcd.kernels.fringe import frequency as mean_frequency
-from sarcd.kernels.fringe import fringe, phase_steps
+from sarcd.kernels.frequencies import frequency as mean_frequency
+from sarcd.kernels.frequencies import phase_steps
+from sarcd.kernels.fringe import fringe
 from sarcd.kernels.gaussian import gaussian_weights, weighted
 from tests.speckle import noise, noise_pair
 
