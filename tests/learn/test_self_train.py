@@ -58,6 +58,9 @@ def test_from_clusters_the_squares_are_found_without_the_shipped_network(monkeyp
     found = map_pair(before, after, options)
     assert ((found.change == 1) == truth).mean() > 0.97
     assert "clusters" in found.record["why"]
+    # a lower threshold would promise more, if its probabilities were right
+    dim = dataclasses.replace(options, first=dataclasses.replace(options.first, steps=40), least_kappa=0, least_gain=-1)
+    assert map_pair(before, after, dim).record["threshold"] == 0.5
     more = map_pair(before, after, dataclasses.replace(options, rounds=1, plan=QUICK.plan))
     assert more.record["rounds"] == 1
     assert not np.array_equal(more.score, found.score)

@@ -29,7 +29,6 @@ Start = Literal["prior", "clusters"]
 WHOLE, WINDOW, WINDOWS = 1024, 256, 4
 """Scenes of sides up to `WHOLE` are learnt from whole, others from `WINDOWS` x `WINDOWS` squares of side `WINDOW`."""
 
-
 _SMALL = (12, 16, 24, 32)
 """Widths of a network that learns from one scene alone: it has little to learn from, and nobody waits long."""
 
