@@ -6,10 +6,12 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ SCALES = {
         dates={"A": 4, "B": 3, "C": 3},
         epochs={"A": 20, "B": 50},
         again={"A": 15, "B": 30},
-        one_fold={"A1": 50, "A2": 75},
+        one_fold={"A1": 75, "A2": 75},
     ),
     "paper": Scale(
         sizes={"A": (5352, 9356), "B": (5099, 4939), "C": (6040, 6312)},
@@ -185,7 +187,7 @@ def _judge(
 ) -> dict[str, float]:
     """Map a whole site, and score the map."""
     scene = open_scene(study.scene(site))
-    probability = scene.sarcd.detect(model=models, **variant)["change_probability"]
+    probability = scene.sarcd.detect(model=models, **variant)["change_probability"].persist()  # it is looked at twice
     judged = scene[["label", "before", "after"]].assign(change_probability=probability)
     table = evaluate(judged, variable="change_probability").sel(over="pooled")
     names = {"f1": "f1", "precision": "precision", "recall": "recall", "ap": "average_precision"}
@@ -211,6 +213,18 @@ def together(runs: list[Run]) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
+def _end_with_parent() -> None:
+    """End this process when the one that began it is killed: else it would go on beside the next run."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _measure(task: tuple[Run, str]) -> None:
     run, variant = task
     run.scores(variant)
@@ -229,6 +243,6 @@ def measure(tasks: Iterable[tuple[Run, str]], jobs: int) -> None:
                 _measure(task)
             continue
         os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
             for _ in pool.map(_measure, wave):
                 print(".", end="", file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sarcd.errors import OptionError
 from sarcd.simulate.projection import Look, View
+from sarcd.simulate.speckle import HAMMING
 
 Range = tuple[float, float]
 
@@ -54,6 +55,9 @@ class SiteOptions:
         Direction along x in which the radar looks.
     oversampling : (y, x)
         Sampling rate over bandwidth, 1 or more; independent looks in a window fall with it.
+    hamming : float
+        Coefficient of the Hamming weight on the spectrum, 0.5 to 1 (none): products differ in it (0.6 at X-band, 0.7
+        to 0.75 on Sentinel-1), and with it in looks and in the side lobes of bright targets.
     spacing_m : float
         Of the pixels along azimuth, and of level ground along range.
     coherence : float
@@ -92,6 +96,7 @@ class SiteOptions:
     incidence_deg: float = 35.0
     look: Look = "right"
     oversampling: tuple[float, float] = (1.2, 1.2)
+    hamming: float = HAMMING
     spacing_m: float = 2.5
     coherence: float = 1.0
     decay: float = 1.0
@@ -104,6 +109,7 @@ class SiteOptions:
         for name in _SHARES:
             _between(name, getattr(self, name), 0, 1)
         _between("quiet", self.quiet, 0, 1)
+        _between("hamming", self.hamming, 0.5, 1)
         _between("incidence_deg", self.incidence_deg, 20, 50)
         _between("spacing_m", self.spacing_m, 0.5, 20)
         _between("pit", self.pit, 60, 0.33 * self.cell_px)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from sarcd.simulate.phase import baselines_m, geometric_loss, phase_of, pull
 from sarcd.simulate.projection import HIGHEST_M, LOWEST_M, gather, project
 from sarcd.simulate.pseudo import Pseudo, Targets, Wetness
 from sarcd.simulate.speckle import correlate, speckle_over, temporal_table
-from sarcd.simulate.targets import REACH_PX, add_targets, corners
+from sarcd.simulate.targets import add_targets, corners, reach_px
 from sarcd.simulate.texture import texture
 
 NO_DATA = 255
@@ -63,6 +64,11 @@ class Part:
     power: FloatArray
 
 
+class _Spectrum(TypedDict):
+    oversampling: tuple[float, float]
+    hamming: float
+
+
 @dataclass
 class _Seen:
     """One date in radar geometry."""
@@ -84,7 +90,8 @@ class Making:
         if options.look == "left":
             towards, away = away, towards
         # Room for the point spread of targets that stand beside the part.
-        self.land = region.grown(REACH_PX + 1, towards + REACH_PX, away + REACH_PX)
+        self.reach = reach_px(options.hamming)
+        self.land = region.grown(self.reach + 1, towards + self.reach, away + self.reach)
         self.ground = build(dice, options, self.land)
         self.grain = texture(dice, self.land, "texture", 0, cover=self.ground.cover)
 
@@ -139,8 +146,8 @@ class Making:
         power *= np.float32(np.log(10) / 10)
         np.exp(power, out=power)
         power *= self.grain
-        inner = slice(REACH_PX + 1, REACH_PX + 1 + region.height)
-        height, power = ground.height_m[REACH_PX : REACH_PX + 2 + region.height], power[inner]
+        inner = slice(self.reach + 1, self.reach + 1 + region.height)
+        height, power = ground.height_m[self.reach : self.reach + 2 + region.height], power[inner]
         near, left = region.left - self.land.left, region.left
         if options.look == "left":
             height, power = np.ascontiguousarray(height[:, ::-1]), np.ascontiguousarray(power[:, ::-1])
@@ -162,7 +169,7 @@ class Making:
 
     def _gather(self, array: NDArray, source: NDArray[np.int32]) -> NDArray:  # type: ignore[type-arg]
         """Return what lies on the ground that each pixel of the image sees most of."""
-        return gather(array, source, REACH_PX + 1)  # type: ignore[no-any-return]
+        return gather(array, source, self.reach + 1)  # type: ignore[no-any-return]
 
     def _placed(self, targets: Targets) -> Targets:
         """Return targets at their places in the image: height moves them towards the radar."""
@@ -197,9 +204,8 @@ class Making:
         and geometric coherence, texture and brightness, point targets, phase, thermal noise, gain.
         """
         options, dice, region, dates = self.options, self.dice, self.region, len(self.days)
-        slc = np.stack(
-            [speckle_over(dice, region, "speckle", date, oversampling=options.oversampling) for date in range(dates)]
-        )
+        spectrum: _Spectrum = {"oversampling": options.oversampling, "hamming": options.hamming}
+        slc = np.stack([speckle_over(dice, region, "speckle", date, **spectrum) for date in range(dates)])
         variety = dice.fractal(region, "coherence", coarsest=64, finest=4, roughness=0.6)
         variety = np.clip(1 + np.float32(VARIATION) * variety, 0.75, 1.03)
         baselines = baselines_m(dice, options, dates)
@@ -223,18 +229,18 @@ class Making:
         gain = np.float32(10 ** (options.gain_db / 20))
         steady = self._placed(corners([yard for mine in self.ground.mines for yard in mine.yards]))
         masked, totals, fixed = [], [], np.zeros(region.shape, np.complex64)
-        add_targets(fixed, region, steady, options.oversampling)
+        add_targets(fixed, region, steady, **spectrum)
         for date, one in enumerate(seen):
             image = slc[date]
             image *= np.sqrt(one.power)
             alone = np.zeros(region.shape, np.complex64)
-            add_targets(alone, region, one.vehicles, options.oversampling)
+            add_targets(alone, region, one.vehicles, **spectrum)
             outshone = alone.real**2 + alone.imag**2
             image += fixed
             image += alone
             if date:
                 image *= phase_of(dice, options, region, date, float(baselines[date]), here)
-            hiss = speckle_over(dice, region, "noise", date, oversampling=options.oversampling)
+            hiss = speckle_over(dice, region, "noise", date, **spectrum)
             hiss *= np.sqrt(noise)
             image += hiss
             image *= gain

@@ -13,13 +13,16 @@ from sarcd.simulate.classes import REFERENCE_DAYS, table
 from sarcd.simulate.fields import Dice, FloatArray, Region, Shape, correlated, filtered
 
 TAPS = 33
-"""Length of the impulse response: its tail beyond is under -45 dB at the oversamplings in use."""
+"""Length of the impulse response: its tail beyond is under -45 dB with the usual weight, -32 dB without any."""
+
+HAMMING = 0.6
+"""Coefficient of the weight on the spectrum that X-band products have."""
 
 HIGHEST_COHERENCE = 0.97
 """Of any class at zero days."""
 
 
-def impulse_response(oversampling: float, *, hamming: float = 0.6, taps: int = TAPS) -> NDArray[np.float64]:
+def impulse_response(oversampling: float, *, hamming: float = HAMMING, taps: int = TAPS) -> NDArray[np.float64]:
     """Return the impulse response of a radar image along one axis, of unit energy.
 
     Its spectrum fills ``1 / oversampling`` of the sampled band with a Hamming weight ``hamming + (1 - hamming) cos``.
@@ -55,7 +58,7 @@ def impulse_response(oversampling: float, *, hamming: float = 0.6, taps: int = T
 
 
 def response_at(
-    pixels: NDArray[np.floating[Any]] | NDArray[np.integer[Any]], oversampling: float, *, hamming: float = 0.6
+    pixels: NDArray[np.floating[Any]] | NDArray[np.integer[Any]], oversampling: float, *, hamming: float = HAMMING
 ) -> NDArray[np.float64]:
     """Return the impulse response, of peak ``hamming``, at distances in pixels that need not be whole."""
     at = pixels / oversampling
@@ -63,13 +66,15 @@ def response_at(
     return np.asarray(response, np.float64)
 
 
-def kernels_of(oversampling: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
+def kernels_of(oversampling: tuple[float, float], hamming: float) -> tuple[FloatArray, FloatArray]:
     """Return the impulse responses along y and x, float32."""
-    ky, kx = (impulse_response(rate).astype(np.float32) for rate in oversampling)
+    ky, kx = (impulse_response(rate, hamming=hamming).astype(np.float32) for rate in oversampling)
     return ky, kx
 
 
-def speckle(rng: np.random.Generator, shape: Shape, *, oversampling: tuple[float, float]) -> NDArray[np.complex64]:
+def speckle(
+    rng: np.random.Generator, shape: Shape, *, oversampling: tuple[float, float], hamming: float = HAMMING
+) -> NDArray[np.complex64]:
     """Draw fully developed speckle: circular complex Gaussian, unit mean intensity, band-limited.
 
     Parameters
@@ -80,21 +85,23 @@ def speckle(rng: np.random.Generator, shape: Shape, *, oversampling: tuple[float
         Size in pixels.
     oversampling : (y, x)
         Along azimuth and range.
+    hamming : float
+        As `impulse_response` has it.
 
     Returns
     -------
     (Y, X) complex64, linear amplitude
     """
-    ky, kx = kernels_of(oversampling)
+    ky, kx = kernels_of(oversampling, hamming)
     white = rng.standard_normal((shape[0] + len(ky) - 1, 2 * (shape[1] + len(kx) - 1)), dtype=np.float32)
     return _complex(filtered(white, ky, kx, 2))
 
 
 def speckle_over(
-    dice: Dice, region: Region, *field: str | int, oversampling: tuple[float, float]
+    dice: Dice, region: Region, *field: str | int, oversampling: tuple[float, float], hamming: float = HAMMING
 ) -> NDArray[np.complex64]:
     """Return `speckle` of a named field over a region of the plane."""
-    return _complex(correlated(dice, region, *field, kernels=kernels_of(oversampling), parts=2))
+    return _complex(correlated(dice, region, *field, kernels=kernels_of(oversampling, hamming), parts=2))
 
 
 def _complex(parts: FloatArray) -> NDArray[np.complex64]:

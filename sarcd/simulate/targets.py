@@ -10,14 +10,24 @@ from numpy.typing import NDArray
 from sarcd.simulate.fields import Region
 from sarcd.simulate.plan import Yard
 from sarcd.simulate.pseudo import Targets
-from sarcd.simulate.speckle import response_at
+from sarcd.simulate.speckle import HAMMING, TAPS, response_at
 
-REACH_PX = 6
-"""Half side of the stamped point spread, in pixels: beyond it is under -40 dB of the peak."""
+
+def reach_px(hamming: float) -> int:
+    """Return the half side of the stamped point spread, in pixels.
+
+    Its tail falls as ``(2 - 1 / hamming) / x``, which 6 pixels cut at -32 dB of the peak with the usual weight: a
+    lighter weight needs more of them, up to the length that speckle is filtered with.
+    """
+    return int(np.clip(round(18 * (2 - 1 / hamming)), 6, TAPS // 2))
 
 
 def add_targets(
-    image: NDArray[np.complex64], region: Region, targets: Targets, oversampling: tuple[float, float]
+    image: NDArray[np.complex64],
+    region: Region,
+    targets: Targets,
+    oversampling: tuple[float, float],
+    hamming: float = HAMMING,
 ) -> None:
     """Add point targets to an image, in place.
 
@@ -31,22 +41,24 @@ def add_targets(
         With places in pixels of the image's plane, which need not be whole; what falls outside is cut.
     oversampling : (y, x)
         Of the image.
+    hamming : float
+        Weight on its spectrum.
     """
-    steps = np.arange(-REACH_PX, REACH_PX + 1)
+    reach = reach_px(hamming)
+    steps = np.arange(-reach, reach + 1)
     sides = []
     for place, rate, first in zip((targets.y, targets.x), oversampling, (region.top, region.left), strict=True):
         whole = np.rint(place).astype(np.int64)
-        sides.append(
-            (whole - first, response_at(steps - (place - whole)[:, None], rate) / response_at(steps[6:7], rate))
-        )
+        spread = response_at(steps - (place - whole)[:, None], rate, hamming=hamming)
+        sides.append((whole - first, spread / hamming))  # which is the peak
     height, width = image.shape
     for row, spread_y, column, spread_x, peak in zip(*sides[0], *sides[1], targets.amplitude, strict=True):
-        top, left = max(row - REACH_PX, 0), max(column - REACH_PX, 0)
-        bottom, right = min(row + REACH_PX + 1, height), min(column + REACH_PX + 1, width)
+        top, left = max(row - reach, 0), max(column - reach, 0)
+        bottom, right = min(row + reach + 1, height), min(column + reach + 1, width)
         if top >= bottom or left >= right:
             continue
-        cut_y = spread_y[top - row + REACH_PX : bottom - row + REACH_PX, None]
-        cut_x = spread_x[None, left - column + REACH_PX : right - column + REACH_PX]
+        cut_y = spread_y[top - row + reach : bottom - row + reach, None]
+        cut_x = spread_x[None, left - column + reach : right - column + reach]
         image[top:bottom, left:right] += (peak * cut_y * cut_x).astype(np.complex64)
 
 

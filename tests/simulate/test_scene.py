@@ -46,10 +46,11 @@ def test_shapes_and_types(scene):
     assert scene.coherence.max() <= 1
 
 
-@pytest.mark.parametrize(("site", "part_px"), [("A", 150), ("B", 97), ("C", 64)])
-def test_parts_change_no_byte(site, part_px):
-    whole = simulate(SITES[site], (200, 230), (0.0, 11.0, 15.0), seed=4)
-    pieces = simulate(SITES[site], (200, 230), (0.0, 11.0, 15.0), seed=4, part_px=part_px)
+@pytest.mark.parametrize(("site", "part_px", "hamming"), [("A", 150, 0.6), ("B", 97, 0.6), ("C", 64, 0.85)])
+def test_parts_change_no_byte(site, part_px, hamming):
+    options = replace(SITES[site], hamming=hamming)
+    whole = simulate(options, (200, 230), (0.0, 11.0, 15.0), seed=4)
+    pieces = simulate(options, (200, 230), (0.0, 11.0, 15.0), seed=4, part_px=part_px)
     assert (whole.label == 1).any()
     for name in ARRAYS:
         assert getattr(pieces, name).tobytes() == getattr(whole, name).tobytes(), name
@@ -72,6 +73,23 @@ def test_gain_scales_amplitudes_alone(scene):
     np.testing.assert_allclose(louder.slc, scene.slc * 10 ** (6 / 20), rtol=1e-5)
     np.testing.assert_array_equal(louder.coherence, scene.coherence)
     np.testing.assert_array_equal(louder.label, scene.label)
+
+
+def test_the_spectral_weight_changes_speckle_and_not_the_ground():
+    usual, light = (
+        simulate(replace(OPTIONS, vehicles=0.0, hamming=hamming), (256, 256), DAYS[:2], seed=1)
+        for hamming in (0.6, 0.9)
+    )
+    for name in ("label", "mask", "cover", "power", "pseudo_change"):
+        np.testing.assert_array_equal(getattr(usual, name), getattr(light, name))
+    # What is missing at the edges of the band: Hamming 0.6 falls to 0.2 there, 0.9 to 0.8.
+    shares = []
+    for scene in (usual, light):
+        level = np.sqrt(scene.power[0] + 10 ** (OPTIONS.noise_db / 10))
+        spectrum = np.abs(np.fft.fft(scene.slc[0] / level, axis=0)) ** 2
+        frequency = np.abs(np.fft.fftfreq(256)) * OPTIONS.oversampling[0]
+        shares.append(spectrum[(frequency > 0.4) & (frequency < 0.5)].sum() / spectrum[frequency < 0.1].sum())
+    assert shares[1] > 3 * shares[0]
 
 
 def test_labels_say_what_cannot_be_judged(scene):
@@ -220,6 +238,7 @@ def test_unusable_scenes_are_refused(shape, days):
         {"vegetation": 1.1},
         {"incidence_deg": 60.0},
         {"oversampling": (0.9, 1.2)},
+        {"hamming": 0.4},
         {"changes": (3, 2)},
         {"look": "up"},
         {"pit": 900.0},

@@ -57,14 +57,17 @@ def test_impulse_response_has_the_published_lag_correlations():
 
 
 @pytest.mark.parametrize("oversampling", [1.1, 1.25, 1.4])
-def test_impulse_response_fills_its_band_and_no_more(oversampling):
-    response = impulse_response(oversampling)
+@pytest.mark.parametrize("hamming", [0.54, 0.6, 0.75])
+def test_impulse_response_fills_its_band_and_no_more(oversampling, hamming):
+    response = impulse_response(oversampling, hamming=hamming)
     spectrum = np.abs(np.fft.fft(response, 4096)) ** 2
     frequency = np.abs(np.fft.fftfreq(4096))
     assert spectrum[frequency > 0.5 / oversampling].sum() / spectrum.sum() < 0.005
-    # Hamming 0.6 falls to 0.2 of its peak at the edge of the band.
+    # The weight falls to 2 hamming - 1 of its peak at the edge of the band.
     edge = np.argmin(np.abs(np.fft.fftfreq(4096) - 0.45 / oversampling))
-    assert np.sqrt(spectrum[edge] / spectrum[0]) == pytest.approx(0.6 + 0.4 * np.cos(0.9 * np.pi), abs=0.05)
+    assert np.sqrt(spectrum[edge] / spectrum[0]) == pytest.approx(
+        hamming + (1 - hamming) * np.cos(0.9 * np.pi), abs=0.06
+    )
 
 
 def test_unusable_impulse_responses_are_refused():
@@ -102,6 +105,19 @@ def test_each_axis_has_its_own_spectrum():
         spectrum = np.mean(np.abs(np.fft.fft(moved, axis=0)) ** 2, axis=1)
         frequency = np.abs(np.fft.fftfreq(512))
         assert spectrum[frequency > 0.52 / rate].sum() / spectrum.sum() < 0.005
+
+
+def test_a_lighter_weight_leaves_more_looks():
+    looks = []
+    for hamming in (0.6, 1.0):
+        z = speckle_over(DICE, Region(0, 0, 800, 800), "speckle", oversampling=(1.2, 1.2), hamming=hamming)
+        response = impulse_response(1.2, hamming=hamming)
+        lags = [np.sum(response[lag:] * response[: len(response) - lag]) for lag in range(5)]
+        along = sum((5 - abs(lag)) * lags[abs(lag)] ** 2 for lag in range(-4, 5)) / 25
+        mean = ndimage.uniform_filter(np.abs(z) ** 2, 5)[5:-5, 5:-5]
+        looks.append(mean.mean() ** 2 / mean.var())
+        assert looks[-1] == pytest.approx(1 / along**2, rel=0.06)
+    assert looks[1] > 1.5 * looks[0]
 
 
 def test_windows_have_the_effective_looks_of_the_spectrum():

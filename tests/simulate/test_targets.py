@@ -6,28 +6,36 @@ from sarcd.simulate.outlines import draw_outline
 from sarcd.simulate.plan import Yard
 from sarcd.simulate.pseudo import Targets
 from sarcd.simulate.speckle import response_at
-from sarcd.simulate.targets import REACH_PX, add_targets, corners
+from sarcd.simulate.targets import add_targets, corners, reach_px
 
 AREA = Region(100, 200, 40, 44)
 
 
-def image_of(*places, rates=(1.2, 1.4)):
+def image_of(*places, rates=(1.2, 1.4), hamming=0.6):
     image = np.zeros(AREA.shape, np.complex64)
     y, x, peak = (np.array(side) for side in zip(*places, strict=True))
-    add_targets(image, AREA, Targets(y.astype(float), x.astype(float), peak.astype(complex)), rates)
+    add_targets(image, AREA, Targets(y.astype(float), x.astype(float), peak.astype(complex)), rates, hamming)
     return image
 
 
-def test_a_target_has_the_systems_point_spread():
-    image = image_of((120, 215, 3j))
+@pytest.mark.parametrize("hamming", [0.54, 0.6, 0.75])
+def test_a_target_has_the_systems_point_spread(hamming):
+    image = image_of((120, 215, 3j), hamming=hamming)
     assert image[20, 15] == pytest.approx(3j)
-    steps = np.arange(-REACH_PX, REACH_PX + 1)
-    for line, rate in (
-        (image[20 - REACH_PX : 21 + REACH_PX, 15], 1.2),
-        (image[20, 15 - REACH_PX : 16 + REACH_PX], 1.4),
-    ):
-        expected = response_at(steps, rate) / response_at(np.zeros(1), rate)
+    reach = reach_px(hamming)
+    steps = np.arange(-reach, reach + 1)
+    for line, rate in ((image[20 - reach : 21 + reach, 15], 1.2), (image[20, 15 - reach : 16 + reach], 1.4)):
+        expected = response_at(steps, rate, hamming=hamming) / response_at(np.zeros(1), rate, hamming=hamming)
         np.testing.assert_allclose(line.imag, 3 * expected, atol=1e-6)
+
+
+def test_a_lighter_weight_has_higher_side_lobes_and_is_stamped_farther():
+    assert [reach_px(hamming) for hamming in (0.5, 0.6, 0.75, 1.0)] == [6, 6, 12, 16]
+    # The highest side lobe: -13.3 dB without weight, -31.6 dB with 0.6 (Harris 1978 has -42.7 for 0.54).
+    at = np.linspace(1.3, 6, 2000)
+    for hamming, lobe_db in ((1.0, -13.3), (0.6, -31.6), (0.54, -42.7)):
+        beyond = np.abs(response_at(at[at > (1.3 if hamming == 1 else 2)], 1.0, hamming=hamming)).max() / hamming
+        assert 20 * np.log10(beyond) == pytest.approx(lobe_db, abs=0.3)
 
 
 def test_a_target_between_pixels_is_sampled_there():
