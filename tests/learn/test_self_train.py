@@ -216,6 +216,13 @@ def test_learning_leaves_out_what_is_unknown(precision):
     assert ((logits > 0) == (features[2] > 0))[:, :32].mean() > 0.8
 
 
+@pytest.mark.parametrize("steps", [1, 10])
+def test_however_few_the_steps(steps):
+    features, target = np.ones((7, 64, 64), np.float32), np.zeros((64, 64), np.uint8)
+    network = learn(new_network(), [Example(features, target)], Plan(steps=steps, batch=1, side=32), seed=0)
+    assert all(bool(values.isfinite().all()) for values in network.parameters())
+
+
 def test_the_recipe_makes_a_file_that_loads(tmp_path, monkeypatch):
     from sarcd.learn.self_train import prior
 

@@ -100,7 +100,7 @@ def learn(
     if not plan.statistics:
         _keep_statistics(learner)
     optimizer = torch.optim.AdamW(learner.parameters(), lr=plan.rate, weight_decay=_WEIGHT_DECAY)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.rate, plan.steps, pct_start=_WARM_UP)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.rate, plan.steps, pct_start=_warm_up(plan.steps))
     averaged = None
     if plan.average:
         averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)  # type: ignore[no-untyped-call]
@@ -121,6 +121,11 @@ def learn(
     if averaged is not None:
         learner.load_state_dict(averaged.module.state_dict())
     return learner.eval()
+
+
+def _warm_up(steps: int) -> float:
+    """Return the share of the steps in which the rate rises: of so few, more, as one alone has no slope."""
+    return _WARM_UP if steps > 2 / _WARM_UP else 0.3
 
 
 def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
