@@ -196,7 +196,8 @@ def _judge(
     if variant:  # calibration is looked at of the plain map alone
         return scores
     if temperature != 1:  # what the network gave before it was divided by the temperature
-        logit = temperature * np.log(probability / (1 - probability))
+        sure = probability.clip(1e-7, 1 - 1e-7)  # of 0 and 1 there is no logit
+        logit = temperature * np.log(sure / (1 - sure))
         judged["change_probability"] = (1 / (1 + np.exp(-logit))).astype("float32").assign_attrs(probability.attrs)
         table = evaluate(judged, variable="change_probability").sel(over="pooled")
     scores["ece_raw"] = float(table["expected_calibration_error"])
