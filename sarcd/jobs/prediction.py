@@ -199,7 +199,7 @@ def _tell(
         note(f"{name} cannot be tiled exactly: tiles of {tile} overlap by half and are blended")
     card = loaded[0].card
     if "coherence" in card.channels and parameters["coherence_from"] == "computed":
-        note(f"coherence ({window_text(card.coherence)}) is computed in the same pass: none is stored")
+        note(f"coherence ({window_text(card.coherence)}) is computed in the same pass: it is not stored")
 
 
 def _ensemble(

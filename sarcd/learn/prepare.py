@@ -203,4 +203,4 @@ def _tell_of_coherence(scenes: Sequence[LabelledScene], options: TrainOptions, n
     window = options.coherence.window
     computed = [scene.name for scene in scenes if options.use_coherence and not all(scene.stored_coherence)]
     for name in dict.fromkeys(computed):
-        note(f"{name}: coherence ({window.y} x {window.x}) is computed as patches are read: none is stored")
+        note(f"{name}: coherence ({window.y} x {window.x}) is computed as patches are read: it is not stored")

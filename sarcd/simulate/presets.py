@@ -64,8 +64,8 @@ SITES: dict[str, SiteOptions] = {
 def varied(seed: int, *, no_change: bool = False) -> SiteOptions:
     """Return a site like no other: what a network that is to serve anywhere should learn from.
 
-    Calibration, looks (oversampling), incidence, look side, level and decay of coherence, noise, prevalence, land cover
-    and sizes are drawn, each over more than the three sites span. The spectral weight is that of the sites.
+    Calibration, looks (oversampling and spectral weight), incidence, look side, level and decay of coherence, noise,
+    prevalence, land cover and sizes are drawn, each over more than the three sites span.
 
     Parameters
     ----------
@@ -114,6 +114,7 @@ def varied(seed: int, *, no_change: bool = False) -> SiteOptions:
         height_error_m=draw(1, 6),
         turbulence_rad=draw(0.1, 1.2),
         ramp=(draw(-0.01, 0.01), draw(-0.01, 0.01)),
+        hamming=draw(0.54, 0.9),
     )
     return replace(options, changes=(0, 0)) if no_change else options
 
