@@ -108,9 +108,8 @@ def test_model_errors():
     ]
     shares, areas = far_by_cover / far_by_cover.sum(), cover / cover.sum()
     rows += [(f"others on {one.name.lower()}", f"{shares[one]:.0%}", f"{areas[one]:.1%}") for one in Cover]
-    table(
-        "Where the model that ships is wrong (simulated, twelve mines)", ["", "share of the pixels", "of the ground"], rows
-    )
+    header = ["", "share of the pixels", "of the ground"]
+    table("Where the model that ships is wrong (simulated, twelve mines)", header, rows)
 
 
 @pytest.mark.realdata
