@@ -2,7 +2,7 @@
 
 Simulates mines that all differ (`sarcd.sites.varied`), some without any change, and learns from them by
 ``config.toml``. Stopped at any moment, the same command goes on where it was. Two cores take three quarters of an hour
-where they multiply bfloat16, and twice that elsewhere; the scenes take 8.5 GB.
+where they multiply bfloat16, and longer elsewhere; the scenes take 8.5 GB.
 """
 
 from __future__ import annotations
