@@ -8,6 +8,7 @@ where they multiply bfloat16, and longer elsewhere; the scenes take 8.5 GB.
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
 from sarcd import sites
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--trial", action="store_true", help="one scene of each kind and one epoch: does it run?")
     arguments = parser.parse_args()
     counts = (1, 1, 1) if arguments.trial else (SCENES, WITHOUT_CHANGE, VALIDATION)
+    started = time.monotonic()
     options = read_toml(CONFIG, TrainOptions, epochs=1 if arguments.trial else None)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     learn, none, validation = (
@@ -54,6 +56,7 @@ def main() -> None:
         return
     result = train(options, learn + none, validation, arguments.folder / "mines.safetensors", note=print)
     print(f"{result.path}: {result.patches} patches an epoch, validation F1 {result.scores['f1']:.3f}")
+    print(f"{(time.monotonic() - started) / 60:.0f} minutes in this run")
 
 
 if __name__ == "__main__":
