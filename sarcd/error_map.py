@@ -16,9 +16,10 @@ from sarcd._panels import frame, panel, scale_bar, show_values
 from sarcd.errors import OptionError
 from sarcd.evaluate import evaluate
 from sarcd.io.durable import write_durably
+from sarcd.io.intake import take
 from sarcd.ops.ground import ground_of
 from sarcd.ops.overview import in_chunks, overview, reduction_for
-from sarcd.ops.results import WhichPair, pair_position, pair_texts, pairs_in, with_pairs
+from sarcd.ops.results import WhichPair, pair_position, pair_texts, pairs_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,12 +80,12 @@ def plot_errors(
     >>> [text.get_text().split(":")[0] for text in figure.legends[0].get_texts()]
     ['hits', 'false alarms', 'misses', 'unknown']
     """
+    scene = take(scene, images=False)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    scene = with_pairs(scene)
     position = pair_position(scene, pair)
     one = scene.isel(pair=[position])
     if schema.require(one, variable).dtype.kind not in "bui":

@@ -17,9 +17,10 @@ import sarcd
 from sarcd import schema
 from sarcd.errors import OptionError, SceneError, StoreError
 from sarcd.io.chunks import chunk_errors, require_chunks
+from sarcd.io.intake import take
 from sarcd.io.store import SceneStore
 from sarcd.ops.ground import pixel_area_m2
-from sarcd.ops.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling, with_pairs
+from sarcd.ops.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling
 from sarcd.view import made_by
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def export(
     CorruptChunkError
         If a stored chunk is absent or cannot be read.
     """
+    scene = take(scene, images=False)
     target = Path(path)
     kind = SUFFIXES.get(target.suffix.lower())
     if kind is None:
@@ -133,7 +135,6 @@ def export(
     if target.is_dir() or (target.exists() and not overwrite):
         mend = "choose another name" if target.is_dir() else "choose another name, or pass --overwrite"
         raise StoreError("is there already", where=str(path), mend=mend)
-    scene = with_pairs(scene)
     source = schema.source_of(scene)
     with chunk_errors(source) if source else contextlib.nullcontext(), _staged(target) as unfinished:
         if kind == "picture":

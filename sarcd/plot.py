@@ -13,8 +13,9 @@ from sarcd._layout import arrange
 from sarcd._panels import HATCH, LARGE, NO_DATA, PLAIN, SMALL, frame, panel, scale_bar, show_values
 from sarcd.errors import OptionError
 from sarcd.io.chunks import chunk_errors
+from sarcd.io.intake import take
 from sarcd.ops.ground import Axis, Ground
-from sarcd.ops.results import WhichPair, with_pairs
+from sarcd.ops.results import WhichPair
 from sarcd.view import View, made_by, view_of
 
 if TYPE_CHECKING:
@@ -69,12 +70,13 @@ def plot(
     >>> figure.axes[0].get_xlabel()
     'slant range (m)'
     """
+    scene = take(scene)
     if not 0 <= stretch_percent < 50:
         mend = "use 0 or more, and less than 50"
         raise OptionError(f"stretch_percent is {stretch_percent}", where="stretch_percent", mend=mend)
     source = schema.source_of(scene)
     with chunk_errors(source) if source else contextlib.nullcontext():
-        view = view_of(with_pairs(scene), pair, variable)
+        view = view_of(scene, pair, variable)
     return _draw(view, stretch_percent)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,14 +122,36 @@ def variable(name: str) -> Variable:
     raise SceneError(f"'{name}' is no variable of a scene", mend=f"known are {', '.join(VARIABLES)}")
 
 
+def known(name: object) -> Variable | None:
+    """Return what the schema says of a variable, None for somebody's own variable beside ours."""
+    try:
+        return variable(str(name))
+    except SceneError:
+        return None
+
+
+def is_own(scene: xr.Dataset) -> bool:
+    """Tell whether sarcd made a scene, so that its no-data is NaN and nothing else."""
+    return "sarcd_schema" in scene.attrs
+
+
+def flags_of(attrs: Mapping[Any, Any]) -> list[bool]:
+    """Return the flags of completeness among the attributes of a variable, one a pair; empty where it has none."""
+    return [bool(flag) for flag in np.atleast_1d(attrs.get(COMPLETE, []))]
+
+
 def images_of(scene: xr.Dataset) -> xr.DataArray:
     """Return the scene's images: `slc` where there is phase, else `amplitude`."""
     for name in IMAGES:
         if name in scene:
             return scene[name]
-    raise SceneError(
-        "no 'slc' and no 'amplitude'", where=source_of(scene), mend="make the scene with 'sarcd ingest IMAGE... -o'"
-    )
+    mend = "make the scene with 'sarcd ingest IMAGE... -o'"
+    candidates = [str(name) for name, array in scene.data_vars.items() if array.dtype.kind == "c" and array.ndim > 1]
+    if candidates:
+        mend = f"name the complex images so: scene.rename({{'{candidates[0]}': 'slc'}})"
+        if len(candidates) > 1:
+            mend = f"put the complex images {', '.join(candidates[:4])} along one dim: xr.concat([...], 'time')"
+    raise SceneError("no 'slc' and no 'amplitude'", where=source_of(scene), mend=mend)
 
 
 def source_of(scene: xr.Dataset) -> str | None:
@@ -158,13 +181,7 @@ def validate(scene: xr.Dataset) -> xr.Dataset:
     sarcd.errors.SceneError: no 'slc' and no 'amplitude': make the scene with 'sarcd ingest IMAGE... -o'
     """
     where = source_of(scene)
-    version = scene.attrs.get("sarcd_schema", VERSION)
-    if version != VERSION:
-        raise SceneError(
-            f"store is of schema version {version!r}, this sarcd reads version {VERSION}",
-            where=where,
-            mend="use the sarcd that wrote it, or ingest the images again",
-        )
+    check_version(scene)
     images_of(scene)
     if all(name in scene for name in IMAGES):
         raise SceneError("both 'slc' and 'amplitude' are present", where=where, mend="drop one of them")
@@ -175,10 +192,57 @@ def validate(scene: xr.Dataset) -> xr.Dataset:
     return scene
 
 
+def check_version(scene: xr.Dataset) -> None:
+    """Raise SceneError if a scene is of another version of the schema."""
+    version = scene.attrs.get("sarcd_schema", VERSION)
+    if version != VERSION:
+        raise SceneError(
+            f"store is of schema version {version!r}, this sarcd reads version {VERSION}",
+            where=source_of(scene),
+            mend="use the sarcd that wrote it, or ingest the images again",
+        )
+
+
+def refuse_same_dates(scene: xr.Dataset, times: np.ndarray) -> None:
+    """Raise SceneError if two images have one date: one would be compared with the other as if time had passed."""
+    unique, first, counts = np.unique(times, return_index=True, return_counts=True)
+    if len(unique) == len(times):
+        return
+    twice = unique[counts > 1][0]
+    kept = ", ".join(map(str, sorted(first)))
+    raise SceneError(
+        f"{counts.max()} images have the date {short_date(twice)} in 'time'",
+        where=source_of(scene),
+        mend=f"keep one of each, as scene.isel(time=[{kept}]), or give them their times of day: "
+        "scene.assign_coords(time=...)",
+    )
+
+
+def refuse_odd_pairs(scene: xr.Dataset) -> None:
+    """Raise SceneError if a pair compares a date with itself or with an earlier one, or is listed twice."""
+    before, after = dates_of(scene, "before"), dates_of(scene, "after")
+    seen: set[tuple[Any, Any]] = set()
+    for position, pair in enumerate(zip(before, after, strict=True)):
+        named = f"pair {position}, {short_date(pair[0])} to {short_date(pair[1])},"
+        if pair[0] >= pair[1]:
+            wrong = "compares a date with itself" if pair[0] == pair[1] else "runs backwards in time"
+            mend = f"correct 'before' and 'after', or leave it out: scene.drop_isel(pair={position})"
+            raise SceneError(f"{named} {wrong}", where=source_of(scene), mend=mend)
+        if pair in seen:
+            mend = f"leave one out: scene.drop_isel(pair={position})"
+            raise SceneError(f"{named} is listed twice", where=source_of(scene), mend=mend)
+        seen.add(pair)
+
+
+def short_date(date: np.datetime64) -> str:
+    """Return a date as text: the day, with the time of day where there is one."""
+    day = date.astype("datetime64[D]")
+    return str(day) if day == date else str(date.astype("datetime64[s]"))
+
+
 def _check_array(name: str, array: xr.DataArray, where: str | None) -> None:
-    try:
-        wanted = variable(name)
-    except SceneError:
+    wanted = known(name)
+    if wanted is None or (name not in VARIABLES and COMPLETE not in array.attrs and array.dims != wanted.dims):
         return  # somebody's own variable beside ours
     if array.dims != wanted.dims:
         raise SceneError(
@@ -209,13 +273,24 @@ def _check_coordinates(scene: xr.Dataset, where: str | None) -> None:
                 where=where,
                 mend=f"assign dates: scene.assign_coords({name}=...)",
             )
-    times = scene["time"].values
-    if len(np.unique(times)) != len(times):
-        raise SceneError("two images have the same date in 'time'", where=where)
+    times = dates_of(scene, "time")
+    for name in ("time", "before", "after"):
+        if name in scene.coords and np.isnat(dates_of(scene, name)).any():
+            raise SceneError(
+                f"'{name}' holds no date (NaT)", where=where, mend=f"assign it: scene.assign_coords({name}=...)"
+            )
+    refuse_same_dates(scene, times)
     if "pair" in scene.dims:
+        refuse_odd_pairs(scene)
         for name in ("before", "after"):
-            if not np.isin(scene[name].values, times).all():
-                raise SceneError(f"'{name}' names a date that is not in 'time'", where=where)
+            lacking = np.setdiff1d(dates_of(scene, name), times)
+            if lacking.size:
+                raise SceneError(
+                    f"'{name}' names {short_date(lacking[0])}, which is not in 'time'",
+                    where=where,
+                    mend="select pairs together with dates, or let 'sarcd.io.write.write_scene(xr.open_zarr(...), "
+                    "...)' write a new scene without such pairs",
+                )
 
 
 def dates_of(scene: xr.Dataset, name: str) -> np.ndarray:

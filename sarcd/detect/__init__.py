@@ -12,6 +12,7 @@ import xarray as xr
 from sarcd.config import DetectOptions
 from sarcd.config.detection import Method
 from sarcd.errors import OptionError
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.pretrained import MINES
 
@@ -97,6 +98,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     >>> found.change.dims, found.change.attrs["sarcd_parameters"]["method"]
     (('pair', 'y', 'x'), 'ratio-test')
     """
+    scene = take(scene)
     if model is None and method is None and "slc" in scene:
         model = MINES
     if model is not None:

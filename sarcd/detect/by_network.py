@@ -15,6 +15,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.config import PredictOptions
 from sarcd.errors import OptionError
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.jobs._members import Member, load_members
 from sarcd.jobs._prediction_settings import (
@@ -94,6 +95,7 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
     ----------
     .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Eq. 5-7.
     """
+    scene = take(scene)
     paths = [str(model)] if isinstance(model, (str, Path)) else [str(path) for path in model]
     loaded = load_members(paths, device)
     check_channels(scene, loaded[0])

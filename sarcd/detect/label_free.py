@@ -17,6 +17,7 @@ from sarcd.detect.doubt import doubt_of, fit_groups
 from sarcd.detect.fitted import FITTED, OPERATION, POOLED, Fitted
 from sarcd.detect.unjudged import mark_hidden, without_coherence, without_hidden
 from sarcd.errors import OptionError
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.io.progress import Progress, silent
 from sarcd.ops._difference import floor_of
@@ -61,6 +62,7 @@ def fit(
     OptionError
         If an option does not go with the method or the scene.
     """
+    scene = take(scene)
     options = options or DetectOptions()
     schema.images_of(scene)
     why = "chosen by the user"
@@ -146,6 +148,7 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
         the scene has a `mask` or the method looks at coherence, and `uncertainty` (pair, y, x) float32 if the options
         ask for it.
     """
+    scene = take(scene)
     options = fitted.options
     found = mark_hidden(scene, map_of(scene, fitted))
     found["change"] = clean(found["change"], options)

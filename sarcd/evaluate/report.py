@@ -18,6 +18,7 @@ from sarcd.evaluate._tables import curves_dataset, scores_dataset, scores_of
 from sarcd.evaluate._tally import Plan, Summary, add_up, merge_tallies, summarise, tally_block
 from sarcd.evaluate.options import Bootstrap, ObjectRules
 from sarcd.evaluate.results import Report
+from sarcd.io.intake import take
 from sarcd.kernels.objects import Rules
 from sarcd.kernels.scores import COUNTS
 
@@ -176,7 +177,7 @@ def named(scenes: Scenes) -> dict[str, xr.Dataset]:
     )
     if not pairs:
         raise OptionError("no scene", where="scenes", mend="name one that has labels")
-    sites = dict(pairs)
+    sites = {name: take(scene, images=False) for name, scene in pairs}
     if len(sites) < len(pairs):
         twice = next(name for name in sites if [other for other, _ in pairs].count(name) > 1)
         raise OptionError("is named twice, and would count twice", where=twice, mend="name each scene once")

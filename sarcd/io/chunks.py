@@ -9,8 +9,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 
+from sarcd import schema
 from sarcd.errors import CorruptChunkError, SceneError
 from sarcd.io.store import SceneStore, first_line
 
@@ -20,10 +22,9 @@ _DECODERS = 4  # threads, whatever the cores: as many chunks in memory
 def expected_keys(array: zarr.Array[Any], leading: Iterable[int] | None = None) -> set[str]:
     """Return the keys an array has when whole, for the given indices of its first axis (all by default)."""
     grid = array.shards or array.chunks
-    counts = [-(-size // step) for size, step in zip(array.shape, grid, strict=True)]
-    axes = [range(count) for count in counts]
+    axes: list[Iterable[int]] = [range(-(-size // step)) for size, step in zip(array.shape, grid, strict=True)]
     if leading is not None:
-        axes[0] = leading  # type: ignore[call-overload]
+        axes[0] = {index // grid[0] for index in leading}  # others may have put several dates into a chunk
     return {"c/" + "/".join(map(str, index)) for index in product(*axes)}
 
 
@@ -35,9 +36,60 @@ def require_chunks(store: SceneStore, name: str, leading: Iterable[int] | None =
     CorruptChunkError
         Naming the first absent chunk: read as it is, it would pass for NaN.
     """
-    absent = sorted(expected_keys(store.array(name), leading) - store.keys(name))
+    array = store.array(name)
+    if not owes_every_chunk(store, name):
+        return
+    absent = sorted(expected_keys(array, leading) - store.keys(name))
     if absent:
         raise CorruptChunkError(name, absent[0], f"absent, and {len(absent) - 1} more" if absent[1:] else "absent")
+
+
+def owes_every_chunk(store: SceneStore, name: str) -> bool:
+    """Tell whether an absent chunk of an array is a loss.
+
+    sarcd writes every chunk, empty ones too, and fills what was never written with no-data. Other programs leave out
+    chunks that hold nothing but the array's fill value; a copy of a scene that xarray wrote is filled with 0. There an
+    absent chunk is one of zeros, and reads as such.
+    """
+    images = [image for image in schema.IMAGES if image in store]
+    return all(_is_filled_as_by_sarcd(store.array(each)) for each in [name, *images])
+
+
+def _is_filled_as_by_sarcd(array: zarr.Array[Any]) -> bool:
+    wanted = schema.known(array.basename)
+    return wanted is not None and np.array_equal(
+        np.asarray(array.fill_value), np.asarray(wanted.fill), equal_nan=wanted.dtype[0] in "fc"
+    )
+
+
+def require_finished(store: SceneStore, names: Iterable[str]) -> None:
+    """Raise unless arrays of a scene have every chunk of all that is finished in them.
+
+    Parameters
+    ----------
+    store : SceneStore
+    names : iterable of str
+        Published arrays of the schema; others are passed over.
+
+    Raises
+    ------
+    CorruptChunkError
+        Naming the first absent chunk.
+    """
+    published = store.published()
+    for name in names:
+        if name not in published or "sarcd_schema" not in store.attrs:
+            continue
+        metadata = published[name]
+        flags = schema.flags_of(metadata.get("attributes", {}))
+        dims = metadata.get("dimension_names") or ()
+        if "pair" in dims and flags:
+            require_chunks(
+                store, name, [pair for pair, finished in enumerate(flags[: metadata["shape"][0]]) if finished]
+            )
+        elif not flags or all(flags):
+            leading = range(metadata["shape"][0]) if len(dims) == 3 else None  # as published: a date may be on its way
+            require_chunks(store, name, leading)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 from collections.abc import Iterable, Sequence
 
@@ -63,7 +64,66 @@ def select_pairs(policy: str, times: np.ndarray) -> list[Pair]:
             where="--pairs",
             mend="use consecutive, reference, all, or BEFORE:AFTER,... such as 2023-03-19:2023-03-31",
         )
-    return [_explicit(text, ordered) for text in policy.split(",")]
+    return list(dict.fromkeys(_explicit(text, ordered) for text in policy.split(",")))
+
+
+def explicit_pairs(pairs: Sequence[object], times: np.ndarray) -> list[Pair]:
+    """Return pairs that are given one by one.
+
+    Parameters
+    ----------
+    pairs : sequence
+        Each ``"BEFORE:AFTER"``, or two dates as text, datetime or datetime64. A day will do where it has one image.
+    times : ndarray of datetime64
+        The scene's dates.
+
+    Raises
+    ------
+    OptionError
+        If one is no pair, names a date that the scene does not have, or runs backwards.
+
+    Examples
+    --------
+    >>> times = np.array(["2020-01-01T05:30", "2020-01-12T05:30"], "datetime64[us]")
+    >>> explicit_pairs(["2020-01-01:2020-01-12"], times) == explicit_pairs([("2020-01-01", times[1])], times)
+    True
+    """
+    ordered = np.sort(times)
+    if len(pairs) == 0:
+        raise OptionError("no pair is named", where="pairs", mend=f"leave it out, or use {_EXPLICIT_HINT}")
+    return list(dict.fromkeys(_one_pair(pair, ordered) for pair in pairs))
+
+
+_EXPLICIT_HINT = "a list of 'BEFORE:AFTER' or of two dates each, as [('2023-03-19', '2023-03-31')]"
+
+
+def _one_pair(pair: object, times: np.ndarray) -> Pair:
+    if isinstance(pair, str):
+        if ":" not in pair:
+            raise OptionError(f"{pair!r} is a date, not a pair", where="pairs", mend=f"use {_EXPLICIT_HINT}")
+        return _explicit(pair, times)
+    if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
+        raise OptionError(f"{pair!r} is no pair", where="pairs", mend=f"use {_EXPLICIT_HINT}")
+    before, after = (_find_given(date, times) for date in pair)
+    if before >= after:
+        text = ":".join(str(date) for date in pair)
+        raise OptionError(f"{text!r}: the first date must be the earlier one", where="pairs")
+    return before, after
+
+
+def _find_given(date: object, times: np.ndarray) -> np.datetime64:
+    """Return the scene's date that a value means: exactly, or by its day where it gives no time of day."""
+    if isinstance(date, str):
+        return _find_date(date, times)
+    if isinstance(date, np.ndarray) or hasattr(date, "values"):
+        date = np.asarray(date)[()]
+    if isinstance(date, (datetime.date, np.datetime64)) and getattr(date, "tzinfo", None) is None:
+        wanted: np.datetime64 = np.array([date], "datetime64[us]")[0]
+        if wanted in times:
+            return wanted
+        day = wanted.astype("datetime64[D]")
+        return _find_date(str(day if wanted == day else wanted), times)
+    raise OptionError(f"{date!r} is no date", where="pairs", mend="use text as 2023-03-19, or datetime64 in UTC")
 
 
 def _explicit(text: str, times: np.ndarray) -> Pair:

@@ -12,6 +12,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.errors import SceneError
 from sarcd.io.create import NewScene, SceneLayout
+from sarcd.io.intake import take
 from sarcd.io.progress import Progress, silent
 from sarcd.io.store import SceneStore
 
@@ -52,6 +53,7 @@ def write_scene(
     StoreError
         If something is at `path` already.
     """
+    scene = take(scene)
     schema.validate(scene)
     images = schema.images_of(scene)
     if "label" in scene and "pair" not in scene.dims:

@@ -13,7 +13,7 @@ from sarcd.config import SummaryOptions
 from sarcd.config.checks import share
 from sarcd.errors import OptionError
 from sarcd.io.pairs import Pair, consecutive
-from sarcd.ops.results import find_result, is_made, known, pair_texts, sibling
+from sarcd.ops.results import find_result, is_made, pair_texts, sibling
 
 OMNIBUS = "omnibus"
 """Stands for the changes that `omnibus_test` finds, where the name of a variable is asked for."""
@@ -52,7 +52,7 @@ def choose(scene: xr.Dataset, of: str | None) -> tuple[str, str]:
 
 
 def _check_name(name: str) -> None:
-    variable = known(name)
+    variable = schema.known(name)
     if variable is None or variable.name not in _MAPS:
         raise OptionError(
             f"'{name}' is no map of change", where="of", mend=f"use one of {', '.join(_MAPS)}, or {OMNIBUS}"
@@ -95,7 +95,7 @@ def check_options(options: SummaryOptions, of: str | None, maps: xr.DataArray | 
     """Raise on an option that would not be looked at, or cannot be."""
     if options.threshold is not None and (maps is None or maps.dtype.kind != "f"):
         raise OptionError(f"{of or 'the map'} is decided already", where="threshold", mend="leave it out")
-    variable = known(of)
+    variable = schema.known(of)
     if options.threshold is None and variable is not None and variable.name == "change_score":
         raise OptionError(
             f"where '{of}' is cut is not known", where="threshold", mend="tell it, or use the map that was cut from it"
@@ -118,7 +118,7 @@ def cut_at(scene: xr.Dataset, maps: xr.DataArray | None, threshold: float | None
         return None
     if threshold is not None:
         return float(threshold)
-    variable = known(maps.name)
+    variable = schema.known(maps.name)
     beside = sibling(str(maps.name), "change") if variable is not None and variable.name != "change" else None
     for attrs in (maps.attrs, scene[beside].attrs if beside in scene else {}):
         parameters: Any = attrs.get("sarcd_parameters")

@@ -11,6 +11,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.config import Window
 from sarcd.errors import OptionError
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._lazy import window_map
 from sarcd.ops._pair_scores import ratio_score
@@ -83,6 +84,7 @@ def ratio_test(
     >>> found.change_score.dims, found.change.dtype
     (('pair', 'y', 'x'), dtype('uint8'))
     """
+    scene = take(scene)
     images, size = schema.images_of(scene), Window.of(window)
     rate, share = check_rate(false_alarms), check_share(min_valid)
     chosen = pairs_of(scene, pairs)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions, Estimator, Window
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._estimate import magnitude, phase
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
@@ -131,6 +132,7 @@ def _of_pairs(
     options: CoherenceOptions,
     pairs: str | Sequence[Pair] | None,
 ) -> xr.DataArray:
+    scene = take(scene)
     images = schema.require(scene, "slc")
     chosen = pairs_of(scene, pairs)
     kernel = partial(magnitude if name == "coherence" else phase, options=options)

@@ -13,6 +13,7 @@ import xarray as xr
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions, Estimator, Window
 from sarcd.errors import OptionError, SceneError
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
 from sarcd.ops.coherence import coherence_with
@@ -72,6 +73,7 @@ def coherence_loss(
     >>> loss.dims, loss[0].isnull().all().item(), loss[1].isnull().all().item()
     (('pair', 'y', 'x'), True, False)
     """
+    scene = take(scene)
     from sarcd.kernels import coherence_history as kernels
 
     if scale not in ("fisher", "z"):
@@ -127,6 +129,7 @@ def never_coherent(
     >>> never_coherent(sites.site("A", size=64, dates=3)).dtype
     dtype('uint8')
     """
+    scene = take(scene)
     from sarcd.kernels import coherence_history as kernels
 
     if not 0 < false_alarm < 1:

@@ -12,6 +12,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.config import Window
 from sarcd.errors import OptionError, SceneError
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
 from sarcd.ops._pair_scores import LEAST_POWER, Expectation, correlation_score, expected_score
@@ -87,6 +88,7 @@ def coherence_test(
     >>> sorted(found.data_vars)
     ['change', 'change_score', 'undecidable']
     """
+    scene = take(scene)
     return _with_expected(
         scene,
         "coherence_test",
@@ -135,6 +137,7 @@ def combined_test(
     >>> float(combined_test(sites.site("A", size=64), expected=0.7).change.max())
     1.0
     """
+    scene = take(scene)
     return _with_expected(
         scene,
         "combined_test",
@@ -181,6 +184,7 @@ def no_correlation_test(
     >>> bool((found >= found.threshold).any())
     True
     """
+    scene = take(scene)
     size = check_two_pixels(Window.of(window))
     images, chosen = schema.require(scene, "slc"), pairs_of(scene, pairs)
     rate, share = check_rate(false_alarms), check_share(min_valid)

@@ -11,6 +11,7 @@ import xarray as xr
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions
 from sarcd.errors import OptionError
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.io.store import completeness
 from sarcd.ops._estimate import magnitude
@@ -72,6 +73,7 @@ def features(
     >>> features(sites.site("A", size=64)).sizes["feature"]
     3
     """
+    scene = take(scene)
     names = tuple(channels) if channels else (WITH_COHERENCE if "slc" in scene else AMPLITUDES)
     if names not in (WITH_COHERENCE, AMPLITUDES):
         raise OptionError(f"unknown channels {names}", where="channels", mend=f"use {WITH_COHERENCE} or {AMPLITUDES}")

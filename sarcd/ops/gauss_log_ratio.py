@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from sarcd.config import Window
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._difference import difference
 
@@ -53,6 +54,7 @@ def gauss_log_ratio(
     >>> gauss_log_ratio(sites.site("A", size=64)).dims
     ('pair', 'y', 'x')
     """
+    scene = take(scene)
     from sarcd.kernels import ratio
 
     return difference(

@@ -11,6 +11,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.config import Window
 from sarcd.errors import OptionError, SceneError
+from sarcd.io.intake import take
 from sarcd.ops._lazy import is_lazy
 from sarcd.ops._sample import sample_blocks, sample_now
 
@@ -52,6 +53,7 @@ def intensity_looks(scene: xr.Dataset, *, window: int = WINDOW) -> xr.DataArray:
     >>> bool((intensity_looks(sites.site("A", size=128)) < 3).all())
     True
     """
+    scene = take(scene)
     images = schema.images_of(scene)
     size = _checked(window)
     found = [measure_intensity_looks(sample_now(image), size, schema.source_of(scene)) for image in images]

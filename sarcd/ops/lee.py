@@ -12,6 +12,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.config import Window
 from sarcd.errors import OptionError
+from sarcd.io.intake import take
 from sarcd.ops._lazy import made_by_attrs, stack, window_map
 from sarcd.ops.intensity_looks import looks_of_image
 
@@ -52,6 +53,7 @@ def lee(scene: xr.Dataset, *, window: int | Window = 7, looks: float | None = No
     >>> lee(sites.site("A", size=64), looks=1).amplitude.dims
     ('time', 'y', 'x')
     """
+    scene = take(scene)
     from sarcd.kernels.speckle_filters import lee as kernel
 
     size = Window.of(window)
@@ -87,6 +89,7 @@ def refined_lee(scene: xr.Dataset, *, looks: float | None = None) -> xr.Dataset:
     >>> refined_lee(sites.site("A", size=64), looks=1).amplitude.dims
     ('time', 'y', 'x')
     """
+    scene = take(scene)
     from sarcd.kernels.speckle_filters import REFINED_WINDOW
     from sarcd.kernels.speckle_filters import refined_lee as kernel
 

@@ -13,6 +13,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.config import BRIGHTNESS_WINDOW, CoherenceOptions, Estimator, Window
 from sarcd.errors import SceneError
+from sarcd.io.intake import take
 
 ATTRIBUTE = "effective_looks"
 """Attribute of a coherence: the effective looks of its window."""
@@ -118,6 +119,7 @@ def effective_looks(scene: xr.Dataset, window: int | Window = 5, *, estimator: E
     >>> 5 < effective_looks(sites.site("A", size=64), 5) < 25
     True
     """
+    scene = take(scene)
     options = CoherenceOptions(window=Window.of(window), estimator=estimator)
     looks = measure_looks([np.asarray(block) for block in _sample(schema.require(scene, "slc"))], options)
     if looks is None:

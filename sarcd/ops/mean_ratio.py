@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from sarcd.config import Window
+from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._difference import difference
 
@@ -51,6 +52,7 @@ def mean_ratio(
     >>> mean_ratio(sites.site("A", size=64)).dims
     ('pair', 'y', 'x')
     """
+    scene = take(scene)
     from sarcd.kernels import ratio
 
     return difference(scene, "mean_ratio", ratio.mean_ratio, window=window, domain=domain, floor=floor, pairs=pairs)

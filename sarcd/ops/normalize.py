@@ -9,6 +9,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import OptionError
+from sarcd.io.intake import take
 from sarcd.ops._lazy import is_lazy, made_by_attrs, stack
 from sarcd.ops.statistics import AmplitudeStatistics, amplitude_statistics
 
@@ -49,6 +50,7 @@ def normalize(
     >>> round(float(normalize(scene).median()), 2)
     0.5
     """
+    scene = take(scene)
     images = schema.images_of(scene)
     median, mad = _columns(scene, statistics)
     dates = range(images.sizes["time"])

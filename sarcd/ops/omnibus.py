@@ -10,6 +10,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.config import Window
+from sarcd.io.intake import take
 from sarcd.io.pairs import consecutive
 from sarcd.ops._lazy import is_lazy, made_by_attrs, paired_array, stack, window_map
 from sarcd.ops._pair_scores import WindowLooks, score
@@ -70,6 +71,7 @@ def omnibus_test(
     >>> found.change.dims, found.omnibus_score.dims
     (('pair', 'y', 'x'), ('y', 'x'))
     """
+    scene = take(scene)
     images, size = schema.images_of(scene), Window.of(window)
     rate, share = check_rate(false_alarms), check_share(min_valid)
     pairs = pairs_of(scene, consecutive(schema.dates_of(scene, "time")))

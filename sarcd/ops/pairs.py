@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.errors import OptionError, SceneError
-from sarcd.io.pairs import Pair, select_pairs
+from sarcd.errors import SceneError
+from sarcd.io.pairs import Pair, explicit_pairs, select_pairs
 
 
 def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> list[tuple[int, int]]:
@@ -20,15 +19,15 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
     scene : xr.Dataset
         Scene.
     pairs : str or sequence of (before, after), optional
-        A policy of `sarcd.io.pairs.select_pairs`, or dates; by default the scene's own list, or consecutive dates where
-        it has none.
+        A policy of `sarcd.io.pairs.select_pairs`, or a list as of `explicit_pairs`; by default the scene's own list, or
+        consecutive dates where it has none.
 
     Raises
     ------
     SceneError
         If the scene has fewer than two dates.
     OptionError
-        If a date is not in the scene.
+        If a pair is no pair of the scene's dates.
     """
     times = schema.dates_of(scene, "time")
     if len(times) < 2:
@@ -42,16 +41,6 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
     elif pairs is None or isinstance(pairs, str):
         chosen = select_pairs(pairs or "consecutive", times)
     else:
-        chosen = [(_date(before), _date(after)) for before, after in pairs]
+        chosen = explicit_pairs(list(pairs), times)
     positions = {time: index for index, time in enumerate(times)}
-    for pair in chosen:
-        for date in pair:
-            if date not in positions:
-                raise OptionError(f"{date} is no date of the scene", where="pairs")
     return [(positions[before], positions[after]) for before, after in chosen]
-
-
-def _date(value: object) -> np.datetime64:
-    """Return a date given as text, datetime or datetime64."""
-    date: np.datetime64 = np.array([value], "datetime64[us]")[0]
-    return date

@@ -9,33 +9,12 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.errors import OptionError, SceneError
+from sarcd.errors import OptionError
 from sarcd.io.pairs import Pair, consecutive, select_pairs
 from sarcd.io.store import completeness
 
 WhichPair = int | str | Pair
 """Position in the scene's list, ``BEFORE:AFTER``, or two dates."""
-
-
-def known(name: object) -> schema.Variable | None:
-    """Return what the schema says of a variable, None for somebody's own variable beside ours."""
-    try:
-        return schema.variable(str(name))
-    except SceneError:
-        return None
-
-
-def with_pairs(scene: xr.Dataset) -> xr.Dataset:
-    """Give a scene of which one pair was selected, as by ``isel(pair=0)``, its dimension `pair` back."""
-    if "pair" in scene.dims or not all(name in scene.coords for name in ("before", "after")):
-        return scene
-    paired = {}
-    for name, array in scene.data_vars.items():
-        variable = known(name)
-        if variable is not None and "pair" in variable.dims and "pair" not in array.dims:
-            paired[name] = array.expand_dims("pair")
-    dates = {name: ("pair", schema.dates_of(scene, name).reshape(1)) for name in ("before", "after")}
-    return scene.assign(paired).drop_vars(["before", "after"]).assign_coords(dates)
 
 
 def pairs_in(scene: xr.Dataset) -> list[Pair]:
@@ -118,7 +97,7 @@ def sibling(name: str, base: str) -> str:
 
 
 def _base(name: object) -> str | None:
-    variable = known(name)
+    variable = schema.known(name)
     return None if variable is None else variable.name
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import StatisticsError
+from sarcd.io.intake import take
 
 ATTRIBUTE = "amplitude_statistics"
 """Root attribute that keeps them in a store."""
@@ -161,6 +162,7 @@ def amplitude_statistics(scene: xr.Dataset, *, per_date: bool = False) -> xr.Dat
     >>> bool(amplitude_statistics(sites.site("A", size=64))["mad"] > 0)
     True
     """
+    scene = take(scene)
     images = schema.images_of(scene)
     results = [_median_and_mad(group) for group in _groups(scene, per_date)]
     dims = ("time",) if per_date else ()
@@ -179,6 +181,7 @@ def amplitude_statistics(scene: xr.Dataset, *, per_date: bool = False) -> xr.Dat
 
 def compute_statistics(scene: xr.Dataset, *, per_date: bool = False) -> AmplitudeStatistics:
     """Compute `amplitude_statistics` now and return plain numbers with their dates."""
+    scene = take(scene)
     dates = tuple(iso(date) for date in schema.dates_of(scene, "time"))
     # Read from here, not from within a task, so that on a cluster every pass is a graph of its own.
     median, mad = zip(*(_Reading(group.data)() for group in _groups(scene, per_date)), strict=True)

@@ -12,6 +12,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.config import SummaryOptions, Window, to_dict
 from sarcd.errors import SceneError
+from sarcd.io.intake import take
 from sarcd.ops._lazy import is_lazy, made_by_attrs, pointwise, window_map
 from sarcd.ops._pair_scores import WindowLooks
 from sarcd.ops._significance import aligned, window_looks
@@ -91,6 +92,7 @@ def summarise_changes(
     >>> int(found.last_change.max()) <= 3
     True
     """
+    scene = take(scene)
     given = changes if isinstance(changes, xr.DataArray) else None
     of = changes if isinstance(changes, str) else None
     options = SummaryOptions(of, threshold, persistence, Window.of(window), false_alarms, looks, min_valid)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sarcd.errors import OptionError
-from sarcd.ops.results import find_result, is_made, pair_position, pair_texts, pairs_in, with_pairs
+from sarcd.io.intake import take
+from sarcd.ops.results import find_result, is_made, pair_position, pair_texts, pairs_in
 from tests.results import scene_with_results
 
 
@@ -43,11 +44,10 @@ def test_times_of_day_only_where_days_are_not_enough():
 
 
 def test_one_selected_pair_is_a_pair_again(scene):
-    found = with_pairs(scene.isel(pair=1))
+    found = take(scene.isel(pair=1))
     assert found["change"].dims == ("pair", "y", "x")
     assert found["slc"].dims == ("time", "y", "x")
     assert pairs_in(found) == pairs_in(scene)[1:]
-    assert with_pairs(scene) is scene
 
 
 def test_plain_names_go_before_suffixes(scene):

@@ -1,0 +1,190 @@
+"""Dimensions: which of a dataset's own are time, pair, y and x, and in what order the schema wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+
+import xarray as xr
+
+from sarcd import schema
+from sarcd.errors import SceneError
+
+_WORDS = {
+    "time": "time date dates datetime t epoch acquisition acquisition_time acquisition_date",
+    "pair": "pair pairs interferogram ifg",
+    "y": "y lat latitude northing north azimuth az line lines row rows rlat",
+    "x": "x lon longitude easting east range rg slant_range sample samples pixel col cols column columns rlon",
+}
+_NAMES = {role: tuple(words.split()) for role, words in _WORDS.items()}
+_ROLES = {name: role for role, names in _NAMES.items() for name in names}
+
+_AXES = {"T": "time", "Y": "y", "X": "x"}
+_STANDARD_NAMES = {
+    "time": "time",
+    "projection_y_coordinate": "y",
+    "projection_x_coordinate": "x",
+    "latitude": "y",
+    "longitude": "x",
+    "grid_latitude": "y",
+    "grid_longitude": "x",
+}
+_DEGREES = {"y": ("degrees_north", "degree_north", "degrees_n"), "x": ("degrees_east", "degree_east", "degrees_e")}
+
+
+def own_variables(scene: xr.Dataset) -> list[str]:
+    """Return the names of the variables that the schema defines, without those that carry a suffix of their own."""
+    return [str(name) for name in scene.data_vars if name in schema.VARIABLES]
+
+
+def conform_dims(scene: xr.Dataset) -> xr.Dataset:
+    """Give the dims of the schema's variables the schema's names and order.
+
+    Raises
+    ------
+    SceneError
+        If a dim is of no known kind and has more than one element, two dims are of one kind, or one is missing.
+    """
+    names = own_variables(scene)
+    used = list(dict.fromkeys(dim for name in names for dim in scene[name].dims))
+    scene = _without_pair_index(scene)
+    scene = _renamed(scene, {dim: role for dim in used if (role := _role(scene, dim)) is not None})
+    scene = _squeezed(scene, [dim for name in names for dim in scene[name].dims if dim not in _NAMES])
+    scene = _with_selected(scene)
+    for name in scene.data_vars:
+        scene = _ordered(scene, str(name))
+    return scene
+
+
+def _without_pair_index(scene: xr.Dataset) -> xr.Dataset:
+    """Make plain coordinates of a MultiIndex of before and after."""
+    index = scene.indexes.get("pair")
+    return scene.reset_index("pair") if index is not None and index.nlevels > 1 else scene
+
+
+def _role(scene: xr.Dataset, dim: Hashable) -> str | None:
+    """Return what a dim is: by its coordinate's CF attributes or dates, else by its name; None where nothing says."""
+    if dim in _NAMES:
+        return str(dim)
+    if dim in scene.coords:
+        coordinate = scene[dim]
+        attrs = {key: str(value) for key, value in {**coordinate.encoding, **coordinate.attrs}.items()}
+        told = _AXES.get(attrs.get("axis", "").upper()) or _STANDARD_NAMES.get(attrs.get("standard_name", "").lower())
+        units = attrs.get("units", "").lower()
+        told = told or next((role for role, words in _DEGREES.items() if units in words), None)
+        if told is None and coordinate.dtype.kind == "M":
+            told = "time"
+        if told is not None:
+            return told
+    return _ROLES.get(str(dim).lower())
+
+
+def _renamed(scene: xr.Dataset, roles: dict[Hashable, str]) -> xr.Dataset:
+    for role in _NAMES:
+        dims = [dim for dim, of in roles.items() if of == role]
+        if len(dims) > 1:
+            raise SceneError(
+                f"dims {_listed(dims)} are both {role}",
+                where=schema.source_of(scene),
+                mend=f"select one element of the other, or rename the right one: scene.rename({{'...': '{role}'}})",
+            )
+        if not dims or dims == [role]:
+            continue
+        (dim,) = dims
+        if role in scene.coords and scene[role].dims == (dim,):
+            coordinate = scene[role].variable
+            bare = scene.drop_vars([name for name in (role, dim) if name in scene.coords])
+            scene = bare.rename({dim: role}).assign_coords({role: (role, coordinate.values, coordinate.attrs)})
+        elif role in scene.variables:
+            raise SceneError(
+                f"dim '{dim}' is the {role} axis, but another variable is called '{role}'",
+                where=schema.source_of(scene),
+                mend=f"rename that one: scene.rename({{'{role}': 'other_{role}'}})",
+            )
+        else:
+            scene = scene.rename({dim: role})
+    return scene
+
+
+def _squeezed(scene: xr.Dataset, extra: Iterable[Hashable]) -> xr.Dataset:
+    """Drop extra dims of one element, keeping what they were as coordinates."""
+    for dim in dict.fromkeys(extra):
+        size = scene.sizes[dim]
+        if size != 1:
+            name = next(name for name in own_variables(scene) if dim in scene[name].dims)
+            listed = (
+                f" ({', '.join(map(str, scene[dim].values[:4]))}{', ...' if size > 4 else ''})"
+                if dim in scene.coords
+                else ""
+            )
+            raise SceneError(
+                f"'{name}' has the extra dim '{dim}' of {size}{listed}",
+                where=schema.source_of(scene),
+                mend=f"choose one element, as scene.isel({dim}=0), or name it if it is time, y or x: "
+                f"scene.rename({{'{dim}': '...'}})",
+            )
+        scene = scene.isel({dim: 0})
+    return scene
+
+
+def _with_selected(scene: xr.Dataset) -> xr.Dataset:
+    """Give `time` and `pair` back to a scene of which one date or one pair was selected."""
+    lacking: dict[str, list[str]] = {}
+    for name, array in scene.data_vars.items():
+        wanted = schema.known(name)
+        if wanted is not None and wanted.dims[0] in ("time", "pair") and set(array.dims) == set(wanted.dims[1:]):
+            lacking.setdefault(wanted.dims[0], []).append(str(name))
+    if "time" in lacking and "time" not in scene.dims and "time" in scene.coords and scene["time"].ndim == 0:
+        scene = _expanded(scene, lacking["time"], "time", ["time"])
+    ends = [name for name in ("before", "after") if name in scene.coords and scene[name].ndim == 0]
+    if "pair" not in scene.dims and len(ends) == 2:
+        scene = _expanded(scene, lacking.get("pair", []), "pair", ends)
+    return scene
+
+
+def _expanded(scene: xr.Dataset, names: list[str], dim: str, coordinates: list[str]) -> xr.Dataset:
+    kept = {name: scene[name].variable for name in coordinates}
+    bare = scene.drop_vars([*coordinates, *([dim] if dim in scene.coords and dim not in coordinates else [])])
+    arrays = {name: bare[name].variable.expand_dims(dim) for name in names}
+    coords = {name: (dim, value.values.reshape(1), value.attrs) for name, value in kept.items()}
+    return bare.assign(arrays).assign_coords(coords)
+
+
+def _ordered(scene: xr.Dataset, name: str) -> xr.Dataset:
+    """Put a variable's dims in order; one of the schema's own must have them all, a suffixed one is left as it is."""
+    wanted = schema.known(name)
+    if wanted is None:
+        return scene
+    dims = scene[name].dims
+    if dims == wanted.dims:
+        return scene
+    if set(dims) == set(wanted.dims):
+        return scene.assign({name: scene[name].variable.transpose(*wanted.dims)})
+    if name not in schema.VARIABLES:
+        return scene  # somebody's own variable beside ours, such as a mean of coherence
+    missing, extra = ([str(d) for d in a if d not in b] for a, b in ((wanted.dims, dims), (dims, wanted.dims)))
+    parts = [f"lacks {_listed(missing)}" if missing else "", f"has {_listed(extra)} besides" if extra else ""]
+    raise SceneError(
+        f"'{name}' has dims {dims}, should be {wanted.dims}: it {' and '.join(filter(None, parts))}",
+        where=schema.source_of(scene),
+        mend=_cure(name, missing, extra),
+    )
+
+
+def _cure(name: str, missing: list[str], extra: list[str]) -> str:
+    if extra and extra[0] == "time":
+        return (
+            "scenes that were joined keep their images alone: "
+            "xr.concat([a[['slc']].drop_vars(['before', 'after'], errors='ignore'), ...], 'time'); or drop it: "
+            f"scene.drop_vars('{name}')"
+        )
+    if extra:
+        return f"select one element, as scene.isel({extra[0]}=0), or drop it: scene.drop_vars('{name}')"
+    if missing[0] == "pair":
+        return f"say which dates it compares: scene['{name}'].expand_dims('pair') with coordinates 'before' and 'after'"
+    if missing[0] == "time":
+        return f"say when it was acquired: scene['{name}'].expand_dims(time=[...])"
+    return f"rename its dims: scene.rename({{'...': '{missing[0]}'}})"
+
+
+def _listed(names: Iterable[Hashable]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
