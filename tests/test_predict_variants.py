@@ -10,6 +10,7 @@ from sarcd.errors import SceneError
 from sarcd.predict import PLAIN, BlendedTiling, Ensemble, Predictor, Tiling, Variant, sigmoid, tiling_of, variants
 from sarcd.predict.adapt import adapted, digest_of, reestimate, sample_places, take_sample, tiles_wanted
 from tests.networks import random_network
+from tests.tolerance import PROBABILITY, PROBABILITY_GLOBAL
 
 CHANNELS = ("before", "after", "coherence")
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ def run(together, features, region=SHAPE):
 @pytest.mark.parametrize("variant", [group[-1] for group in variants(swap=True, flips=True)])
 def test_exact_tiles_stay_exact_turned_round(network, features, tile, variant):
     found, spread = run(ensemble([network], [tile], [[variant]]), features, region=(40, 70))
-    np.testing.assert_allclose(found, whole_image(network, features, variant), atol=1e-5)
+    np.testing.assert_allclose(found, whole_image(network, features, variant), atol=PROBABILITY)
     assert np.nanmax(spread) == 0
     np.testing.assert_array_equal(np.isnan(spread), np.isnan(found))
 
@@ -94,8 +95,8 @@ def test_mean_and_spread_over_networks_and_variants(features):
     for group in groups:
         for variant in group:
             each.append(run(Ensemble(blended.predictors, [[variant]]), features)[0])
-    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=1e-5)
-    np.testing.assert_allclose(spread, np.std(each, axis=0), atol=1e-5)
+    np.testing.assert_allclose(found, np.mean(each, axis=0), atol=PROBABILITY_GLOBAL)
+    np.testing.assert_allclose(spread, np.std(each, axis=0), atol=PROBABILITY_GLOBAL)
     assert 0.02 < np.nanmean(spread) <= 0.5
 
 
@@ -124,7 +125,7 @@ def test_with_flips_the_map_turns_with_a_scene_of_whole_cells(network):
     everything = slice(0, 96), slice(0, 112)
     found = together.predict(values, everything)[0]
     turned = together.predict(np.ascontiguousarray(values[:, ::-1]), everything)[0]
-    np.testing.assert_allclose(turned[::-1], found, atol=1e-5)
+    np.testing.assert_allclose(turned[::-1], found, atol=PROBABILITY)
 
 
 def test_a_variant_turns_inputs_and_outputs_alike():

@@ -17,6 +17,7 @@ from sarcd.kernels.scores import best_threshold
 from sarcd.model_file import load_model
 from sarcd.pretrained import MINES
 from sarcd_cli.main import main
+from tests.tolerance import PROBABILITY
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_the_store_holds_what_detect_gives(stored):
     write_prediction(stored)
     scene = open_scene(stored)
     lazy = scene[["slc"]].sarcd.detect()
-    np.testing.assert_allclose(scene.change_probability, lazy.change_probability, atol=1e-5)
+    np.testing.assert_allclose(scene.change_probability, lazy.change_probability, atol=PROBABILITY)
 
 
 def test_it_wants_phase(tmp_path, mine):

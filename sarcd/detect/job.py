@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ import xarray as xr
 import zarr
 
 from sarcd import schema
+from sarcd._limits import cores
 from sarcd.config import DetectOptions
 from sarcd.detect.fitted import FITTED, OPERATION, Fitted
 from sarcd.detect.label_free import apply, fit
@@ -128,7 +128,7 @@ def _workers(memory_bytes: int | None, shape: tuple[int, ...], dates: int) -> in
         left(memory_bytes),
         region_bytes=(_BYTES_PER_PIXEL + _BYTES_PER_DATE * dates) * pixels,
         chunk_bytes=8 * pixels,
-        workers=os.cpu_count() or 1,
+        workers=cores(),
     )
     return shares.workers
 

@@ -19,6 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from sarcd import schema
+from sarcd._limits import cores
 from sarcd.errors import StoreError
 from sarcd.io.georef import Georeference
 
@@ -85,7 +86,7 @@ def write_cog(bands: xr.DataArray, path: Path, facts: RasterFacts) -> None:
             blocksize=TILE,
             overview_resampling="AVERAGE" if is_float else "MODE",
             bigtiff="IF_SAFER",
-            num_threads="ALL_CPUS",
+            num_threads=str(cores()),
         )
         plain.unlink()
         _read_last_tiles(path)

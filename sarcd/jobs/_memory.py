@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
+from sarcd._limits import free_memory
 from sarcd.errors import OptionError
 
 _MOST_BY_DEFAULT = 2**30  # with what a command takes before its job begins, less than 2 GiB
@@ -48,13 +48,8 @@ def _taken() -> int:
 
 
 def free_bytes() -> int:
-    """Return the memory that is free, in the machine or in the container (cgroup v2) that this process runs in."""
-    free = int(psutil.virtual_memory().available)
-    try:
-        most, taken = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):  # no such group, or one without a limit
-        return free
-    return min(free, max(most - taken, 0))
+    """Return the memory that this process may still take, by machine, container, scheduler and resource limits."""
+    return free_memory().free
 
 
 def share_out(asked: int | None, bytes_left: int, *, region_bytes: int, chunk_bytes: int, workers: int) -> Shares:
@@ -88,10 +83,19 @@ def share_out(asked: int | None, bytes_left: int, *, region_bytes: int, chunk_by
     if lacking > 0 and asked is None and _MOST_BY_DEFAULT + lacking <= free_bytes() // 2:
         bytes_left, lacking = bytes_left + lacking, 0  # what was asked for, a large tile, takes more than the default
     if lacking > 0:
-        raise OptionError(
-            f"{budget(asked) / 2**30:.2f} GiB of memory are too little for this job",
-            where="memory",
-            mend=f"use --memory {(budget(asked) + lacking) / 2**30 + 0.05:.1f} or more",
-        )
+        raise _too_little(asked, lacking)
     workers = max(1, min(workers, (bytes_left - least_cache) // region_bytes))
     return Shares(workers, min(_MOST_CACHE, bytes_left - workers * region_bytes))
+
+
+def _too_little(asked: int | None, lacking: int) -> OptionError:
+    """Return the error for a budget that lacks some bytes; where none was named, it says which limit it comes from."""
+    limit = free_memory()
+    wanted = budget(asked) + lacking
+    why = "" if asked else f" ({limit.free / 2**30:.2f} GiB are {limit.source})"
+    mend = f"use --memory {wanted / 2**30 + 0.05:.1f} or more"
+    if wanted > limit.free + _taken():
+        mend += f", where {limit.free / 2**30:.2f} GiB are {limit.source}: raise that limit, or use smaller tiles"
+    return OptionError(
+        f"{budget(asked) / 2**30:.2f} GiB of memory are too little for this job{why}", where="memory", mend=mend
+    )

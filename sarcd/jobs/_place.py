@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sarcd._limits import cores
 from sarcd.config import PredictOptions
 from sarcd.jobs._cluster import active_client, ask_worker, worker_threads
 from sarcd.jobs._memory import left
@@ -42,7 +43,7 @@ def _found(name: str) -> tuple[str, int]:
     from sarcd.models.devices import choose_device
 
     device = choose_device(name)
-    threads = worker_threads() or torch.get_num_threads()
+    threads = worker_threads() or min(torch.get_num_threads(), cores())  # torch knows no quotas of containers
     return str(device), threads if device.type == "cpu" else 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from sarcd import config, schema
+from sarcd._limits import cores
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.io.progress import Progress
@@ -252,7 +252,7 @@ def plan(
         bytes_left,
         region_bytes=(_BYTES_PER_PIXEL + several * _BYTES_PER_PIXEL_OF_MEANS) * sides[0] * sides[1],
         chunk_bytes=8 * grid[0] * grid[1],
-        workers=min(_MOST_WORKERS, max(2, os.cpu_count() or 1)),
+        workers=min(_MOST_WORKERS, max(2, cores())),
     )
 
 

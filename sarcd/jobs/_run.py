@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import zarr
 
+from sarcd._limits import cores
 from sarcd.errors import SceneError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.pairs import pair_indices, select_pairs
@@ -72,7 +72,7 @@ def run_regions(
     task = RegionTask(staging, compute)
     client = active_client()
     with progress(description, sum(region.pixels for region in regions)) as advance, chunk_errors(staging.store.path):
-        threads = workers or os.cpu_count() or 1
+        threads = workers or cores()
         if client is None:
             _run_on_threads(task, regions, advance, threads)
         else:

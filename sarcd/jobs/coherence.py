@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sarcd import config, schema
+from sarcd._limits import cores
 from sarcd.config import CoherenceOptions
 from sarcd.errors import SceneError
 from sarcd.io.chunks import chunk_errors
@@ -124,7 +124,7 @@ def _plan(memory_bytes: int | None, options: CoherenceOptions, grid: tuple[int, 
         # beside the window, a chunk that is being decoded lies there three times
         region_bytes=per_pixel * (height + 2 * halo_y) * (width + 2 * halo_x) + 3 * chunk_bytes,
         chunk_bytes=chunk_bytes,
-        workers=min(_MOST_WORKERS, (os.cpu_count() or 1) + 1),
+        workers=min(_MOST_WORKERS, cores() + 1),
     )
 
 

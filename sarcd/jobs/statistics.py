@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import xarray as xr
 import zarr
 
 from sarcd import schema
+from sarcd._limits import cores
 from sarcd.io.chunks import chunk_errors, require_chunks
 from sarcd.io.pairs import fit_pairs
 from sarcd.io.progress import Progress, silent
@@ -85,9 +85,10 @@ def write_statistics(
 def _workers(images: xr.DataArray, memory_bytes: int | None) -> int:
     """Return how many chunks may be counted at a time: each lies there encoded, decoded and as amplitude."""
     chunk_bytes = int(np.prod(images.data.chunksize)) * images.dtype.itemsize
-    cores = os.cpu_count() or 1
     region_bytes = 4 * chunk_bytes + _HISTOGRAM_BYTES
-    return share_out(memory_bytes, left(memory_bytes), region_bytes=region_bytes, chunk_bytes=0, workers=cores).workers
+    return share_out(
+        memory_bytes, left(memory_bytes), region_bytes=region_bytes, chunk_bytes=0, workers=cores()
+    ).workers
 
 
 def _depends_on_other(store: SceneStore, name: str, statistics: AmplitudeStatistics) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd._limits import cores
 from sarcd.config import SummaryOptions
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
@@ -113,7 +113,7 @@ def _plan(memory_bytes: int | None, fitted: FittedSummary, grid: tuple[int, int]
         left(memory_bytes),
         region_bytes=per_pixel * (height + 2 * halo_y) * (width + 2 * halo_x),
         chunk_bytes=8 * height * width,
-        workers=os.cpu_count() or 1,
+        workers=cores(),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 
-import psutil
 import torch
 from torch import Tensor
 
+from sarcd._limits import free_memory
 from sarcd.config import TrainOptions
 from sarcd.learn.judge import logits_of
 from sarcd.learn.losses import total_loss
@@ -70,4 +70,4 @@ def bytes_per_patch(network: Network, options: TrainOptions, device: torch.devic
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return free_memory().free

@@ -28,6 +28,7 @@ from sarcd_cli.main import main
 from tests import processes
 from tests.networks import random_model_file
 from tests.scenes import stored_scene
+from tests.tolerance import PROBABILITY
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 
@@ -81,7 +82,7 @@ def test_predictions_agree(scenes, local_cluster, tmp_path):
     assert (result.computed, result.kept) == (2 * 4 * 4, 0)
     assert open_scene(there).change.attrs["sarcd_parameters"]["threads"] == 2  # a worker's, not of one process alone
     jobs.write_prediction(here, model, options)
-    for name, tolerance in (("change_probability", 1e-5), ("change", 0)):
+    for name, tolerance in (("change_probability", PROBABILITY), ("change", 0)):
         found, expected = open_scene(there)[name], open_scene(here)[name]
         np.testing.assert_allclose(found, expected, atol=tolerance)
     assert open_scene(here).attrs["amplitude_statistics"] == open_scene(there).attrs["amplitude_statistics"]

@@ -5,6 +5,7 @@ import psutil
 import pytest
 import xarray as xr
 
+from sarcd._limits import Limit
 from sarcd.config import PredictOptions
 from sarcd.errors import OptionError
 from sarcd.io.store import open_scene
@@ -76,3 +77,14 @@ def test_what_was_asked_for_may_take_more_than_the_default(monkeypatch):
     monkeypatch.setattr(_memory, "free_bytes", lambda: 2**30)
     with pytest.raises(OptionError, match="too little"):
         _memory.share_out(None, 100, region_bytes=2**29, chunk_bytes=2, workers=4)
+
+
+def test_the_error_names_the_limit_that_was_obeyed(monkeypatch):
+    limit = Limit(2**29, "left by memory.max of control group /job")
+    monkeypatch.setattr(_memory, "free_memory", lambda: limit)
+    with pytest.raises(OptionError, match=r"too little for this job \(0.50 GiB are left by memory.max of") as caught:
+        share_out(None, 100, region_bytes=2**30, chunk_bytes=2, workers=4)
+    assert "0.50 GiB are left by memory.max of control group /job: raise that limit" in caught.value.mend
+    with pytest.raises(OptionError, match=r"0.25 GiB of memory are too little for this job: use --memory") as caught:
+        share_out(2**28, 100, region_bytes=2**27, chunk_bytes=2, workers=4)
+    assert caught.value.mend.endswith("or more")

@@ -14,6 +14,7 @@ from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs import write_coherence, write_prediction
 from tests.networks import random_model_file
 from tests.scenes import stored_scene
+from tests.tolerance import PROBABILITY
 
 SHAPE = (2, 150, 181)
 
@@ -36,7 +37,7 @@ def test_any_tile_gives_the_same_map_as_one_pass(path, model):
         assert 0 < result.kept_share <= 1
     assert np.nanstd(maps["whole"]) > 0.1
     for found in maps.values():
-        np.testing.assert_allclose(found, maps["whole"], atol=1e-5)
+        np.testing.assert_allclose(found, maps["whole"], atol=PROBABILITY)
     features = ops.features(open_scene(path))
     np.testing.assert_array_equal(np.isnan(maps["whole"]), np.isnan(features).any("feature"))
 
@@ -46,12 +47,12 @@ def test_equals_the_lazy_dataset(path, model, raise_if_dask_computes):
     scene = open_scene(path)
     with raise_if_dask_computes():
         lazy = xr.open_zarr(path).sarcd.detect(model=model, tiles=64)
-    np.testing.assert_allclose(lazy.change_probability, scene.change_probability, atol=1e-5)
+    np.testing.assert_allclose(lazy.change_probability, scene.change_probability, atol=PROBABILITY)
     agree = (lazy.change.values == scene.change.values).mean()
     assert agree > 0.9999
     assert set(np.unique(scene.change)) == {0, 1, 255}
     in_memory = scene.compute().sarcd.detect(model=model)
-    np.testing.assert_allclose(in_memory.change_probability, scene.change_probability, atol=1e-5)
+    np.testing.assert_allclose(in_memory.change_probability, scene.change_probability, atol=PROBABILITY)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,9 @@ def test_every_estimator_is_computed_from_parts_as_from_the_whole(path, tmp_path
     write_prediction(path, model, PredictOptions(tiles=24), suffix="stored")
     scene = open_scene(path)
     for suffix in ("twhole", "stored"):
-        np.testing.assert_allclose(scene[f"change_probability_{suffix}"], scene.change_probability_t24, atol=1e-5)
+        np.testing.assert_allclose(
+            scene[f"change_probability_{suffix}"], scene.change_probability_t24, atol=PROBABILITY
+        )
 
 
 def test_stored_coherence_is_used_if_it_fits(path, model, tmp_path):
@@ -80,7 +83,7 @@ def test_stored_coherence_is_used_if_it_fits(path, model, tmp_path):
     write_prediction(path, model, suffix="stored", note=notes.append)
     assert notes == []
     scene = open_scene(path)
-    np.testing.assert_allclose(scene.change_probability_stored, scene.change_probability_computed, atol=1e-5)
+    np.testing.assert_allclose(scene.change_probability_stored, scene.change_probability_computed, atol=PROBABILITY)
     other = random_model_file(
         tmp_path / "other.safetensors", coherence=CoherenceOptions(window=Window(9, 9)), widths=(4, 8)
     )
@@ -158,7 +161,7 @@ def test_a_compiled_network_gives_the_same_map(path, model):
     write_prediction(path, model, options)
     write_prediction(path, model, replace(options, compiled=True), suffix="compiled")
     scene = open_scene(path)
-    np.testing.assert_allclose(scene.change_probability_compiled, scene.change_probability, atol=1e-5)
+    np.testing.assert_allclose(scene.change_probability_compiled, scene.change_probability, atol=PROBABILITY)
     assert scene.change_probability_compiled.attrs["sarcd_parameters"]["compiled"] is True
 
 

@@ -15,6 +15,7 @@ from sarcd.jobs._task import RegionTask
 from sarcd_cli.main import main
 from tests.networks import random_model_file
 from tests.scenes import random_slc, stored_scene
+from tests.tolerance import PROBABILITY, PROBABILITY_GLOBAL
 
 SHAPE = (2, 100, 131)
 
@@ -61,7 +62,7 @@ def test_blended_tiles_are_told_recorded_and_do_not_depend_on_memory_or_batch(pa
     assert reference.attrs["sarcd_parameters"]["tiling"] == "blended"
     other = stored_scene(tmp_path / "other.zarr", np.random.default_rng(20231206), SHAPE, chunk=100, holes=0.002)
     write_prediction(other, blended, PredictOptions(batch=1, memory_bytes=2**33))
-    np.testing.assert_allclose(probability(other), reference, atol=1e-5)
+    np.testing.assert_allclose(probability(other), reference, atol=PROBABILITY_GLOBAL)
     whole = write_prediction(path, blended, PredictOptions(tiles="whole"), suffix="whole")
     assert whole.tile == (144 if name == "tinycd" else 160)
     assert np.nanmax(np.abs(probability(path, "_whole") - reference)) > 1e-3
@@ -101,7 +102,7 @@ def test_equals_the_lazy_dataset(path, folder, exact, raise_if_dask_computes):
         lazy = xr.open_zarr(path).sarcd.detect(model=models, **options)
     scene = open_scene(path)
     for name in ("change_probability", "uncertainty"):
-        np.testing.assert_allclose(lazy[name], scene[name], atol=1e-5)
+        np.testing.assert_allclose(lazy[name], scene[name], atol=PROBABILITY_GLOBAL)
         assert lazy[name].attrs["units"] == "1"
     assert lazy.change_probability.attrs["sarcd_parameters"]["tiling"] == ["blended", "exact"]
     assert (lazy.change.values == scene.change.values).mean() > 0.999
@@ -113,8 +114,8 @@ def test_an_ensemble_is_the_mean_of_its_members(path, exact):
     write_prediction(path, exact, PredictOptions(uncertainty=True, threshold=0.45))
     scene = open_scene(path)
     each = np.stack([scene[f"change_probability_m{number}"] for number in range(2)])
-    np.testing.assert_allclose(scene.change_probability, each.mean(axis=0), atol=1e-6)
-    np.testing.assert_allclose(scene.uncertainty, np.abs(each[0] - each[1]) / 2, atol=1e-6)
+    np.testing.assert_allclose(scene.change_probability, each.mean(axis=0), atol=PROBABILITY)
+    np.testing.assert_allclose(scene.uncertainty, np.abs(each[0] - each[1]) / 2, atol=PROBABILITY)
     assert scene.uncertainty.attrs["long_name"] == "spread of the probability among variants"
     parameters = scene.change_probability.attrs["sarcd_parameters"]
     assert len(parameters["model"]) == len(parameters["tile"]) == len(parameters["batch"]) == 2

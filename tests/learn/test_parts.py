@@ -10,6 +10,7 @@ import psutil
 import pytest
 import torch
 
+from sarcd._limits import Limit
 from sarcd.config import AugmentOptions, CoherenceOptions, TrainOptions, Window, read_toml
 from sarcd.learn import micro_batch
 from sarcd.learn.micro_batch import bytes_per_patch, choose_micro_batch
@@ -90,6 +91,8 @@ def test_micro_batch_follows_the_memory(monkeypatch):
     assert choose_micro_batch(network, options, cpu) == 16  # four equal parts of 20 at most
     assert choose_micro_batch(network, replace(options, micro_batch=5), cpu) == 5
     assert choose_micro_batch(network, options, cpu, world=4) == 16
+    monkeypatch.setattr(micro_batch, "free_memory", lambda: Limit(free.available // 2, "left by a container"))
+    assert choose_micro_batch(network, options, cpu) == 10  # seven equal parts
 
 
 def test_gradients_of_two_processes_are_those_of_one(tmp_path):

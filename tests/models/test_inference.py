@@ -10,6 +10,7 @@ from torch import nn
 from sarcd.errors import OptionError
 from sarcd.models.inference import for_inference
 from tests.networks import random_network
+from tests.tolerance import LOGIT
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def test_the_same_logits_without_batch_norms(network):
     with torch.inference_mode():
         expected, found = network(image), quick(image)
     assert expected.std() > 1
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(found, expected, atol=LOGIT, rtol=0)
     assert (quick.stride, quick.tile_halo, quick.exact_tiles) == (network.stride, network.tile_halo, True)
 
 
@@ -55,7 +56,7 @@ def test_a_compiled_network_takes_tiles_of_any_shape():
     with torch.inference_mode():
         for y, x in product((32, 48, 64, 80), repeat=2):
             image = torch.rand(1, 3, y, x)
-            torch.testing.assert_close(quick(image), network(image), atol=1e-4, rtol=0)
+            torch.testing.assert_close(quick(image), network(image), atol=LOGIT, rtol=0)
     frames = torch._dynamo.utils.counters["frames"]
     assert frames["ok"] == frames["total"]  # none fell back to what is not compiled
 
