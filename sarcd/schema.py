@@ -103,6 +103,9 @@ VARIABLES: dict[str, Variable] = {
 IMAGES = ("slc", "amplitude")
 """Names a scene may keep its images under; exactly one of them is present."""
 
+STORED_COORDINATES = "spatial_ref before after"
+"""Root attribute `coordinates` of the stores that sarcd makes: which arrays are coordinates without being dims."""
+
 COORDINATES = ("time", "before", "after", "y", "x", "spatial_ref")
 
 
@@ -138,6 +141,12 @@ def is_own(scene: xr.Dataset) -> bool:
 def flags_of(attrs: Mapping[Any, Any]) -> list[bool]:
     """Return the flags of completeness among the attributes of a variable, one a pair; empty where it has none."""
     return [bool(flag) for flag in np.atleast_1d(attrs.get(COMPLETE, []))]
+
+
+def with_pair_dates(scene: xr.Dataset) -> xr.Dataset:
+    """Make coordinates of `before` and `after` again, which are plain variables where root attributes were lost."""
+    lost = [name for name in ("before", "after", "spatial_ref") if name in scene.data_vars]
+    return scene.set_coords(lost) if lost else scene
 
 
 def images_of(scene: xr.Dataset) -> xr.DataArray:

@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import errno
 import json
+import logging
 import os
 import signal
 import sys
@@ -126,7 +127,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if args is None else args)
     try:
-        with _terminate_as_interrupt(), _short_warnings():
+        with _terminate_as_interrupt(), _short_warnings(), _log_to_stderr():
             code = group.main(words, prog_name="sarcd", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         failure = explain(error, next((word for word in words if word in COMMANDS), None))
@@ -220,6 +221,28 @@ def _short_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
+
+
+@contextlib.contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    """Show what sarcd logs as one line each."""
+    handler = _Lines(logging.INFO)
+    logger = logging.getLogger("sarcd")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record on stderr, as warnings are written."""
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        click.echo(f"{prefix}{_one_line(record.getMessage())}", err=True)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def conform(scene: Any, *, images: bool = True) -> xr.Dataset:
             mend="drop one of them: scene.drop_vars('amplitude')",
         )
     encoding = dict(scene.encoding)
-    found = scene.copy(deep=False)
+    found = schema.with_pair_dates(scene.copy(deep=False))
     found = conform_times(conform_dims(found))
     # Results are scored and exported without the images they were made from.
     found = conform_values(conform_pairs(found, within_dates=images))

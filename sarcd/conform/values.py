@@ -90,6 +90,19 @@ def _cure(name: str, wanted: schema.Variable, dtype: np.dtype[Any]) -> str:
     return f"convert it: scene['{name}'] = scene['{name}'].astype('{wanted.dtype}')"
 
 
+def as_image(name: str, values: np.ndarray) -> np.ndarray:
+    """Return a part of an image that others wrote with its no-data as the schema has it; other variables as they are.
+
+    Raises
+    ------
+    SceneError
+        If amplitudes are below 0.
+    """
+    if name == "slc":
+        return _complex_image(values)
+    return _amplitude_image(values) if name == "amplitude" else values
+
+
 def _complex_image(values: np.ndarray) -> np.ndarray:
     """Return complex64 with NaN + NaNj where a pixel is exactly 0 or not finite."""
     with np.errstate(over="ignore", invalid="ignore"):

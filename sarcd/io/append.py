@@ -16,6 +16,7 @@ import numpy as np
 from sarcd import schema
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, MismatchError, OptionError
+from sarcd.io.coordinates import append_dates
 from sarcd.io.georef import Georeference, of_scene
 from sarcd.io.ingest import (
     IngestReport,
@@ -117,7 +118,8 @@ def _cut_back(store: SceneStore, images: str) -> None:
         array, shape = store.array(name), tuple(published[name]["shape"])
         if array.shape != shape:
             array.resize(shape)
-            store.set_attrs(name, published[name]["attributes"])
+        if store.read_json(f"{name}/zarr.json") != published[name]:
+            store.write_json(f"{name}/zarr.json", published[name])
     if "label" not in store:
         return
     if "label" not in published:
@@ -175,9 +177,7 @@ def _grow(
                 write_labels(store, index, label, options.memory_bytes, advance)
             grown.append("label")
     store.set_attrs(name, source_attrs(dated, published[name]["attributes"]))
-    time = store.array("time")
-    time.resize((count + len(dated),))
-    time[count:] = np.array([image.date for image in dated], "datetime64[us]").astype("int64")
+    append_dates(store, "time", np.array([image.date for image in dated], "datetime64[us]"))
     outdated = [known for known in published if "dates" in published[known].get("attributes", {})]
     for known in outdated:
         store.set_attrs(known, {"sarcd_stale": "dates were added since: run 'sarcd summarise --overwrite'"})
@@ -233,8 +233,12 @@ def _take_back(store: SceneStore, indices: Sequence[int]) -> None:
         return
     store.set_attrs("label", {schema.COMPLETE: [flag and i not in labelled for i, flag in enumerate(flags)]})
     publish(store, add=["label"], locked=True)
+    array = store.array("label")
     for index in labelled:
-        store.delete(f"label/c/{index}")
+        if (array.shards or array.chunks)[0] == 1:
+            store.delete(f"label/c/{index}")
+        else:  # others may have put several pairs into a chunk
+            array[index] = schema.NO_LABEL
 
 
 def _refuse_labelled(

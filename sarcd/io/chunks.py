@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import zarr
 
 from sarcd import schema
@@ -47,19 +46,11 @@ def require_chunks(store: SceneStore, name: str, leading: Iterable[int] | None =
 def owes_every_chunk(store: SceneStore, name: str) -> bool:
     """Tell whether an absent chunk of an array is a loss.
 
-    sarcd writes every chunk, empty ones too, and fills what was never written with no-data. Other programs leave out
-    chunks that hold nothing but the array's fill value; a copy of a scene that xarray wrote is filled with 0. There an
-    absent chunk is one of zeros, and reads as such.
+    sarcd writes every chunk, empty ones too. Other programs, and xarray where it copies a scene, leave out chunks that
+    hold nothing but the array's fill value: there an absent chunk reads as what it was. What they write is told by the
+    attribute `coordinates`, which sarcd gives the whole store, and no array.
     """
-    images = [image for image in schema.IMAGES if image in store]
-    return all(_is_filled_as_by_sarcd(store.array(each)) for each in [name, *images])
-
-
-def _is_filled_as_by_sarcd(array: zarr.Array[Any]) -> bool:
-    wanted = schema.known(array.basename)
-    return wanted is not None and np.array_equal(
-        np.asarray(array.fill_value), np.asarray(wanted.fill), equal_nan=wanted.dtype[0] in "fc"
-    )
+    return store.attrs.get("coordinates") == schema.STORED_COORDINATES and "coordinates" not in store.array(name).attrs
 
 
 def require_finished(store: SceneStore, names: Iterable[str]) -> None:

@@ -164,7 +164,7 @@ class NewScene:
 
     def _finish(self) -> None:
         store = SceneStore(self._staging)
-        attrs = {"Conventions": "CF-1.11", "sarcd_schema": schema.VERSION, "coordinates": "spatial_ref before after"}
+        attrs = {"Conventions": "CF-1.11", "sarcd_schema": schema.VERSION, "coordinates": schema.STORED_COORDINATES}
         attrs = {**self._layout.attrs, **attrs}
         if is_url(self._path):
             publish(store, add=store.members(), attrs={**attrs, _UNFINISHED: None})

@@ -10,8 +10,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.errors import SceneError
-from sarcd.io.chunks import expected_keys
+from sarcd.io.chunks import expected_keys, owes_every_chunk
 from sarcd.io.store import SceneStore, open_scene
 
 Json = dict[str, Any]
@@ -51,8 +50,6 @@ def scene_info(path: str | Path) -> Json:
     scene = open_scene(path, chunks=None)
     store = SceneStore(path)
     listed = store.published()
-    if not listed:
-        raise SceneError("has no list of what is finished", where=str(path), mend="ingest the images with sarcd")
     names = sorted({*store.members(), *listed} - set(schema.COORDINATES))
     variables = [_variable(store, name, listed) for name in names]
     return {
@@ -111,9 +108,10 @@ def _variable(store: SceneStore, name: str, listed: dict[str, Json]) -> Json:
         set() if array is None else expected_keys(array, range(shape[0]) if "pair" in dims or "time" in dims else None)
     )
     owed = wanted if array is None or not flags else expected_keys(array, [i for i, flag in enumerate(flags) if flag])
+    is_lacking = array is None or (not owed <= present and owes_every_chunk(store, name))
     told: Json = {
         "name": name,
-        "state": _state(is_listed, flags, is_lacking=array is None or not owed <= present),
+        "state": _state(is_listed, flags, is_lacking=is_lacking),
         "dims": dims,
         "shape": list(shape),
         "dtype": str(metadata["data_type"]),

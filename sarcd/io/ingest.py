@@ -262,7 +262,8 @@ def create_labels(store: SceneStore, images: str, pairs: int) -> None:
     """Create `label` for so many pairs, none of them labelled, in the chunks of the images."""
     image = store.array(images)
     attrs = {schema.COMPLETE: [False] * pairs, "sources": [""] * pairs}
-    store.create("label", (pairs, *image.shape[1:]), attrs, chunks=image.chunks, shards=image.shards)
+    shards = None if image.shards is None else (1, *image.shards[1:])
+    store.create("label", (pairs, *image.shape[1:]), attrs, chunks=(1, *image.chunks[1:]), shards=shards)
 
 
 def write_labels(store: SceneStore, index: int, labels: PairLabels, memory_bytes: int, advance: Advance) -> None:

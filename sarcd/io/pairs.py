@@ -10,6 +10,7 @@ import numpy as np
 
 from sarcd import schema
 from sarcd.errors import OptionError
+from sarcd.io.coordinates import append_dates
 from sarcd.io.locks import structure_lock
 from sarcd.io.store import SceneStore, completeness, publish
 
@@ -177,12 +178,12 @@ def extend_pairs(store: SceneStore, pairs: Sequence[Pair], *, also: Iterable[str
     listed = _listed(store)
     new = [pair for pair in pairs if pair not in listed]
     total = len(listed) + len(new)
+    attrs = {}
+    if "before" not in store:  # others may have none: without this, plain opens would take both for variables
+        told = str(store.attrs.get("coordinates", "")).split()
+        attrs = {"coordinates": " ".join(dict.fromkeys([*told, "before", "after"]))}
     for position, name in enumerate(("before", "after")):
-        array = store.array(name)
-        array.resize((total,))
-        if new:
-            dates = np.array([pair[position] for pair in new], "datetime64[us]")
-            array[len(listed) :] = dates.astype("int64")
+        append_dates(store, name, np.array([pair[position] for pair in new], "datetime64[us]"))
     paired = [name for name in store.members() if name not in schema.COORDINATES and _is_paired(store, name)]
     for name in paired:
         fit_pairs(store, name, total)
@@ -190,6 +191,7 @@ def extend_pairs(store: SceneStore, pairs: Sequence[Pair], *, also: Iterable[str
     publish(
         store,
         add=["before", "after", *[name for name in paired if name in published], *also],
+        attrs=attrs,
         locked=True,
     )
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sarcd import schema
+from sarcd.conform.values import as_image
 from sarcd.errors import CorruptChunkError
 from sarcd.io.chunks import require_chunks
 from sarcd.io.store import SceneStore, completeness, open_scene
@@ -168,11 +169,13 @@ class SceneReader:
         step_y, step_x = array.chunks[1:]
         y, x = slice(i * step_y, (i + 1) * step_y), slice(j * step_x, (j + 1) * step_x)
         try:
-            return np.asarray(array[index, y, x])
+            values = np.asarray(array[index, y, x])
         except (ValueError, RuntimeError) as error:
             grid = array.shards or array.chunks
-            stored = f"c/{index}/{i * step_y // grid[1]}/{j * step_x // grid[2]}"
+            stored = f"c/{index // grid[0]}/{i * step_y // grid[1]}/{j * step_x // grid[2]}"
             raise CorruptChunkError(name, stored, str(error).strip().splitlines()[0][:120]) from error
+        # Images that others wrote may hold zeros and infinities where there is no data.
+        return values if schema.is_own(self.scene) else as_image(name, values)
 
 
 def _done(chunk: np.ndarray) -> Future[np.ndarray]:

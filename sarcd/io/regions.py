@@ -211,6 +211,7 @@ def stage(
             total = len(store.dates("before"))  # under the lock: dates may have been appended while it was waited for
             for name in names:
                 _prepare(store, name, total, made_by, overwrite=overwrite)
+            _refuse_joined_pairs(store, names, pairs)
             _hide_incomplete(store, names, pairs)
         if not overwrite:
             _discard_torn(store, resumed, pairs)
@@ -238,11 +239,26 @@ def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overw
             return
         publish(store, remove=[name], locked=True)  # first: a reader never sees a variable that is being taken apart
     image = store.array(next(image for image in schema.IMAGES if image in store))
-    leading, chunks, shards = ((total,), image.chunks, image.shards) if paired else ((), image.chunks[1:], image.shards)
+    # one pair a chunk, also where others put several dates into one
+    chunks, shards = (1, *image.chunks[1:]) if paired else image.chunks[1:], image.shards
+    leading = (total,) if paired else ()
     if shards is not None:
         shards = (1, *shards[1:]) if paired else shards[1:]
     attrs = {**made_by.attrs(), schema.COMPLETE: [False] * (total if paired else 1)}
     store.create(name, (*leading, *store.shape), attrs, chunks=chunks, shards=shards)
+
+
+def _refuse_joined_pairs(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
+    """Raise if pairs are to be written into chunks of several pairs, as xarray makes them of a copy."""
+    for name in names:
+        array = store.array(name)
+        depth = (array.shards or array.chunks)[0] if array.ndim == 3 else 1
+        if depth > 1 and not all(completeness(array)[pair] for pair in pairs):
+            raise MismatchError(
+                f"is stored in chunks of {depth} pairs, which cannot be written one by one",
+                where=f"{store.path}/{name}",
+                mend="pass --overwrite to compute it anew, or --name to keep both",
+            )
 
 
 def _discard_torn(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ from zarr.core.sync import sync
 
 from sarcd import schema
 from sarcd.errors import SceneError, StoreError
+from sarcd.io.coordinates import decode_dates
 from sarcd.io.durable import settle, write_durably
 from sarcd.io.locks import structure_lock
 from sarcd.io.places import is_url, zarr_place
@@ -50,8 +52,8 @@ def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B0
         If the path holds no Zarr group, or one that is not a scene.
     """
     where = str(path)
-    if not is_url(where) and not Path(where).exists():
-        raise SceneError("no such scene", where=where, mend="make one with 'sarcd ingest' or 'sarcd simulate'")
+    if not is_url(where):
+        _refuse_no_folder(Path(where))
     place = zarr_place(where)
     try:
         with warnings.catch_warnings():
@@ -65,7 +67,41 @@ def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B0
         for name, array in scene.data_vars.items()
         if schema.COMPLETE in array.attrs and not any(completeness(array))
     ]
-    return schema.validate(scene.drop_vars(unfinished))
+    scene = schema.with_pair_dates(scene.drop_vars(unfinished))
+    _refuse_encoded(scene, where)
+    return schema.validate(scene)
+
+
+def _refuse_no_folder(path: Path) -> None:
+    if not path.exists():
+        raise SceneError("no such scene", where=str(path), mend="make one with 'sarcd ingest' or 'sarcd simulate'")
+    if path.is_dir():
+        return
+    if zipfile.is_zipfile(path):
+        mend = f"unpack it first: python -m zipfile -e {path} {path.with_suffix('')}"
+        raise SceneError("is a zip file, which cannot be written to in place", where=str(path), mend=mend)
+    raise SceneError("is a file, and a scene is a folder", where=str(path), mend="images are read by 'sarcd ingest'")
+
+
+def _refuse_encoded(scene: xr.Dataset, where: str) -> None:
+    """Raise on variables whose stored numbers xarray decodes: jobs read what is stored."""
+    for name in scene.data_vars:
+        known, encoding = schema.known(name), scene[name].encoding
+        if known is None:
+            continue
+        found = [key for key in ("scale_factor", "add_offset") if key in encoding]
+        for key in ("_FillValue", "missing_value"):
+            value = encoding.get(key)
+            if value is not None and not np.array_equal(
+                value, np.asarray(known.fill), equal_nan=known.dtype[0] in "fc"
+            ):
+                found.append(key)
+        if found:
+            raise SceneError(
+                f"'{name}' is stored encoded ({', '.join(found)}), which the commands do not decode",
+                where=where,
+                mend="write it decoded: sarcd.io.write.write_scene(xr.open_zarr('OLD'), 'NEW')",
+            )
 
 
 def completeness(array: xr.DataArray | zarr.Array[Any]) -> list[bool]:
@@ -78,6 +114,14 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its type where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
+
+
+def _not_writable(path: str | Path, error: Exception) -> SceneError:
+    if not is_url(path) and any((Path(path) / key).exists() for key in (".zgroup", ".zmetadata")):
+        mend = "write it anew: sarcd.io.write.write_scene(xr.open_zarr('OLD'), 'NEW')"
+        return SceneError("is in Zarr format 2, and commands keep results in format 3", where=str(path), mend=mend)
+    told = f"not a Zarr v3 group that can be written ({first_line(error)})"
+    return SceneError(told, where=str(path), mend="make a scene with 'sarcd ingest'")
 
 
 class SceneStore:
@@ -100,10 +144,17 @@ class SceneStore:
         try:
             self._group = zarr.open_group(place, mode="r+", use_consolidated=False, zarr_format=3)
         except Exception as error:
+            older = not is_url(path) and any(
+                (Path(path) / key).exists() for key in (".zgroup", ".zmetadata", ".zattrs")
+            )
             raise SceneError(
-                f"not a Zarr v3 group that can be written ({first_line(error)})",
+                "is in Zarr format 2, and commands keep results in format 3"
+                if older
+                else f"not a Zarr v3 group that can be written ({first_line(error)})",
                 where=self.path,
-                mend="make a scene with 'sarcd ingest'",
+                mend="write it anew: sarcd.io.write.write_scene(xr.open_zarr('OLD'), 'NEW')"
+                if older
+                else "make a scene with 'sarcd ingest'",
             ) from error
 
     @property
@@ -118,7 +169,8 @@ class SceneStore:
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
-    def _read_json(self, key: str) -> Json:
+    def read_json(self, key: str) -> Json:
+        """Return a JSON document of the store, such as an array's ``zarr.json``."""
         buffer = sync(self._group.store.get(self._key(key), prototype=default_buffer_prototype()))
         if buffer is None:
             raise StoreError("metadata are missing", where=f"{self.path}/{key}")
@@ -127,7 +179,8 @@ class SceneStore:
         except ValueError as error:
             raise StoreError(f"metadata cannot be read ({error})", where=f"{self.path}/{key}") from error
 
-    def _write_json(self, key: str, value: Json) -> None:
+    def write_json(self, key: str, value: Json) -> None:
+        """Replace a JSON document of the store in one stroke."""
         data = json.dumps(value, indent=2).encode()
         if self.folder is not None:
             write_durably(self.folder / key, data)
@@ -136,6 +189,13 @@ class SceneStore:
 
     def _key(self, key: str) -> str:
         return f"{self._group.path}/{key}" if self._group.path else key
+
+    def copy_key(self, source: str, target: str) -> None:
+        """Copy the bytes under one key to another."""
+        data = sync(self._group.store.get(self._key(source), prototype=default_buffer_prototype()))
+        if data is None:
+            raise StoreError("is missing", where=f"{self.path}/{source}")
+        sync(self._group.store.set(self._key(target), data))
 
     def keys(self, name: str) -> set[str]:
         """Return the chunk keys that exist of an array, such as ``c/0/3/1``, by one listing."""
@@ -159,12 +219,19 @@ class SceneStore:
     @property
     def attrs(self) -> Json:
         """Root attributes, as published."""
-        return cast(Json, self._read_json("zarr.json").get("attributes", {}))
+        return cast(Json, self.read_json("zarr.json").get("attributes", {}))
 
     def published(self) -> dict[str, Json]:
-        """Return the metadata of every finished array, by name."""
-        consolidated = self._read_json("zarr.json").get("consolidated_metadata") or {}
-        return cast(dict[str, Json], consolidated.get("metadata", {}))
+        """Return the metadata of every finished array, by name.
+
+        In a store of others that has no list of them, those are all arrays but what sarcd has begun in it.
+        """
+        consolidated = self.read_json("zarr.json").get("consolidated_metadata")
+        if consolidated is not None:
+            return cast(dict[str, Json], consolidated.get("metadata", {}))
+        listed = {name: self.read_json(f"{name}/zarr.json") for name in self.members()}
+        flags = {name: schema.flags_of(metadata.get("attributes", {})) for name, metadata in listed.items()}
+        return {name: metadata for name, metadata in listed.items() if not flags[name] or any(flags[name])}
 
     def members(self) -> list[str]:
         """Return the names of all arrays, finished or not, but for those that sarcd keeps for itself."""
@@ -200,7 +267,7 @@ class SceneStore:
         if name not in listed:
             return np.empty(0, "datetime64[us]")
         count = listed[name]["shape"][0]
-        return np.asarray(self.array(name)[:count]).astype("datetime64[us]")
+        return decode_dates(self.array(name)[:count], listed[name].get("attributes", {}), f"{self.path}/{name}")
 
     # -- changing it ------------------------------------------------------------------------------------------------
 
@@ -224,10 +291,13 @@ class SceneStore:
         if self.folder is not None:
             settle(self.folder / name)  # what a resume goes by must outlast the power, if chunks do
 
-    def create_coordinate(self, name: str, values: np.ndarray, dims: tuple[str, ...], attrs: Json) -> None:
+    def create_coordinate(
+        self, name: str, values: np.ndarray, dims: tuple[str, ...], attrs: Json, *, chunk: int | None = None
+    ) -> None:
         """Create a coordinate array and write it; dates get room to grow within one chunk."""
         self.delete(name)
-        chunks = tuple(1024 if name in ("time", "before", "after") else max(1, size) for size in values.shape)
+        room = 1024 if name in ("time", "before", "after") else chunk
+        chunks = tuple(room or max(1, size) for size in values.shape)
         array = self._group.create_array(
             name,
             shape=values.shape,
@@ -251,8 +321,8 @@ class SceneStore:
 
     def set_attrs(self, name: str, attrs: Json) -> None:
         """Update attributes of an array in its own metadata; `publish` makes them seen."""
-        metadata = self._read_json(f"{name}/zarr.json")
-        self._write_json(f"{name}/zarr.json", {**metadata, "attributes": {**metadata.get("attributes", {}), **attrs}})
+        metadata = self.read_json(f"{name}/zarr.json")
+        self.write_json(f"{name}/zarr.json", {**metadata, "attributes": {**metadata.get("attributes", {}), **attrs}})
 
 
 def publish(
@@ -283,12 +353,11 @@ def publish(
         for name in names:
             settle(store.folder / name)  # what is listed is on the disk, whatever happens to the power
     with contextlib.nullcontext() if locked else structure_lock(store.path):
-        root = store._read_json("zarr.json")
-        listed = (root.get("consolidated_metadata") or {}).get("metadata", {})
+        root, listed = store.read_json("zarr.json"), store.published()
         for name in remove:
             listed.pop(name, None)
         for name in names:
-            listed[name] = store._read_json(f"{name}/zarr.json")
+            listed[name] = store.read_json(f"{name}/zarr.json")
         merged = {**root.get("attributes", {}), **(attrs or {})}
         root["attributes"] = {key: value for key, value in merged.items() if value is not None}
         root["consolidated_metadata"] = {
@@ -296,7 +365,7 @@ def publish(
             "must_understand": False,
             "metadata": {name: listed[name] for name in sorted(listed)},
         }
-        store._write_json("zarr.json", root)
+        store.write_json("zarr.json", root)
 
 
 def codecs_of(dtype: np.dtype[Any]) -> list[Any]:

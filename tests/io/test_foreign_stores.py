@@ -1,0 +1,245 @@
+"""Stores that others wrote or touched: each works, or says what it is, and none is left unreadable."""
+
+import shutil
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+import zarr
+
+import sarcd  # noqa: F401  registers .sarcd
+from sarcd import ops
+from sarcd.config import DetectOptions, IngestOptions
+from sarcd.detect.job import write_detection
+from sarcd.errors import SarcdError, SceneError
+from sarcd.io.append import append
+from sarcd.io.coordinates import encode_dates
+from sarcd.io.info import scene_info
+from sarcd.io.store import SceneStore, open_scene
+from sarcd.io.write import write_scene
+from sarcd.jobs import write_coherence
+from sarcd.jobs.statistics import write_statistics
+from tests.scenes import dates, memory_scene, random_slc, stored_scene
+
+SHAPE = (3, 70, 60)
+
+# xarray's and rasterio's own remarks on what they write
+pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:Dataset has no geotransform")
+
+
+@pytest.fixture
+def foreign(tmp_path, rng):
+    """A store as xarray writes it: days since the first date, one chunk of all dates, no list of pairs."""
+    path = tmp_path / "foreign.zarr"
+    memory_scene(rng, SHAPE).to_zarr(path)
+    return path
+
+
+def image(path, rng, shape=SHAPE[1:]):
+    values = random_slc(rng, (2, *shape))[0]
+    profile = {"driver": "GTiff", "height": shape[0], "width": shape[1], "count": 1, "dtype": "complex64"}
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(values, 1)
+    return values
+
+
+def names_of(path):
+    return sorted(str(name) for name in xr.open_zarr(path).variables)
+
+
+def test_info_reads_the_stores_own_units(foreign):
+    info = scene_info(foreign)
+    assert info["dates"] == ["2023-03-19", "2023-03-31", "2023-04-12"]
+    assert [variable["state"] for variable in info["variables"]] == ["complete"]
+
+
+def test_coherence_into_a_foreign_store(foreign):
+    before = xr.open_zarr(foreign).load()
+    wanted = ops.coherence(before)
+    write_coherence(foreign)
+    opened = xr.open_zarr(foreign)
+    np.testing.assert_array_equal(opened["coherence"], wanted)
+    np.testing.assert_array_equal(opened["before"], wanted["before"])
+    xr.testing.assert_identical(opened[["slc"]].drop_vars(["before", "after"], errors="ignore").load(), before[["slc"]])
+    assert opened["coherence"].chunks[0] == (1, 1)  # not the images' three dates to a chunk
+    again = write_coherence(foreign)
+    assert again.computed == 0
+
+
+@pytest.mark.parametrize("method", ["ratio-test", "log-ratio"])
+def test_detect_in_a_foreign_store(foreign, method):
+    options = DetectOptions(method)
+    wanted = xr.open_zarr(foreign).load().sarcd.detect(method=options)
+    write_detection(foreign, options)
+    np.testing.assert_array_equal(xr.open_zarr(foreign)["change"], wanted["change"])
+
+
+@pytest.mark.parametrize("date", ["2023-04-24", "2023-04-24T05:58:00.25"])
+@pytest.mark.parametrize("also", ["nothing", "coherence"])
+def test_a_later_date_in_the_stores_own_units_or_in_finer_ones(foreign, tmp_path, rng, date, also):
+    if also == "coherence":
+        write_coherence(foreign)
+    old = xr.open_zarr(foreign).load()
+    values = image(tmp_path / "later.tif", rng)
+    report = append([tmp_path / "later.tif"], foreign, IngestOptions(dates=(date,)))
+    opened = xr.open_zarr(foreign)
+    times = opened["time"].values.astype("datetime64[us]")
+    assert list(times) == [*dates(3), np.datetime64(date, "us")]
+    np.testing.assert_array_equal(opened["slc"][:3], old["slc"])
+    np.testing.assert_array_equal(opened["slc"][3], values)
+    assert report.pairs == opened.sizes["pair"]
+    assert opened["after"].values.astype("datetime64[us]")[-1] == np.datetime64(date, "us")
+    write_coherence(foreign)
+    wanted = ops.coherence(open_scene(foreign)[["slc"]])
+    np.testing.assert_array_equal(xr.open_zarr(foreign)["coherence"], wanted)
+
+
+def test_a_failed_append_leaves_dates_and_images_as_they_were(foreign, tmp_path, rng):
+    old = xr.open_zarr(foreign).load()
+    image(tmp_path / "later.tif", rng)
+    whole = (tmp_path / "later.tif").read_bytes()
+    (tmp_path / "later.tif").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SarcdError):
+        append([tmp_path / "later.tif"], foreign, IngestOptions(dates=("2023-04-24T05:58:00.25",)))
+    xr.testing.assert_identical(xr.open_zarr(foreign).load(), old)
+    assert SceneStore(foreign).array("time").shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("units", "dtype", "date", "number"),
+    [
+        ("days since 1970-01-01", "int64", "2023-03-19", 19435),
+        ("days since 1970-01-01", "float64", "2023-03-19T12:00", 19435.5),
+        ("hours since 2023-03-19 06:00:00", "int32", "2023-03-19T09:00", 3),
+        ("seconds since 1970-01-01", "int64", "1970-01-01T00:01", 60),
+        ("days since 1970-01-01", "int64", "2023-03-19T12:00", None),
+        ("seconds since 1970-01-01", "int16", "2023-03-19", None),
+    ],
+)
+def test_dates_in_other_units(units, dtype, date, number):
+    found = encode_dates(np.array([date], "datetime64[us]"), np.dtype(dtype), {"units": units})
+    assert (found is None) if number is None else (found[0] == number and found.dtype == dtype)
+
+
+def test_a_calendar_that_the_world_does_not_have(foreign):
+    group = zarr.open_group(foreign)
+    group["time"].attrs["calendar"] = "360_day"
+    zarr.consolidate_metadata(foreign)
+    with pytest.raises(SceneError, match=r"calendar|should be datetime64"):
+        write_coherence(foreign)
+
+
+def test_without_a_list_of_what_is_finished(tmp_path, rng):
+    path = tmp_path / "plain.zarr"
+    scene = memory_scene(rng, SHAPE)
+    scene.to_zarr(path, consolidated=False)
+    assert len(scene_info(path)["dates"]) == 3
+    write_statistics(path)
+    write_coherence(path)
+    opened = xr.open_zarr(path)
+    np.testing.assert_array_equal(opened["slc"], scene["slc"])
+    np.testing.assert_array_equal(opened["coherence"], ops.coherence(scene))
+
+
+def test_format_2(tmp_path, rng):
+    path, scene = tmp_path / "old.zarr", memory_scene(rng, SHAPE)
+    scene.to_zarr(path, zarr_format=2)
+    np.testing.assert_array_equal(xr.open_zarr(path).sarcd.coherence(), ops.coherence(scene))
+    with pytest.raises(SceneError, match=r"Zarr format 2.*write_scene"):
+        write_coherence(path)
+    write_scene(xr.open_zarr(path), tmp_path / "new.zarr")
+    write_coherence(tmp_path / "new.zarr")
+    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "new.zarr")["coherence"], ops.coherence(scene))
+
+
+def test_zipped(tmp_path, rng):
+    stored_scene(tmp_path / "s.zarr", rng)
+    packed = shutil.make_archive(str(tmp_path / "s.zarr"), "zip", tmp_path / "s.zarr")
+    with pytest.raises(SceneError, match=r"zip file.*unpack"):
+        open_scene(packed)
+    (tmp_path / "file.zarr").write_text("no scene")
+    with pytest.raises(SceneError, match="is a file"):
+        open_scene(tmp_path / "file.zarr")
+
+
+def cut(path, target):
+    xr.open_zarr(path).isel(x=slice(0, 32)).to_zarr(target)
+
+
+def rechunk(path, target):
+    scene = xr.open_zarr(path).load()
+    for variable in scene.variables.values():
+        variable.encoding.clear()
+    scene.chunk(time=2, pair=2, y=50, x=60).to_zarr(target)
+
+
+def copy(path, target):
+    xr.open_zarr(path).to_zarr(target)
+
+
+@pytest.mark.parametrize("change", [copy, cut, rechunk])
+def test_copies_that_xarray_wrote(tmp_path, rng, change):
+    images = random_slc(rng, SHAPE)
+    images[:, :32, :32] = np.nan + 1j * np.nan  # a chunk that xarray leaves out, since it holds nothing
+    path = stored_scene(tmp_path / "s.zarr", rng, SHAPE, slc=images)
+    write_coherence(path)
+    target = tmp_path / "copy.zarr"
+    change(path, target)
+    whole = xr.open_zarr(target).load()
+    assert all(variable["state"] == "complete" for variable in scene_info(target)["variables"])
+    assert write_coherence(target).computed == 0
+    write_detection(target, DetectOptions("ratio-test"))
+    wanted = whole.sarcd.detect(method="ratio-test")
+    opened = xr.open_zarr(target)
+    np.testing.assert_array_equal(opened["change"], wanted["change"])
+    np.testing.assert_array_equal(opened["slc"], whole["slc"])
+
+
+def test_a_date_that_xarray_appended(tmp_path, rng):
+    path = stored_scene(tmp_path / "s.zarr", rng, SHAPE)
+    later = memory_scene(rng, (1, *SHAPE[1:])).assign_coords(time=dates(4)[3:])
+    later.to_zarr(path, append_dim="time")
+    before = xr.open_zarr(path).load()
+    assert scene_info(path)["dates"][-1] == "2023-04-24"
+    write_coherence(path, pairs="consecutive")
+    opened = xr.open_zarr(path)
+    np.testing.assert_array_equal(opened["coherence"], ops.coherence(before, pairs="consecutive"))
+    np.testing.assert_array_equal(opened["slc"], before["slc"])
+
+
+def test_zeros_where_others_have_no_data(tmp_path, rng):
+    scene = memory_scene(rng, SHAPE)
+    scene["slc"][1, :, :20] = 0
+    path = tmp_path / "zeros.zarr"
+    scene.to_zarr(path)
+    write_coherence(path)
+    stored = xr.open_zarr(path)["coherence"]
+    hidden = scene.assign(slc=scene["slc"].where(scene["slc"] != 0, np.nan + 1j * np.nan).astype("complex64"))
+    np.testing.assert_array_equal(stored, ops.coherence(hidden))
+    assert np.isnan(stored[:, :, :15]).all()
+
+
+@pytest.mark.parametrize(
+    "encoding", [{"scale_factor": 0.01, "dtype": "int16", "_FillValue": -1}, {"_FillValue": -9999.0}]
+)
+def test_numbers_that_only_xarray_decodes(tmp_path, rng, encoding):
+    scene = memory_scene(rng, SHAPE)
+    detected = scene.drop_vars("slc").assign(amplitude=abs(scene["slc"]).astype("float32"))
+    path = tmp_path / "encoded.zarr"
+    detected.to_zarr(path, encoding={"amplitude": encoding})
+    with pytest.raises(SceneError, match=r"encoded.*write_scene"):
+        write_detection(path, DetectOptions("log-ratio"))
+    write_scene(xr.open_zarr(path), tmp_path / "new.zarr")
+    write_detection(tmp_path / "new.zarr", DetectOptions("log-ratio"))
+    wanted = xr.open_zarr(path).load().sarcd.detect(method="log-ratio")
+    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "new.zarr")["change"], wanted["change"])
+
+
+def test_pairs_whose_dates_were_cut_away(tmp_path, rng):
+    path = stored_scene(tmp_path / "s.zarr", rng, SHAPE)
+    xr.open_zarr(path).isel(time=slice(0, 2)).to_zarr(tmp_path / "cut.zarr")
+    with pytest.raises(SceneError, match="2023-04-12, which is not in 'time'"):
+        write_coherence(tmp_path / "cut.zarr")
+    write_scene(xr.open_zarr(tmp_path / "cut.zarr"), tmp_path / "new.zarr")
+    assert write_coherence(tmp_path / "new.zarr").pairs == 1
