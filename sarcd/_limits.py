@@ -111,6 +111,7 @@ def _affinity() -> int:
 
 def _of_group(group: _Group) -> Limit | None:
     """Return what a control group leaves; cached files that nobody uses do not count, the kernel gives them back."""
+    names: tuple[str, ...]
     if group.version == 2:
         names, taken, cached = ("memory.max", "memory.high"), "memory.current", "inactive_file"
     else:
@@ -162,13 +163,12 @@ def _groups(root: Path, controller: str) -> Iterator[_Group]:
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         paths.update(dict.fromkeys(controllers.split(","), path))
     for mounted_from, mounted_at, version in _mounts(root, controller):
-        path = paths.get(controller if version == 1 else "")
-        if path is None:
+        own = paths.get(controller if version == 1 else "")
+        if own is None:
             continue
-        inside = _below(path, mounted_from)
+        inside = _below(own, mounted_from)
         top = root / mounted_at.lstrip("/")
-        if not (top / inside).is_dir():  # a path of the host, which is not seen from inside of the container
-            inside = PurePosixPath()
+        # A path of the host is not seen from inside of a container: of its folders only the last, the root, is there.
         for number, part in enumerate((inside, *inside.parents) if inside.parts else (inside,)):
             if number and _words(top / part / "memory.use_hierarchy") == ["0"]:
                 continue  # version 1 may leave a group's members out of its sum
