@@ -114,7 +114,20 @@ def plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def portable(scene: xr.Dataset) -> xr.Dataset:
-    """Return a dataset with attributes that every format takes, for one that an earlier sarcd stored.
+    """Return a dataset ready to be written elsewhere, by `to_netcdf` or `to_zarr` in either format and any chunks.
+
+    Attributes that an earlier sarcd stored become plain. The encoding with which the store kept the variables is
+    dropped: codecs of Zarr v3 are none of v2, and its chunks need not be those of a dataset that was rechunked since.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        As `xr.open_zarr` gives it; left as it is.
+
+    Returns
+    -------
+    xr.Dataset
+        With the same data, lazy where they are.
 
     Examples
     --------
@@ -122,7 +135,7 @@ def portable(scene: xr.Dataset) -> xr.Dataset:
     >>> portable(old).attrs, old.attrs
     ({'amplitude_statistics': '{"median":[1.0]}'}, {'amplitude_statistics': {'median': [1.0]}})
     """
-    found = scene.copy()
+    found = scene.drop_encoding()
     for variable in found.variables.values():
         variable.attrs = plain(variable.attrs)
     found.attrs = plain(found.attrs)
