@@ -81,7 +81,9 @@ def as_before(path, *names, **more):
     root = store.folder / "zarr.json"
     metadata = json.loads(root.read_text())
     for name in listed:
-        metadata["consolidated_metadata"]["metadata"][name] = json.loads((store.folder / name / "zarr.json").read_text())
+        metadata["consolidated_metadata"]["metadata"][name] = json.loads(
+            (store.folder / name / "zarr.json").read_text()
+        )
     if ATTRIBUTE in metadata["attributes"]:
         metadata["attributes"][ATTRIBUTE] = json.loads(metadata["attributes"][ATTRIBUTE])
     root.write_text(json.dumps(metadata))
