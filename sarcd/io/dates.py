@@ -177,7 +177,8 @@ class _Mention:
 
     @property
     def day(self) -> np.datetime64:
-        return self.date.astype("datetime64[D]")
+        day: np.datetime64 = self.date.astype("datetime64[D]")
+        return day
 
 
 def from_names(names: Iterable[str]) -> list[np.datetime64]:
