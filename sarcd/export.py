@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 import sarcd
 from sarcd import schema
+from sarcd.attributes import encode
 from sarcd.errors import OptionError, SceneError, StoreError
 from sarcd.io.chunks import chunk_errors, require_chunks
 from sarcd.io.intake import take
@@ -257,12 +257,7 @@ def _tags(array: xr.DataArray) -> dict[str, str]:
     tags = {key: value for key, value in attrs.items() if key in kept or key.startswith("sarcd_")}
     tags.pop(schema.COMPLETE, None)
     tags |= {"variable": array.name, "TIFFTAG_SOFTWARE": f"sarcd {sarcd.__version__}"}
-    return {key: value if isinstance(value, str) else json.dumps(value, default=_plain) for key, value in tags.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Return NumPy's scalars and arrays as JSON has them."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    return {key: value if isinstance(value, str) else encode(value) for key, value in tags.items()}
 
 
 def _write_polygons(scene: xr.Dataset, array: xr.DataArray, positions: list[int], path: Path, min_pixels: int) -> int:

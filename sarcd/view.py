@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.attributes import parameters_of
 from sarcd.errors import OptionError, SceneError
 from sarcd.evaluate import evaluate
 from sarcd.ops.ground import Ground, ground_of
@@ -164,10 +165,9 @@ def made_by(attrs: dict[str, Any]) -> str:
     operation = attrs.get("sarcd_operation")
     if operation is None:
         return ""
-    parameters = attrs.get("sarcd_parameters")
     parts = [
         f"{key.replace('_', ' ')} {_short(value)}"
-        for key, value in (parameters.items() if isinstance(parameters, dict) else ())
+        for key, value in parameters_of(attrs).items()
         if key not in _PLUMBING and value is not None and (key == "window" or not isinstance(value, dict))
     ]
     listed = f" ({', '.join(parts)})" if parts else ""
@@ -177,7 +177,9 @@ def made_by(attrs: dict[str, Any]) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, (list, tuple, dict)):
         joint = ", " if any(isinstance(part, str) for part in value) and isinstance(value, (list, tuple)) else " x "
-        return joint.join(map(_short, value.values() if isinstance(value, dict) else value))
+        if isinstance(value, dict):  # rows come first, in whatever order JSON has kept them
+            value = [value[key] for key in sorted(value, key=lambda key: (key == "x", key))]
+        return joint.join(map(_short, value))
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 24 else f"{text.removeprefix('sha256:')[:12]}..."  # digests are told by their beginning
 
@@ -233,8 +235,7 @@ def _beside(scene: xr.Dataset, mapped: str, evidences: tuple[str, ...]) -> str |
 
 
 def _threshold(attrs: dict[str, Any]) -> float | None:
-    parameters = attrs.get("sarcd_parameters")
-    threshold = parameters.get("threshold") if isinstance(parameters, dict) else None
+    threshold = parameters_of(attrs).get("threshold")
     return float(threshold) if isinstance(threshold, (int, float)) else None
 
 

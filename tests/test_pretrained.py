@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sarcd import ops, sites
+from sarcd.attributes import parameters_of
 from sarcd.detect import detect
 from sarcd.errors import SceneError
 from sarcd.evaluate import evaluate
@@ -45,7 +46,7 @@ def test_its_file_is_small_and_says_what_it_saw():
 def test_it_is_what_complex_images_are_given(mine):
     tile = mine.isel(y=slice(0, 128), x=slice(0, 128))
     found, named = detect(tile), detect(tile, model=MINES)
-    assert found.change_probability.attrs["sarcd_parameters"]["model"] == load_model(MINES).digest
+    assert parameters_of(found.change_probability)["model"] == load_model(MINES).digest
     np.testing.assert_array_equal(found.change_probability, named.change_probability)
 
 
@@ -61,7 +62,7 @@ def test_the_command_takes_it_by_default(stored, capsys):
     captured = capsys.readouterr()
     assert json.loads(captured.out)["variables"] == ["change_probability", "change"]
     assert "ships with sarcd" in captured.err
-    kept = open_scene(stored).change_probability.attrs["sarcd_parameters"]
+    kept = parameters_of(open_scene(stored).change_probability)
     assert kept["model"] == load_model(MINES).digest
 
 

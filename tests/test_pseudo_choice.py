@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import sarcd.pseudo_label as module
+from sarcd.attributes import parameters_of
 from sarcd.config import PseudoOptions, TrainOptions
 from sarcd.errors import MismatchError
 from sarcd.io.store import open_scene
@@ -111,7 +112,7 @@ def test_at_most_as_many_as_the_network_learnt_from_over_all_scenes(maps, model)
     assert result.with_change == LEARNT_FROM // 2 < len(changed)
     np.testing.assert_allclose(taken, changed[: LEARNT_FROM // 2])
     for scene in maps:
-        assert open_scene(scene).pseudo_label.attrs["sarcd_parameters"]["most"] == LEARNT_FROM
+        assert parameters_of(open_scene(scene).pseudo_label)["most"] == LEARNT_FROM
 
 
 def test_choice_and_seed_are_heeded(maps, model):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd.attributes import parameters_of
 from sarcd.config import CoherenceOptions, PseudoOptions, TrainOptions, Window
 from sarcd.errors import MismatchError, TrainingError
 from sarcd.io.store import open_scene
@@ -57,8 +58,8 @@ def test_labels_follow_the_map_in_chosen_patches_alone(learnt, unlabelled):
     np.testing.assert_array_equal(scene["label"].values, human)
     attrs = scene["pseudo_label"].attrs
     assert attrs["sarcd_operation"] == "pseudo-label"
-    assert attrs["sarcd_parameters"]["model"] == load_model(learnt[1]).digest
-    assert attrs["sarcd_parameters"]["confidence"] == 0.6
+    assert parameters_of(attrs)["model"] == load_model(learnt[1]).digest
+    assert parameters_of(attrs)["confidence"] == 0.6
 
 
 def test_other_settings_are_refused_and_then_replace(learnt, unlabelled):

@@ -113,7 +113,8 @@ def _origin(variable: Mapping[str, Any]) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "(" + ", ".join(f"{key}={_value(item)}" for key, item in value.items()) + ")"
+        rows_first = sorted(value, key=lambda key: key == "x")  # y before x, as everywhere
+        return "(" + ", ".join(f"{key}={_value(value[key])}" for key in rows_first) + ")"
     if isinstance(value, list):
         return "[" + ", ".join(map(_value, value)) + "]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -59,7 +59,8 @@ def command(
 ) -> None:
     """Make a scene of two or more coregistered radar images.
 
-    IMAGE is anything that GDAL opens. Dates come from --date, else from the file's metadata, else from its name.
+    IMAGE is anything that GDAL opens. Dates come from --date, else from the file's metadata, else from its name; UTC.
+    Of two times in a name within 15 minutes the first counts; two days, or a day that could be a month, are refused.
     Labels are rasters of the scene's size that hold 0 and 1, or vector files: every shape is change, unless an
     attribute called label says otherwise.
     """

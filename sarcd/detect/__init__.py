@@ -94,8 +94,9 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     Examples
     --------
     >>> from sarcd import sites
+    >>> from sarcd.attributes import parameters_of
     >>> found = detect(sites.site("A", size=64), method="ratio-test")
-    >>> found.change.dims, found.change.attrs["sarcd_parameters"]["method"]
+    >>> found.change.dims, parameters_of(found.change)["method"]
     (('pair', 'y', 'x'), 'ratio-test')
     """
     scene = take(scene)

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
 from sarcd.errors import OptionError
 from sarcd.io.intake import take
@@ -123,7 +124,7 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
         **{key: value for key, value in sizes.items() if key != "batch"},
         "threshold": limit,
         **variant,
-        **source.attrs["sarcd_parameters"],
+        **parameters_of(source),
     }
     attrs = made_by_attrs(OPERATION, parameters)
     change = layers[0].map_blocks(decide, limit, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))

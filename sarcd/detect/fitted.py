@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from sarcd.ops.decide import Rule
 
 OPERATION = "detect"
-FITTED = "sarcd_fitted"
-"""Attribute of a map: what was fitted to each pair."""
-
 POOLED = ("coherence-loss",)
 """Methods with one rule for all pairs: the first has no past, and so no values."""
 

@@ -16,8 +16,9 @@ import zarr
 
 from sarcd import schema
 from sarcd._limits import cores
+from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
 from sarcd.config import DetectOptions
-from sarcd.detect.fitted import FITTED, OPERATION, Fitted
+from sarcd.detect.fitted import OPERATION, Fitted
 from sarcd.detect.label_free import apply, fit
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
@@ -92,7 +93,7 @@ def write_detection(
     base = {f"{name}_{suffix}" if suffix else str(name): str(name) for name in found.data_vars}
     for name in base:
         schema.variable(name)
-    made_by = MadeBy(OPERATION, fitted.attrs()["sarcd_parameters"])
+    made_by = MadeBy(OPERATION, parameters_of(fitted.attrs()))
     with stage(store, list(base), positions, made_by, overwrite=overwrite) as staging:
         regions = staging.missing()
         if regions:
@@ -104,7 +105,7 @@ def write_detection(
         for name, source in base.items():
             attrs, stored = found[source].attrs, _attrs_of(store, name)
             told = {key: attrs[key] for key in _TOLD if key in attrs}
-            store.set_attrs(name, told | {FITTED: _together(stored.get(FITTED, []), attrs[FITTED])})
+            store.set_attrs(name, told | {FITTED: encode(_together(fitted_of(stored), fitted_of(attrs)))})
         total = count_regions(staging)
         staging.finish()
     return JobResult(tuple(base), len(positions), len(regions), total - len(regions))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from sarcd import ops, schema
+from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
 from sarcd.config import DetectOptions
 from sarcd.config.detection import DIFFERENCES
 from sarcd.detect.by_method import difference_of, map_of, of_test
 from sarcd.detect.choice import choose
 from sarcd.detect.doubt import doubt_of, fit_groups
-from sarcd.detect.fitted import FITTED, OPERATION, POOLED, Fitted
+from sarcd.detect.fitted import OPERATION, POOLED, Fitted
 from sarcd.detect.unjudged import mark_hidden, without_coherence, without_hidden
 from sarcd.errors import OptionError
 from sarcd.io.intake import take
@@ -90,11 +91,11 @@ def fit(
 
 def _earlier_rules(fitted: Fitted, attrs: Mapping[str, Any]) -> list[Rule | None]:
     """Return the rules of pairs, None where the attributes of a map hold none that was fitted by the same options."""
-    parameters = attrs.get("sarcd_parameters", {})
+    parameters = parameters_of(attrs)
     if attrs.get("sarcd_operation") != OPERATION or not fitted.options.used.items() <= parameters.items():
         return [None] * len(fitted.pairs)
     of_all = parameters.get("rule")
-    rules = {(fact["before"], fact["after"]): fact.get("rule", of_all) for fact in attrs.get(FITTED, [])}
+    rules = {(fact["before"], fact["after"]): fact.get("rule", of_all) for fact in fitted_of(attrs)}
     found = [rules.get((iso(before), iso(after)), of_all) for before, after in fitted.pairs]
     return [None if rule is None else read_rule(rule) for rule in found]
 
@@ -160,7 +161,7 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
         own = ("grid_mapping", "long_name", "units") if name in ("change_score", "uncertainty") else ("grid_mapping",)
         kept = {key: array.attrs[key] for key in own if key in array.attrs}
         facts = fitted.of_pairs(groups=name == "uncertainty")
-        array.attrs = {**schema.variable(str(name)).attrs(), **common, FITTED: facts, **kept}
+        array.attrs = {**schema.variable(str(name)).attrs(), **common, FITTED: encode(facts), **kept}
     return found.assign_attrs({key: value for key, value in scene.attrs.items() if key != "coordinates"})
 
 

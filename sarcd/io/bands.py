@@ -13,8 +13,12 @@ from sarcd.errors import InputError
 Role = Literal["single", "iq", "equal"]
 """One band; real and imaginary part; or bands that have to be identical."""
 
-_REAL_PART = re.compile(r"(i|re|real|in-?phase)(_.*)?", re.IGNORECASE)
-_IMAGINARY_PART = re.compile(r"(q|im|imag|imaginary|quadrature)(_.*)?", re.IGNORECASE)
+_REAL_PART = re.compile(r"(?:i|re|real|in-?phase)(?P<image>[_ ].*)?", re.IGNORECASE)
+_IMAGINARY_PART = re.compile(r"(?:q|im|imag|imaginary|quadrature)(?P<image>[_ ].*)?", re.IGNORECASE)
+_NO_PART = re.compile(
+    r"(?:.*[_ ])?(?:[HV][HV]|[RL][HV]|amp\w*|mag\w*|pha\w*|int\w*|sigma0|beta0|gamma0)(?:[_ ].*)?", re.I
+)
+"""What polarisations and other layers call themselves: two of these are no complex image unless --iq says so."""
 
 
 def band_name(dataset: Any, index: int) -> str:
@@ -34,29 +38,83 @@ def choose_bands(path: str, dataset: Any, band: str | None, iq: bool) -> tuple[l
     """
     bands = [i for i, colour in enumerate(dataset.colorinterp, 1) if colour != ColorInterp.alpha]
     if band is not None:
-        bands = [_find_band(path, dataset, word.strip()) for word in band.split(",")]
+        bands = _named_bands(path, dataset, band, bands)
     if len(bands) == 1 and not iq:
         return bands, "single"
-    if len(bands) == 2 and not any(dataset.dtypes[i - 1].startswith("complex") for i in bands):
-        names = [band_name(dataset, i) for i in bands]
-        described = _REAL_PART.fullmatch(names[0]) and _IMAGINARY_PART.fullmatch(names[1])
-        if iq or band is not None or described:
+    is_complex = any(dataset.dtypes[i - 1].startswith("complex") for i in bands)
+    if len(bands) == 2 and not is_complex:
+        parts = _parts(dataset, bands)
+        if parts:
+            return parts[0][1], "iq"
+        if iq or (band is not None and not any(_NO_PART.fullmatch(band_name(dataset, i)) for i in bands)):
             return bands, "iq"
     if iq:
-        what = f"{len(bands)} band{'s' if len(bands) > 1 else ''} of {dataset.dtypes[bands[0] - 1]}"
-        raise InputError(
-            f"has {what}, not a real and an imaginary one",
-            where=path,
-            mend="name the two with --band, as in --band 1,2",
-        )
+        raise _not_iq(path, dataset, bands, is_complex=is_complex)
     if band is None and len(bands) == 3 and all(dataset.dtypes[i - 1] == "uint8" for i in bands):
         return bands, "equal"
     listed = ", ".join(f"{i} {band_name(dataset, i)}".strip() for i in bands[:8])
     raise InputError(
-        f"has {len(bands)} bands ({listed}{', ...' if len(bands) > 8 else ''})",
+        f"has {len(bands)} bands ({listed}{', ...' if len(bands) > 8 else ''})"
+        if band is None
+        else f"bands {listed} are not a real and an imaginary part by their names",
         where=path,
-        mend="choose one with --band",
+        mend=_which(dataset, bands, is_complex=is_complex),
     )
+
+
+def _named_bands(path: str, dataset: Any, band: str, bands: Sequence[int]) -> list[int]:
+    """Return the bands that a user names: by number or name, or both parts of an image by a word of their names."""
+    words = [word.strip() for word in band.split(",")]
+    if len(words) == 1 and words[0] not in [band_name(dataset, i) for i in bands]:
+        images = [both for image, both in _parts(dataset, bands) if words[0] and words[0] in image.split("_")]
+        if len(images) == 1:
+            return images[0]
+    found = [_find_band(path, dataset, word) for word in words]
+    if len(found) > 2 or len(set(found)) < len(found):
+        what = "names a band twice" if len(found) == 2 else f"names {len(found)} bands"
+        raise InputError(f"--band {band} {what}", where=path, mend="name one, or a real and an imaginary part, as 1,2")
+    return found
+
+
+def _parts(dataset: Any, bands: Sequence[int]) -> list[tuple[str, list[int]]]:
+    """Return the images whose real and imaginary parts say so by their names: what is common to the names, and both."""
+    real, imaginary = (
+        {
+            (match["image"] or "").strip("_ "): i
+            for i in bands
+            if not dataset.dtypes[i - 1].startswith("complex") and (match := part.fullmatch(band_name(dataset, i)))
+        }
+        for part in (_REAL_PART, _IMAGINARY_PART)
+    )
+    return [(image, [real[image], imaginary[image]]) for image in real if image in imaginary]
+
+
+def _which(dataset: Any, bands: Sequence[int], *, is_complex: bool) -> str:
+    """Say how to choose among bands."""
+    images = _parts(dataset, bands)
+    if images:
+        each = [f"--band {real},{imaginary}{f' ({image})' if image else ''}" for image, (real, imaginary) in images[:4]]
+        return f"choose an image by both its parts: {' or '.join(each)}"
+    if is_complex:
+        return "choose one with --band"
+    if len(bands) == 2:
+        return "choose one with --band, or pass --iq if they are a real and an imaginary part"
+    return "choose one with --band, or a real and an imaginary part with --iq --band 1,2"
+
+
+def _not_iq(path: str, dataset: Any, bands: Sequence[int], *, is_complex: bool) -> InputError:
+    what = f"{len(bands)} band{'s' if len(bands) > 1 else ''} of {dataset.dtypes[bands[0] - 1]}"
+    if is_complex:
+        mend = "leave --iq out: complex bands have both parts"
+        if len(bands) > 1:
+            mend += "; choose one with --band"
+    elif len(bands) == 1:
+        mend = "leave --iq out, or name the two with --band, as in --band 1,2"
+    else:
+        mend = "name the two with --band, as in --band 1,2"
+        images = _parts(dataset, bands)
+        mend = _which(dataset, bands, is_complex=False) if images else mend
+    return InputError(f"has {what}, not a real and an imaginary one", where=path, mend=mend)
 
 
 def _find_band(path: str, dataset: Any, word: str) -> int:

@@ -129,7 +129,7 @@ class NewScene:
         zarr.open_group(zarr_place(self._staging), mode="w", zarr_format=3)
         store = SceneStore(self._staging)
         if is_url(self._path):
-            publish(store, attrs={_UNFINISHED: True})  # an empty list, for those who open it meanwhile
+            publish(store, attrs={_UNFINISHED: 1})  # an empty list, for those who open it meanwhile
         time_attrs = {"units": schema.TIME_UNITS, "calendar": "proleptic_gregorian"}
         pairs = consecutive(layout.times) if layout.pairs is None else list(layout.pairs)
         store.create_coordinate("y", layout.y, ("y",), {"axis": "Y", **layout.y_attrs})
@@ -220,7 +220,7 @@ def _refuse_object(url: str) -> None:
 
 def _is_unfinished(url: str) -> bool:
     try:
-        return SceneStore(url).attrs.get(_UNFINISHED) is True
+        return SceneStore(url).attrs.get(_UNFINISHED) in (1, True)
     except SceneError:
         return False
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.attributes import PARAMETERS, decode, parameters_of
 from sarcd.io.chunks import expected_keys, owes_every_chunk
 from sarcd.io.store import SceneStore, open_scene
 
@@ -88,7 +89,10 @@ def _georeference(scene: xr.Dataset) -> Json:
 
 
 def _statistics(scene: xr.Dataset, store: SceneStore) -> Json | None:
-    kept = scene.attrs.get(_STATISTICS)
+    try:
+        kept = decode(scene.attrs.get(_STATISTICS))
+    except ValueError:
+        return None
     if not isinstance(kept, dict):
         return None
     dates = {np.datetime64(date, "us") for date in kept.get("dates", [])}
@@ -122,7 +126,7 @@ def _variable(store: SceneStore, name: str, listed: dict[str, Json]) -> Json:
         "bytes": store.stored_bytes(name),
         "units": attrs.get("units"),
         "made_by": attrs.get("sarcd_operation"),
-        "parameters": attrs.get("sarcd_parameters"),
+        "parameters": parameters_of(attrs) if PARAMETERS in attrs else None,
         "version": attrs.get("sarcd_version"),
         "stale": attrs.get("sarcd_stale"),
         "sources": attrs.get("sources"),

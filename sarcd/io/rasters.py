@@ -20,8 +20,8 @@ from rasterio.windows import Window
 
 from sarcd.errors import InputError
 from sarcd.io.bands import Role, band_name, choose_bands, iq_subdatasets, last_part
-from sarcd.io.dates import split_path
 from sarcd.io.georef import Georeference, of_dataset
+from sarcd.io.paths import split_path
 from sarcd.io.whole import item_bytes, lacking
 
 _CACHE_BYTES = 2**27  # of decoded blocks: a row of tiles of a wide scene, so that none is decoded twice

@@ -18,6 +18,7 @@ import zarr
 
 import sarcd
 from sarcd import schema
+from sarcd.attributes import PARAMETERS, encode, parameters_of
 from sarcd.errors import MismatchError
 from sarcd.io.chunks import discard_torn, expected_keys
 from sarcd.io.locks import structure_lock, variable_locks
@@ -69,7 +70,7 @@ class MadeBy:
         """Attributes of the stored array."""
         return {
             "sarcd_operation": self.operation,
-            "sarcd_parameters": self.parameters,
+            PARAMETERS: encode(self.parameters),
             "sarcd_version": sarcd.__version__,
         }
 
@@ -77,13 +78,17 @@ class MadeBy:
         """Say in which parameters a stored array differs, as ``window 5 -> 7``."""
         if attrs.get("sarcd_operation") != self.operation:
             return [f"made by {attrs.get('sarcd_operation', 'another program')}"]
-        stored = attrs.get("sarcd_parameters", {})
+        stored = parameters_of(attrs)
         keys = sorted({*stored, *self.parameters})
         return [
             f"{key} {_short(stored.get(key))}, now {_short(self.parameters.get(key))}"
             for key in keys
-            if stored.get(key) != self.parameters.get(key)
+            if not _equal(stored.get(key), self.parameters.get(key))
         ]
+
+
+def _equal(stored: Any, now: Any) -> bool:
+    return bool(stored == now) or encode(stored) == encode(now)  # a tuple comes back as a list
 
 
 def _short(value: Any) -> str:

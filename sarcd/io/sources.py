@@ -13,10 +13,11 @@ import numpy as np
 
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, OptionError
-from sarcd.io.dates import acquisition_date, parse_date, split_path
+from sarcd.io.dates import acquisition_date, parse_date
 from sarcd.io.georef import Georeference
 from sarcd.io.labels import LabelFile, LabelWords, open_labels
 from sarcd.io.pairs import Pair, consecutive, select_pairs
+from sarcd.io.paths import source_name
 from sarcd.io.pixels import Image, open_image
 
 _EXPLICIT = re.compile(r"(?P<pair>\d{4}[\dT:.-]*:\d{4}[\dT:.-]*)=(?P<path>.+)")
@@ -36,8 +37,8 @@ class DatedImage:
 
     @property
     def source(self) -> str:
-        """Name of the file without its folders, as the scene keeps it."""
-        return split_path(self.path)[0].name
+        """Name of the file without its folders, or its URL, as the scene keeps it; see `sarcd.io.paths.source_name`."""
+        return source_name(self.path)
 
 
 def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[DatedImage]:
@@ -131,8 +132,8 @@ class PairLabels:
 
     @property
     def source(self) -> str:
-        """Name of the file without its folders, as the scene keeps it."""
-        return split_path(self.labels.path)[0].name
+        """As of `DatedImage`."""
+        return source_name(self.labels.path)
 
 
 def gather_labels(

@@ -22,6 +22,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from sarcd import schema
+from sarcd.attributes import plain
 from sarcd.errors import SceneError, StoreError
 from sarcd.io.coordinates import decode_dates
 from sarcd.io.durable import settle, write_durably
@@ -286,7 +287,7 @@ class SceneStore:
             compressors=codecs_of(np.dtype(variable.dtype)),
             fill_value=variable.fill,
             dimension_names=variable.dims,
-            attributes={**variable.attrs(), "grid_mapping": "spatial_ref", **attrs},
+            attributes=plain({**variable.attrs(), "grid_mapping": "spatial_ref", **attrs}),
         )
         if self.folder is not None:
             settle(self.folder / name)  # what a resume goes by must outlast the power, if chunks do
@@ -306,7 +307,7 @@ class SceneStore:
             compressors=[ZstdCodec(level=1, checksum=True)],
             fill_value=0,
             dimension_names=dims,
-            attributes=attrs,
+            attributes=plain(attrs),
             config={"write_empty_chunks": True},
         )
         array[...] = values
@@ -322,7 +323,8 @@ class SceneStore:
     def set_attrs(self, name: str, attrs: Json) -> None:
         """Update attributes of an array in its own metadata; `publish` makes them seen."""
         metadata = self.read_json(f"{name}/zarr.json")
-        self.write_json(f"{name}/zarr.json", {**metadata, "attributes": {**metadata.get("attributes", {}), **attrs}})
+        merged = plain({**metadata.get("attributes", {}), **attrs})
+        self.write_json(f"{name}/zarr.json", {**metadata, "attributes": merged})
 
 
 def publish(
@@ -359,7 +361,7 @@ def publish(
         for name in names:
             listed[name] = store.read_json(f"{name}/zarr.json")
         merged = {**root.get("attributes", {}), **(attrs or {})}
-        root["attributes"] = {key: value for key, value in merged.items() if value is not None}
+        root["attributes"] = plain(merged)
         root["consolidated_metadata"] = {
             "kind": "inline",
             "must_understand": False,

@@ -10,6 +10,7 @@ import xarray as xr
 
 from sarcd import config, schema
 from sarcd._limits import cores
+from sarcd.attributes import parameters_of
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.io.progress import Progress
@@ -40,8 +41,7 @@ def begun_before(store: SceneStore, name: str) -> dict[str, Any]:
     if name not in store:
         return {}
     attrs = dict(store.array(name).attrs)
-    parameters = attrs.get("sarcd_parameters")
-    return parameters if attrs.get("sarcd_operation") == OPERATION and isinstance(parameters, dict) else {}
+    return parameters_of(attrs) if attrs.get("sarcd_operation") == OPERATION else {}
 
 
 def check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:

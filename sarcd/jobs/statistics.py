@@ -13,6 +13,7 @@ import zarr
 
 from sarcd import schema
 from sarcd._limits import cores
+from sarcd.attributes import encode, parameters_of
 from sarcd.io.chunks import chunk_errors, require_chunks
 from sarcd.io.pairs import fit_pairs
 from sarcd.io.progress import Progress, silent
@@ -78,7 +79,7 @@ def write_statistics(
     for name in stale:
         fit_pairs(store, name, len(store.dates("before")))
         store.set_attrs(name, {"sarcd_stale": "amplitude statistics were renewed since"})
-    publish(store, add=stale, attrs={ATTRIBUTE: statistics.to_json()})
+    publish(store, add=stale, attrs={ATTRIBUTE: encode(statistics.to_json())})
     return statistics, True
 
 
@@ -92,8 +93,7 @@ def _workers(images: xr.DataArray, memory_bytes: int | None) -> int:
 
 
 def _depends_on_other(store: SceneStore, name: str, statistics: AmplitudeStatistics) -> bool:
-    parameters = store.array(name).attrs.get("sarcd_parameters")
-    used = parameters.get("statistics") if isinstance(parameters, dict) else None
+    used = parameters_of(dict(store.array(name).attrs)).get("statistics")
     return isinstance(used, dict) and used.get("policy") == "scene" and used.get("median") != list(statistics.median)
 
 

@@ -13,6 +13,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd._limits import cores
+from sarcd.attributes import PARAMETERS, decode
 from sarcd.config import SummaryOptions
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
@@ -80,7 +81,7 @@ def write_summary(
     for name in names:
         schema.variable(name)
     attrs = fitted.attrs()
-    made_by = MadeBy(OPERATION, attrs.pop("sarcd_parameters"))
+    made_by = MadeBy(OPERATION, decode(attrs.pop(PARAMETERS)))
     shares = _plan(memory_bytes, fitted, store.grid)
     with stage(store, list(names), [0], made_by, overwrite=overwrite) as staging:
         # the cache holds the images of all dates, where the order of regions reckons with two

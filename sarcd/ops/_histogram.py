@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sarcd.attributes import parameters_of
 from sarcd.errors import StatisticsError
 from sarcd.kernels.decisions.histogram import Histogram, count_cells, histogram
 
@@ -35,7 +36,7 @@ def histogram_of(array: xr.DataArray) -> Histogram:
 
 def is_signed(difference: xr.DataArray) -> bool:
     """Tell whether both ends of a difference image mean change, by the attributes of what made it."""
-    return bool(difference.attrs.get("sarcd_parameters", {}).get("signed", False))
+    return bool(parameters_of(difference).get("signed", False))
 
 
 def _counts(data: Any) -> np.ndarray:

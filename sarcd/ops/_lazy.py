@@ -11,6 +11,7 @@ import xarray as xr
 
 import sarcd
 from sarcd import schema
+from sarcd.attributes import PARAMETERS, encode
 
 Kernel = Callable[..., np.ndarray]
 
@@ -117,7 +118,7 @@ def merge_short(sizes: Sequence[int], least: int) -> tuple[int, ...]:
 
 def made_by_attrs(operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Attributes that tell what made a derived variable."""
-    return {"sarcd_operation": operation, "sarcd_parameters": parameters, "sarcd_version": sarcd.__version__}
+    return {"sarcd_operation": operation, PARAMETERS: encode(parameters), "sarcd_version": sarcd.__version__}
 
 
 def paired_array(

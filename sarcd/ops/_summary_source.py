@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 import xarray as xr
 
 from sarcd import schema
+from sarcd.attributes import PARAMETERS, decode, parameters_of
 from sarcd.config import SummaryOptions
 from sarcd.config.checks import share
 from sarcd.errors import OptionError
@@ -121,8 +121,8 @@ def cut_at(scene: xr.Dataset, maps: xr.DataArray | None, threshold: float | None
     variable = schema.known(maps.name)
     beside = sibling(str(maps.name), "change") if variable is not None and variable.name != "change" else None
     for attrs in (maps.attrs, scene[beside].attrs if beside in scene else {}):
-        parameters: Any = attrs.get("sarcd_parameters")
-        if isinstance(parameters, dict) and isinstance(parameters.get("threshold"), (int, float)):
+        parameters = parameters_of(attrs)
+        if isinstance(parameters.get("threshold"), (int, float)):
             return float(parameters["threshold"])
     return _HALF
 
@@ -132,5 +132,5 @@ def digest(maps: xr.DataArray) -> str | None:
     operation = maps.attrs.get("sarcd_operation")
     if operation is None:
         return None
-    told = json.dumps(maps.attrs.get("sarcd_parameters"), sort_keys=True, default=str)
+    told = json.dumps(decode(maps.attrs.get(PARAMETERS)), sort_keys=True, default=str)
     return f"{operation} {hashlib.sha256(told.encode()).hexdigest()[:12]}"

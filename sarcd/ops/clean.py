@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.attributes import parameters_of
 from sarcd.errors import OptionError
 from sarcd.ops._lazy import made_by_attrs, stack, window_map
 
@@ -155,7 +156,7 @@ def _cleaned(change: xr.DataArray, kernel: Callable[..., np.ndarray], reach: int
     halo = min(reach, change.sizes["y"]), min(reach, change.sizes["x"])
     layers = [window_map(kernel, [layer], halo=halo, dtype="uint8") for layer in change]
     attrs = dict(change.attrs) or schema.variable("change").attrs()
-    parameters = dict(attrs.get("sarcd_parameters", {}))
+    parameters = parameters_of(attrs)
     parameters["cleaned"] = [*parameters.get("cleaned", []), step]
     attrs |= made_by_attrs(attrs.get("sarcd_operation", "clean"), parameters)
     return xr.DataArray(stack(layers), dims=change.dims, coords=change.coords, name=change.name, attrs=attrs)

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.attributes import parameters_of
 from sarcd.config.detection import DECISIONS, Decision
 from sarcd.errors import OptionError, StatisticsError
 from sarcd.ops._histogram import histogram_of, is_signed
@@ -75,8 +76,9 @@ def decide(
     Examples
     --------
     >>> from sarcd import ops, sites
+    >>> from sarcd.attributes import parameters_of
     >>> change = decide(ops.log_ratio(sites.site("A", size=64)), method="kmeans")
-    >>> change.dims, change.attrs["sarcd_parameters"]["method"]
+    >>> change.dims, parameters_of(change)["method"]
     (('pair', 'y', 'x'), 'kmeans')
     """
     rules = fit_rules(difference, method=method, tails=tails, pooled=pooled, **options)
@@ -152,7 +154,7 @@ def apply_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray
     parameters = {
         "method": rules[0].method,
         "difference": difference.attrs.get("sarcd_operation", str(difference.name)),
-        "difference_parameters": difference.attrs.get("sarcd_parameters", {}),
+        "difference_parameters": parameters_of(difference),
         "rules": [rule.to_dict() for rule in rules],
     }
     grid_mapping = {key: difference.attrs[key] for key in ("grid_mapping",) if key in difference.attrs}
@@ -171,7 +173,7 @@ def rules_of(change: xr.DataArray) -> tuple[Rule, ...]:
     >>> bool((apply_rules(difference, rules_of(change)) == change).all())
     True
     """
-    return tuple(read_rule(rule) for rule in change.attrs["sarcd_parameters"]["rules"])
+    return tuple(read_rule(rule) for rule in parameters_of(change)["rules"])
 
 
 def read_rule(values: dict[str, Any]) -> Rule:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import config, schema
+from sarcd.attributes import PARAMETERS, parameters_of
 from sarcd.config import CoherenceOptions
 from sarcd.errors import OptionError
 from sarcd.io.intake import take
@@ -87,7 +88,7 @@ def features(
             times = schema.dates_of(scene, "time")
             dates = [(times[before], times[after]) for before, after in chosen]
             magnitude = coherence_with(scene, coherence or CoherenceOptions(), pairs=dates)
-        parameters["coherence"] = magnitude.attrs["sarcd_parameters"]
+        parameters["coherence"] = parameters_of(magnitude)
         for index, layer in enumerate(layers):
             layer.append(magnitude[index].data)
     return _label(scene, stack([stack(layer) for layer in layers]), names, chosen, parameters)
@@ -114,8 +115,7 @@ def stored_coherence(
     if "coherence" not in scene or "pair" not in scene["coherence"].dims:
         return None
     stored = scene["coherence"]
-    parameters = stored.attrs.get("sarcd_parameters")
-    if parameters is None or (options is not None and parameters != config.to_dict(options)):
+    if PARAMETERS not in stored.attrs or (options is not None and parameters_of(stored) != config.to_dict(options)):
         return None
     listed = pairs_of(scene)
     complete = completeness(stored) or [True] * len(listed)

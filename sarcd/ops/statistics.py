@@ -10,11 +10,12 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.attributes import decode
 from sarcd.errors import StatisticsError
 from sarcd.io.intake import take
 
 ATTRIBUTE = "amplitude_statistics"
-"""Root attribute that keeps them in a store."""
+"""Root attribute that keeps them in a store, as JSON text."""
 
 _FAN_IN = 16  # histograms added in one task; each is half a megabyte
 
@@ -50,7 +51,7 @@ class AmplitudeStatistics:
         if kept is None:
             return None
         try:
-            return cls.from_json(kept)
+            return cls.from_json(decode(kept))
         except (KeyError, TypeError, ValueError) as error:
             raise StatisticsError(
                 "stored statistics cannot be read", where=schema.source_of(scene), mend="run 'sarcd stats --refresh'"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sarcd.attributes import parameters_of
 from sarcd.evaluate import choose_threshold
 from sarcd.io.store import open_scene
 from sarcd.model_file import load_model
@@ -68,7 +69,7 @@ def test_predict_takes_it(stored, model, capsys):
     probability, change = scene["change_probability"].values, scene["change"].values
     known = ~np.isnan(probability)
     np.testing.assert_array_equal(change[known], probability[known] >= threshold)
-    assert scene["change"].attrs["sarcd_parameters"]["threshold"] == threshold
+    assert parameters_of(scene["change"])["threshold"] == threshold
 
 
 def test_what_cannot_be_reached_is_one_line_and_leaves_the_model(stored, model, capsys):

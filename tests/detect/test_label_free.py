@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
+from sarcd.attributes import fitted_of, parameters_of
 from sarcd.config import DetectOptions, Window
 from sarcd.config.detection import DECISIONS, METHODS, STARTS
 from sarcd.detect.job import write_detection
@@ -50,7 +51,7 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     for name in lazy.data_vars:
         np.testing.assert_array_equal(stored[f"{name}_x"], lazy[name])
         np.testing.assert_allclose(eager[name], lazy[name], rtol=1e-4, atol=1e-5)
-        assert stored[f"{name}_x"].attrs["sarcd_parameters"] == lazy[name].attrs["sarcd_parameters"]
+        assert parameters_of(stored[f"{name}_x"]) == parameters_of(lazy[name])
     change = stored.change_x.values
     assert (change[:, :2, :5] == 255).all()
     assert (change[1][CHANGED[1:]] == 1).mean() > 0.5
@@ -62,7 +63,7 @@ def test_auto_says_what_it_chose_and_why(path, tmp_path, rng):
     notes = []
     write_detection(path, note=notes.append)
     stored = xr.open_zarr(path)
-    assert stored.change.attrs["sarcd_parameters"]["method"] == "coherence-network"
+    assert parameters_of(stored.change)["method"] == "coherence-network"
     assert notes == [f"coherence-network: {stored.change.attrs['why']}"]
     pair = stored_scene(tmp_path / "pair.zarr", rng, (2, 40, 40))
     assert fit(open_scene(pair)).options.method == "network"
@@ -104,13 +105,13 @@ def test_pairs_that_are_mapped_later_leave_the_earlier_ones_alone(path, method):
     alone = xr.open_zarr(path).change[1].values
     assert write_detection(path, options).kept > 0
     if options.uncertainty:
-        groups = [fact["groups"] for fact in xr.open_zarr(path).uncertainty.attrs["sarcd_fitted"]]
+        groups = [fact["groups"] for fact in fitted_of(xr.open_zarr(path).uncertainty)]
         assert len(groups) == 2
     stored, whole = xr.open_zarr(path).change, open_scene(path).sarcd.detect(method=options).change
     np.testing.assert_array_equal(stored[1], alone)
     if method != "coherence-loss":  # whose rule is one for all pairs: that of the pair that came first
         np.testing.assert_array_equal(stored, whole)
-        assert stored.attrs["sarcd_fitted"] == whole.attrs["sarcd_fitted"]
+        assert fitted_of(stored) == fitted_of(whole)
 
 
 def test_what_was_fitted_is_not_fitted_again(path, monkeypatch):
@@ -230,7 +231,7 @@ def test_command_and_options_know_the_same_methods():
 def test_command(path, capsys):
     assert main(["detect", str(path), "--method", "log-ratio", "--decision", "otsu", "--window", "7x5"]) == 0
     assert "change_score, change" in capsys.readouterr().out
-    parameters = xr.open_zarr(path).change.attrs["sarcd_parameters"]
+    parameters = parameters_of(xr.open_zarr(path).change)
     assert (parameters["decision"], parameters["window"]) == ("otsu", {"y": 7, "x": 5})
     assert main(["detect", str(path), "--method", "log-ratio"]) == 1
     assert "--overwrite" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from sarcd import sites
+from sarcd.attributes import fitted_of
 from sarcd.config import DetectOptions
 from sarcd.config.detection import METHODS
 from sarcd.detect.job import write_detection
@@ -101,7 +102,7 @@ def test_hidden_ground_takes_no_part_in_the_fit_of_a_decision():
     bright = scene.copy(deep=True)
     bright.slc.values[(2, *LAYOVER)] *= 30
     one, two = (each.sarcd.detect(method="log-ratio").change for each in (scene, bright))
-    thresholds = [each.attrs["sarcd_fitted"][1]["rule"]["above"] for each in (one, two)]
+    thresholds = [fitted_of(each)[1]["rule"]["above"] for each in (one, two)]
     assert thresholds[0] == pytest.approx(thresholds[1], rel=0.1)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd.attributes import decode
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, LockedError, MismatchError, OptionError, SceneError
 from sarcd.io import append as module
@@ -89,7 +90,7 @@ def test_contract_label_coherence_append_open(tmp_path, scene, rng):
     assert_grown(path, values, truth, new)
     found = open_scene(path)
     assert found["slc"].attrs["sources"] == ["20230319.tif", "20230331.tif", "20230412.tif"]
-    assert found.attrs["amplitude_statistics"] == {"median": [1.0], "dates": ["2023-03-19", "2023-03-31"]}
+    assert decode(found.attrs["amplitude_statistics"]) == {"median": [1.0], "dates": ["2023-03-19", "2023-03-31"]}
     store = SceneStore(path)
     require_chunks(store, "slc", range(3))
     assert store.keys("coherence") == expected_keys(store.array("coherence"), [0])

@@ -182,6 +182,60 @@ def test_choices_left_open_are_refused(tmp_path):
         open_layer(one, iq=True)
 
 
+NAMED = ("i_VV", "q_VV", "i_VH", "q_VH")
+
+
+@pytest.mark.parametrize(
+    ("count", "dtype", "names", "options", "message"),
+    [
+        (
+            2,
+            "float32",
+            (),
+            {},
+            "has 2 bands .*choose one with --band, or pass --iq if they are a real and an imaginary",
+        ),
+        (2, "float32", ("VV", "VH"), {"band": "1,2"}, "bands 1 VV, 2 VH are not a real .* pass --iq if they are"),
+        (2, "float32", ("amplitude", "phase"), {"band": "1,2"}, "bands 1 amplitude, 2 phase are not a real"),
+        (2, "float32", (), {"band": "2,2"}, "--band 2,2 names a band twice"),
+        (2, "float32", (), {"band": "1,2,1", "iq": True}, "--band 1,2,1 names 3 bands"),
+        (4, "float32", NAMED, {}, r"has 4 bands .*by both its parts: --band 1,2 \(VV\) or --band 3,4 \(VH\)"),
+        (4, "float32", NAMED, {"iq": True}, r"has 4 bands .*by both its parts: --band 1,2 \(VV\) or --band 3,4"),
+        (4, "float32", NAMED, {"band": "i_VV,q_VH"}, "bands 1 i_VV, 4 q_VH are not a real and an imaginary part"),
+        (4, "float32", (), {}, "choose one with --band, or a real and an imaginary part with --iq --band 1,2"),
+        (3, "float32", ("i_VV", "q_VV", "Intensity_VV"), {}, r"by both its parts: --band 1,2 \(VV\)"),
+        (2, "complex64", ("HH", "HV"), {}, r"has 2 bands \(1 HH, 2 HV\): choose one with --band$"),
+        (2, "complex64", (), {"iq": True}, "leave --iq out: complex bands have both parts; choose one with --band"),
+        (1, "complex64", (), {"iq": True}, "leave --iq out: complex bands have both parts$"),
+        (1, "float32", (), {"iq": True}, "has 1 band of float32, .*leave --iq out, or name the two with --band"),
+    ],
+)
+def test_hints_name_the_options_that_help(tmp_path, count, dtype, names, options, message):
+    path = write_raster(tmp_path / "a.tif", np.ones((count, 4, 5), dtype), names=names)
+    with pytest.raises(InputError, match=message):
+        open_layer(path, **options)
+
+
+def test_the_hints_work(tmp_path, rng):
+    values = slc(rng)
+    parts = np.stack([values.real * 2, values.imag * 2, values.real, values.imag]).astype("float32")
+    path = write_raster(tmp_path / "a.tif", parts, names=NAMED)
+    np.testing.assert_array_equal(read(path, band="3,4"), values)
+    np.testing.assert_array_equal(read(path, band="VH"), values)
+    np.testing.assert_array_equal(read(path, band="VV"), values * 2)
+    assert open_layer(path, band="q_VH").bands == ((path, 4),)
+    polarisations = write_raster(tmp_path / "b.tif", parts[2:], names=("VV", "VH"))
+    np.testing.assert_array_equal(read(polarisations, band="1,2", iq=True), values)
+
+
+def test_an_imaginary_part_that_comes_first(tmp_path, rng):
+    values = slc(rng)
+    parts = np.stack([values.imag, values.real]).astype("float32")
+    path = write_raster(tmp_path / "a.tif", parts, names=("Q", "I"))
+    np.testing.assert_array_equal(read(path), values)
+    np.testing.assert_array_equal(read(path, band="1,2"), values)
+
+
 def test_subdatasets(tmp_path, rng):
     import zarr
 

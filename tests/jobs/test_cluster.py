@@ -15,6 +15,7 @@ import pytest
 
 import sarcd
 from sarcd import jobs
+from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
 from sarcd.errors import ClusterError, CorruptChunkError, ModelError
 from sarcd.io.regions import MadeBy, stage
@@ -80,7 +81,7 @@ def test_predictions_agree(scenes, local_cluster, tmp_path):
     with jobs.cluster(local_cluster.scheduler_address):
         result = jobs.write_prediction(there, model, options)
     assert (result.computed, result.kept) == (2 * 4 * 4, 0)
-    assert open_scene(there).change.attrs["sarcd_parameters"]["threads"] == 2  # a worker's, not of one process alone
+    assert parameters_of(open_scene(there).change)["threads"] == 2  # a worker's, not of one process alone
     jobs.write_prediction(here, model, options)
     for name, tolerance in (("change_probability", PROBABILITY), ("change", 0)):
         found, expected = open_scene(there)[name], open_scene(here)[name]

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from sarcd import config, ops
+from sarcd.attributes import parameters_of
 from sarcd.config import ESTIMATORS, CoherenceOptions, Window
 from sarcd.errors import CorruptChunkError, MismatchError, SceneError
 from sarcd.io.regions import Region
@@ -22,7 +23,7 @@ def test_equals_the_lazy_operation(tmp_path, rng, chunk, window):
     assert result.computed == -(-70 // chunk) * -(-100 // chunk)
     scene = open_scene(path)
     np.testing.assert_allclose(scene.coherence, ops.coherence(scene, window=window), atol=1e-5)
-    assert scene.coherence.attrs["sarcd_parameters"]["window"] == {"y": window.y, "x": window.x}
+    assert parameters_of(scene.coherence)["window"] == {"y": window.y, "x": window.x}
 
 
 @pytest.mark.parametrize("debias", [False, True])
@@ -39,7 +40,7 @@ def test_every_estimator_equals_the_lazy_operation_and_records_its_looks(tmp_pat
     looks = ops.effective_looks(scene, options.window, estimator=estimator)
     for variable in (scene.coherence, scene.coherence_phase):
         assert variable.attrs["effective_looks"] == looks
-        assert variable.attrs["sarcd_parameters"] == config.to_dict(options)
+        assert parameters_of(variable) == config.to_dict(options)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -77,7 +78,7 @@ def test_a_result_older_than_an_option_is_the_same_at_its_default(tmp_path, rng)
     path = stored_scene(tmp_path / "scene.zarr", rng)
     write_coherence(path)
     old = {"window": {"y": 5, "x": 5}, "estimator": "boxcar", "min_valid": 0.5}
-    assert SceneStore(path).array("coherence").attrs["sarcd_parameters"] == old
+    assert parameters_of(SceneStore(path).array("coherence").attrs) == old
     assert write_coherence(path).computed == 0
     with pytest.raises(MismatchError, match="debias None, now True"):
         write_coherence(path, CoherenceOptions(debias=True))

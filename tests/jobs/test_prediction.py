@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from sarcd import ops
+from sarcd.attributes import parameters_of
 from sarcd.config import ESTIMATORS, CoherenceOptions, PredictOptions, Window
 from sarcd.errors import MismatchError, ModelError, OptionError, SceneError
 from sarcd.io.store import SceneStore, open_scene
@@ -162,7 +163,7 @@ def test_a_compiled_network_gives_the_same_map(path, model):
     write_prediction(path, model, replace(options, compiled=True), suffix="compiled")
     scene = open_scene(path)
     np.testing.assert_allclose(scene.change_probability_compiled, scene.change_probability, atol=PROBABILITY)
-    assert scene.change_probability_compiled.attrs["sarcd_parameters"]["compiled"] is True
+    assert parameters_of(scene.change_probability_compiled)["compiled"] is True
 
 
 def test_reduced_precision_is_another_result_and_says_how_far_off(path, model):
@@ -173,7 +174,7 @@ def test_reduced_precision_is_another_result_and_says_how_far_off(path, model):
     notes = []
     write_prediction(path, model, PredictOptions(precision="bfloat16"), suffix="half", note=notes.append)
     found = open_scene(path).change_probability_half
-    assert found.attrs["sarcd_parameters"]["dtype"] == "bfloat16"
+    assert parameters_of(found)["dtype"] == "bfloat16"
     moved = np.nanmax(np.abs(found.values - exact))
     assert 0 < moved < 0.1
     assert any("bfloat16 moves the probabilities" in text for text in notes)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
 from sarcd.errors import MismatchError, ModelError, OptionError
 from sarcd.io.store import SceneStore, open_scene, publish
@@ -59,7 +60,7 @@ def test_blended_tiles_are_told_recorded_and_do_not_depend_on_memory_or_batch(pa
     assert 0 < result.kept_share < 0.3
     reference = probability(path)
     assert np.nanstd(reference) > 0.05
-    assert reference.attrs["sarcd_parameters"]["tiling"] == "blended"
+    assert parameters_of(reference)["tiling"] == "blended"
     other = stored_scene(tmp_path / "other.zarr", np.random.default_rng(20231206), SHAPE, chunk=100, holes=0.002)
     write_prediction(other, blended, PredictOptions(batch=1, memory_bytes=2**33))
     np.testing.assert_allclose(probability(other), reference, atol=PROBABILITY_GLOBAL)
@@ -71,7 +72,7 @@ def test_blended_tiles_are_told_recorded_and_do_not_depend_on_memory_or_batch(pa
 def test_exact_results_are_recorded_as_ever(path, exact):
     notes = []
     write_prediction(path, exact[0], PredictOptions(tiles=48), note=notes.append)
-    parameters = probability(path).attrs["sarcd_parameters"]
+    parameters = parameters_of(probability(path))
     names = "model tile batch dtype threshold statistics device threads coherence coherence_from"
     assert list(parameters) == names.split()
     assert not any("blended" in text for text in notes)
@@ -104,7 +105,7 @@ def test_equals_the_lazy_dataset(path, folder, exact, raise_if_dask_computes):
     for name in ("change_probability", "uncertainty"):
         np.testing.assert_allclose(lazy[name], scene[name], atol=PROBABILITY_GLOBAL)
         assert lazy[name].attrs["units"] == "1"
-    assert lazy.change_probability.attrs["sarcd_parameters"]["tiling"] == ["blended", "exact"]
+    assert parameters_of(lazy.change_probability)["tiling"] == ["blended", "exact"]
     assert (lazy.change.values == scene.change.values).mean() > 0.999
 
 
@@ -117,7 +118,7 @@ def test_an_ensemble_is_the_mean_of_its_members(path, exact):
     np.testing.assert_allclose(scene.change_probability, each.mean(axis=0), atol=PROBABILITY)
     np.testing.assert_allclose(scene.uncertainty, np.abs(each[0] - each[1]) / 2, atol=PROBABILITY)
     assert scene.uncertainty.attrs["long_name"] == "spread of the probability among variants"
-    parameters = scene.change_probability.attrs["sarcd_parameters"]
+    parameters = parameters_of(scene.change_probability)
     assert len(parameters["model"]) == len(parameters["tile"]) == len(parameters["batch"]) == 2
     valid = scene.change.values != 255
     np.testing.assert_array_equal(scene.change.values[valid] == 1, scene.change_probability.values[valid] >= 0.45)
@@ -156,7 +157,7 @@ def test_adapting_is_another_result_with_the_same_bytes_on_resume(tmp_path, exac
     dates = [str(time)[:10] for time in open_scene(path)["time"].values]
     write_prediction(path, exact[0], PredictOptions(adapt=True), pairs=f"{dates[0]}:{dates[1]}")
     first = probability(path)
-    assert first.attrs["sarcd_parameters"]["adapt"] == {"pairs": [0]}
+    assert parameters_of(first)["adapt"] == {"pairs": [0]}
     assert np.nanmax(np.abs(first[0] - probability(path, "_as_learnt")[0])) > 0.01
     with pytest.raises(MismatchError, match="adapt"):
         write_prediction(path, exact[0])
@@ -199,7 +200,7 @@ def test_the_command_takes_several_models_and_variants(path, exact, capsys):
     assert main([*words, "--uncertainty", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["variables"] == ["change_probability", "change", "uncertainty"]
-    parameters = probability(path).attrs["sarcd_parameters"]
+    parameters = parameters_of(probability(path))
     assert [parameters[name] for name in ("swap", "flips")] == [True, True]
     assert main(["info", str(path)]) == 0
     assert "swap=True, flips=True, adapt=(pairs=[0])" in capsys.readouterr().out

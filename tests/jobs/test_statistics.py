@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd.attributes import decode
 from sarcd.errors import CorruptChunkError, StatisticsError
 from sarcd.io.store import SceneStore
 from sarcd.jobs import write_statistics
@@ -17,7 +18,7 @@ def test_kept_with_their_dates_and_frozen(tmp_path, rng):
     assert computed
     amplitude = np.abs(xr.open_zarr(path).slc.values)
     assert statistics.median[0] == np.nanmedian(amplitude.astype("float64"))
-    kept = xr.open_zarr(path).attrs[ATTRIBUTE]
+    kept = decode(xr.open_zarr(path).attrs[ATTRIBUTE])
     assert kept["dates"] == ["2023-03-19T00:00:00.000000", "2023-03-31T00:00:00.000000"]
     assert kept["median"] == list(statistics.median)
     SceneStore(path).array("slc")[0] = random_slc(rng, (1, 50, 60))[0] * 2

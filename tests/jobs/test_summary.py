@@ -10,6 +10,7 @@ import rasterio
 import xarray as xr
 
 import sarcd
+from sarcd.attributes import parameters_of
 from sarcd.config import DetectOptions, IngestOptions, SummaryOptions, Window
 from sarcd.detect.job import write_detection
 from sarcd.errors import MismatchError
@@ -210,7 +211,7 @@ def test_says_what_it_chose(path, capsys):
     stored = xr.open_zarr(path)
     assert stored.change_count_c.attrs["why"] in err
     assert "persistence_a" not in stored
-    assert stored.change_count_a.attrs["sarcd_parameters"]["of"] == "omnibus"
+    assert parameters_of(stored.change_count_a)["of"] == "omnibus"
 
 
 def test_probabilities_are_cut_where_their_map_was(detected, rng):
@@ -222,7 +223,7 @@ def test_probabilities_are_cut_where_their_map_was(detected, rng):
     for threshold, cut in ((None, 0.3), (0.8, 0.8)):
         found = scene.sarcd.summarise(threshold=threshold, persistence=False)
         np.testing.assert_array_equal(found.change_count, (probability >= np.float32(cut)).sum("pair"))
-        assert found.change_count.attrs["sarcd_parameters"]["threshold"] == cut
+        assert parameters_of(found.change_count)["threshold"] == cut
     probability.attrs = {}
     found = scene.sarcd.summarise(probability.rename(None), persistence=False)
     np.testing.assert_array_equal(found.change_count, (probability >= 0.5).sum("pair"))

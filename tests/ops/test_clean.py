@@ -6,6 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sarcd.attributes import parameters_of
 from sarcd.errors import OptionError
 from sarcd.kernels import cleaning
 from sarcd.ops.clean import closing, drop_small, fill_small, opening
@@ -55,7 +56,7 @@ def test_steps_are_told_in_their_order(rng, raise_if_dask_computes):
     with raise_if_dask_computes():
         found = closing(drop_small(change, min_pixels=4), radius=2)
     assert found.attrs["sarcd_operation"] == "decide"
-    assert found.attrs["sarcd_parameters"]["cleaned"] == [{"drop_small": 4}, {"closing": 2}]
+    assert parameters_of(found)["cleaned"] == [{"drop_small": 4}, {"closing": 2}]
     assert "sarcd_parameters" not in change.attrs
     assert (found.name, found.dtype) == ("change", np.uint8)
 

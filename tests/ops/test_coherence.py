@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarcd import ops
+from sarcd.attributes import parameters_of
 from sarcd.config import Window
 from sarcd.errors import OptionError, SceneError
 from sarcd.kernels.coherence import boxcar
@@ -49,7 +50,7 @@ def test_equals_the_kernel_and_names_its_result(rng):
     expected = [boxcar(scene.slc.values[i], scene.slc.values[j], (7, 5)) for i, j in ((0, 1), (0, 2), (1, 2))]
     np.testing.assert_array_equal(found, np.stack(expected))
     np.testing.assert_array_equal(found.before, scene.time.values[[0, 0, 1]])
-    assert found.attrs["sarcd_parameters"]["window"] == {"y": 7, "x": 5}
+    assert parameters_of(found)["window"] == {"y": 7, "x": 5}
 
 
 def test_nothing_computes_until_asked(tmp_path, rng, raise_if_dask_computes):

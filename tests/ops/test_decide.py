@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 
+from sarcd.attributes import parameters_of
 from sarcd.errors import OptionError, StatisticsError
 from sarcd.kernels.decisions.clusters import otsu
 from sarcd.kernels.decisions.histogram import count_cells, histogram
@@ -51,7 +52,7 @@ def test_change_is_found(method, rng):
     change = decide(log_ratio(scene, signed=signed), method=method)
     assert (change[0] != truth(change, 0.1)).mean() < 0.03
     assert (change.name, change.dtype, change.dims) == ("change", np.uint8, ("pair", "y", "x"))
-    assert change.attrs["sarcd_parameters"]["difference"] == "log_ratio"
+    assert parameters_of(change)["difference"] == "log_ratio"
     kept = rules_of(change)
     assert kept[0].found
     np.testing.assert_array_equal(apply_rules(log_ratio(scene, signed=signed), kept), change)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarcd import ops
+from sarcd.attributes import parameters_of
 from sarcd.errors import OptionError, SceneError
 from sarcd.kernels import ratio
 from sarcd.ops.gauss_log_ratio import gauss_log_ratio
@@ -53,7 +54,7 @@ def test_equals_the_kernel_and_names_its_result(difference, rng):
     expected = [kernel(scene.slc.values[i], scene.slc.values[j], (3, 3)) for i, j in ((0, 1), (0, 2), (1, 2))]
     np.testing.assert_array_equal(found, np.stack(expected))
     assert (found.name, found.dtype) == (difference.__name__, np.float32)
-    assert found.attrs["sarcd_parameters"] == {"window": {"y": 3, "x": 3}, "domain": "power", "floor": 0.0}
+    assert parameters_of(found) == {"window": {"y": 3, "x": 3}, "domain": "power", "floor": 0.0}
 
 
 @each
@@ -70,13 +71,13 @@ def test_dark_pixels_of_8_bit_images_are_one_step_from_dark(rng):
     scene = detected_scene(rng)
     assert (scene.amplitude == 0).any()
     found = log_ratio(scene, window=1)
-    assert found.attrs["sarcd_parameters"]["floor"] == 1.0
-    assert found.attrs["sarcd_parameters"]["domain"] == "amplitude"
+    assert parameters_of(found)["floor"] == 1.0
+    assert parameters_of(found)["domain"] == "amplitude"
     before, after = scene.amplitude.values.astype(float) + 1
     np.testing.assert_allclose(found[0], np.abs(np.log(after / before)), rtol=1e-6)
     assert found.notnull().all()
     lazy = log_ratio(scene.chunk(y=7), window=1)
-    assert lazy.attrs["sarcd_parameters"]["floor"] == "smallest"
+    assert parameters_of(lazy)["floor"] == "smallest"
     assert np.isnan(log_ratio(scene, window=1, floor=0)).any()
     scene.amplitude[:] = 0
     assert log_ratio(scene).isnull().all()
@@ -86,7 +87,7 @@ def test_signed(rng):
     scene = memory_scene(rng)
     signed = log_ratio(scene, signed=True)
     np.testing.assert_array_equal(abs(signed), log_ratio(scene))
-    assert signed.attrs["sarcd_parameters"]["signed"] is True
+    assert parameters_of(signed)["signed"] is True
 
 
 @each
@@ -106,13 +107,13 @@ def test_filtered_scenes_are_scenes(rng):
     scene = memory_scene(rng, (2, 60, 70), coherence=0)
     filtered = lee(scene, looks=1)
     assert "slc" not in filtered
-    assert filtered.amplitude.attrs["sarcd_parameters"]["looks"] == [1.0, 1.0]
+    assert parameters_of(filtered.amplitude)["looks"] == [1.0, 1.0]
     plain, quiet = (log_ratio(one, window=1, signed=True, domain="power").std() for one in (scene, filtered))
     assert quiet < 0.5 * plain
     assert ops.normalize(filtered).dims == ("time", "y", "x")
     np.testing.assert_array_equal(refined_lee(scene.chunk(y=17, x=23)).amplitude, refined_lee(scene).amplitude)
     found = refined_lee(scene)
-    assert 0.7 < found.amplitude.attrs["sarcd_parameters"]["looks"][0] < 1.4
+    assert 0.7 < parameters_of(found.amplitude)["looks"][0] < 1.4
     with pytest.raises(OptionError, match="above 0"):
         lee(scene, looks=0)
 

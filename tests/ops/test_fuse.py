@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from sarcd.attributes import parameters_of
 from sarcd.errors import OptionError, StatisticsError
 from sarcd.ops.fuse import fuse
 from sarcd.ops.log_ratio import log_ratio
@@ -34,7 +35,7 @@ def test_changed_ground_stands_out(method, rng):
     found = fuse([log_ratio(scene), mean_ratio(scene, window=3)], method=method)
     changed = np.broadcast_to(truth(found, 0.1), found.shape[1:])
     assert np.median(found.values[0][changed]) > np.quantile(found.values[0][~changed], 0.98)
-    assert found.attrs["sarcd_parameters"]["differences"] == ["log_ratio", "mean_ratio"]
+    assert parameters_of(found)["differences"] == ["log_ratio", "mean_ratio"]
 
 
 def test_unchanged_ground_is_in_standard_deviations(rng):
