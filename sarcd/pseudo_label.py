@@ -18,7 +18,7 @@ from sarcd.config import PredictOptions, PseudoOptions, TrainOptions
 from sarcd.errors import MismatchError, OptionError, TrainingError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
-from sarcd.io.regions import MadeBy, Region, stage
+from sarcd.io.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.io.store import SceneStore
 from sarcd.jobs._run import choose_pairs, run_regions
 from sarcd.jobs._task import Opened
@@ -111,6 +111,9 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     name = f"pseudo_label_{suffix}" if suffix else "pseudo_label"
     source = f"change_probability_{suffix}" if suffix else "change_probability"
     schema.variable(name)
+    for scene in scenes:
+        store = SceneStore(scene)
+        refuse_mismatch(store, [name], MadeBy(OPERATION, {}), overwrite=overwrite, partly=True)
     loaded = load_model(model)
     facts = loaded.card.training
     size = patch or int(facts.get("options", {}).get("patch", 256))

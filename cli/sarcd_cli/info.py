@@ -11,6 +11,7 @@ from sarcd_cli._frame import common_options, echo_result, echo_table
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _MOST_DATES = 6
+_COMMANDS = {"summarise_changes": "summarise"}  # where the operation is called otherwise
 
 
 @click.command("info")
@@ -103,7 +104,9 @@ def _origin(variable: Mapping[str, Any]) -> str:
     elif variable["sources"]:
         parts.append("from " + ", ".join(name or "-" for name in variable["sources"]))
     if variable["state"] == "unfinished":
-        parts.append("run the same command again to finish it")
+        command = _COMMANDS.get(variable["made_by"], variable["made_by"])
+        again = f"'sarcd {command}' with the same settings finishes it, " if command else ""
+        parts.append(f"not finished: {again}'sarcd remove SCENE {variable['name']}' removes it")
     if variable["state"] == "damaged":
         parts.append("chunks are missing: compute it again with --overwrite, or ingest again")
     if variable["stale"]:

@@ -27,6 +27,7 @@ COMMANDS = {
     "simulate": "Simulate a mine with known changes as a scene.",
     "ingest": "Make a scene of two or more coregistered radar images.",
     "info": "Show what a scene holds, what was made from what, and what is unfinished.",
+    "remove": "Remove results from a scene, finished or begun.",
     "stats": "Compute the median and MAD of the amplitudes, and keep them in the scene.",
     "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
     "train": "Train a network on labelled scenes.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from sarcd import schema
 from sarcd._limits import cores
 from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
 from sarcd.config import DetectOptions
+from sarcd.detect.choice import choose
 from sarcd.detect.fitted import OPERATION, Fitted
 from sarcd.detect.label_free import apply, fit
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
-from sarcd.io.regions import MadeBy, Region, stage
+from sarcd.io.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._memory import left, share_out
 from sarcd.jobs._run import JobResult, choose_pairs, count_regions, pair_positions, run_regions
@@ -78,10 +79,11 @@ def write_detection(
         If the store holds a result made otherwise and `overwrite` is False.
     """
     options = options or DetectOptions()
-    store = SceneStore(path)
+    scene, store = open_scene(path), SceneStore(path)
+    _refuse_other(scene, store, options, suffix, overwrite=overwrite)
     positions = choose_pairs(store, pairs)
     times, dates = store.dates("time"), pair_positions(store)
-    scene = open_scene(path)
+    scene = open_scene(path)  # with the pairs that were asked for
     few = {"num_workers": _workers(memory_bytes, schema.images_of(scene).data.chunksize[1:], len(times))}
     with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
@@ -109,6 +111,19 @@ def write_detection(
         total = count_regions(staging)
         staging.finish()
     return JobResult(tuple(base), len(positions), len(regions), total - len(regions))
+
+
+def _refuse_other(
+    scene: xr.Dataset, store: SceneStore, options: DetectOptions, suffix: str, *, overwrite: bool
+) -> None:
+    """Refuse what is there and was made otherwise, before the scene is read."""
+    kinds = ["change_score", "change", *(["uncertainty"] if options.uncertainty else [])]
+    names = [f"{kind}_{suffix}" if suffix else kind for kind in kinds]
+    for name in names:
+        schema.variable(name)
+    method = choose(scene, options)[0] if options.method == "auto" else options.method
+    used = replace(options, method=method).used  # type: ignore[arg-type]  # one of the methods
+    refuse_mismatch(store, names, MadeBy(OPERATION, used), overwrite=overwrite, partly=True)
 
 
 def _attrs_of(store: SceneStore, name: str) -> dict[str, Any]:

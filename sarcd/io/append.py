@@ -91,6 +91,8 @@ def append(
             times = np.concatenate([old, [image.date for image in dated]]).astype("datetime64[us]")
             pairs = consecutive(times)[-len(dated) :]
             labels = gather_labels(options, times, shape=store.shape, georeference=georeference, pairs=pairs)
+            if not len(store.dates("before")):  # others keep no list of pairs, which means consecutive dates
+                pairs = consecutive(times)
             pairs += [label.pair for label in labels if label.pair not in pairs]
             _check_new(store, labels, old)
             valid = _grow(store, name, dated, labels, pairs, options, progress)

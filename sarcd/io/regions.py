@@ -74,12 +74,15 @@ class MadeBy:
             "sarcd_version": sarcd.__version__,
         }
 
-    def differences(self, attrs: Json) -> list[str]:
-        """Say in which parameters a stored array differs, as ``window 5 -> 7``."""
+    def differences(self, attrs: Json, *, partly: bool = False) -> list[str]:
+        """Say in which parameters a stored array differs, as ``window 5 -> 7``.
+
+        With `partly`, only the parameters that are here are compared: others are not known yet.
+        """
         if attrs.get("sarcd_operation") != self.operation:
             return [f"made by {attrs.get('sarcd_operation', 'another program')}"]
         stored = parameters_of(attrs)
-        keys = sorted({*stored, *self.parameters})
+        keys = sorted(self.parameters if partly else {*stored, *self.parameters})
         return [
             f"{key} {_short(stored.get(key))}, now {_short(self.parameters.get(key))}"
             for key in keys
@@ -214,6 +217,7 @@ def stage(
                 _sweep(store.folder.glob("*.partial"))  # of the root metadata, which only this lock's holder writes
             resumed = [name for name in names if name in store and name not in store.published()]
             total = len(store.dates("before"))  # under the lock: dates may have been appended while it was waited for
+            refuse_mismatch(store, names, made_by, overwrite=overwrite)  # of all, before one is created
             for name in names:
                 _prepare(store, name, total, made_by, overwrite=overwrite)
             _refuse_joined_pairs(store, names, pairs)
@@ -223,21 +227,40 @@ def stage(
         yield Staging(store, names, pairs)
 
 
-def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overwrite: bool) -> None:
-    paired = "pair" in schema.variable(name).dims
-    if name in store:
+def refuse_mismatch(
+    store: SceneStore, names: Sequence[str], made_by: MadeBy, *, overwrite: bool = False, partly: bool = False
+) -> None:
+    """Raise if a variable that is to be written is there and was made otherwise.
+
+    Jobs call this first, with the parameters that are known before anything is computed (`partly`).
+
+    Raises
+    ------
+    MismatchError
+        Naming the variable and what differs.
+    """
+    if overwrite:
+        return
+    published = store.published()
+    for name in names:
+        if name not in store:
+            continue
         attrs = dict(store.array(name).attrs)
-        differences = made_by.differences(attrs)
-        finished = name in store.published()
+        differences, finished = made_by.differences(attrs, partly=partly), name in published
         if not finished and not differences and attrs.get("sarcd_version") != sarcd.__version__:
             differences = [f"begun by sarcd {attrs.get('sarcd_version')}"]
-        if differences and not overwrite:
+        if differences:
             state = "is in the store" if finished else "was begun"
             raise MismatchError(
                 f"{state} with other settings ({'; '.join(differences)})",
                 where=f"{store.path}/{name}",
                 mend="pass --overwrite to replace it, --name to keep both, or use the same settings",
             )
+
+
+def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overwrite: bool) -> None:
+    paired = "pair" in schema.variable(name).dims
+    if name in store:
         if not overwrite:
             if paired:
                 fit_pairs(store, name, total)

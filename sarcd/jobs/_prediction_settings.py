@@ -217,6 +217,18 @@ def choose_parameters(
     return parameters
 
 
+def known_parameters(members: Sequence[LoadedModel], options: PredictOptions) -> dict[str, Any]:
+    """Return those of `choose_parameters` that are known before the scene is read; None for what is not recorded."""
+    threshold = mean_threshold([one.card for one in members]) if options.threshold is None else options.threshold
+    variants = {name: getattr(options, name) or None for name in ("compiled", "swap", "flips")}
+    return {
+        "model": one_or_list([member.digest for member in members]),
+        "dtype": options.precision,
+        "threshold": threshold,
+        **variants,
+    }
+
+
 def tile_parameters(members: Sequence[Member]) -> dict[str, Any]:
     """Return what the bytes of the result depend on in the tiles."""
     kinds = ["blended" if isinstance(member.tiling, BlendedTiling) else "exact" for member in members]

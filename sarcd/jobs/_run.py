@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import zarr
 
+from sarcd import schema
 from sarcd._limits import cores
 from sarcd.errors import SceneError
 from sarcd.io.chunks import chunk_errors
@@ -18,6 +20,8 @@ from sarcd.io.regions import Region, Staging
 from sarcd.io.store import SceneStore
 from sarcd.jobs._cluster import active_client, run_on_workers
 from sarcd.jobs._task import Compute, RegionTask
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,19 @@ def choose_pairs(store: SceneStore, pairs: str | None) -> list[int]:
             mend="add images with 'sarcd ingest --append'",
         )
     if pairs is None and len(store.dates("before")):
+        _tell_of_dates_without_pair(store, times)
         return list(range(len(store.dates("before"))))
     return pair_indices(store, select_pairs(pairs or "consecutive", times))
+
+
+def _tell_of_dates_without_pair(store: SceneStore, times: np.ndarray) -> None:
+    """Log dates that no pair compares, as others append them."""
+    alone = np.setdiff1d(times, np.concatenate([store.dates("before"), store.dates("after")]))
+    if alone.size:
+        more = f" and {alone.size - 1} more" if alone.size > 1 else ""
+        _LOG.warning(
+            "%s: no pair compares %s%s: --pairs consecutive adds it", store.path, schema.short_date(alone[0]), more
+        )
 
 
 def pair_positions(store: SceneStore) -> list[tuple[int, int]]:

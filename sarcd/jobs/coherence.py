@@ -13,11 +13,11 @@ from sarcd import config, schema
 from sarcd._limits import cores
 from sarcd.config import CoherenceOptions
 from sarcd.errors import SceneError
-from sarcd.io.chunks import chunk_errors
+from sarcd.io.chunks import chunk_errors, require_finished
 from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.io.rectangles import Rectangle, grow, inside
-from sarcd.io.regions import MadeBy, Region, stage
+from sarcd.io.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._memory import Shares, left, share_out
 from sarcd.jobs._run import JobResult, choose_pairs, count_regions, in_bands, pair_positions, run_regions
@@ -85,14 +85,16 @@ def write_coherence(
     names = [name, sibling(name, "coherence_phase")] if phase else [name]
     scene = open_scene(path, chunks=None)
     schema.require(scene, "slc")
-    store = SceneStore(path)
+    store, made_by = SceneStore(path), MadeBy("coherence", config.to_dict(options))
+    refuse_mismatch(store, names, made_by, overwrite=overwrite)
+    require_finished(store, ["slc"])
     positions = choose_pairs(store, pairs)
     dates = pair_positions(store)
     # What may fail comes first: staging with `overwrite` takes away what is there.
     shares = _plan(memory_bytes, options, store.grid)
     with chunk_errors(path):
         calibration = calibrate(scene, options, [dates[position] for position in positions])
-    with stage(store, names, positions, MadeBy("coherence", config.to_dict(options)), overwrite=overwrite) as staging:
+    with stage(store, names, positions, made_by, overwrite=overwrite) as staging:
         regions = in_bands(staging.missing(), staging.grid, shares.cache_bytes)
         if regions:
             reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))

@@ -13,10 +13,10 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.config import PredictOptions
-from sarcd.io.chunks import chunk_errors
+from sarcd.io.chunks import chunk_errors, require_finished
 from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
-from sarcd.io.regions import MadeBy, Region, stage
+from sarcd.io.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._cluster import active_client
 from sarcd.jobs._members import Member, adapt, load_members, open_ensemble
@@ -29,6 +29,7 @@ from sarcd.jobs._prediction_settings import (
     check_uncertainty,
     choose_parameters,
     choose_tiles,
+    known_parameters,
     normalising_statistics,
     plan,
     tile_parameters,
@@ -127,10 +128,14 @@ def write_prediction(
         schema.variable(name)
     store = SceneStore(path)
     scene = open_scene(path, chunks=None)
+    refuse_mismatch(store, names, MadeBy(OPERATION, {}), overwrite=overwrite, partly=True)
+    require_finished(store, [str(schema.images_of(scene).name), "coherence"])
     begun = {} if overwrite else begun_before(store, names[0])
     place = choose_place(options, begun)
     loaded = load_members(model, place.here)
     check_channels(scene, loaded[0])
+    asked = MadeBy(OPERATION, known_parameters(loaded, options))
+    refuse_mismatch(store, names, asked, overwrite=overwrite, partly=True)
     positions = choose_pairs(store, pairs)
     statistics = normalising_statistics(path, scene, loaded[0], options, progress, note)
     scene = open_scene(path, chunks=None)  # now with its statistics

@@ -15,11 +15,11 @@ from sarcd import schema
 from sarcd._limits import cores
 from sarcd.attributes import PARAMETERS, decode
 from sarcd.config import SummaryOptions
-from sarcd.io.chunks import chunk_errors
+from sarcd.io.chunks import chunk_errors, require_finished
 from sarcd.io.progress import Progress, silent
 from sarcd.io.reader import SceneReader
 from sarcd.io.rectangles import Rectangle, grow, inside
-from sarcd.io.regions import MadeBy, Region, stage
+from sarcd.io.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.io.store import SceneStore, open_scene, publish
 from sarcd.jobs._memory import Shares, left, share_out
 from sarcd.jobs._run import JobResult, count_regions, in_bands, run_regions
@@ -74,6 +74,10 @@ def write_summary(
     """
     options = options or SummaryOptions()
     scene, store = open_scene(path, chunks=None), SceneStore(path)
+    asked = {} if options.of is None else {"of": options.of}
+    every = [f"{base}_{suffix}" if suffix else base for base in LAYERS]
+    refuse_mismatch(store, every, MadeBy(OPERATION, asked), overwrite=overwrite, partly=True)
+    require_finished(store, [str(name) for name in scene.data_vars])
     with chunk_errors(path):
         fitted = fit_summary(scene, options)
     _tell(options, fitted, note)

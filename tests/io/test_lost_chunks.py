@@ -1,0 +1,126 @@
+"""A lost chunk is an error for every reader, and never passes for no-data."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from sarcd import ops, sites
+from sarcd.config import DetectOptions, SummaryOptions
+from sarcd.detect.job import write_detection
+from sarcd.errors import CorruptChunkError
+from sarcd.evaluate import evaluate
+from sarcd.export import export
+from sarcd.io.store import SceneStore, open_scene
+from sarcd.io.write import write_scene
+from sarcd.jobs import write_coherence, write_prediction
+from sarcd.jobs.statistics import write_statistics
+from sarcd.jobs.summary import write_summary
+
+METHODS = ("ratio-test", "log-ratio", "coherence-test", "network", "coherence-loss")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished scene of four chunks an image, with labels, coherence and a map."""
+    path = tmp_path_factory.mktemp("lost") / "s.zarr"
+    write_scene(sites.site("A", size=96, dates=3), path, chunk=48)
+    write_coherence(path)
+    write_detection(path, DetectOptions("ratio-test"))
+    return path
+
+
+@pytest.fixture
+def scene(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "s.zarr")
+
+
+def lose(path, key):
+    (path / key).unlink()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_detect(scene, method):
+    lose(scene, "slc/c/1/1/0")
+    before = set(SceneStore(scene).members())
+    with pytest.raises(CorruptChunkError, match=r"slc/c/1/1/0.*absent"):
+        write_detection(scene, DetectOptions(method), suffix="new")
+    assert set(SceneStore(scene).members()) == before
+    with pytest.raises(CorruptChunkError, match="slc/c/1/1/0"):
+        xr.open_zarr(scene).sarcd.detect(method=method)
+
+
+JOBS = {
+    "coherence": lambda path: write_coherence(path, name="coherence_new"),
+    "statistics": write_statistics,
+    "predict": lambda path: write_prediction(path, suffix="new"),
+    "summarise": lambda path: write_summary(path, SummaryOptions(of="omnibus"), suffix="new"),
+}
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_jobs_refuse_before_they_write(scene, job):
+    lose(scene, "slc/c/2/0/1")
+    before, attrs = set(SceneStore(scene).members()), dict(SceneStore(scene).attrs)
+    with pytest.raises(CorruptChunkError, match="slc/c/2/0/1"):
+        JOBS[job](scene)
+    assert set(SceneStore(scene).members()) == before
+    assert dict(SceneStore(scene).attrs) == attrs
+
+
+@pytest.mark.parametrize("key", ["label/c/0/1/1", "change/c/1/0/0"])
+def test_evaluate_and_export(scene, tmp_path, key):
+    lose(scene, key)
+    for opened in (open_scene(scene), open_scene(scene, chunks=None), xr.open_zarr(scene)):
+        with pytest.raises(CorruptChunkError, match=key):
+            evaluate(opened)
+        with pytest.raises(CorruptChunkError, match=key):
+            export(opened, tmp_path / "map.tif")
+    assert not list(tmp_path.glob("*.tif"))
+
+
+LAZY = {
+    "coherence": ops.coherence,
+    "normalize": ops.normalize,
+    "features": ops.features,
+    "statistics": ops.amplitude_statistics,
+    "omnibus": ops.omnibus_test,
+    "looks": ops.effective_looks,
+    "plot": lambda scene: scene.sarcd.plot(),
+    "cut": lambda scene: ops.coherence(scene.isel(x=slice(0, 60))),
+    "renamed": lambda scene: ops.coherence(scene.rename(y="azimuth", x="range")),
+}
+
+
+@pytest.mark.parametrize("verb", LAZY)
+@pytest.mark.parametrize("key", ["slc/c/0/0/0", "coherence/c/1/1/1"])
+def test_lazy_verbs_on_a_plain_open(scene, verb, key):
+    lose(scene, key)
+    with pytest.raises(CorruptChunkError, match=key):
+        LAZY[verb](xr.open_zarr(scene))
+
+
+def test_a_summary_of_a_map_that_lost_a_chunk(scene):
+    lose(scene, "change/c/0/0/0")
+    with pytest.raises(CorruptChunkError, match="change/c/0/0/0"):
+        write_summary(scene, SummaryOptions(of="change"))
+
+
+def test_a_mask_that_lost_a_chunk(tmp_path):
+    path = tmp_path / "s.zarr"
+    sites.write_site(path, "A", size=96)
+    lose(path, "mask/c/0/0")
+    with pytest.raises(CorruptChunkError, match="mask/c/0/0"):
+        xr.open_zarr(path).sarcd.detect(method="ratio-test")
+
+
+def test_pairs_that_were_never_computed_are_no_loss(tmp_path):
+    path = tmp_path / "s.zarr"
+    sites.write_site(path, "A", size=64, dates=3)
+    write_coherence(path, pairs="2023-03-04:2023-03-15")
+    opened = xr.open_zarr(path)
+    assert np.isnan(opened["coherence"][1]).all()
+    assert np.isfinite(opened.sarcd.features()[1, 2]).any()  # computed, since it is not stored
+    assert dataclasses.is_dataclass(write_coherence(path))

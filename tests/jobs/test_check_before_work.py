@@ -1,0 +1,146 @@
+"""What can be refused is refused before anything is computed or written; what is left can be finished or removed."""
+
+import pytest
+import xarray as xr
+
+from sarcd import sites
+from sarcd.config import CoherenceOptions, DetectOptions, PredictOptions, SummaryOptions, Window
+from sarcd.detect import job as detect_job
+from sarcd.detect.job import write_detection
+from sarcd.errors import MismatchError, SceneError, StoreError
+from sarcd.io.info import scene_info
+from sarcd.io.remove import remove
+from sarcd.io.store import SceneStore
+from sarcd.jobs import coherence as coherence_job
+from sarcd.jobs import prediction as prediction_job
+from sarcd.jobs import write_coherence, write_prediction
+from sarcd.jobs.summary import write_summary
+from sarcd_cli.main import main
+
+
+@pytest.fixture
+def scene(tmp_path):
+    path = tmp_path / "s.zarr"
+    sites.write_site(path, "A", size=64, dates=3)
+    return path
+
+
+def contents(path):
+    store = SceneStore(path)
+    return store.members(), store.attrs, store.published()
+
+
+def forbid_reading(monkeypatch):
+    """Fail where a job reads the scene from now on."""
+
+    def fail(*_arguments, **_options):
+        pytest.fail("the scene was read before the refusal")
+
+    for module in (detect_job, coherence_job, prediction_job):
+        for name in ("fit", "calibrate", "normalising_statistics"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, fail)
+
+
+def test_predict_after_detect(scene, monkeypatch):
+    write_detection(scene, DetectOptions("ratio-test"))
+    before = contents(scene)
+    forbid_reading(monkeypatch)
+    with pytest.raises(MismatchError, match=r"change.*made by detect.*--name"):
+        write_prediction(scene)
+    assert contents(scene) == before
+
+
+def test_detect_again_with_other_settings(scene, monkeypatch):
+    write_detection(scene, DetectOptions("ratio-test"))
+    before = contents(scene)
+    forbid_reading(monkeypatch)
+    for options in (DetectOptions("ratio-test", window=Window.of(7)), DetectOptions("log-ratio"), DetectOptions()):
+        with pytest.raises(MismatchError, match="other settings"):
+            write_detection(scene, options)
+    assert contents(scene) == before
+
+
+def test_a_name_that_is_none(scene, monkeypatch):
+    forbid_reading(monkeypatch)
+    with pytest.raises(SceneError, match="no variable"):
+        write_detection(scene, DetectOptions("ratio-test"), suffix="a b")
+
+
+def test_pairs_are_not_added_for_a_refusal(scene, monkeypatch):
+    write_detection(scene, DetectOptions("ratio-test"))
+    before = contents(scene)
+    forbid_reading(monkeypatch)
+    with pytest.raises(MismatchError):
+        write_prediction(scene, pairs="all")
+    with pytest.raises(MismatchError):
+        write_detection(scene, DetectOptions("log-ratio"), pairs="all")
+    assert contents(scene) == before
+
+
+def test_predict_with_another_threshold_reads_nothing(scene, monkeypatch):
+    write_prediction(scene)
+    before = contents(scene)
+    monkeypatch.setattr(prediction_job, "normalising_statistics", lambda *_a, **_k: pytest.fail("was read"))
+    for options in (PredictOptions(threshold=0.9), PredictOptions(swap=True), PredictOptions(precision="bfloat16")):
+        with pytest.raises(MismatchError, match="other settings"):
+            write_prediction(scene, options=options)
+    assert contents(scene) == before
+
+
+def test_coherence_and_summary(scene, monkeypatch):
+    write_coherence(scene)
+    write_summary(scene, SummaryOptions(of="omnibus", persistence=False))
+    before = contents(scene)
+    forbid_reading(monkeypatch)
+    with pytest.raises(MismatchError, match="debias"):
+        write_coherence(scene, CoherenceOptions(debias=True))
+    with pytest.raises(MismatchError, match="of"):
+        write_summary(scene, SummaryOptions(of="label", persistence=False))
+    assert contents(scene) == before
+
+
+def stopped(path, monkeypatch):
+    """A prediction that was stopped before its first region was written."""
+    with monkeypatch.context() as patched:
+        patched.setattr(prediction_job, "run_regions", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write_prediction(path)
+
+
+def _interrupt(*_arguments, **_options):
+    raise KeyboardInterrupt
+
+
+def state_of(path, name):
+    return {variable["name"]: variable["state"] for variable in scene_info(path)["variables"]}.get(name)
+
+
+def test_what_was_begun_is_finished_by_the_same_command_or_removed(scene, monkeypatch, capsys):
+    stopped(scene, monkeypatch)
+    assert state_of(scene, "change_probability") == "unfinished"
+    assert main(["info", str(scene)]) == 0
+    told = capsys.readouterr().out
+    assert "'sarcd predict' with the same settings finishes it" in told
+    assert "'sarcd remove SCENE change_probability' removes it" in told
+    assert main(["remove", str(scene), "change_probability", "change"]) == 0
+    assert state_of(scene, "change_probability") is None
+    stopped(scene, monkeypatch)
+    write_prediction(scene)
+    assert state_of(scene, "change_probability") == "complete"
+
+
+def test_remove_takes_results_alone(scene):
+    write_coherence(scene)
+    before = xr.open_zarr(scene)[["slc", "label"]].load()
+    with pytest.raises(StoreError, match="is no result"):
+        remove(scene, ["coherence", "label"])
+    with pytest.raises(StoreError, match="is no result"):
+        remove(scene, ["slc"])
+    with pytest.raises(SceneError, match=r"no 'change'.*results are: coherence"):
+        remove(scene, ["change"])
+    assert "coherence" in xr.open_zarr(scene)
+    assert remove(scene, ["coherence"]) == ["coherence"]
+    assert "coherence" not in xr.open_zarr(scene)
+    assert not (scene / "coherence").exists()
+    xr.testing.assert_identical(xr.open_zarr(scene)[["slc", "label"]].load(), before)
