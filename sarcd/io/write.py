@@ -11,7 +11,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import SceneError
-from sarcd.io.create import NewScene, SceneLayout
+from sarcd.io.create import NewScene, SceneLayout, grid_of
 from sarcd.io.intake import take
 from sarcd.io.progress import Progress, silent
 from sarcd.io.store import SceneStore
@@ -26,12 +26,12 @@ def write_scene(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> str | Path:
-    """Write the images and labels of a scene as a new store, region by region.
+    """Write the images, labels and mask of a scene as a new store, region by region.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc` or `amplitude`, and `label` if there are any; other variables are derived and are left out.
+        With `slc` or `amplitude`, and `label` and `mask` if there are any; what was derived is left out.
     path : str or Path
         Where the store will be, by path or URL; it appears there when it is whole.
     chunk, shard : int
@@ -81,6 +81,12 @@ def write_scene(
         if "label" in scene:
             new.create_image(store, "label", len(before), {schema.COMPLETE: [True] * len(before)})
             names.append("label")
+        if "mask" in scene:
+            shape = scene["mask"].shape
+            store.create(
+                "mask", shape, {**scene["mask"].attrs, schema.COMPLETE: [1]}, chunks=grid_of((1, *shape), chunk)[0][1:]
+            )
+            names.append("mask")
         with progress("write", sum(scene[name].size for name in names)) as advance:
             for name in names:
                 for count in _copy(scene[name], store, name):
@@ -91,9 +97,11 @@ def write_scene(
 def _copy(array: xr.DataArray, store: SceneStore, name: str) -> Iterator[int]:
     """Write an array in whole chunks (or shards), yielding the pixels written by each."""
     target = store.array(name)
-    _, step_y, step_x = target.shards or target.chunks
-    length, height, width = array.shape
-    for index, y, x in product(range(length), range(0, height, step_y), range(0, width, step_x)):
-        block = array[index, y : y + step_y, x : x + step_x].values
-        target[index, y : y + step_y, x : x + step_x] = block
+    step_y, step_x = (target.shards or target.chunks)[-2:]
+    planes: list[tuple[int, ...]] = [(index,) for index in range(array.shape[0])] if array.ndim == 3 else [()]
+    height, width = array.shape[-2:]
+    for plane, y, x in product(planes, range(0, height, step_y), range(0, width, step_x)):
+        window: tuple[int | slice, ...] = (*plane, slice(y, y + step_y), slice(x, x + step_x))
+        block = array[window].values
+        target[window] = block
         yield block.size

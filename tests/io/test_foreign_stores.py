@@ -9,7 +9,7 @@ import xarray as xr
 import zarr
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import ops
+from sarcd import ops, sites
 from sarcd.config import DetectOptions, IngestOptions
 from sarcd.detect.job import write_detection
 from sarcd.errors import SarcdError, SceneError
@@ -243,3 +243,13 @@ def test_pairs_whose_dates_were_cut_away(tmp_path, rng):
         write_coherence(tmp_path / "cut.zarr")
     write_scene(xr.open_zarr(tmp_path / "cut.zarr"), tmp_path / "new.zarr")
     assert write_coherence(tmp_path / "new.zarr").pairs == 1
+
+
+def test_a_new_store_of_a_scene_keeps_its_mask(tmp_path):
+    scene = sites.site("A", size=64)
+    scene["mask"][:8] = 3
+    write_scene(scene.transpose("x", "y", "time", "pair"), tmp_path / "new.zarr", chunk=40)
+    opened = open_scene(tmp_path / "new.zarr")
+    for name in ("slc", "label", "mask"):
+        np.testing.assert_array_equal(opened[name], scene[name])
+    assert opened["mask"].attrs["flag_meanings"] == scene["mask"].attrs["flag_meanings"]
