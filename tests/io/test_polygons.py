@@ -90,7 +90,7 @@ def test_ground_control_points():
 
 def test_a_grid_of_control_points_is_followed():
     def bend(row, col):
-        return 10 + 1e-4 * col + 2e-3 * np.sin(col / 15), 60 - 1e-4 * row + 1e-3 * np.cos(row / 12)
+        return 10 + 1e-4 * col + 1e-3 * np.sin(col / 15), 60 - 1e-4 * row + 1e-3 * np.cos(row / 12)
 
     places = [(row, col) for row in range(0, 61, 6) for col in range(0, 81, 8)]
     points = tuple(GroundControlPoint(row, col, *bend(row, col)) for row, col in places)

@@ -1,0 +1,129 @@
+"""Polygons as GeoJSON wants them: longitudes and latitudes of WGS 84, cut at the 180th meridian."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sarcd.errors import SceneError
+from sarcd.io.geodesy import full_turn, horizontal, longest_edge
+
+WGS84 = "EPSG:4326"
+
+_TURN, _HALF_TURN = 360.0, 180.0
+_NEAR, _PARTS = 100, 64  # outlines this many times their size from a pole have edges of this share of it
+
+
+def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
+    """Bring polygons to longitude and latitude, and cut them at the 180th meridian (RFC 7946, section 3.1.9).
+
+    Parameters
+    ----------
+    outlines : (N,) ndarray of shapely polygons
+        In a geographic or projected CRS; longitudes may go on past 180 degrees.
+    crs : CRS
+    target : CRS
+        A geographic one, in degrees.
+
+    Returns
+    -------
+    (N,) ndarray of shapely polygons and multipolygons
+
+    Raises
+    ------
+    SceneError
+        If the CRS cannot be brought to WGS 84.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> (cut,) = to_world(np.array([shapely.box(179.5, 10, 180.5, 11)]), "EPSG:4326")
+    >>> [part.bounds for part in cut.geoms]
+    [(179.5, 10.0, 180.0, 11.0), (-180.0, 10.0, -179.5, 11.0)]
+    """
+    import pyproj
+    import pyproj.exceptions
+    import shapely
+
+    source = horizontal(crs)
+    try:
+        move = pyproj.Transformer.from_crs(source, horizontal(target), always_xy=True).transform
+    except pyproj.exceptions.ProjError as error:
+        mend = "write a GeoPackage, which keeps any CRS"
+        raise SceneError("the scene's CRS cannot be brought to WGS 84, as GeoJSON wants it", mend=mend) from error
+    if not len(outlines):
+        return outlines
+    bent = shapely.segmentize(outlines, longest_edge(crs))
+    if not source.is_geographic:
+        bent = _finer_near_poles(bent, source)
+    placed = shapely.transform(bent, lambda points: np.stack(move(points[:, 0], points[:, 1]), axis=1))
+    if not np.isfinite(shapely.total_bounds(placed)).all():
+        mend = "check the CRS and the transform or control points: is it of degrees, or of metres?"
+        raise SceneError("outlines lie where the scene's CRS has no ground", mend=mend)
+    left, _, right, _ = shapely.bounds(placed).T
+    for number in np.flatnonzero((left < -_HALF_TURN) | (right > _HALF_TURN) | (right - left > _HALF_TURN)):
+        placed[number] = _cut(placed[number])
+    return placed
+
+
+def has_jumps(outlines: np.ndarray, crs: Any) -> bool:
+    """Tell whether outlines in degrees hold a pole or jump at the 180th meridian."""
+    import shapely
+
+    if not len(outlines) or full_turn(crs) != _TURN:
+        return False
+    points, index = shapely.get_coordinates(shapely.segmentize(outlines, 1.0), return_index=True)
+    steps = np.abs(np.diff(points[:, 0]))[np.diff(index) == 0]
+    return bool(len(steps) and steps.max() > _HALF_TURN)
+
+
+def _finer_near_poles(outlines: np.ndarray, source: Any) -> np.ndarray:
+    """Bend the edges of outlines near a pole, where straight ones are far from straight in degrees."""
+    import pyproj
+    import shapely
+
+    to_source = pyproj.Transformer.from_crs(4326, source, always_xy=True).transform
+    left, bottom, right, top = shapely.bounds(outlines).T
+    size = np.maximum(right - left, top - bottom)
+    for latitude in (-90.0, 90.0):
+        x, y = to_source(0.0, latitude)
+        if not (np.isfinite(x) and np.isfinite(y)):
+            continue
+        away = np.hypot(np.maximum(np.maximum(left - x, x - right), 0), np.maximum(np.maximum(bottom - y, y - top), 0))
+        near = away < _NEAR * size
+        if near.any():
+            outlines = outlines.copy()
+            outlines[near] = shapely.segmentize(outlines[near], size[near] / _PARTS)
+    return outlines
+
+
+def _cut(outline: Any) -> Any:
+    """Return a polygon in degrees in the parts that it has between -180 and 180."""
+    import shapely
+
+    shell = _unrolled(np.asarray(outline.exterior.coords)[:, :2])
+    holes = [_unrolled(np.asarray(ring.coords)[:, :2]) for ring in outline.interiors]
+    middle = shell[:, 0].mean()
+    holes = [hole - [_TURN * np.round((hole[:, 0].mean() - middle) / _TURN), 0] for hole in holes]
+    whole = shapely.make_valid(shapely.Polygon(shell, holes))
+    parts: list[Any] = []
+    first, last = (int(np.floor((edge + _HALF_TURN) / _TURN)) for edge in (whole.bounds[0], whole.bounds[2]))
+    for turn in range(first, last + 1):
+        window = shapely.box(turn * _TURN - _HALF_TURN, -90, turn * _TURN + _HALF_TURN, 90)
+        moved = shapely.transform(shapely.intersection(whole, window), lambda points: points - [turn * _TURN, 0])  # noqa: B023
+        parts += [part for part in shapely.get_parts(moved) if part.geom_type == "Polygon" and part.area > 0]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+
+
+def _unrolled(ring: np.ndarray) -> np.ndarray:
+    """Return a ring whose longitudes go on past the 180th meridian; one around a pole is closed over it."""
+    steps = np.diff(ring[:, 0])
+    turns = -np.round(steps / _TURN)
+    longitudes = ring[:, 0] + _TURN * np.concatenate([[0.0], np.cumsum(turns)])
+    unrolled = np.stack([longitudes, ring[:, 1]], axis=1)
+    if abs(longitudes[-1] - longitudes[0]) < _HALF_TURN:
+        return unrolled
+    pole = float(np.copysign(90.0, ring[:, 1].mean()))
+    over = [[longitudes[-1], pole], [longitudes[0], pole], unrolled[0]]
+    return np.concatenate([unrolled, over])
