@@ -78,6 +78,9 @@ def append(
     name = str(schema.images_of(opened).name)
     store = SceneStore(scene)
     georeference = of_scene(opened)
+    if options.incidence_deg is not None and not images and not options.labels:
+        publish(store, attrs={"incidence_deg": options.incidence_deg})
+        return _told(store, name, georeference)
     if not images:
         return _append_labels(store, name, georeference, options, progress)
     with gdal_session():
@@ -212,6 +215,11 @@ def _append_labels(
             for label in labels:
                 write_labels(store, listed.index(label.pair), label, options.memory_bytes, advance)
         publish(store, add=["label"], locked=True)
+    return _told(store, name, georeference, labels)
+
+
+def _told(store: SceneStore, name: str, georeference: Georeference, labels: Sequence[PairLabels] = ()) -> IngestReport:
+    """Return what is told of a scene to which no image was added."""
     return IngestReport(
         scene=store.path,
         images=name,
@@ -220,7 +228,7 @@ def _append_labels(
         sources=(),
         dates=(),
         valid=(),
-        pairs=len(listed),
+        pairs=len(store.dates("before")),
         labelled=tuple(pair_text(label.pair) for label in labels),
     )
 

@@ -138,7 +138,8 @@ def pixel_area(scene: xr.Dataset, georeference: Georeference) -> PixelArea | Non
     Examples
     --------
     >>> from sarcd.io.georef import Georeference
-    >>> scene = xr.Dataset(coords={"y": range(4), "x": range(4)}, attrs={"spacing_m": [4.0, 2.0], "incidence_deg": 30.0})
+    >>> scene = xr.Dataset(coords={"y": range(4), "x": range(4)})
+    >>> scene = scene.assign_attrs(spacing_m=[4.0, 2.0], incidence_deg=30.0)
     >>> round(pixel_area(scene, Georeference()).m2, 6)
     16.0
     """
@@ -152,8 +153,10 @@ def pixel_area(scene: xr.Dataset, georeference: Georeference) -> PixelArea | Non
         return _of_spacing(scene, _spacing_m(scene))
     if crs is None:
         own = _own_metres(scene)
-        sides = None if own is None else (abs(transform.determinant) * own**2, 1.0)
-        return _of_spacing(scene, sides)
+        if own is not None:
+            return _of_spacing(scene, (abs(transform.determinant) * own**2, 1.0))
+        told = np.atleast_1d(scene.attrs.get("spacing_m", ()))  # beside coordinates in a unit that nobody tells
+        return _of_spacing(scene, tuple(told.tolist()) if len(told) == 2 else None)
     georeference.check()
     if kind_of(crs) == "local" or (kind_of(crs) == "projected" and _is_true(scene, georeference)):
         return PixelArea(abs(transform.determinant) * metres_per_unit(crs) ** 2)
@@ -354,9 +357,12 @@ def _grid_mapping(scene: xr.Dataset) -> Mapping[Any, Any]:
 
 
 def _own_metres(scene: xr.Dataset) -> float | None:
-    """Return 1 where the coordinates of a scene without CRS say that they are in metres."""
-    units = {str(scene[dim].attrs.get("units", "")) for dim in ("y", "x") if dim in scene.coords}
-    return 1.0 if units and units <= {"m", "metre", "meter", "metres", "meters"} else None
+    """Return how many metres a unit of the coordinates of a scene without CRS is, where they say so."""
+    from sarcd.io.grid_mapping import unit_of
+
+    units = {unit_of(scene, dim) for dim in ("y", "x") if dim in scene.coords}
+    unit = units.pop() if len(units) == 1 else None
+    return unit[1] if unit is not None and unit[0] == "length" else None
 
 
 def _numbers(scene: xr.Dataset, dim: str) -> tuple[float, float]:
