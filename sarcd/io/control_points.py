@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import SceneError
-from sarcd.io.geodesy import Move, full_turn, to_equal_area
+from sarcd.io.geodesy import SMALLEST_PIXEL_M, Move, full_turn, kind_of, metres_per_unit, to_equal_area
 
 _SPLINE_FROM = 10  # control points; fewer make a smooth surface, a grid of them is followed point by point
 _FEWEST = 3
@@ -49,10 +49,21 @@ def surface(points: Sequence[Any], crs: Any, bounds: tuple[float, float, float, 
     if not np.isfinite(placed).all():
         raise SceneError("control points lie where their CRS has no ground", mend=_MEND)
     _check_spread(pixels, placed, bounds)
+    _check_size(pixels, placed, crs)
     _check_fit(pixels, placed, bounds)
     place = _spline(pixels, placed) if len(pixels) >= _SPLINE_FROM else _flat(pixels, placed)
     _check_folds(place, bounds)
     return lambda corners: back(place(corners))
+
+
+def is_polar(points: Sequence[Any], crs: Any) -> bool:
+    """Tell whether control points lie so near a pole that the surface is laid through a map of it."""
+    turn = full_turn(crs)
+    return turn is not None and _near_pole(np.array([point.y for point in points]), turn)
+
+
+def _near_pole(latitudes: np.ndarray, turn: float) -> bool:
+    return bool(np.abs(latitudes).max() > _POLAR_DEGREES * turn / 360)
 
 
 def _flat(pixels: np.ndarray, placed: np.ndarray) -> Move:
@@ -119,7 +130,7 @@ def _plane(ground: np.ndarray, crs: Any) -> tuple[Move, Move]:
         worst = float(np.abs(ground[:, 1]).max())
         mend = "name the CRS that they are in, which is none of degrees"
         raise SceneError(f"control points have a latitude of {worst:.6g}, beyond the pole", mend=mend)
-    if np.abs(ground[:, 1]).max() > _POLAR_DEGREES * turn / 360:
+    if _near_pole(ground[:, 1], turn):
         return to_equal_area(crs, (0.0, float(np.copysign(pole, ground[:, 1].mean()))))
     return (lambda points: np.stack([unwrapped(points[:, 0], turn), points[:, 1]], axis=1)), (lambda points: points)
 
@@ -148,6 +159,16 @@ def _check_spread(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, f
             f"control points cover columns {columns} and rows {rows}, not the image's {wanted}",
             mend="use control points over the whole image",
         )
+
+
+def _check_size(pixels: np.ndarray, placed: np.ndarray, crs: Any) -> None:
+    """Raise where points in degrees name a CRS of metres."""
+    if crs is None or kind_of(crs) != "projected":
+        return
+    size = np.ptp(placed, axis=0).max() / np.ptp(pixels, axis=0).max() * metres_per_unit(crs)
+    if size < SMALLEST_PIXEL_M:
+        mend = "name the CRS that they are in"
+        raise SceneError(f"pixels are {size:.2g} m wide: control points are in degrees, their CRS is not", mend=mend)
 
 
 def _check_fit(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, float, float, float]) -> None:

@@ -16,6 +16,9 @@ Move = Callable[[np.ndarray], np.ndarray]
 TRUE_WITHIN = 0.003
 """Areas of a plane that are this near to those on the ellipsoid are taken as they are: all of a UTM zone is."""
 
+SMALLEST_PIXEL_M = 1e-3
+"""No radar has pixels of a millimetre: where a transform says so it is of degrees."""
+
 _EDGE_M = 5_000.0  # longer edges are bent before they are moved to another plane
 _EDGE_DEGREES = 0.05
 _SAMPLES = 5  # points along each axis at which a plane is held against the ellipsoid

@@ -16,16 +16,13 @@ import xarray as xr
 from affine import Affine
 
 from sarcd.errors import InputError, SceneError
-from sarcd.io.geodesy import full_turn, kind_of, metres_per_unit
+from sarcd.io.geodesy import SMALLEST_PIXEL_M, full_turn, kind_of, metres_per_unit
 from sarcd.io.grid_mapping import crs_of, grid_mapping_of, unit_of
 
 Json = dict[str, Any]
 
 _TOLERANCE = 0.01
 """Share of a pixel by which the grids of coregistered images may differ: what is left of rounding."""
-
-_SMALLEST_M = 1e-3
-"""No radar has pixels of a millimetre: a transform that says so is of degrees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +83,10 @@ class Georeference:
         longest, shortest = np.linalg.svd(matrix, compute_uv=False)
         if shortest <= 1e-9 * longest:
             raise SceneError("the transform gives pixels no area", mend=mend)
-        if kind == "projected" and longest * metres_per_unit(self.crs) < _SMALLEST_M:
+        if kind == "projected" and longest * metres_per_unit(self.crs) < SMALLEST_PIXEL_M:
             size = longest * metres_per_unit(self.crs)
             mend = "name the CRS that the transform is in"
-            raise SceneError(f"pixels are {size:.2g} m wide: the transform is of degrees, the CRS is not", mend=mend)
+            raise SceneError(f"pixels are {size:.2g} m wide: the transform is in degrees, the CRS is not", mend=mend)
 
     def profile(self) -> Json:
         """Return the keywords of `rasterio.open` that give a new raster this georeference."""

@@ -124,9 +124,14 @@ def to_ground(outlines: np.ndarray, georeference: Georeference, shape: tuple[int
         georeference.check()
         matrix, offset = [[transform.a, transform.b], [transform.d, transform.e]], [transform.c, transform.f]
         placed = _moved(outlines, lambda corners: corners @ np.transpose(matrix) + offset)
+        turn = full_turn(georeference.crs)
+        if turn is not None:  # no edge so long that it could be one across the 180th meridian
+            placed = shapely.segmentize(placed, turn / 4)
         return _up_to_the_pole(placed, georeference.crs, (abs(transform.d) + abs(transform.e)) / 2)
-    from sarcd.io.control_points import surface
+    from sarcd.io.control_points import is_polar, surface
 
+    if is_polar(georeference.gcps, georeference.crs):  # straight in the image is far from straight in degrees
+        outlines = shapely.segmentize(outlines, 1.0)
     bounds = shapely.total_bounds(outlines) if shape is None else (0.0, 0.0, float(shape[1]), float(shape[0]))
     return _moved(outlines, surface(georeference.gcps, georeference.crs, tuple(bounds)))
 

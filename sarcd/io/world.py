@@ -54,9 +54,9 @@ def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
         raise SceneError("the scene's CRS cannot be brought to WGS 84, as GeoJSON wants it", mend=mend) from error
     if not len(outlines):
         return outlines
-    bent = shapely.segmentize(outlines, longest_edge(crs))
-    if not source.is_geographic:
-        bent = _finer_near_poles(bent, source)
+    bent = outlines
+    if not source.is_geographic or source.is_derived:  # what is straight in degrees stays so
+        bent = _finer_near_poles(shapely.segmentize(outlines, longest_edge(crs)), source)
     placed = shapely.transform(bent, lambda points: np.stack(move(points[:, 0], points[:, 1]), axis=1))
     if not np.isfinite(shapely.total_bounds(placed)).all():
         mend = "check the CRS and the transform or control points: is it of degrees, or of metres?"
@@ -68,12 +68,12 @@ def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
 
 
 def has_jumps(outlines: np.ndarray, crs: Any) -> bool:
-    """Tell whether outlines in degrees hold a pole or jump at the 180th meridian."""
+    """Tell whether outlines in degrees hold a pole or jump at the 180th meridian; no edge is half a turn long."""
     import shapely
 
     if not len(outlines) or full_turn(crs) != _TURN:
         return False
-    points, index = shapely.get_coordinates(shapely.segmentize(outlines, 1.0), return_index=True)
+    points, index = shapely.get_coordinates(outlines, return_index=True)
     steps = np.abs(np.diff(points[:, 0]))[np.diff(index) == 0]
     return bool(len(steps) and steps.max() > _HALF_TURN)
 
@@ -102,28 +102,45 @@ def _cut(outline: Any) -> Any:
     """Return a polygon in degrees in the parts that it has between -180 and 180."""
     import shapely
 
-    shell = _unrolled(np.asarray(outline.exterior.coords)[:, :2])
-    holes = [_unrolled(np.asarray(ring.coords)[:, :2]) for ring in outline.interiors]
-    middle = shell[:, 0].mean()
-    holes = [hole - [_TURN * np.round((hole[:, 0].mean() - middle) / _TURN), 0] for hole in holes]
-    whole = shapely.make_valid(shapely.Polygon(shell, holes))
+    shell, holds_pole = _unrolled(outline.exterior)
+    first, last = (int(np.floor((edge + _HALF_TURN) / _TURN)) for edge in (shell.bounds[0], shell.bounds[2]))
+    if holds_pole:  # it goes all around, and one turn is enough
+        first = last = 0
+    for ring in outline.interiors:
+        hole, _ = _unrolled(ring)
+        middle = round((shell.centroid.x - hole.centroid.x) / _TURN)
+        shell = shell.difference(shapely.union_all([_turned(hole, middle + turn) for turn in (-1, 0, 1)]))
     parts: list[Any] = []
-    first, last = (int(np.floor((edge + _HALF_TURN) / _TURN)) for edge in (whole.bounds[0], whole.bounds[2]))
     for turn in range(first, last + 1):
         window = shapely.box(turn * _TURN - _HALF_TURN, -90, turn * _TURN + _HALF_TURN, 90)
-        moved = shapely.transform(shapely.intersection(whole, window), lambda points: points - [turn * _TURN, 0])  # noqa: B023
-        parts += [part for part in shapely.get_parts(moved) if part.geom_type == "Polygon" and part.area > 0]
+        cut = _turned(shapely.intersection(shell, window), -turn)
+        parts += [part for part in shapely.get_parts(cut) if part.geom_type == "Polygon" and part.area > 0]
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
-def _unrolled(ring: np.ndarray) -> np.ndarray:
-    """Return a ring whose longitudes go on past the 180th meridian; one around a pole is closed over it."""
-    steps = np.diff(ring[:, 0])
-    turns = -np.round(steps / _TURN)
-    longitudes = ring[:, 0] + _TURN * np.concatenate([[0.0], np.cumsum(turns)])
-    unrolled = np.stack([longitudes, ring[:, 1]], axis=1)
-    if abs(longitudes[-1] - longitudes[0]) < _HALF_TURN:
-        return unrolled
-    pole = float(np.copysign(90.0, ring[:, 1].mean()))
-    over = [[longitudes[-1], pole], [longitudes[0], pole], unrolled[0]]
-    return np.concatenate([unrolled, over])
+def _turned(shape: Any, turns: int) -> Any:
+    import shapely
+
+    return shapely.transform(shape, lambda points: points + np.array([turns * _TURN, 0.0]))
+
+
+def _unrolled(ring: Any) -> tuple[Any, bool]:
+    """Return the polygon within a ring, its longitudes going on past the 180th meridian, and whether it holds a pole.
+
+    One that does is closed over the pole, and three turns long.
+    """
+    import shapely
+
+    points = np.asarray(ring.coords)[:, :2]
+    turns = -np.round(np.diff(points[:, 0]) / _TURN)
+    longitudes = points[:, 0] + _TURN * np.concatenate([[0.0], np.cumsum(turns)])
+    around = longitudes[-1] - longitudes[0]
+    unrolled = np.stack([longitudes, points[:, 1]], axis=1)
+    if abs(around) < _HALF_TURN:
+        return shapely.make_valid(shapely.Polygon(unrolled)), False
+    step = np.array([np.copysign(_TURN, around), 0.0])
+    start = np.round(unrolled[:, 0].mean() / _TURN) * _TURN
+    unrolled = np.concatenate([unrolled - [start, 0.0] + turn * step for turn in (-1, 0, 1)])
+    pole = float(np.copysign(90.0, points[:, 1].mean()))
+    over = [[unrolled[-1, 0], pole], [unrolled[0, 0], pole]]
+    return shapely.make_valid(shapely.Polygon(np.concatenate([unrolled, over]))), True

@@ -24,7 +24,7 @@ INCIDENCE = "incidence_deg"
 
 _PARTS = 64  # of the longer side of a scene, whose outline is bent that finely
 
-HOW_TO_SAY_INCIDENCE = "ingest with --incidence DEG, or set scene.attrs['incidence_deg']"
+HOW_TO_SAY_INCIDENCE = "say it by 'sarcd ingest -o SCENE --append --incidence DEG' or scene.attrs['incidence_deg']"
 
 
 @dataclass(frozen=True)
