@@ -180,11 +180,24 @@ def areas_m2(outlines: np.ndarray, crs: Any) -> np.ndarray | None:
         return np.zeros(0)
     left, bottom, right, top = shapely.total_bounds(outlines)
     there, _ = to_equal_area(crs, ((left + right) / 2, (bottom + top) / 2))
-    areas: np.ndarray = shapely.area(shapely.transform(shapely.segmentize(outlines, longest_edge(crs)), there))
+    bent = outlines if has_jumps(outlines, crs) else shapely.segmentize(outlines, longest_edge(crs))
+    areas: np.ndarray = shapely.area(shapely.transform(bent, there))
     if not np.isfinite(areas).all():
         mend = "check the CRS and the transform or control points: is it of degrees, or of metres?"
         raise SceneError("outlines lie where the scene's CRS has no ground", mend=mend)
     return areas
+
+
+def has_jumps(outlines: np.ndarray, crs: Any) -> bool:
+    """Tell whether outlines in degrees hold a pole or jump at the 180th meridian; no edge is half a turn long."""
+    import shapely
+
+    turn = full_turn(crs)
+    if not len(outlines) or turn is None:
+        return False
+    points, index = shapely.get_coordinates(outlines, return_index=True)
+    steps = np.abs(np.diff(points[:, 0]))[np.diff(index) == 0]
+    return bool(len(steps) and steps.max() > turn / 2)
 
 
 def areas_are_true(crs: Any, x: np.ndarray, y: np.ndarray, corner: np.ndarray) -> bool:

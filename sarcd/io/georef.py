@@ -363,9 +363,13 @@ def _step(values: np.ndarray, single: float | None = None, dim: str = "", *, is_
         return 1.0 if single is None else single
     step = float(values[-1] - values[0]) / (len(values) - 1)
     even = float(values[0]) + step * np.arange(len(values))
+    if step == 0 or not np.isfinite(values).all():
+        what = f"'{dim}'" if dim else "'y' or 'x'"
+        wrong = "the same everywhere" if step == 0 else "not finite"
+        raise SceneError(f"{what} is {wrong}", mend="write the coordinates of a regular grid, and its transform")
     off = np.abs(values - even).max()
     allowed = min(max(_TOLERANCE * abs(step), 2 * _rounding(values)), abs(step) / 4)
-    if step == 0 or not off <= allowed:
+    if not off <= allowed:
         raise SceneError("'y' or 'x' is not evenly spaced", mend="resample the scene to a regular grid")
     return step
 

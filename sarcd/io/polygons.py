@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from sarcd.errors import SceneError, StoreError
-from sarcd.io.geodesy import areas_m2, full_turn, kind_of
+from sarcd.io.geodesy import areas_m2, full_turn, has_jumps, kind_of
 from sarcd.io.georef import Georeference
-from sarcd.io.world import WGS84, has_jumps, to_world
+from sarcd.io.world import WGS84, to_world
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
 _STRIP = 1024  # rows that are looked at together

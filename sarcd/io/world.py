@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import SceneError
-from sarcd.io.geodesy import full_turn, horizontal, longest_edge
+from sarcd.io.geodesy import horizontal, longest_edge
 
 WGS84 = "EPSG:4326"
 
@@ -67,15 +67,24 @@ def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
     return placed
 
 
-def has_jumps(outlines: np.ndarray, crs: Any) -> bool:
-    """Tell whether outlines in degrees hold a pole or jump at the 180th meridian; no edge is half a turn long."""
+def beside(shapes: np.ndarray, middle: float, turn: float = _TURN) -> np.ndarray:
+    """Return shapes with longitudes counted within half a turn of `middle`.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> [shape.bounds for shape in beside(np.array([shapely.box(-180, 0, -179.5, 1), shapely.box(-1, 0, 1, 1)]), 180.0)]
+    [(180.0, 0.0, 180.5, 1.0), (-1.0, 0.0, 1.0, 1.0)]
+    """
     import shapely
 
-    if not len(outlines) or full_turn(crs) != _TURN:
-        return False
-    points, index = shapely.get_coordinates(outlines, return_index=True)
-    steps = np.abs(np.diff(points[:, 0]))[np.diff(index) == 0]
-    return bool(len(steps) and steps.max() > _HALF_TURN)
+    def turned(points: np.ndarray) -> np.ndarray:
+        return points + np.outer(np.round((middle - points[:, 0]) / turn), [turn, 0.0])
+
+    moved = shapely.transform(shapes, turned)
+    (left, _, right, _), (new_left, _, new_right, _) = shapely.bounds(shapes).T, shapely.bounds(moved).T
+    torn = (new_right - new_left > turn / 2) & (new_right - new_left > right - left)  # on the far side of the earth
+    return np.where(torn, shapes, moved)
 
 
 def _finer_near_poles(outlines: np.ndarray, source: Any) -> np.ndarray:

@@ -6,8 +6,8 @@ import pytest
 import shapely
 
 from sarcd.errors import SceneError
-from sarcd.io.geodesy import areas_m2
-from sarcd.io.world import has_jumps, to_world
+from sarcd.io.geodesy import areas_m2, has_jumps
+from sarcd.io.world import to_world
 
 
 def square(x, y, side, hole=None):
