@@ -35,7 +35,8 @@ def level_ground(incidence_deg, spacing_m=0.5, height_m=40.0, size=(100, 240)):
     near = math.ceil(height_m * options.view.shift_px) + 5
     ground = np.full((size[0], size[1] + 2 * near), 0.01, np.float32)
     rows, columns = (round(side / spacing_m) for side in PATCH)
-    ground[10 : 10 + rows, near + 100 : near + 100 + columns] = 1
+    first = near + 30 + round(height_m * options.view.shift_px)  # high ground lies nearer to the radar
+    ground[10 : 10 + rows, first : first + columns] = 1
     level = np.full((size[0] + 2, ground.shape[1]), height_m, np.float32)
     view = View(incidence_deg, spacing_m, "right")
     seen, _, flags = project(level, ground, view, near=near, width=size[1])

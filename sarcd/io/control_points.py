@@ -101,8 +101,9 @@ def unwrapped(longitudes: np.ndarray, turn: float = 360.0) -> np.ndarray:
         return longitudes
     middle = (moved.min() + moved.max()) / 2
     moved = moved - turn * np.floor(middle / turn + 0.5)
-    kept = np.round((moved - longitudes) / turn)  # whole turns alone, so that no bit of the others is lost
-    return longitudes + kept * turn
+    turns = np.round((moved - longitudes) / turn)  # whole ones: no bit of the others is lost
+    moved = longitudes + turn * turns
+    return moved
 
 
 def _distinct(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,7 @@ def horizontal(crs: Any) -> Any:
     """
     import pyproj
 
-    found = pyproj.CRS.from_user_input(crs)
+    found: Any = pyproj.CRS.from_user_input(crs)
     while found.is_compound or found.is_bound:
         found = found.sub_crs_list[0] if found.is_compound else found.source_crs
     return found.to_2d() if found.is_geographic and len(found.axis_info) > 2 else found

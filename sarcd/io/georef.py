@@ -118,7 +118,7 @@ class Georeference:
         if turn is None or self.transform is None or not math.isfinite(transform.c - self.transform.c):
             return transform
         turns = round((self.transform.c - transform.c) / turn)
-        return Affine(*transform[:2], transform.c + turns * turn, *transform[3:6])
+        return Affine(transform.a, transform.b, transform.c + turns * turn, transform.d, transform.e, transform.f)
 
     def cropped(self, first: tuple[float, float], step: tuple[float, float]) -> Georeference:
         """Return the georeference of every `step`-th pixel from pixel `first` on, both along (y, x)."""

@@ -57,7 +57,7 @@ def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
     bent = outlines
     if not source.is_geographic or source.is_derived:  # what is straight in degrees stays so
         bent = _finer_near_poles(shapely.segmentize(outlines, longest_edge(crs)), source)
-    placed = shapely.transform(bent, lambda points: np.stack(move(points[:, 0], points[:, 1]), axis=1))
+    placed: np.ndarray = shapely.transform(bent, lambda points: np.stack(move(points[:, 0], points[:, 1]), axis=1))
     if not np.isfinite(shapely.total_bounds(placed)).all():
         mend = "check the CRS and the transform or control points: is it of degrees, or of metres?"
         raise SceneError("outlines lie where the scene's CRS has no ground", mend=mend)
@@ -79,9 +79,10 @@ def beside(shapes: np.ndarray, middle: float, turn: float = _TURN) -> np.ndarray
     import shapely
 
     def turned(points: np.ndarray) -> np.ndarray:
-        return points + np.outer(np.round((middle - points[:, 0]) / turn), [turn, 0.0])
+        longitudes = points[:, 0] + turn * np.round((middle - points[:, 0]) / turn)
+        return np.stack([longitudes, points[:, 1]], axis=1)
 
-    moved = shapely.transform(shapes, turned)
+    moved: np.ndarray = shapely.transform(shapes, turned)
     (left, _, right, _), (new_left, _, new_right, _) = shapely.bounds(shapes).T, shapely.bounds(moved).T
     torn = (new_right - new_left > turn / 2) & (new_right - new_left > right - left)  # on the far side of the earth
     return np.where(torn, shapes, moved)
