@@ -50,7 +50,7 @@ _ONLY_NEW = ("chunk", "shard")
     "incidence_deg",
     type=float,
     metavar="DEG",
-    help="Incidence angle at mid-swath, for areas on the ground. With --append and nothing else, it is added.",
+    help="Incidence angle at mid-swath, for areas on the ground; --append alone adds it to a scene.",
 )
 @click.option("--looks", type=float, metavar="N", help="Number of looks.")
 @click.option("--chunk", type=click.IntRange(1), metavar="N", help="Side of a stored chunk in pixels [1024].")

@@ -78,11 +78,13 @@ def append(
     name = str(schema.images_of(opened).name)
     store = SceneStore(scene)
     georeference = of_scene(opened)
-    if options.incidence_deg is not None and not images and not options.labels:
-        publish(store, attrs={"incidence_deg": options.incidence_deg})
-        return _told(store, name, georeference)
+    facts = {key: getattr(options, key) for key in ("incidence_deg", "range_spacing") if getattr(options, key)}
     if not images:
-        return _append_labels(store, name, georeference, options, progress)
+        told = _told(store, name, georeference) if facts and not options.labels else None
+        told = told or _append_labels(store, name, georeference, options, progress)
+        if facts:
+            publish(store, attrs=facts)
+        return told
     with gdal_session():
         dated = gather_images(images, options)
         for image in dated:
@@ -96,6 +98,8 @@ def append(
             pairs += [label.pair for label in labels if label.pair not in pairs]
             _check_new(store, labels, old)
             valid = _grow(store, name, dated, labels, pairs, options, progress)
+    if facts:
+        publish(store, attrs=facts)
     return report(scene, dated, valid, labels, len(store.dates("before")))
 
 

@@ -102,8 +102,8 @@ def unwrapped(longitudes: np.ndarray, turn: float = 360.0) -> np.ndarray:
     middle = (moved.min() + moved.max()) / 2
     moved = moved - turn * np.floor(middle / turn + 0.5)
     turns = np.round((moved - longitudes) / turn)  # whole ones: no bit of the others is lost
-    moved = longitudes + turn * turns
-    return moved
+    whole: np.ndarray = longitudes + turn * turns
+    return whole
 
 
 def _distinct(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:

@@ -60,8 +60,11 @@ def test_the_angle_is_added_to_a_scene(tmp_path, rng, capsys):
     ingest(images(tmp_path, rng), path, IngestOptions(spacing_m=(4.0, 3.0)))
     assert main(["ingest", "--append", "-o", str(path), "--incidence", "33.5"]) == 0
     assert scene_info(path)["sensor"] == {"spacing_m": [4.0, 3.0], "range_spacing": "slant", "incidence_deg": 33.5}
-    report = append([], path, IngestOptions(incidence_deg=34.0))
+    report = append([], path, IngestOptions(range_spacing="ground"))
     assert (report.pairs, report.dates) == (1, ())
+    assert xr.open_zarr(path).attrs["range_spacing"] == "ground"
+    later = write_raster(tmp_path / "20230412.tif", slc(rng))
+    assert append([later], path, IngestOptions(incidence_deg=34.0)).pairs == 2
     capsys.readouterr()
     assert main(["info", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["sensor"]["incidence_deg"] == 34.0
