@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pyogrio.raw
+import pyproj
 import pytest
 import shapely
 from affine import Affine
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from sarcd import schema, sites
@@ -206,3 +208,32 @@ def test_rows_up_to_the_pole(rng, tmp_path):
     assert shapes[0].bounds == (2, 89.25, 3, 90)
     r = 6_399_593.6258  # of curvature at the pole
     assert told["area_m2"][0] == pytest.approx(math.radians(1) * (math.radians(0.75) * r) ** 2 / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
+def test_control_points_about_a_pole(rng, tmp_path, suffix):
+    """Pixels of 50 m, and the north pole in the middle of the first change."""
+    back = pyproj.Transformer.from_crs(3413, 4326, always_xy=True).transform
+    places = [(row, col) for row in range(0, 61, 15) for col in range(0, 81, 20)]
+    points = [GroundControlPoint(row, col, *back((col - 23) * 50.0, (12 - row) * 50.0)) for row, col in places]
+    scene = scene_with_results(rng, georeference=Georeference(CRS.from_epsg(4326), None, tuple(points)), pairs=1)
+    shapes, told = fields(export(scene, tmp_path / f"a{suffix}"))
+    np.testing.assert_allclose(told["area_m2"], [24 * 2500 / 0.9698582**2, 9 * 2500 / 0.9698582**2], rtol=2e-3)
+    assert all(shape.is_valid for shape in shapes)
+    assert shapes[0].bounds[::2] == (-180, 180)
+    assert shapes[0].bounds[3] == 90
+
+
+@pytest.mark.parametrize("places", [2, 5])
+def test_control_points_on_both_sides_of_the_180th_meridian(rng, tmp_path, places):
+    rows, columns = np.linspace(0, 60, places), np.linspace(0, 80, places)
+    points = [
+        GroundControlPoint(row, col, (179.9977 + 1e-4 * col + 180) % 360 - 180, 10 - 1e-4 * row)
+        for row in rows
+        for col in columns
+    ]
+    scene = scene_with_results(rng, georeference=Georeference(CRS.from_epsg(4326), None, tuple(points)), pairs=1)
+    shapes, told = fields(export(scene, tmp_path / "a.geojson"))
+    np.testing.assert_allclose(told["area_m2"], [24 * 121.27, 9 * 121.27], rtol=1e-3)
+    assert sorted(part.bounds[0] for part in shapely.get_parts(shapes[0])) == pytest.approx([-180, 179.9997])
+    assert np.isfinite(float(evaluate(scene, objects=True)["false_objects_per_km2"][0]))
