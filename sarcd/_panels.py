@@ -64,6 +64,7 @@ def scale_bar(axes: Axes, axis: Axis) -> None:
     power = 10.0 ** np.floor(np.log10(wanted))
     metres = max(factor * power for factor in (1, 2, 5) if factor * power <= wanted)
     text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
+    text = f"{text} slant range" if axis.is_slant else text
     height = abs(axes.get_ylim()[1] - axes.get_ylim()[0]) / 150
     bar = AnchoredSizeBar(
         axes.transData,

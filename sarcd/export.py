@@ -19,7 +19,7 @@ from sarcd.errors import OptionError, SceneError, StoreError
 from sarcd.io.chunks import chunk_errors, require_chunks
 from sarcd.io.intake import take
 from sarcd.io.store import SceneStore
-from sarcd.ops.ground import pixel_area_m2
+from sarcd.ops.ground import INCIDENCE, pixel_area, range_spacing_of
 from sarcd.ops.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling
 from sarcd.view import made_by
 
@@ -83,8 +83,9 @@ def export(
     ``.gpkg``, ``.geojson``
         Polygons of the changed pixels that hang together by their sides, in the CRS of the scene (WGS 84 in GeoJSON),
         ground control points applied; without a CRS in (column, row) from the outer corner of the first pixel, or
-        in the scene's own metres. With dates, pixels, area (m2, where known), mean and highest probability. The map
-        of one pair at a time is held in memory, about 6 bytes a pixel.
+        in the scene's own metres. GeoJSON is cut at the 180th meridian, and holds coordinates of a local CRS as they
+        are. With dates, pixels, `area_m2` on the ground where it is known (`slant_area_m2` where the incidence angle is
+        not), mean and highest probability. The map of one pair at a time is held in memory, about 6 bytes a pixel.
     ``.png``
         Picture of one pair; see `sarcd.plot.plot`.
 
@@ -117,7 +118,7 @@ def export(
     OptionError
         If the suffix is none of these, or an option cannot be used with it.
     SceneError
-        If the scene has no such result.
+        If the scene has no such result, or its georeference cannot place outlines.
     StoreError
         If there is a file already, or it cannot be written.
     CorruptChunkError
@@ -274,20 +275,19 @@ def _write_polygons(scene: xr.Dataset, array: xr.DataArray, positions: list[int]
         for position in positions
     ]
     georeference = of_scene(scene)
-    outlines = to_ground(np.concatenate([patches.outlines for patches in found]), georeference)
+    shape = scene.sizes["y"], scene.sizes["x"]
+    outlines = to_ground(np.concatenate([patches.outlines for patches in found]), georeference, shape)
     counts = [len(patches.pixels) for patches in found]
     dates = np.array([pairs_in(scene)[position] for position in positions], "datetime64[ms]")
     fields = {name: np.repeat(dates[:, end], counts) for end, name in enumerate(("before", "after"))}
     fields["pixels"] = np.concatenate([patches.pixels for patches in found])
-    areas = _areas_m2(scene, georeference, outlines, fields["pixels"])
-    if areas is not None:
-        fields["area_m2"] = areas
+    fields |= _areas(scene, georeference, outlines, fields["pixels"])
     if evidence is not None:
         fields[f"mean_{measure}"] = np.concatenate([patches.mean for patches in found])
         fields[f"max_{measure}"] = np.concatenate([patches.highest for patches in found])
     description = f"{array.name} of interest; {made_by(array.attrs)}" if made_by(array.attrs) else str(array.name)
-    if georeference.crs is None:
-        description = f"{description}; {_local_coordinates(scene, georeference)}"
+    for remark in (_where(scene, georeference, path), _which_range(scene, georeference, fields)):
+        description = f"{description}; {remark}" if remark else description
     write_polygons(path, outlines, fields, crs=georeference.crs, layer=str(array.name), description=description)
     return len(outlines)
 
@@ -302,20 +302,47 @@ def _evidence(scene: xr.Dataset, name: str) -> tuple[xr.DataArray | None, str]:
     return None, ""
 
 
-def _areas_m2(
+def _areas(
     scene: xr.Dataset, georeference: Georeference, outlines: np.ndarray, pixels: np.ndarray
-) -> np.ndarray | None:
+) -> dict[str, np.ndarray]:
+    """Return the field of areas in square metres, named for what they are; none where they are not known."""
     from sarcd.io.polygons import areas_m2
 
-    each = pixel_area_m2(scene, georeference)
-    return areas_m2(outlines, georeference.crs) if each is None else pixels * each
+    each = pixel_area(scene, georeference)
+    if each is None:
+        return {}
+    if each.is_same:
+        return {"slant_area_m2" if each.is_slant else "area_m2": pixels * each.m2}
+    areas = areas_m2(outlines, georeference.crs)
+    return {} if areas is None else {"area_m2": areas}
 
 
-def _local_coordinates(scene: xr.Dataset, georeference: Georeference) -> str:
+def _where(scene: xr.Dataset, georeference: Georeference, path: Path) -> str:
+    """Say what coordinates are that are tied to no place on Earth."""
+    from sarcd.io.geodesy import kind_of
+
     if georeference.kind == "none":
         return "coordinates are (column, row) from the outer corner of the first pixel, tied to no place"
+    if georeference.crs is not None:
+        if path.suffix.lower() != ".geojson" or kind_of(georeference.crs) != "local":
+            return ""
+        name = georeference.crs.to_dict(projjson=True).get("name", "local")
+        return f"coordinates are of the local CRS '{name}', which cannot be brought to WGS 84"
+    if georeference.kind == "gcps":
+        return "coordinates are those of the control points, which name no CRS"
     units = str(scene["y"].attrs.get("units", "")) if "y" in scene.coords else ""
     return f"coordinates are the scene's own{f', in {units}' if units else ''}, tied to no place"
+
+
+def _which_range(scene: xr.Dataset, georeference: Georeference, fields: dict[str, np.ndarray]) -> str:
+    """Say what areas from the spacing of radar geometry take it for."""
+    if "slant_area_m2" in fields:
+        return "areas are in slant range, smaller than on the ground: the scene does not tell its incidence angle"
+    if "area_m2" not in fields or georeference.crs is not None:
+        return ""
+    if range_spacing_of(scene) == "ground":
+        return "areas take the pixel spacing along x for ground range"
+    return f"areas are of level ground seen at an incidence of {float(scene.attrs[INCIDENCE]):g} degrees"
 
 
 def _pair_names(scene: xr.Dataset) -> list[str]:

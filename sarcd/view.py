@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from sarcd import schema
 from sarcd.attributes import parameters_of
 from sarcd.errors import OptionError, SceneError
 from sarcd.evaluate import evaluate
-from sarcd.ops.ground import Ground, ground_of
+from sarcd.ops.ground import Ground, ground_of, pixel_area
 from sarcd.ops.overview import in_chunks, overview, reduction_for
 from sarcd.ops.pairs import pairs_of
 from sarcd.ops.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling
@@ -36,6 +35,8 @@ class Extent:
         Pixels that are 1, and pixels that are not 255.
     area_km2 : float or None
         Area of the changed ones, where pixels have a known size.
+    is_slant : bool
+        Whether that is the area in slant range, since the incidence angle is not known.
     unlabelled : int
         Those of the changed ones that the labels say nothing of: no score counts them.
     """
@@ -44,10 +45,12 @@ class Extent:
     known: int
     area_km2: float | None
     unlabelled: int = 0
+    is_slant: bool = False
 
     def __str__(self) -> str:
         share = f"{self.changed / self.known:.2%} of the area" if self.known else "nothing known"
-        text = share if self.area_km2 is None else f"{self.area_km2:#.3g} km², {share}"
+        unit = "km² in slant range" if self.is_slant else "km²"
+        text = share if self.area_km2 is None else f"{self.area_km2:#.3g} {unit}, {share}"
         return f"{text}, {self.unlabelled / self.changed:.0%} of it without label" if self.unlabelled else text
 
 
@@ -146,7 +149,7 @@ def view_of(scene: xr.Dataset, pair: WhichPair = 0, variable: str | None = None)
         names=names,
         attrs=attrs,
         threshold=threshold,
-        extents=_extents(scene, ground, counts, unlabelled),
+        extents=_extents(scene, counts, unlabelled),
         scores=_scores(scene, names, position),
         ground=ground,
         factor=factor,
@@ -244,18 +247,20 @@ def _cut(evidence: xr.DataArray, threshold: float) -> xr.DataArray:
     return (evidence >= threshold).where(evidence.notnull(), schema.NO_LABEL).astype(np.uint8)
 
 
-def _extents(
-    scene: xr.Dataset, ground: Ground, counts: dict[str, tuple[Any, Any]], unlabelled: int
-) -> dict[str, Extent]:
-    metres = [axis.length_m for axis in (ground.y, ground.x)]
-    known_size = all(length is not None for length in metres)
-    area = math.prod(metres) / (scene.sizes["y"] * scene.sizes["x"]) if known_size else None  # type: ignore[arg-type]
+def _extents(scene: xr.Dataset, counts: dict[str, tuple[Any, Any]], unlabelled: int) -> dict[str, Extent]:
+    from sarcd.io.georef import of_scene
+
+    try:
+        area = pixel_area(scene, of_scene(scene))
+    except SceneError:  # a picture tells no area where the georeference places nothing
+        area = None
     return {
         role: Extent(
             int(changed),
             int(known),
-            None if area is None else int(changed) * area / 1e6,
+            None if area is None else int(changed) * area.m2 / 1e6,
             unlabelled if role == "mapped" else 0,
+            area is not None and area.is_slant,
         )
         for role, (changed, known) in counts.items()
     }

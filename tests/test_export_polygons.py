@@ -69,8 +69,13 @@ def test_without_a_place_in_pixels(scene, tmp_path, suffix):
     meta, shapes, fields = features(result)
     assert [shape.bounds for shape in shapes] == [(20, 10, 26, 14), (50, 30, 53, 33)]
     assert "area_m2" not in fields
-    spaced = export(scene.assign_attrs(spacing_m=[14.0, 2.5]), result, pair=0, overwrite=True)
-    assert features(spaced)[2]["area_m2"].tolist() == [24 * 35, 9 * 35]
+    spaced = scene.assign_attrs(spacing_m=[14.0, 2.5])
+    _, _, told = features(export(spaced, result, pair=0, overwrite=True))
+    assert told["slant_area_m2"].tolist() == [24 * 35, 9 * 35]
+    assert "area_m2" not in told
+    _, _, told = features(export(spaced.assign_attrs(incidence_deg=30.0), result, pair=0, overwrite=True))
+    np.testing.assert_allclose(told["area_m2"], [24 * 70, 9 * 70])
+    assert "slant_area_m2" not in told
     if suffix == ".gpkg":
         assert meta["crs"] is None
     else:
@@ -79,7 +84,8 @@ def test_without_a_place_in_pixels(scene, tmp_path, suffix):
 
 def test_own_metres(scene, tmp_path):
     metres = {dim: (dim, (np.arange(scene.sizes[dim]) + 0.5) * 2.5, {"units": "m"}) for dim in ("y", "x")}
-    result = export(scene.assign_coords(metres), tmp_path / "changes.geojson", pair=0)
+    scene = scene.assign_coords(metres).assign_attrs(range_spacing="ground")
+    result = export(scene, tmp_path / "changes.geojson", pair=0)
     _, shapes, fields = features(result)
     assert shapes[0].bounds == (50, 25, 65, 35)
     assert fields["area_m2"].tolist() == [150, 56.25]

@@ -152,9 +152,11 @@ def test_dark_pixels_are_black_not_missing(rng):
     [
         (UTM, {}, "200 m"),
         (DEGREES, {}, "100 m"),
-        (None, {"spacing_m": [14.0, 2.5]}, "20 m"),
-        (None, {"spacing_m": [140.0, 250.0]}, "2 km"),
-        (control_points(), {}, None),
+        (None, {"spacing_m": [14.0, 2.5]}, "20 m slant range"),
+        (None, {"spacing_m": [140.0, 250.0]}, "2 km slant range"),
+        (None, {"spacing_m": [14.0, 2.5], "incidence_deg": 30.0}, "50 m"),
+        (control_points(), {}, "100 m"),
+        (None, {}, None),
     ],
 )
 def test_scale_bar(rng, georeference, attrs, text):

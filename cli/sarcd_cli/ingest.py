@@ -39,7 +39,19 @@ _ONLY_NEW = ("chunk", "shard")
 @click.option("--label-change", metavar="VALUES", help="Values of label files that mean change, as 255 or 1,128-255.")
 @click.option("--label-ignore", metavar="VALUES", help="Values of label files that mean unlabelled.")
 @click.option("--wavelength", "wavelength_m", type=float, metavar="M", help="Wavelength in metres.")
-@click.option("--spacing", metavar="Y,X", help="Pixel spacing in metres.")
+@click.option("--spacing", metavar="Y,X", help="Pixel spacing in metres: azimuth, range.")
+@click.option(
+    "--range-spacing",
+    type=click.Choice(["slant", "ground"]),
+    help="What the spacing along x is of [slant for complex images, ground for others].",
+)
+@click.option(
+    "--incidence",
+    "incidence_deg",
+    type=float,
+    metavar="DEG",
+    help="Incidence angle at mid-swath, for areas on the ground; --append alone adds it to a scene.",
+)
 @click.option("--looks", type=float, metavar="N", help="Number of looks.")
 @click.option("--chunk", type=click.IntRange(1), metavar="N", help="Side of a stored chunk in pixels [1024].")
 @click.option("--shard", type=click.IntRange(0), metavar="N", help="Side of a shard, a multiple of it [0: none].")

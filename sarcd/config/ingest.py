@@ -30,6 +30,14 @@ class IngestOptions:
     label_ignore: str | None = field(default=None, metadata={"help": "values of label files that mean unlabelled"})
     wavelength_m: float | None = field(default=None, metadata={"help": "wavelength in metres"})
     spacing_m: tuple[float, ...] | None = field(default=None, metadata={"help": "pixel spacing [y, x] in metres"})
+    range_spacing: Literal["slant", "ground"] | None = field(
+        default=None,
+        metadata={"help": "what the spacing along x is of: slant for complex images, else ground, by default"},
+    )
+    incidence_deg: float | None = field(
+        default=None,
+        metadata={"help": "incidence angle at mid-swath in degrees, for areas on the ground"},
+    )
     looks: float | None = field(default=None, metadata={"help": "number of looks"})
     chunk: int = field(default=1024, metadata={"help": "side of a stored chunk in pixels"})
     shard: int = field(default=0, metadata={"help": "side of a shard in pixels, a multiple of chunk; 0 for none"})
@@ -45,6 +53,12 @@ class IngestOptions:
             len(self.spacing_m) != 2 or not all(0 < s < math.inf for s in self.spacing_m)
         ):
             raise OptionError(f"spacing_m is {self.spacing_m}", where="spacing_m", mend="use two lengths above 0: y, x")
+        if self.range_spacing not in (None, "slant", "ground"):
+            mend = "use slant or ground"
+            raise OptionError(f"range_spacing is {self.range_spacing!r}", where="range_spacing", mend=mend)
+        if self.incidence_deg is not None and not 0 < self.incidence_deg < 90:
+            mend = "use degrees above 0 and below 90"
+            raise OptionError(f"incidence_deg is {self.incidence_deg}", where="incidence_deg", mend=mend)
         if self.chunk < 1 or self.memory_bytes < 1:
             raise OptionError("chunk and memory_bytes must be above 0", where="chunk")
         if self.shard < 0 or self.shard % self.chunk:

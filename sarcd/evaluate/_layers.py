@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -136,18 +137,21 @@ def pair_names(scene: xr.Dataset) -> list[str]:
 
 
 def pixel_area_m2(scene: xr.Dataset) -> float | None:
-    """Return the mean area of a pixel in square metres; None where the scene does not know it."""
-    from sarcd.io.georef import of_scene
-    from sarcd.ops import ground
+    """Return the mean area of a pixel in square metres; None where the scene does not know it.
 
-    area = ground.pixel_area_m2(scene, of_scene(scene))
-    if area is not None:
-        return area
-    axes = ground.ground_of(scene)  # degrees, and radar geometry with control points
-    if axes.y.length_m is not None and axes.x.length_m is not None:
-        return axes.y.length_m / scene.sizes["y"] * axes.x.length_m / scene.sizes["x"]
-    told = np.atleast_1d(scene.attrs.get("spacing_m", ()))  # beside coordinates in a unit that nobody tells
-    return abs(float(told[0]) * float(told[1])) if len(told) == 2 else None
+    It is that on the ground. Where the incidence angle is not known it is that in slant range, and a warning says so.
+    """
+    from sarcd.io.georef import of_scene
+    from sarcd.ops.ground import HOW_TO_SAY_INCIDENCE, pixel_area
+
+    area = pixel_area(scene, of_scene(scene))
+    if area is None:
+        return None
+    if area.is_slant:
+        place = schema.source_of(scene)
+        text = "areas and rates are of slant range, not of the ground, since the incidence angle is not known"
+        warnings.warn(f"{f'{place}: ' if place else ''}{text}: {HOW_TO_SAY_INCIDENCE}", stacklevel=2)
+    return area.m2
 
 
 @contextlib.contextmanager

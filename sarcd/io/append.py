@@ -79,8 +79,13 @@ def append(
     name = str(schema.images_of(opened).name)
     store = SceneStore(scene)
     georeference = of_scene(opened)
+    facts = {key: getattr(options, key) for key in ("incidence_deg", "range_spacing") if getattr(options, key)}
     if not images:
-        return _append_labels(store, name, georeference, options, progress)
+        told = _told(store, name, georeference) if facts and not options.labels else None
+        told = told or _append_labels(store, name, georeference, options, progress)
+        if facts:
+            publish(store, attrs=facts)
+        return told
     with gdal_session():
         dated = gather_images(images, options)
         for image in dated:
@@ -96,6 +101,8 @@ def append(
             pairs += [label.pair for label in labels if label.pair not in pairs]
             _check_new(store, labels, old)
             valid = _grow(store, name, dated, labels, pairs, options, progress)
+    if facts:
+        publish(store, attrs=facts)
     return report(scene, dated, valid, labels, len(store.dates("before")))
 
 
@@ -214,6 +221,11 @@ def _append_labels(
             for label in labels:
                 write_labels(store, listed.index(label.pair), label, options.memory_bytes, advance)
         publish(store, add=["label"], locked=True)
+    return _told(store, name, georeference, labels)
+
+
+def _told(store: SceneStore, name: str, georeference: Georeference, labels: Sequence[PairLabels] = ()) -> IngestReport:
+    """Return what is told of a scene to which no image was added."""
     return IngestReport(
         scene=store.path,
         images=name,
@@ -222,7 +234,7 @@ def _append_labels(
         sources=(),
         dates=(),
         valid=(),
-        pairs=len(listed),
+        pairs=len(store.dates("before")),
         labelled=tuple(pair_text(label.pair) for label in labels),
     )
 

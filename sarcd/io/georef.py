@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,9 @@ import rasterio.crs
 import xarray as xr
 from affine import Affine
 
-from sarcd.errors import SceneError
+from sarcd.errors import InputError, SceneError
+from sarcd.io.geodesy import SMALLEST_PIXEL_M, full_turn, kind_of, metres_per_unit
+from sarcd.io.grid_mapping import crs_of, grid_mapping_of, unit_of
 
 Json = dict[str, Any]
 
@@ -60,6 +63,31 @@ class Georeference:
         """Whether x depends on the column alone and y on the row alone."""
         return self.transform is not None and self.transform.b == 0 and self.transform.d == 0
 
+    def check(self) -> None:
+        """Raise unless pixels can have a place: finite numbers, a CRS of a map, pixels with an area.
+
+        Raises
+        ------
+        SceneError
+            Saying what is wrong. Whether control points hold a surface is seen when outlines are laid on it.
+        """
+        numbers = [number for point in self.gcps for number in (point.row, point.col, point.x, point.y)]
+        numbers += [] if self.transform is None else list(self.transform)[:6]
+        mend = "give the images a finite transform or control points, or none: 'gdal_edit.py -unsetgt -unsetgcp'"
+        if not np.isfinite(np.array(numbers, float)).all():
+            raise SceneError("the transform or a control point is not finite", mend=mend)
+        kind = "none" if self.crs is None else kind_of(self.crs)
+        if self.transform is None:
+            return
+        matrix = np.array(self.transform[:6]).reshape(2, 3)[:, :2]
+        longest, shortest = np.linalg.svd(matrix, compute_uv=False)
+        if shortest <= 1e-9 * longest:
+            raise SceneError("the transform gives pixels no area", mend=mend)
+        if kind == "projected" and longest * metres_per_unit(self.crs) < SMALLEST_PIXEL_M:
+            size = longest * metres_per_unit(self.crs)
+            mend = "name the CRS that the transform is in"
+            raise SceneError(f"pixels are {size:.2g} m wide: the transform is in degrees, the CRS is not", mend=mend)
+
     def profile(self) -> Json:
         """Return the keywords of `rasterio.open` that give a new raster this georeference."""
         given = {"crs": self.crs, "transform": self.transform, "gcps": list(self.gcps)}
@@ -80,9 +108,17 @@ class Georeference:
         if self.kind == "none":
             return None
         if self.transform is not None and other.transform is not None:
-            shift = _largest_shift(self.transform, other.transform, shape)
+            shift = _largest_shift(self.transform, self._beside(other.transform), shape)
             return f"grid (shifted by up to {shift:.3g} pixels)" if shift > _TOLERANCE else None
-        return None if _same_points(self.gcps, other.gcps) else "ground control points"
+        return None if _same_points(self.gcps, other.gcps, full_turn(self.crs)) else "ground control points"
+
+    def _beside(self, transform: Affine) -> Affine:
+        """Return a transform with longitudes counted as here: 180.1 and -179.9 degrees are one place."""
+        turn = full_turn(self.crs)
+        if turn is None or self.transform is None or not math.isfinite(transform.c - self.transform.c):
+            return transform
+        turns = round((self.transform.c - transform.c) / turn)
+        return Affine(transform.a, transform.b, transform.c + turns * turn, transform.d, transform.e, transform.f)
 
     def cropped(self, first: tuple[float, float], step: tuple[float, float]) -> Georeference:
         """Return the georeference of every `step`-th pixel from pixel `first` on, both along (y, x)."""
@@ -128,10 +164,12 @@ def _largest_shift(first: Affine, second: Affine, shape: tuple[int, int]) -> flo
     return float(np.abs(moved - corners).max())
 
 
-def _same_points(first: Sequence[Any], second: Sequence[Any]) -> bool:
+def _same_points(first: Sequence[Any], second: Sequence[Any], turn: float | None) -> bool:
     if len(first) != len(second):
         return False
     a, b = (np.array([[p.row, p.col, p.x, p.y, p.z or 0.0] for p in points]) for points in (first, second))
+    if turn is not None:
+        b[:, 2] += turn * np.round((a[:, 2] - b[:, 2]) / turn)
     span = np.ptp(a, axis=0)
     pixels = max(span[0], span[1], 1.0)
     ground = _TOLERANCE * max(span[2], span[3]) / pixels
@@ -139,12 +177,30 @@ def _same_points(first: Sequence[Any], second: Sequence[Any]) -> bool:
 
 
 def of_dataset(dataset: Any) -> Georeference:
-    """Return the georeference of an open rasterio dataset."""
-    transform, crs = dataset.transform, dataset.crs
-    if transform != Affine.identity() or (crs is not None and not dataset.gcps[0]):
-        return Georeference(crs, transform)
-    points, crs = dataset.gcps
-    return Georeference(crs, None, tuple(points)) if points else Georeference()
+    """Return the georeference of an open rasterio dataset.
+
+    A CRS beside the identity, which stands for no transform, places nothing: such a raster is in radar geometry.
+
+    Raises
+    ------
+    InputError
+        If it cannot place a pixel anywhere.
+    """
+    transform, (points, crs_of_points) = dataset.transform, dataset.gcps
+    if transform != Affine.identity():
+        found = Georeference(dataset.crs, transform)
+    elif points:
+        found = Georeference(crs_of_points, None, tuple(points))
+    else:
+        found = Georeference()
+        if dataset.crs is not None:
+            told = f"{dataset.name} names a CRS ({_name(dataset.crs)}) but has no transform"
+            warnings.warn(f"{told}: it is taken as tied to no place", stacklevel=2)
+    try:
+        found.check()
+    except SceneError as error:
+        raise InputError(error.error, where=dataset.name, mend=error.mend) from error
+    return found
 
 
 @dataclass(frozen=True)
@@ -213,58 +269,116 @@ def of_scene(scene: xr.Dataset) -> Georeference:
     Parameters
     ----------
     scene : xr.Dataset
-        With coordinates `y` and `x`, and `spatial_ref` with the attributes that rioxarray writes. A scene that was
-        cut or thinned by ``isel`` is told by its coordinates.
+        With coordinates `y` and `x`, and a grid mapping as CF has it: `spatial_ref`, or what the images name in
+        `grid_mapping`, with the attributes that rioxarray writes or those of CF. A scene that was cut or thinned by
+        ``isel`` is told by its coordinates.
 
     Raises
     ------
     SceneError
-        If the attributes cannot be read, or the coordinates are unevenly spaced.
+        If the attributes cannot be read, the coordinates are unevenly spaced or in another unit than the CRS, or
+        nothing tells the size of a pixel.
     """
-    attrs = scene["spatial_ref"].attrs if "spatial_ref" in scene.coords else {}
+    name, attrs = grid_mapping_of(scene)
     try:
-        crs = _read_crs(attrs)
+        crs = crs_of(scene, attrs)
         transform = _read_transform(attrs)
         gcps = tuple(_read_point(point) for point in json.loads(attrs["gcps"])["features"]) if "gcps" in attrs else ()
     except Exception as error:
-        raise SceneError(f"'spatial_ref' cannot be read ({error})", mend="write it with rioxarray") from error
-    y, x = (scene[name].values if name in scene.coords else np.arange(scene.sizes[name]) for name in ("y", "x"))
+        text = " ".join(str(error).split())[:200]
+        raise SceneError(f"'{name}' cannot be read ({text})", mend="write it with rioxarray") from error
+    y, x = (scene[dim].values if dim in scene.coords else np.arange(scene.sizes[dim]) for dim in ("y", "x"))
     stored = Georeference(crs, transform, gcps if transform is None else ())
-    if not stored.is_rectilinear and y.dtype.kind in "iu" and x.dtype.kind in "iu":
+    if not stored.is_rectilinear and _are_numbers(scene, stored, y, x):
         first, step = (float(y[0]), float(x[0])), (_step(y), _step(x))
-        return stored if (first, step) == ((0, 0), (1, 1)) or stored.kind == "none" else stored.cropped(first, step)
-    return _from_centres(stored, y, x)
+        if stored.kind == "none":
+            return Georeference()  # a CRS alone places nothing
+        return stored if (first, step) == ((0, 0), (1, 1)) else stored.cropped(first, step)
+    _check_units(scene, crs)
+    return _from_centres(stored, y, x, _single(scene))
 
 
-def _from_centres(stored: Georeference, y: np.ndarray, x: np.ndarray) -> Georeference:
+def _are_numbers(scene: xr.Dataset, stored: Georeference, y: np.ndarray, x: np.ndarray) -> bool:
+    """Tell pixel numbers from the places of a map, which may be whole numbers too."""
+    if not (y.dtype.kind in "iu" and x.dtype.kind in "iu"):
+        return False
+    if stored.kind != "none" or stored.crs is None:
+        return True
+    return not any(unit_of(scene, dim) or "standard_name" in scene[dim].attrs for dim in ("y", "x") if dim in scene)
+
+
+def _single(scene: xr.Dataset) -> tuple[float | None, float | None]:
+    """Return the spacing that a scene without CRS tells of itself, for coordinates of one value."""
+    told = np.atleast_1d(scene.attrs.get("spacing_m", ()))
+    return (float(told[0]), float(told[1])) if len(told) == 2 else (None, None)
+
+
+def _check_units(scene: xr.Dataset, crs: Any) -> None:
+    """Raise where coordinates say that they are in another unit than the CRS."""
+    if crs is None:
+        return
+    kind = kind_of(crs)
+    for dim in ("y", "x"):
+        unit = unit_of(scene, dim)
+        if unit is None:
+            continue
+        what, size = unit
+        if what == "angle" if kind != "geographic" else what == "length":
+            wrong = True
+        else:
+            own = metres_per_unit(crs) if what == "length" else 360 / (full_turn(crs) or 360)
+            wrong = not math.isclose(size, own, rel_tol=1e-4)
+        if wrong:
+            text = f"'{dim}' is in {scene[dim].attrs['units']}, which is not the unit of the scene's CRS"
+            raise SceneError(text, mend="convert the coordinate, or write the CRS that it is in")
+
+
+def _from_centres(
+    stored: Georeference, y: np.ndarray, x: np.ndarray, single: tuple[float | None, float | None]
+) -> Georeference:
     """Trust the stored transform where it gives the coordinates, else derive one from them."""
     if stored.transform is None and stored.gcps:
         return stored
     old = stored.transform
-    if old is None and len(y) < 2 and len(x) < 2:
+    if old is None and len(y) < 2 and len(x) < 2 and stored.crs is None:
         return stored
-    step_y = _step(y, old.e if old else None)
-    step_x = _step(x, old.a if old else None)
+    told = (old.e, old.a) if old else single if stored.crs is None else (None, None)
+    step_y, step_x = (
+        _step(values, known, dim, is_map=stored.crs is not None)
+        for values, known, dim in zip((y, x), told, ("y", "x"), strict=True)
+    )
     new = Affine(step_x, 0.0, float(x[0]) - step_x / 2, 0.0, step_y, float(y[0]) - step_y / 2)
-    if old is not None and _largest_shift(old, new, (len(y), len(x))) < _TOLERANCE:
+    slack = max(_TOLERANCE, *(_rounding(values) / abs(step) for values, step in ((y, step_y), (x, step_x))))
+    if old is not None and _largest_shift(old, new, (len(y), len(x))) < slack:
         return stored
     return Georeference(stored.crs, new)
 
 
-def _step(values: np.ndarray, single: float | None = None) -> float:
+def _step(values: np.ndarray, single: float | None = None, dim: str = "", *, is_map: bool = False) -> float:
     """Return the spacing of a coordinate; `single` is that of a coordinate of one value."""
     if len(values) < 2:
+        if single is None and is_map:
+            mend = "write the transform before cutting, with scene.rio.write_transform()"
+            raise SceneError(f"'{dim}' has one value, and nothing tells the size of a pixel", mend=mend)
         return 1.0 if single is None else single
     step = float(values[-1] - values[0]) / (len(values) - 1)
     even = float(values[0]) + step * np.arange(len(values))
-    if step == 0 or np.abs(values - even).max() > _TOLERANCE * abs(step):
+    if step == 0 or not np.isfinite(values).all():
+        what = f"'{dim}'" if dim else "'y' or 'x'"
+        wrong = "the same everywhere" if step == 0 else "not finite"
+        raise SceneError(f"{what} is {wrong}", mend="write the coordinates of a regular grid, and its transform")
+    off = np.abs(values - even).max()
+    allowed = min(max(_TOLERANCE * abs(step), 2 * _rounding(values)), abs(step) / 4)
+    if not off <= allowed:
         raise SceneError("'y' or 'x' is not evenly spaced", mend="resample the scene to a regular grid")
     return step
 
 
-def _read_crs(attrs: Json) -> Any:
-    text = attrs.get("crs_wkt") or attrs.get("spatial_ref")
-    return rasterio.crs.CRS.from_wkt(text) if text else None
+def _rounding(values: np.ndarray) -> float:
+    """Return what is lost of a coordinate by its type: float32 keeps seven digits."""
+    if values.dtype.kind != "f":
+        return 0.0
+    return float(np.finfo(values.dtype).eps * np.abs(values).max())
 
 
 def _read_transform(attrs: Json) -> Affine | None:

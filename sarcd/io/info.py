@@ -17,7 +17,7 @@ from sarcd.io.store import SceneStore, open_scene
 Json = dict[str, Any]
 
 _STATISTICS = "amplitude_statistics"
-_SENSOR = ("wavelength_m", "spacing_m", "looks")
+_SENSOR = ("wavelength_m", "spacing_m", "range_spacing", "incidence_deg", "looks")
 
 
 def scene_info(path: str | Path) -> Json:

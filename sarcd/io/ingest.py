@@ -183,8 +183,12 @@ def _layout(dated: Sequence[DatedImage], labels: Sequence[PairLabels], options: 
     pairs += [label.pair for label in labels if label.pair not in pairs]
     coordinates = to_coordinates(layer.georeference, layer.shape)
     facts = common_facts([sensor_facts(image.image.layer.tags) for image in dated])
-    given = {"wavelength_m": options.wavelength_m, "spacing_m": options.spacing_m, "looks": options.looks}
+    given = {key: getattr(options, key) for key in ("wavelength_m", "spacing_m", "looks", "incidence_deg")}
     facts.update({key: value for key, value in given.items() if value is not None})
+    if options.range_spacing or options.spacing_m:  # what a file says is of its own spacing
+        facts.pop("range_spacing", None)
+    if "spacing_m" in facts and layer.georeference.kind != "transform":
+        facts.setdefault("range_spacing", options.range_spacing or ("slant" if layer.is_complex else "ground"))
     if "spacing_m" in facts:
         facts["spacing_m"] = [float(side) for side in facts["spacing_m"]]
     return SceneLayout(

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sarcd.errors import StoreError
+from sarcd.errors import SceneError, StoreError
+from sarcd.io.geodesy import areas_m2, full_turn, has_jumps, kind_of
 from sarcd.io.georef import Georeference
+from sarcd.io.world import WGS84, to_world
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
 _STRIP = 1024  # rows that are looked at together
-_SPLINE_FROM = 10  # control points; fewer make a smooth surface, a grid of them is followed point by point
+
+__all__ = ["DRIVERS", "Patches", "areas_m2", "find_patches", "to_ground", "write_polygons"]
 
 
 @dataclass(frozen=True)
@@ -94,24 +97,43 @@ def find_patches(change: np.ndarray, evidence: xr.DataArray | None = None, *, mi
     return Patches(outlines, pixels[kept], mean, np.where(valid > 0, highest, np.nan))
 
 
-def to_ground(outlines: np.ndarray, georeference: Georeference) -> np.ndarray:
-    """Move outlines from (column, row) to the coordinates of a scene; as they are where it has none."""
+def to_ground(outlines: np.ndarray, georeference: Georeference, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Move outlines from (column, row) to the coordinates of a scene; as they are where it has none.
+
+    Longitudes go on past the 180th meridian, as the scene's own do. What reaches past a pole by no more than half a
+    pixel ends there.
+
+    Parameters
+    ----------
+    outlines : ndarray of shapely geometries
+    georeference : Georeference
+    shape : (y, x), optional
+        Size of the scene, over which control points have to hold a surface; by default that of the outlines.
+
+    Raises
+    ------
+    SceneError
+        If control points hold no surface, or the transform places pixels where there is no ground.
+    """
+    import shapely
+
     transform = georeference.transform
-    if transform is not None:
-        matrix, offset = [[transform.a, transform.b], [transform.d, transform.e]], [transform.c, transform.f]
-        return _moved(outlines, lambda corners: corners @ np.transpose(matrix) + offset)
-    if not georeference.gcps or not len(outlines):
+    if not len(outlines) or georeference.kind == "none":
         return outlines
-    from rasterio.transform import GCPTransformer
+    if transform is not None:
+        georeference.check()
+        matrix, offset = [[transform.a, transform.b], [transform.d, transform.e]], [transform.c, transform.f]
+        placed = _moved(outlines, lambda corners: corners @ np.transpose(matrix) + offset)
+        turn = full_turn(georeference.crs)
+        if turn is not None:  # no edge so long that it could be one across the 180th meridian
+            placed = shapely.segmentize(placed, turn / 4)
+        return _up_to_the_pole(placed, georeference.crs, (abs(transform.d) + abs(transform.e)) / 2)
+    from sarcd.io.control_points import is_polar, surface
 
-    spline = len(georeference.gcps) >= _SPLINE_FROM
-    with GCPTransformer(list(georeference.gcps), tps=spline) as points:
-
-        def on_surface(corners: np.ndarray) -> np.ndarray:
-            x, y = points.xy(corners[:, 1], corners[:, 0], offset="ul")
-            return np.stack([x, y], axis=1)
-
-        return _moved(outlines, on_surface)
+    if is_polar(georeference.gcps, georeference.crs):  # straight in the image is far from straight in degrees
+        outlines = shapely.segmentize(outlines, 1.0)
+    bounds = shapely.total_bounds(outlines) if shape is None else (0.0, 0.0, float(shape[1]), float(shape[0]))
+    return _moved(outlines, surface(georeference.gcps, georeference.crs, tuple(bounds)))
 
 
 def _moved(outlines: np.ndarray, move: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -121,20 +143,21 @@ def _moved(outlines: np.ndarray, move: Callable[[np.ndarray], np.ndarray]) -> np
     return moved
 
 
-def areas_m2(outlines: np.ndarray, crs: Any) -> np.ndarray | None:
-    """Return the areas of polygons on the ground: on the ellipsoid for degrees; None without a CRS."""
-    import pyproj
+def _up_to_the_pole(placed: np.ndarray, crs: Any, half_a_pixel: float) -> np.ndarray:
+    """Cut off what lies past a pole: half a pixel, where pixel centres lie on it."""
     import shapely
 
-    if crs is None:
-        return None
-    if not crs.is_geographic:
-        areas: np.ndarray = shapely.area(outlines) * float(crs.linear_units_factor[1]) ** 2
-        return areas
-    geod = pyproj.CRS.from_user_input(crs).get_geod()
-    if geod is None:
-        return None
-    return np.array([abs(geod.geometry_area_perimeter(outline)[0]) for outline in outlines], float)
+    turn = full_turn(crs)
+    if turn is None:
+        return placed
+    pole = turn / 4
+    _, south, _, north = shapely.total_bounds(placed)
+    if max(north, -south) <= pole:
+        return placed
+    if max(north, -south) > pole + half_a_pixel * (1 + 1e-6):
+        mend = "check the transform: is it of metres, while the CRS is of degrees?"
+        raise SceneError(f"rows lie past the pole, at a latitude of {max(north, -south):.6g}", mend=mend)
+    return _moved(placed, lambda corners: np.clip(corners, [-np.inf, -pole], [np.inf, pole]))
 
 
 def write_polygons(
@@ -142,7 +165,8 @@ def write_polygons(
 ) -> None:
     """Write polygons with their attributes as a GeoPackage or GeoJSON file, by the suffix.
 
-    GeoJSON knows degrees only (RFC 7946), so what has a CRS is brought to WGS 84 there.
+    GeoJSON knows degrees of WGS 84 only (RFC 7946), so what has a CRS is brought there, and cut at the 180th meridian.
+    The coordinates of a local CRS are written as they are: `description` should say so.
 
     Parameters
     ----------
@@ -159,6 +183,8 @@ def write_polygons(
 
     Raises
     ------
+    SceneError
+        If the CRS cannot be brought to WGS 84 and is no local one.
     StoreError
         If the file cannot be written.
     """
@@ -169,8 +195,14 @@ def write_polygons(
 
     driver = DRIVERS[path.suffix.lower()]
     options = {"DESCRIPTION": description}
+    if driver == "GeoJSON" and crs is not None and kind_of(crs) == "local":
+        crs = None
     if driver == "GeoJSON" and crs is not None:
+        outlines, crs = to_world(outlines, crs), WGS84
         options["RFC7946"] = "YES"
+    elif crs is not None and has_jumps(outlines, crs):
+        outlines = to_world(outlines, crs, crs)
+    kinds = set(np.unique(shapely.get_type_id(outlines))) if len(outlines) else set()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="'crs' was not provided", category=UserWarning)
         try:
@@ -179,7 +211,7 @@ def write_polygons(
                 geometry=shapely.to_wkb(outlines),
                 field_data=list(fields.values()),
                 fields=list(fields),
-                geometry_type="Polygon",
+                geometry_type="MultiPolygon" if int(shapely.GeometryType.MULTIPOLYGON) in kinds else "Polygon",
                 crs=None if crs is None else _crs_text(crs),
                 driver=driver,
                 layer=layer,
@@ -195,5 +227,7 @@ def write_polygons(
 
 
 def _crs_text(crs: Any) -> str:
+    if isinstance(crs, str):
+        return crs
     authority: Sequence[str] | None = crs.to_authority()
     return ":".join(authority) if authority else str(crs.to_wkt())

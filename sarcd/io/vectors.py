@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import InputError
+from sarcd.io.geodesy import full_turn, horizontal, kind_of
 from sarcd.io.georef import Georeference
 from sarcd.io.labels import LabelReader, LabelWords
+from sarcd.io.world import beside
 
 FIELD = "label"
 """Attribute of the shapes that holds their value, if there is one; without it every shape is change."""
@@ -84,7 +86,7 @@ def open_vector(
         words.check(set(values[np.isfinite(values)].tolist()), path)
         labels = words.translate(values, None)
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
-    shapes, labels = _to_pixels(path, shapes[there], crs, georeference), labels[there]
+    shapes, labels = _to_pixels(path, shapes[there], crs, georeference, shape), labels[there]
     tree = shapely.STRtree(shapes)
     if not len(tree.query(shapely.box(0, 0, shape[1], shape[0]), predicate="intersects")):
         raise InputError("has no shape within the scene", where=path, mend="check its coordinates and its CRS")
@@ -120,10 +122,13 @@ def _read(path: str) -> tuple[np.ndarray, np.ndarray | None, str | None] | None:
     return shapely.from_wkb(geometry), values, meta["crs"]
 
 
-def _to_pixels(path: str, shapes: np.ndarray, crs: str | None, georeference: Georeference) -> np.ndarray:
+def _to_pixels(
+    path: str, shapes: np.ndarray, crs: str | None, georeference: Georeference, size: tuple[int, int]
+) -> np.ndarray:
     """Return the shapes in pixel coordinates.
 
-    A scene that is not on the map is drawn over in pixel coordinates, or in those of its own bare transform.
+    A scene that is not on the map is drawn over in pixel coordinates, or in those of its own bare transform. Longitudes
+    are counted from the scene's own: -179.9 and 180.1 degrees are one place.
     """
     import shapely
 
@@ -140,11 +145,16 @@ def _to_pixels(path: str, shapes: np.ndarray, crs: str | None, georeference: Geo
         crs = None
     elif crs is None:
         raise InputError("says no CRS", where=path, mend="set it, for example with ogr2ogr -a_srs EPSG:32631")
-    forward = None if crs is None else _reprojection(crs, georeference.crs)
-    back = ~transform
+    forward = None if crs is None else _reprojection(path, crs, georeference.crs, shapes)
+    back, turn = ~transform, full_turn(georeference.crs)
+    if forward is not None:
+        shapes = np.asarray(shapely.transform(shapes, lambda points: np.column_stack(forward(*points.T))))
+    if turn is not None:
+        middle = transform.c + transform.a * size[1] / 2 + transform.b * size[0] / 2
+        shapes = beside(shapes, middle, turn)
 
     def place(points: np.ndarray) -> np.ndarray:
-        x, y = points.T if forward is None else forward(*points.T)
+        x, y = points.T
         return np.column_stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f])
 
     placed = np.asarray(shapely.transform(shapes, place))
@@ -153,10 +163,18 @@ def _to_pixels(path: str, shapes: np.ndarray, crs: str | None, georeference: Geo
     return placed
 
 
-def _reprojection(source: str, target: Any) -> Any:
+def _reprojection(path: str, source: str, target: Any, shapes: np.ndarray) -> Any:
+    """Return what takes x and y to the scene's CRS, or None where they are in it."""
     import pyproj
+    import pyproj.exceptions
 
-    return pyproj.Transformer.from_crs(source, pyproj.CRS.from_user_input(target), always_xy=True).transform
+    if kind_of(target) == "local" and (_exceeds_degrees(source, shapes) or horizontal(source) == horizontal(target)):
+        return None  # as sarcd writes them in GeoJSON, which cannot name such a CRS
+    try:
+        return pyproj.Transformer.from_crs(source, horizontal(target), always_xy=True).transform
+    except pyproj.exceptions.ProjError as error:
+        text = "its CRS cannot be brought to the scene's, which is a local one"
+        raise InputError(text, where=path, mend="save it in the scene's own CRS, as a GeoPackage") from error
 
 
 def _exceeds_degrees(crs: str, shapes: np.ndarray) -> bool:

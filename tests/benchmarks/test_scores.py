@@ -88,7 +88,10 @@ def test_intervals():
 def store_map(path, side, tile=1024):
     """A pair with labels, a twentieth of them change in blobs, and a probability that knows half of it."""
     layout = SceneLayout(
-        np.array(DAYS[:2], "datetime64[us]"), np.arange(side), np.arange(side), attrs={"spacing_m": [3, 3]}
+        np.array(DAYS[:2], "datetime64[us]"),
+        np.arange(side),
+        np.arange(side),
+        attrs={"spacing_m": [3, 3], "range_spacing": "ground"},
     )
     rng, shape = np.random.default_rng(0), (1, side, side)
     with NewScene(path, layout) as store:  # no image is written: evaluation reads none

@@ -12,7 +12,7 @@ from sarcd.evaluate import ObjectRules, _search, choose_threshold, evaluate
 from sarcd.kernels.scores import best_threshold
 from tests.judged import in_play, random_scene, scene_of
 
-SPACING = {"spacing_m": [20.0, 10.0]}
+SPACING = {"spacing_m": [20.0, 10.0], "range_spacing": "ground"}
 
 
 def in_steps(scene):
@@ -124,7 +124,7 @@ def test_the_search_comes_from_above():
     # Falling: two false objects at 0.8, which are one from 0.5 on. The lowest threshold with one would be 0.5.
     score = np.array([[[0.9, 0.5, 0.8, 0.1, 0.1, 0.95]]], np.float32)
     label = np.array([[[0, 0, 0, 0, 0, 1]]], np.uint8)
-    scene = scene_of(label, change_probability=score).assign_attrs(spacing_m=[1000.0, 1000.0])
+    scene = scene_of(label, change_probability=score).assign_attrs(spacing_m=[1000.0, 1000.0], range_spacing="ground")
     choice = choose_threshold([scene], false_alarms_per_km2=0.2)
     assert choice.threshold == pytest.approx(0.9, abs=1e-3)
     assert choice.false_objects == 1
@@ -191,7 +191,7 @@ def test_refuses(rng):
         )
     worst = np.array([[[0.9, 0.1, 0.9, 0.1, 0.2]]], np.float32)
     poor = scene_of(np.array([[[0, 0, 0, 0, 1]]], np.uint8), change_probability=worst).assign_attrs(
-        spacing_m=[1e3, 1e3]
+        spacing_m=[1e3, 1e3], range_spacing="ground"
     )
     with pytest.raises(
         SceneError, match=r"no threshold keeps false objects at 0.1 per km2: the fewest are 0\.5, at 0\.899"

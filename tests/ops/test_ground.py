@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from sarcd.io.georef import Georeference, of_scene
-from sarcd.ops.ground import ground_of, pixel_area_m2
+from sarcd.io.georef import Georeference
+from sarcd.ops.ground import PixelArea, ground_of, pixel_area
 from tests.results import ASKEW, DEGREES, UTM, control_points, scene_with_results
 
 SHAPE = (60, 80)
@@ -22,15 +22,14 @@ def test_utm(rng):
     assert (ground.x.first, ground.x.last, ground.y.first, ground.y.last) == (600_000, 601_600, 5_100_000, 5_099_400)
     assert (ground.x.label, ground.y.label, ground.north_up) == ("easting (m)", "northing (m)", True)
     assert ground.ratio == pytest.approx(1600 / 600)
-    assert pixel_area_m2(scene(rng, UTM), UTM) == 200
+    assert pixel_area(scene(rng, UTM), UTM) == PixelArea(200)
 
 
 def test_degrees_shrink_towards_the_pole(rng):
     ground = ground_of(scene(rng, DEGREES))
     assert ground.x.label == "longitude (degrees)"
-    assert ground.aspect == pytest.approx(1 / math.cos(math.radians(60 - 0.003)))
-    assert ground.x.length_m == pytest.approx(80 * 2e-4 * 111_320 / 2, rel=1e-3)
-    assert pixel_area_m2(scene(rng, DEGREES), DEGREES) is None
+    assert ground.aspect == pytest.approx(1 / math.cos(math.radians(60 - 0.003)), rel=0.005)  # and flattened
+    assert ground.x.length_m == pytest.approx(80 * 2e-4 * 111_320 / 2, rel=3e-3)
 
 
 def test_a_cut_scene_keeps_its_place(rng):
@@ -47,16 +46,16 @@ def test_radar_geometry_in_pixels_and_in_metres(rng):
     assert (ground.y.first, ground.y.last, ground.x.metres, ground.aspect) == (0, 60, None, 1)
     spaced = scene(rng, control_points(), spacing_m=[14.0, 2.5])
     ground = ground_of(spaced.isel(x=slice(20, 60, 4)))
-    assert (ground.x.label, ground.y.label) == ("range (m)", "azimuth (m)")
-    assert (ground.y.last, ground.x.first, ground.x.last, ground.ratio) == (840, 46.25, 146.25, 100 / 840)
-    assert pixel_area_m2(spaced, of_scene(spaced)) is None  # slanted
-    assert pixel_area_m2(scene(rng, spacing_m=[14.0, 2.5]), Georeference()) == 35
+    assert (ground.x.label, ground.y.label) == ("slant range (m)", "azimuth (m)")
+    assert (ground.y.last, ground.x.first, ground.x.last) == (840, 46.25, 146.25)
+    assert ground.x.length_m == pytest.approx(40 * 2e-4 * 55_800, rel=1e-3)  # by the control points
+    assert pixel_area(scene(rng, spacing_m=[14.0, 2.5]), Georeference()) == PixelArea(35, is_slant=True)
 
 
 def test_long_axes_are_in_kilometres(rng):
     ground = ground_of(scene(rng, spacing_m=[200.0, 100.0]))
     assert (ground.y.label, ground.y.last, ground.y.metres) == ("azimuth (km)", 12, 1000)
-    assert (ground.x.label, ground.x.last) == ("range (m)", 8000)
+    assert (ground.x.label, ground.x.last) == ("slant range (m)", 8000)
     assert ground.aspect == 1000
 
 
@@ -64,7 +63,7 @@ def test_detected_images_and_maps_askew_have_rows_and_columns(rng):
     detected = scene_with_results(rng, SHAPE, images="amplitude", keep=[])
     assert ground_of(detected).x.label == "column (pixels)"
     assert ground_of(scene(rng, ASKEW)).y.label == "row (pixels)"
-    assert pixel_area_m2(scene(rng, ASKEW), ASKEW) == pytest.approx(400)
+    assert pixel_area(scene(rng, ASKEW), ASKEW).m2 == pytest.approx(400)
 
 
 def test_own_metres_without_a_map(rng):
@@ -73,4 +72,6 @@ def test_own_metres_without_a_map(rng):
     local = local.assign_coords(metres)
     ground = ground_of(local)
     assert (ground.x.label, ground.x.last, ground.north_up) == ("range (m)", 200, False)
-    assert pixel_area_m2(local, Georeference(None, Affine.scale(2.5))) == 6.25
+    own = Georeference(None, Affine.scale(2.5))
+    assert pixel_area(local, own) == PixelArea(6.25, is_slant=True)
+    assert pixel_area(local.assign_attrs(range_spacing="ground"), own) == PixelArea(6.25)

@@ -1,0 +1,248 @@
+"""What a CRS says of lengths and areas on the ground, which are seldom those of its plane."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from sarcd.errors import SceneError
+
+Move = Callable[[np.ndarray], np.ndarray]
+"""Takes (N, 2) points x, y and returns them elsewhere."""
+
+TRUE_WITHIN = 0.003
+"""Areas of a plane that are this near to those on the ellipsoid are taken as they are: all of a UTM zone is."""
+
+SMALLEST_PIXEL_M = 1e-3
+"""No radar has pixels of a millimetre: where a transform says so it is of degrees."""
+
+_EDGE_M = 5_000.0  # longer edges are bent before they are moved to another plane
+_EDGE_DEGREES = 0.05
+_SAMPLES = 5  # points along each axis at which a plane is held against the ellipsoid
+
+
+def horizontal(crs: Any) -> Any:
+    """Return the pyproj CRS of x and y alone: no heights, no shift to WGS 84 that is bound to it.
+
+    Parameters
+    ----------
+    crs : anything that `pyproj.CRS.from_user_input` takes
+
+    Examples
+    --------
+    >>> horizontal("EPSG:32632+5773").to_epsg(), horizontal("EPSG:4979").to_epsg()
+    (32632, 4326)
+    """
+    import pyproj
+
+    found: Any = pyproj.CRS.from_user_input(crs)
+    while found.is_compound or found.is_bound:
+        found = found.sub_crs_list[0] if found.is_compound else found.source_crs
+    return found.to_2d() if found.is_geographic and len(found.axis_info) > 2 else found
+
+
+def kind_of(crs: Any) -> Literal["geographic", "projected", "local"]:
+    """Return whether x and y are angles, metres of a projection, or those of a grid that is tied to no place on Earth.
+
+    Raises
+    ------
+    SceneError
+        If the CRS is none of a map, such as a geocentric or a vertical one.
+
+    Examples
+    --------
+    >>> kind_of("EPSG:4326"), kind_of("EPSG:3857"), kind_of('LOCAL_CS["mine grid",UNIT["metre",1]]')
+    ('geographic', 'projected', 'local')
+    """
+    found = horizontal(crs)
+    if found.is_geographic:
+        return "geographic"
+    if found.is_projected:
+        return "projected"
+    if found.is_engineering or found.type_name in ("Engineering CRS", "Derived Engineering CRS"):
+        return "local"
+    kind = "geocentric" if found.is_geocentric else f"'{found.type_name}'"
+    mend = "reproject the images, or their control points, to longitude and latitude or to UTM"
+    raise SceneError(f"the CRS is {kind}, which is none of a map", mend=mend)
+
+
+def metres_per_unit(crs: Any) -> float:
+    """Return how many metres of its plane a unit of a projected or local CRS is.
+
+    Examples
+    --------
+    >>> metres_per_unit('LOCAL_CS["mine grid",UNIT["foot",0.3048]]')
+    0.3048
+    """
+    return float(horizontal(crs).axis_info[0].unit_conversion_factor)
+
+
+def full_turn(crs: Any) -> float | None:
+    """Return 360 degrees in the unit of a geographic CRS, or None where x is no longitude.
+
+    Examples
+    --------
+    >>> full_turn("EPSG:4326"), full_turn("EPSG:32632"), full_turn(None)
+    (360.0, None, None)
+    """
+    if crs is None or kind_of(crs) != "geographic":
+        return None
+    turn = 2 * math.pi / float(horizontal(crs).axis_info[0].unit_conversion_factor)
+    return round(turn, 9)
+
+
+def longest_edge(crs: Any) -> float:
+    """Return the length, in units of the CRS, of an edge that may be taken for straight in another plane."""
+    turn = full_turn(crs)
+    return _EDGE_M / metres_per_unit(crs) if turn is None else _EDGE_DEGREES * turn / 360
+
+
+def ellipsoid_of(crs: Any) -> Any:
+    """Return the geographic CRS, in two dimensions, that a geographic or projected one is made from."""
+    found = horizontal(crs)
+    base = found.source_crs if found.is_derived and found.is_geographic else found.geodetic_crs
+    return base.to_2d()
+
+
+def to_equal_area(crs: Any, place: tuple[float, float]) -> tuple[Move, Move]:
+    """Return the moves into a plane of true areas, in metres about `place`, and back.
+
+    The plane is the Lambert azimuthal equal-area projection of the ellipsoid of the CRS itself. Neither poles nor the
+    180th meridian are a border in it, and at `place` lengths are true too.
+
+    Parameters
+    ----------
+    crs : CRS
+        A geographic or projected one.
+    place : (x, y)
+        In the CRS.
+    """
+    import pyproj
+
+    source, base = horizontal(crs), ellipsoid_of(crs)
+    unit = math.degrees(float(base.axis_info[0].unit_conversion_factor))
+    x, y = pyproj.Transformer.from_crs(source, base, always_xy=True).transform(*place)
+    if not (math.isfinite(x) and math.isfinite(y)) or abs(y * unit) > 90 + 1e-6:
+        mend = "check the CRS and the transform or control points: is it of degrees, or of metres?"
+        raise SceneError(f"({place[0]:.9g}, {place[1]:.9g}) is no place in the scene's CRS", mend=mend)
+    conversion = pyproj.crs.coordinate_operation.LambertAzimuthalEqualAreaConversion(
+        latitude_natural_origin=max(min(y * unit, 90.0), -90.0), longitude_natural_origin=x * unit
+    )
+    plane = pyproj.crs.ProjectedCRS(conversion, geodetic_crs=base)
+    moves = pyproj.Transformer.from_crs(source, plane, always_xy=True)
+
+    def there(points: np.ndarray) -> np.ndarray:
+        return np.stack(moves.transform(points[:, 0], points[:, 1]), axis=1)
+
+    def back(points: np.ndarray) -> np.ndarray:
+        return np.stack(moves.transform(points[:, 0], points[:, 1], direction="INVERSE"), axis=1)
+
+    return there, back
+
+
+def areas_m2(outlines: np.ndarray, crs: Any) -> np.ndarray | None:
+    """Return the areas of polygons on the ellipsoid, or in the plane of a local CRS; None without a CRS.
+
+    Parameters
+    ----------
+    outlines : (N,) ndarray of shapely polygons
+        In the CRS, with edges that are straight there.
+    crs : CRS or None
+
+    Returns
+    -------
+    (N,) float64 ndarray or None
+        Square metres.
+
+    Raises
+    ------
+    SceneError
+        If they lie where the CRS has no ground.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> mercator = np.array([shapely.box(0, 8_399_000, 1000, 8_400_000)])  # at 60 degrees north
+    >>> areas_m2(mercator, "EPSG:3857").round(-4).tolist()
+    [250000.0]
+    """
+    import shapely
+
+    if crs is None:
+        return None
+    if kind_of(crs) == "local":
+        planar: np.ndarray = shapely.area(outlines) * metres_per_unit(crs) ** 2
+        return planar
+    if not len(outlines):
+        return np.zeros(0)
+    left, bottom, right, top = shapely.total_bounds(outlines)
+    there, _ = to_equal_area(crs, ((left + right) / 2, (bottom + top) / 2))
+    bent = outlines if has_jumps(outlines, crs) else shapely.segmentize(outlines, longest_edge(crs))
+    areas: np.ndarray = shapely.area(shapely.transform(bent, there))
+    if not np.isfinite(areas).all():
+        mend = "check the CRS and the transform or control points: is it of degrees, or of metres?"
+        raise SceneError("outlines lie where the scene's CRS has no ground", mend=mend)
+    return areas
+
+
+def has_jumps(outlines: np.ndarray, crs: Any) -> bool:
+    """Tell whether outlines in degrees hold a pole or jump at the 180th meridian; no edge is half a turn long."""
+    import shapely
+
+    turn = full_turn(crs)
+    if not len(outlines) or turn is None:
+        return False
+    points, index = shapely.get_coordinates(outlines, return_index=True)
+    steps = np.abs(np.diff(points[:, 0]))[np.diff(index) == 0]
+    return bool(len(steps) and steps.max() > turn / 2)
+
+
+def areas_are_true(crs: Any, x: np.ndarray, y: np.ndarray, corner: np.ndarray) -> bool:
+    """Tell whether areas in the plane of a CRS are those on the ground, to `TRUE_WITHIN`, all over a raster.
+
+    Parameters
+    ----------
+    crs : CRS
+        A projected one.
+    x, y : ndarray
+        Pixel corners spread over the raster.
+    corner : (2, 2) ndarray
+        Sides of a pixel, as its columns.
+    """
+    import shapely
+
+    rings = np.stack([np.stack([x, y], axis=1) + corner @ side for side in ((0, 0), (1, 0), (1, 1), (0, 1))], axis=1)
+    squares = shapely.polygons(rings)
+    found = areas_m2(squares, crs)
+    plane = shapely.area(squares) * metres_per_unit(crs) ** 2
+    return bool((np.abs(found / plane - 1) <= TRUE_WITHIN).all())
+
+
+def spread(count: int) -> np.ndarray:
+    """Return pixel numbers spread over an axis of `count` pixels, its ends among them."""
+    return np.unique(np.linspace(0, count - 1, _SAMPLES).round().astype(int))
+
+
+def lengths_m(crs: Any, place: tuple[float, float], sides: np.ndarray) -> tuple[float, float]:
+    """Return the lengths on the ground of the two sides of a pixel at a place of a geographic or projected CRS.
+
+    Parameters
+    ----------
+    crs : CRS
+    place : (x, y)
+    sides : (2, 2) ndarray
+        Sides of the pixel in the CRS, as its columns.
+
+    Examples
+    --------
+    >>> [round(length) for length in lengths_m("EPSG:4326", (10.0, 60.0), np.eye(2) / 1000)]
+    [56, 111]
+    """
+    there, _ = to_equal_area(crs, place)
+    middle = np.array(place)
+    ends = there(np.stack([middle, middle + sides[:, 0], middle + sides[:, 1]]))
+    first, second = (float(math.hypot(*(end - ends[0]))) for end in ends[1:])
+    return first, second
