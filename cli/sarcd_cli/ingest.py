@@ -38,6 +38,8 @@ _ONLY_NEW = ("chunk", "shard")
 )
 @click.option("--label-change", metavar="VALUES", help="Values of label files that mean change, as 255 or 1,128-255.")
 @click.option("--label-ignore", metavar="VALUES", help="Values of label files that mean unlabelled.")
+@click.option("--label-layer", metavar="NAME", help="Layer of vector label files [the only one with shapes].")
+@click.option("--label-field", metavar="NAME", help="Attribute that holds the values of shapes [label, if there is one].")
 @click.option("--wavelength", "wavelength_m", type=float, metavar="M", help="Wavelength in metres.")
 @click.option("--spacing", metavar="Y,X", help="Pixel spacing in metres.")
 @click.option("--looks", type=float, metavar="N", help="Number of looks.")
@@ -60,8 +62,8 @@ def command(
     """Make a scene of two or more coregistered radar images.
 
     IMAGE is anything that GDAL opens. Dates come from --date, else from the file's metadata, else from its name.
-    Labels are rasters of the scene's size that hold 0 and 1, or vector files: every shape is change, unless an
-    attribute called label says otherwise.
+    Labels are rasters of the scene's size that hold 0 and 1, or vector files, FILE or 'FILE|layername=NAME': every
+    shape is change, unless an attribute called label says otherwise, and ground outside all shapes is none.
     """
     from sarcd.config import IngestOptions, merge, read_toml
     from sarcd.io.append import append as append_images
@@ -85,6 +87,7 @@ def command(
     lines[report.images] = f"{report.size[0]} x {report.size[1]} pixels, {report.pairs} pair{'s'[: report.pairs > 1]}"
     if report.labelled:
         lines["labelled"] = list(report.labelled)
+        lines["labels"] = {label.pair: label.text() for label in report.labels}
     echo_result(lines, json=False)
 
 

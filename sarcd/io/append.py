@@ -17,12 +17,14 @@ from sarcd import schema
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, MismatchError, OptionError
 from sarcd.io.georef import Georeference, of_scene
+from sarcd.io.label_report import LabelSummary
 from sarcd.io.ingest import (
     IngestReport,
     create_labels,
     pair_text,
     report,
     source_attrs,
+    warn_of_labels,
     write_image,
     write_labels,
 )
@@ -92,8 +94,9 @@ def append(
             labels = gather_labels(options, times, shape=store.shape, georeference=georeference, pairs=pairs)
             pairs += [label.pair for label in labels if label.pair not in pairs]
             _check_new(store, labels, old)
-            valid = _grow(store, name, dated, labels, pairs, options, progress)
-    return report(scene, dated, valid, labels, len(store.dates("before")))
+            valid, labelled = _grow(store, name, dated, labels, pairs, options, progress)
+    warn_of_labels(labelled)
+    return report(scene, dated, valid, labelled, len(store.dates("before")))
 
 
 @contextlib.contextmanager
@@ -158,7 +161,7 @@ def _grow(
     pairs: Sequence[Pair],
     options: IngestOptions,
     progress: Progress,
-) -> list[float]:
+) -> tuple[list[float], list[LabelSummary]]:
     array, count, published = store.array(name), len(store.dates("time")), store.published()
     array.resize((count + len(dated), *array.shape[1:]))
     height, width = store.shape
@@ -166,13 +169,13 @@ def _grow(
         valid = [
             write_image(store, name, count + i, image, options.memory_bytes, advance) for i, image in enumerate(dated)
         ]
-        grown = ["time", name]
+        grown, labelled = ["time", name], []
         if labels:
             total = len(store.dates("before")) + len(pairs)
             _fit_labels(store, name, total)
             for label in labels:
                 index = total - len(pairs) + list(pairs).index(label.pair)
-                write_labels(store, index, label, options.memory_bytes, advance)
+                labelled.append(write_labels(store, index, label, options.memory_bytes, advance))
             grown.append("label")
     store.set_attrs(name, source_attrs(dated, published[name]["attributes"]))
     time = store.array("time")
@@ -182,7 +185,7 @@ def _grow(
     for known in outdated:
         store.set_attrs(known, {"sarcd_stale": "dates were added since: run 'sarcd summarise --overwrite'"})
     extend_pairs(store, pairs, also=[*grown, *outdated])
-    return valid
+    return valid, labelled
 
 
 def _fit_labels(store: SceneStore, images: str, total: int) -> None:
@@ -209,9 +212,11 @@ def _append_labels(
         _take_back(store, [listed.index(label.pair) for label in labels])
         height, width = store.shape
         with progress("labels", height * width * len(labels)) as advance:
-            for label in labels:
-                write_labels(store, listed.index(label.pair), label, options.memory_bytes, advance)
+            labelled = [
+                write_labels(store, listed.index(label.pair), label, options.memory_bytes, advance) for label in labels
+            ]
         publish(store, add=["label"], locked=True)
+    warn_of_labels(labelled)
     return IngestReport(
         scene=store.path,
         images=name,
@@ -221,7 +226,8 @@ def _append_labels(
         dates=(),
         valid=(),
         pairs=len(listed),
-        labelled=tuple(pair_text(label.pair) for label in labels),
+        labelled=tuple(label.pair for label in labelled),
+        labels=tuple(labelled),
     )
 
 
