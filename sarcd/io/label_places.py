@@ -20,6 +20,8 @@ _BEND = 0.1  # pixels by which the middle of a straight line may leave its place
 _LONG = 16.0  # pixels: shorter lines do not bend
 _MOST_POINTS = 2_000_000  # that long lines are broken into
 _STEPS = 30
+_PATIENCE = 6  # steps by the slope of the splines, before that of the surface itself is asked for at every one
+_KNOTS = 65
 _CLOSE = 1e-6  # pixels
 _FAR = 0.1  # pixels: a control point surface that cannot be inverted this well is refused
 
@@ -67,8 +69,8 @@ def to_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference, s
     """
     notes: list[str] = []
     crs = found.crs
-    if crs is not None and _are_pixels(found, geometry, georeference, shape):
-        notes.append("coordinates are taken for columns and rows, not for degrees")
+    if crs is not None and _is_nominal(found, geometry, georeference, shape):
+        notes.append("coordinates are not taken for degrees, which a GeoJSON file always claims them to be")
         crs = None
     if crs is not None and (georeference.crs is None or georeference.kind == "none"):
         raise InputError(
@@ -92,22 +94,19 @@ def _drawn_over(geometry: np.ndarray, georeference: Georeference, shape: tuple[i
     """Take coordinates for pixels, or for those of control points that have no CRS either."""
     import shapely
 
-    flat, turned = _downwards(geometry)
-    scene = shapely.box(0, 0, shape[1], shape[0])
-    if georeference.gcps and georeference.crs is None and not shapely.intersects(flat, scene).any():
+    points = shapely.get_coordinates(geometry)
+    if georeference.gcps and georeference.crs is None and _are_at_control_points(points, georeference):
         ground = _Ground("", georeference, shape, None)
-        shapes, kept = ground.place(geometry)
-        if shapely.intersects(shapes, scene).any():
-            return Placed(shapes, kept, (*notes, "coordinates are those of the scene's ground control points"))
-    if not notes:
-        notes = ["coordinates are columns and rows"]
+        return Placed(*ground.place(geometry), (*notes, "coordinates are those of the scene's ground control points"))
+    flat, turned = _downwards(geometry)
+    notes = [*notes, "coordinates are columns and rows"]
     if turned:
         notes = [*notes, "rows were counted upwards from 0, as negative numbers"]
     return Placed(flat, np.ones(len(flat)), tuple(notes))
 
 
-def _are_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference, shape: tuple[int, int]) -> bool:
-    """Tell pixel coordinates in a GeoJSON file, which cannot say that it has no CRS."""
+def _is_nominal(found: Shapes, geometry: np.ndarray, georeference: Georeference, shape: tuple[int, int]) -> bool:
+    """Tell coordinates that are no degrees in a GeoJSON file, which cannot say that it has no CRS."""
     import pyproj
     import shapely
 
@@ -124,10 +123,20 @@ def _are_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference,
         return True
     if georeference.crs is not None or found.driver != "GeoJSON":
         return False
+    if georeference.gcps and _are_at_control_points(points, georeference):
+        return True
     if georeference.transform is not None:  # what sarcd exports of such a scene
         points = _affine(~georeference.transform)(points)
     whole = np.abs(points - np.round(points)).max() < 1e-4
     return bool(whole and (points >= 0).all() and (points <= [shape[1], shape[0]]).all())
+
+
+def _are_at_control_points(points: np.ndarray, georeference: Georeference) -> bool:
+    """Tell whether points lie where the control points do, give or take a tenth of their extent."""
+    ground = np.array([(point.x, point.y) for point in georeference.gcps])
+    low, high = ground.min(axis=0), ground.max(axis=0)
+    room = _MARGIN * (high - low)
+    return bool(((points >= low - room) & (points <= high + room)).all())
 
 
 def _downwards(geometry: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -195,15 +204,15 @@ class _Ground:
             raise InputError("has shapes that the scene's CRS cannot hold", where=self.path, mend="check its own CRS")
         return np.where(lost, None, placed), kept
 
-    def move(self, points: np.ndarray) -> np.ndarray:
-        """Return (column, row) of points (x, y) of the file."""
+    def move(self, points: np.ndarray, *, roughly: bool = False) -> np.ndarray:
+        """Return (column, row) of points (x, y) of the file; roughly: near enough to tell bent lines."""
         if self.there is not None:
             points = np.column_stack(self.there(*points.T))
         if self.in_degrees:
             points = np.column_stack([_nearest(points[:, 0], self.middle), points[:, 1]])
         if self.georeference.transform is not None:
             return _affine(~self.georeference.transform)(points)
-        return self.surface.invert(points)
+        return self.surface.guess(points)[0] if roughly else self.surface.invert(points)
 
     @functools.cached_property
     def surface(self) -> _Surface:
@@ -239,13 +248,13 @@ class _Ground:
             points = points.copy()
             points[:, 0] = _nearest(points[:, 0], points[len(points) // 2, 0])
             geometry = _on_this_turn(geometry, float(points[len(points) // 2, 0]))
-        (left, low), (right, high) = points.min(axis=0), points.max(axis=0)
-        if self.file_in_degrees and right - left > 180:
+        if self.file_in_degrees and np.ptp(points[:, 0]) > 180:
             return geometry, ones  # round a pole
-        bounds = shapely.bounds(geometry)
-        beyond = (bounds[:, :2] < [left, low]).any(axis=1) | (bounds[:, 2:] > [right, high]).any(axis=1)
+        around = shapely.convex_hull(shapely.multipoints(points))
+        shapely.prepare(around)
+        beyond = ~shapely.covers(around, geometry)
         cut = geometry.copy()
-        cut[beyond] = shapely.intersection(geometry[beyond], shapely.box(left, low, right, high))
+        cut[beyond] = shapely.intersection(geometry[beyond], around)
         before, after = shapely.area(geometry), shapely.area(cut)
         return cut, np.where(before > 0, after / np.where(before > 0, before, 1), 1.0)
 
@@ -261,11 +270,11 @@ class _Ground:
         if not len(edges):
             return shapes
         with np.errstate(invalid="ignore", divide="ignore"):
-            moved = self.move(points)
+            moved = self.move(points, roughly=True)
             run = moved[edges + 1] - moved[edges]
             length = np.hypot(*run.T)
             edges, run, length = (each[length > _LONG] for each in (edges, run, length))
-            middles = self.move((points[edges] + points[edges + 1]) / 2) if len(edges) else moved[:0]
+            middles = self.move((points[edges] + points[edges + 1]) / 2, roughly=True) if len(edges) else moved[:0]
             off = middles - (moved[edges] + moved[edges + 1]) / 2
             bend = np.abs(run[:, 0] * off[:, 1] - run[:, 1] * off[:, 0]) / length
             pieces = np.hypot(*(points[edges + 1] - points[edges]).T) * np.sqrt(_BEND / bend)
@@ -279,8 +288,8 @@ class _Ground:
 class _Surface:
     """The surface through ground control points, the same that exports use, and its inverse.
 
-    GDAL fits another surface for the way back, which misses by parts of a pixel or by many; so Newton's method inverts
-    the one there is.
+    GDAL fits another surface for the way back, which misses by parts of a pixel or by many; so the one there is gets
+    inverted, by Newton's method.
     """
 
     def __init__(self, path: str, georeference: Georeference, shape: tuple[int, int], *, in_degrees: bool) -> None:
@@ -304,14 +313,18 @@ class _Surface:
         """
         if not len(points):
             return points
-        guess = self._guess(points)
+        guess, inverse = self.guess(points)
         error = np.full(len(points), np.inf)
         open_ones = np.flatnonzero(np.isfinite(points).all(axis=1))
         reach = float(max(self.shape))
-        for _ in range(_STEPS):
+        for turn in range(_STEPS):
             if not len(open_ones):
                 break
-            step = self._step(guess[open_ones], points[open_ones])
+            if turn >= _PATIENCE:  # beyond the grid of the splines
+                inverse[open_ones] = self._slope(guess[open_ones])
+            rest = points[open_ones] - self.forward(guess[open_ones])
+            rest[:, 0] = self._turned(rest[:, 0], 0.0)
+            step = np.einsum("nij,nj->ni", inverse[open_ones], rest)
             size = np.hypot(*step.T)
             error[open_ones] = size
             known = np.isfinite(size)
@@ -331,12 +344,49 @@ class _Surface:
         guess[~np.isfinite(points).all(axis=1)] = np.nan
         return guess
 
-    def _guess(self, points: np.ndarray) -> np.ndarray:
+    def guess(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (column, row) of points (x, y) on splines through a grid of the surface, and its inverse slope there.
+
+        The surface costs much at each point, and the splines next to nothing.
+        """
+        rows, columns, splines = self._splines
+        found = self._on_plane(points)
+        inverse = np.empty((len(points), 2, 2))
+        for _ in range(_STEPS):
+            at = np.clip(found, [columns[0], rows[0]], [columns[-1], rows[-1]])
+            here, right, down = (
+                np.column_stack([one.ev(at[:, 1], at[:, 0], dx=by[0], dy=by[1]) for one in splines])
+                for by in ((0, 0), (0, 1), (1, 0))
+            )
+            inverse = _inverse(right, down)
+            rest = points - here
+            rest[:, 0] = self._turned(rest[:, 0], 0.0)
+            new = at + np.einsum("nij,nj->ni", inverse, rest)
+            moved = np.abs(new - found)
+            found = np.where(np.isfinite(new), new, found)
+            if not (moved > _CLOSE).any():
+                break
+        return found, inverse
+
+    @functools.cached_property
+    def _splines(self) -> tuple[np.ndarray, np.ndarray, list[Any]]:
+        """Rows and columns of a grid, and splines of x and y over it."""
+        from scipy.interpolate import RectBivariateSpline
+
+        height, width = self.shape
+        rows, columns = (np.linspace(-2.5 * _MARGIN, 1 + 2.5 * _MARGIN, _KNOTS) * side for side in (height, width))
+        grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+        ground = self.forward(grid)
+        ground[:, 0] = self._turned(ground[:, 0], float(ground[len(ground) // 2, 0]))
+        shape = len(rows), len(columns)
+        return rows, columns, [RectBivariateSpline(rows, columns, one.reshape(shape)) for one in ground.T]
+
+    def _on_plane(self, points: np.ndarray) -> np.ndarray:
         """Return (column, row) by the plane through the control points."""
         gcps = self.georeference.gcps
         ground = np.array([(point.x, point.y) for point in gcps])
         pixels = np.array([(point.col, point.row) for point in gcps])
-        ground[:, 0] = self._turned(ground[:, 0], ground[0, 0])
+        ground[:, 0] = self._turned(ground[:, 0], float(ground[0, 0]))
         middle, scale = ground.mean(axis=0), np.ptp(ground, axis=0).max() or 1.0
         matrix = np.column_stack([(ground - middle) / scale, np.ones(len(ground))])
         if len(gcps) < 3 or np.linalg.matrix_rank(matrix, tol=1e-6) < 3:
@@ -346,27 +396,29 @@ class _Surface:
                 mend="give the labels in pixel coordinates (column, row) without a CRS, or as a raster",
             )
         plane = np.linalg.lstsq(matrix, pixels, rcond=None)[0]
-        here = np.column_stack([self._turned(points[:, 0], middle[0]), points[:, 1]])
+        here = np.column_stack([self._turned(points[:, 0], float(middle[0])), points[:, 1]])
         found: np.ndarray = np.column_stack([(here - middle) / scale, np.ones(len(here))]) @ plane
         return found
 
-    def _step(self, at: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """Return Newton's step of each point, (column, row); NaN or infinite where there is none."""
+    def _slope(self, at: np.ndarray) -> np.ndarray:
+        """Return the inverse slope of the surface at points (column, row), from differences over half a pixel."""
         count = len(at)
         reached = self.forward(np.concatenate([at, at + [0.5, 0], at + [0, 0.5]]))
-        here, right, down = reached[:count], reached[count : 2 * count], reached[2 * count :]
-        along, across, rest = right - here, down - here, points - here
-        for difference in (along, across, rest):
+        right, down = (reached[count : 2 * count] - reached[:count], reached[2 * count :] - reached[:count])
+        for difference in (right, down):
             difference[:, 0] = self._turned(difference[:, 0], 0.0)
-        along, across = along / 0.5, across / 0.5
-        with np.errstate(divide="ignore", invalid="ignore"):
-            area = along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]
-            column = (rest[:, 0] * across[:, 1] - rest[:, 1] * across[:, 0]) / area
-            row = (along[:, 0] * rest[:, 1] - along[:, 1] * rest[:, 0]) / area
-        return np.column_stack([column, row])
+        return _inverse(right / 0.5, down / 0.5)
 
     def _turned(self, values: np.ndarray, middle: float) -> np.ndarray:
         return _nearest(values, middle) if self.in_degrees else values
+
+
+def _inverse(right: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Return the inverse of the matrices whose columns are (N, 2) steps along a row and down a column."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        area = right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]
+        rows = [np.stack([down[:, 1], -down[:, 0]]), np.stack([-right[:, 1], right[:, 0]])]
+        return np.asarray(np.stack(rows) / area).transpose(2, 0, 1)
 
 
 def _affine(transform: Any) -> Move:

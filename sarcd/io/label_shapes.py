@@ -119,8 +119,9 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
             meta, _, geometry, data = pyogrio.raw.read(path, layer=name, columns=columns)
         said += _own_words(caught)
     except DataSourceError as error:
+        said_by_ogr = _first_line(error).replace(f"'{path}' ", "").split("; It might help")[0].rstrip(".")
         raise NotAVectorFileError(
-            f"cannot be read ({_first_line(error)})", where=path, mend="check that the file is whole"
+            f"cannot be read ({said_by_ogr})", where=path, mend="check that the file is whole"
         ) from error
     except RuntimeError as error:  # every other error of pyogrio
         raise InputError(f"cannot be read ({_first_line(error)})", where=path, mend="save it anew") from error

@@ -108,6 +108,10 @@ class LabelWords:
         """
         ordered = np.array(sorted(values))
         labels = self.translate(ordered, None)
+        if len(ordered) > _MOST_LISTED:
+            ranges = [(self.change, "change"), (self.ignore, "unlabelled")]
+            said = [f"{_ranges_text(own)}: {kind}" for own, kind in ranges if own]
+            return "; ".join([*said, f"other values from {ordered[0]:g} to {ordered[-1]:g}: none"])
         found = [(ordered[labels == value].tolist(), kind) for value, kind in _KINDS]
         return "; ".join(f"{_listed(own)}: {kind}" for own, kind in found if own)
 
@@ -135,6 +139,10 @@ class LabelWords:
         labels[ignored] = NO_LABEL
         found = [(sorted({text for text in texts[labels == value] if text}), kind) for value, kind in _KINDS]
         return labels, "; ".join(f"{', '.join(own[:_MOST_LISTED])}: {kind}" for own, kind in found if own)
+
+
+def _ranges_text(ranges: Sequence[tuple[float, float]]) -> str:
+    return ", ".join(f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ranges)
 
 
 def _listed(values: Sequence[float]) -> str:

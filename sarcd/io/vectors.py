@@ -21,6 +21,7 @@ __all__ = ["FIELD", "VectorLabels", "open_vector"]
 
 _POINT, _LINE, _POLYGON = 0, 1, 3  # GEOS's numbers of the kinds that are left once collections are taken apart
 _SURE_PIXELS = 4.0  # area from which a polygon is taken to cover a pixel centre
+_NEAR = 0.25  # pixels beyond the scene that are left of rounding and of lines that bend
 _BLOCK = 1024
 
 
@@ -111,7 +112,7 @@ def open_vector(  # noqa: PLR0913  a file, a scene, and what is said of the two
     counts["repaired"] = repaired
     counts["without_value"] = 0 if found.values is None else int((labels[there] == NO_LABEL)[_no_value(found)[there]].sum())
     cut = kept < 1 - 1e-9
-    cut |= ~shapely.covered_by(shapes, scene)
+    cut |= ~shapely.covered_by(shapes, shapely.box(-_NEAR, -_NEAR, shape[1] + _NEAR, shape[0] + _NEAR))
     counts["cut"] = len(np.unique(owners[cut]))
     understood = Understood(
         rule=rule,
@@ -299,11 +300,12 @@ def _lonely_zeros(path: str, shapes: np.ndarray, values: np.ndarray) -> list[str
     zeros, others = shapes[values == 0], shapes[values != 0]
     if not len(zeros):
         return []
-    if len(others) and len(shapely.STRtree(others).query(zeros, predicate="intersects")[0]):
+    over, under = shapely.STRtree(others).query(zeros, predicate="intersects")
+    if not shapely.touches(zeros[over], others[under]).all():
         return []
     return [
-        f"{path}: {len(zeros)} shapes of no change lie beside the others and alter nothing, for ground outside all shapes "
-        "is no change too: if it is unlabelled, draw one shape of 255 around everything as the first"
+        f"{path}: shapes of no change ({len(zeros)}) lie beside the others and alter nothing, for ground outside all "
+        "shapes is no change too: if it is unlabelled, draw one shape of 255 around everything as the first"
     ]
 
 
