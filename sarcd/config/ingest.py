@@ -32,7 +32,8 @@ class IngestOptions:
         default=None, metadata={"help": "layer of vector label files; the only one with shapes by default"}
     )
     label_field: str | None = field(
-        default=None, metadata={"help": "attribute that holds the values of shapes; 'label' by default, if there is one"}
+        default=None,
+        metadata={"help": "attribute with the values of shapes; 'label' by default, if there is one"},
     )
     wavelength_m: float | None = field(default=None, metadata={"help": "wavelength in metres"})
     spacing_m: tuple[float, ...] | None = field(default=None, metadata={"help": "pixel spacing [y, x] in metres"})

@@ -17,7 +17,6 @@ from sarcd import schema
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, MismatchError, OptionError
 from sarcd.io.georef import Georeference, of_scene
-from sarcd.io.label_report import LabelSummary
 from sarcd.io.ingest import (
     IngestReport,
     create_labels,
@@ -28,6 +27,7 @@ from sarcd.io.ingest import (
     write_image,
     write_labels,
 )
+from sarcd.io.label_report import LabelSummary
 from sarcd.io.locks import structure_lock, variable_locks
 from sarcd.io.pairs import Pair, consecutive, extend_pairs, fit_pairs
 from sarcd.io.progress import Progress, silent

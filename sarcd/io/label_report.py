@@ -76,9 +76,7 @@ class LabelSummary:
         return "; ".join([f"{where}: {counts}", self.rule, *_shape_texts(self.shapes), *self.notes])
 
 
-def summarise(
-    understood: Understood, *, pair: str, source: str, counts: tuple[int, int, int]
-) -> LabelSummary:
+def summarise(understood: Understood, *, pair: str, source: str, counts: tuple[int, int, int]) -> LabelSummary:
     """Return the summary of labels of which (change, unchanged, unlabelled) pixels were written."""
     change, unchanged, unlabelled = counts
     said = one_sided(change, unchanged, "ingest")

@@ -119,6 +119,8 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
             meta, _, geometry, data = pyogrio.raw.read(path, layer=name, columns=columns)
         said += _own_words(caught)
     except DataSourceError as error:
+        if re.search("no such file|does not exist in the file system", str(error), re.IGNORECASE):
+            raise NotAVectorFileError("no such file", where=path, mend="check the path") from error
         said_by_ogr = _first_line(error).replace(f"'{path}' ", "").split("; It might help")[0].rstrip(".")
         raise NotAVectorFileError(
             f"cannot be read ({said_by_ogr})", where=path, mend="check that the file is whole"
@@ -250,7 +252,8 @@ def _geometries(path: str, geometry: np.ndarray) -> np.ndarray:
             where=path,
             mend="draw them anew or delete them",
         )
-    return np.where(shapely.is_empty(shapes), None, shapes)
+    shapes[shapely.is_empty(shapes)] = None
+    return np.asarray(shapes)
 
 
 def numbers_of(path: str, field: str, values: np.ndarray) -> np.ndarray | None:
@@ -272,9 +275,13 @@ def numbers_of(path: str, field: str, values: np.ndarray) -> np.ndarray | None:
     """
     if values.dtype.kind in "bui" or values.dtype.kind == "f":
         return values.astype("float64")
-    if values.dtype.kind != "O" or not all(_is_absent(one) or isinstance(one, (str, bool, int, float)) for one in values):
+    if values.dtype.kind != "O" or not all(
+        _is_absent(one) or isinstance(one, (str, bool, int, float)) for one in values
+    ):
         raise InputError(
-            f"its attribute '{field}' is no number", where=path, mend="choose another with --label-field, or use 0 and 1"
+            f"its attribute '{field}' is no number",
+            where=path,
+            mend="choose another with --label-field, or use 0 and 1",
         )
     words = [None if _is_absent(one) else str(one).strip().lower() for one in values]
     meanings = {"yes": 1.0, "y": 1.0, "true": 1.0, "t": 1.0, "no": 0.0, "n": 0.0, "false": 0.0, "f": 0.0}

@@ -132,7 +132,7 @@ class LabelWords:
             raise InputError(
                 f"its attribute '{field}' is no number: it holds {', '.join(known[:_MOST_LISTED])}{more}{unnamed}",
                 where=where,
-                mend=f"say which mean change, as --label-change {known[0]!r}, and which mean unlabelled, with --label-ignore",
+                mend=f"say which mean change, as --label-change {known[0]!r}, and which unlabelled (--label-ignore)",
             )
         ignored |= lower == ""
         labels = changed.astype("uint8")
@@ -206,7 +206,7 @@ class RasterLabels:
     path: str
     layer: Layer
     words: LabelWords
-    understood: Understood = Understood("1: change; 0: none; 255: unlabelled")
+    understood: Understood
 
     @contextlib.contextmanager
     def open(self) -> Iterator[LabelReader]:
@@ -231,7 +231,7 @@ class _RasterReader:
         return self.words.translate(*self.values(y, x))
 
 
-def open_labels(  # noqa: PLR0913  a file, a scene, and what is said of the two
+def open_labels(
     path: str,
     *,
     shape: tuple[int, int],
@@ -266,9 +266,7 @@ def open_labels(  # noqa: PLR0913  a file, a scene, and what is said of the two
     file, named = (path, None) if Path(path).exists() else split_layer(path)
     try:
         if named is not None:
-            return open_vector(
-                file, shape=shape, georeference=georeference, words=words, layer=named, field=field
-            )
+            return open_vector(file, shape=shape, georeference=georeference, words=words, layer=named, field=field)
         raster = _open_raster(file)
     except NotAVectorFileError as error:
         raise _unread(file, error, error) from error
@@ -277,9 +275,7 @@ def open_labels(  # noqa: PLR0913  a file, a scene, and what is said of the two
         if error.error != "no such file" and not error.error.startswith("cannot be read"):
             raise
         try:
-            return open_vector(
-                file, shape=shape, georeference=georeference, words=words, layer=layer, field=field
-            )
+            return open_vector(file, shape=shape, georeference=georeference, words=words, layer=layer, field=field)
         except NotAVectorFileError as other:
             raise _unread(file, error, other) from other
     return _raster_labels(raster, shape, georeference, words)
@@ -308,13 +304,11 @@ def _unread(path: str, as_raster: InputError, as_vector: InputError) -> InputErr
     return InputError(as_vector.error, where=path, mend=as_vector.mend)
 
 
-def _raster_labels(
-    layer: Layer, shape: tuple[int, int], georeference: Georeference, words: LabelWords
-) -> RasterLabels:
+def _raster_labels(layer: Layer, shape: tuple[int, int], georeference: Georeference, words: LabelWords) -> RasterLabels:
     """Check a raster of labels, all of it, before anything is written."""
     path = layer.path
     _check_grid(layer, shape, georeference)
-    labels = RasterLabels(path, layer, words)
+    labels = RasterLabels(path, layer, words, Understood(""))
     values, unknown = _values_of(labels)
     if not values:
         raise InputError(

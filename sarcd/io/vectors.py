@@ -61,7 +61,7 @@ class VectorLabels:
         return _burned(self.shapes[touched], self.values[touched], y, x)
 
 
-def open_vector(  # noqa: PLR0913  a file, a scene, and what is said of the two
+def open_vector(
     path: str,
     *,
     shape: tuple[int, int],
@@ -91,7 +91,9 @@ def open_vector(  # noqa: PLR0913  a file, a scene, and what is said of the two
     there = ~shapely.is_missing(found.geometry)
     if not there.any():
         raise InputError(
-            f"has no shapes: all {len(there)} are without geometry", where=path, mend="draw them, or choose another layer"
+            f"has no shapes: all {len(there)} are without geometry",
+            where=path,
+            mend="draw them, or choose another layer",
         )
     parts, owners, repaired = _simple_parts(found.geometry)
     placed = to_pixels(found, parts, georeference, shape)
@@ -104,13 +106,13 @@ def open_vector(  # noqa: PLR0913  a file, a scene, and what is said of the two
         raise InputError(
             f"has no shape within the scene: {_where(found)}",
             where=path,
-            mend="check its coordinates and its CRS" if found.crs else "check its coordinates, and set its CRS if it has one",
+            mend=f"check its coordinates{' and its CRS' if found.crs else ', and set its CRS if it has one'}",
         )
     shapes, owners, kinds, kept = shapes[seen], owners[seen], kinds[seen], kept[seen]
     values, tree = labels[owners], shapely.STRtree(shapes)
     counts = _count(found, shapes, owners, kinds, shape)
     counts["repaired"] = repaired
-    counts["without_value"] = 0 if found.values is None else int((labels[there] == NO_LABEL)[_no_value(found)[there]].sum())
+    counts["without_value"] = int((there & (labels == NO_LABEL) & _no_value(found)).sum())
     cut = kept < 1 - 1e-9
     cut |= ~shapely.covered_by(shapes, shapely.box(-_NEAR, -_NEAR, shape[1] + _NEAR, shape[0] + _NEAR))
     counts["cut"] = len(np.unique(owners[cut]))

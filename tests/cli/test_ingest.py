@@ -55,6 +55,8 @@ def test_json(tmp_path, files, capsys):
         "--json",
     )
     assert (code, err) == (0, "")
+    changed = int((open_scene(scene)["label"].values == 1).sum())
+    assert 0 < changed < 2000
     assert json.loads(out) == {
         "scene": str(scene),
         "images": "slc",
@@ -65,6 +67,21 @@ def test_json(tmp_path, files, capsys):
         "valid": [1.0, 1.0],
         "pairs": 1,
         "labelled": ["2023-03-19:2023-03-31"],
+        "labels": [
+            {
+                "pair": "2023-03-19:2023-03-31",
+                "source": "one.tif",
+                "change": changed,
+                "unchanged": 2000 - changed,
+                "unlabelled": 0,
+                "rule": "9: change; 0: none",
+                "layer": None,
+                "field": None,
+                "shapes": {},
+                "notes": [],
+                "warnings": [],
+            }
+        ],
     }
     assert open_scene(scene)["label"].values.max() == 1
 
@@ -109,10 +126,14 @@ def test_append(tmp_path, files, capsys):
         capsys, "--append", files["20230412"], "-o", scene, "--label", files["two"], "--label-change", "9"
     )
     assert code == 0
+    changed = int((open_scene(scene)["label"].values[1] == 1).sum())
     assert out.splitlines()[1:] == [
         "2023-04-12  20230412.tif, 100 % valid",
         "slc         40 x 50 pixels, 2 pairs",
         "labelled    2023-03-31:2023-04-12",
+        "labels",
+        f"  2023-03-31:2023-04-12  two.tif: {changed:,} pixels of change, {2000 - changed:,} of none, 0 unlabelled; "
+        "9: change; 0: none",
     ]
     named = f"2023-03-19:2023-03-31={files['one']}"
     code, out, _ = run(capsys, "--append", "-o", scene, "--label", named, "--label-change", "9")

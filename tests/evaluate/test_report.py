@@ -41,6 +41,7 @@ def test_any_score_has_average_precision_and_nothing_that_needs_a_probability(rn
     assert "average_precision" not in evaluate(scene)
 
 
+@pytest.mark.filterwarnings("ignore:.*no labelled pixel is:UserWarning")
 def test_average_precision_is_unknown_without_change():
     label = np.zeros((1, 2, 2), np.uint8)
     result = evaluate(
@@ -139,6 +140,7 @@ def test_area_of_a_pixel_beside_coordinates_without_units(rng):
     assert float(result["false_objects_per_km2"]) == pytest.approx(int(result["objects_false"]) / (unchanged * 20e-6))
 
 
+@pytest.mark.filterwarnings("ignore:.*no labelled pixel is:UserWarning")
 def test_objects_where_there_is_nothing(rng):
     scene = random_scene(rng, (3, 20, 20))
     scene["label"][2] = 255
