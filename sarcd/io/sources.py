@@ -232,7 +232,7 @@ def _refuse_other_dates(pair: Pair, path: str, times: np.ndarray) -> None:
     """Raise if the name of a file that goes by its order says that it is of two other dates of the scene."""
     named = [date.astype("datetime64[D]") for date in from_names([split_path(path)[0].name])]
     days = [date.astype("datetime64[D]") for date in pair]
-    if len(named) == 2 and named != days and set(named) <= set(times.astype("datetime64[D]").tolist()):
+    if len(named) == 2 and named != days and set(named) <= set(times.astype("datetime64[D]")):
         raise OptionError(
             f"it would label {days[0]} to {days[1]}, and its name says {named[0]} to {named[1]}",
             where=path,

@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import shapely
 
 from sarcd.io.store import open_scene
 from sarcd_cli.main import main
 from tests.rasters import UTM, slc, write_raster
+from tests.shapes import write_shapes
 
 
 @pytest.fixture
@@ -139,6 +141,27 @@ def test_append(tmp_path, files, capsys):
     code, out, _ = run(capsys, "--append", "-o", scene, "--label", named, "--label-change", "9")
     assert code == 0
     assert open_scene(scene)["label"].attrs["sarcd_complete"] == [True, True]
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_labels_are_told_of(tmp_path, files, capsys):
+    boxes = [shapely.box(500_100, 5_799_800, 500_200, 5_799_900), shapely.box(0, 0, 9, 9)]
+    label = write_shapes(tmp_path / "site.gpkg", boxes, layer="pit", sort=np.array([4, 4]))
+    write_shapes(label, boxes, layer="dump", append=True)
+    words = [files["20230319"], files["20230331"], "-o", tmp_path / "scene.zarr", "--label", label]
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {label}: has 2 layers with shapes (pit, dump): choose one with --label-layer NAME")
+    code, out, err = run(capsys, *words, "--label-layer", "pit", "--label-field", "SORT", "--label-change", "4")
+    outside = "of 2 shapes 1 lie outside the scene: check its CRS if they should lie within"
+    assert (code, err) == (0, f"warning: {label}: {outside}\n")
+    assert out.splitlines()[-1] == (
+        "  2023-03-19:2023-03-31  site.gpkg, layer pit: 50 pixels of change, 1,950 of none, 0 unlabelled; "
+        "attribute 'sort': 4: change; 1 of 2 shapes; 1 outside the scene; ground outside all shapes is none"
+    )
+    code, out, _ = run(capsys, *words[:-1], f"{label}|layername=dump", "--overwrite", "--json")
+    (told,) = json.loads(out)["labels"]
+    assert (told["layer"], told["rule"], told["shapes"]["outside"]) == ("dump", "every shape is change", 1)
 
 
 def test_configuration_file(tmp_path, files, capsys):

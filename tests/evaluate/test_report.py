@@ -51,6 +51,24 @@ def test_average_precision_is_unknown_without_change():
     assert float(result["f1"][0]) == 1
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "'label': no labelled pixel is change: recall and average precision say nothing"),
+        (1, "'label': no labelled pixel is \"no change\": false alarms cannot show"),
+    ],
+)
+def test_labels_of_one_class_are_warned_of(rng, value, message):
+    """Of the site that lacks one, and not for a pair that lacks one beside others that hold both."""
+    fine = random_scene(rng)
+    fine["label"][1] = value
+    evaluate(fine)
+    one_sided = fine.assign(label=xr.where(fine["label"] == 255, 255, value).astype("uint8"))
+    with pytest.warns(UserWarning, match=message) as caught:
+        report({"fine": fine, "odd": one_sided})
+    assert [str(warning.message).split(":")[0] for warning in caught] == ["odd"]
+
+
 def brute_objects(changed, claimed, judged, least):
     """Return detected, missed, confirmed and false, by labelling the whole."""
     from scipy import ndimage
