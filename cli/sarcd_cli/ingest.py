@@ -36,8 +36,10 @@ _ONLY_NEW = ("chunk", "shard")
 @click.option(
     "--label", "labels", multiple=True, metavar="FILE", help="Labels of each pair in order, or BEFORE:AFTER=FILE."
 )
-@click.option("--label-change", metavar="VALUES", help="Values of label files that mean change, as 255 or 1,128-255.")
-@click.option("--label-ignore", metavar="VALUES", help="Values of label files that mean unlabelled.")
+@click.option(
+    "--label-change", metavar="VALUES", help="Values that mean change, as 255 or 1,128-255, or words of an attribute."
+)
+@click.option("--label-ignore", metavar="VALUES", help="Values or words that mean unlabelled.")
 @click.option("--label-layer", metavar="NAME", help="Layer of vector label files [the only one with shapes].")
 @click.option("--label-field", metavar="NAME", help="Attribute with the values of shapes [label, if there is one].")
 @click.option("--wavelength", "wavelength_m", type=float, metavar="M", help="Wavelength in metres.")

@@ -438,7 +438,7 @@ def test_dates_with_a_time_of_day(text, places):
 @pytest.mark.parametrize("text", ["2023-3-19:2023-3-31=a.tif", "19.03.2023:31.03.2023=a.tif", "20230319:=a.tif"])
 def test_dates_that_are_none(text):
     """They would pass for the name of a file."""
-    with pytest.raises(OptionError, match="is not BEFORE:AFTER|names no date of the scene"):
+    with pytest.raises(OptionError, match=r"is not BEFORE:AFTER|names no date of the scene"):
         _label_pairs([text], TIMES, [])
 
 
