@@ -65,6 +65,7 @@ def test_other_truth(scene):
     assert int(result["unjudged_pixels"][0]) == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*no labelled pixel is:UserWarning")
 @given(data=st.data(), shape=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)))
 def test_lazy_equals_eager_for_any_chunking(data, shape):
     value = st.sampled_from([0, 1, 0, 1, 255])
@@ -111,6 +112,7 @@ def test_order_of_dims_does_not_matter(scene):
     xr.testing.assert_identical(evaluate(scene.transpose("x", "pair", "y")), evaluate(scene))
 
 
+@pytest.mark.filterwarnings("ignore:.*no labelled pixel is:UserWarning")
 def test_pairs_of_one_day_are_told_apart():
     dates = ["2023-03-19T05:00", "2023-03-19T17:00", "2023-03-19T17:30"]
     scene = scene_of(np.zeros((2, 1, 1), np.uint8), dates, change=np.zeros((2, 1, 1), np.uint8))

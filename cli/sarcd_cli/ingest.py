@@ -36,8 +36,12 @@ _ONLY_NEW = ("chunk", "shard")
 @click.option(
     "--label", "labels", multiple=True, metavar="FILE", help="Labels of each pair in order, or BEFORE:AFTER=FILE."
 )
-@click.option("--label-change", metavar="VALUES", help="Values of label files that mean change, as 255 or 1,128-255.")
-@click.option("--label-ignore", metavar="VALUES", help="Values of label files that mean unlabelled.")
+@click.option(
+    "--label-change", metavar="VALUES", help="Values that mean change, as 255 or 1,128-255, or words of an attribute."
+)
+@click.option("--label-ignore", metavar="VALUES", help="Values or words that mean unlabelled.")
+@click.option("--label-layer", metavar="NAME", help="Layer of vector label files [the only one with shapes].")
+@click.option("--label-field", metavar="NAME", help="Attribute with the values of shapes [label, if there is one].")
 @click.option("--wavelength", "wavelength_m", type=float, metavar="M", help="Wavelength in metres.")
 @click.option("--spacing", metavar="Y,X", help="Pixel spacing in metres: azimuth, range.")
 @click.option(
@@ -73,8 +77,8 @@ def command(
 
     IMAGE is anything that GDAL opens. Dates come from --date, else from the file's metadata, else from its name; UTC.
     Of two times in a name within 15 minutes the first counts; two days, or a day that could be a month, are refused.
-    Labels are rasters of the scene's size that hold 0 and 1, or vector files: every shape is change, unless an
-    attribute called label says otherwise.
+    Labels are rasters of the scene's size that hold 0 and 1, or vector files, FILE or 'FILE|layername=NAME': every
+    shape is change, unless an attribute called label says otherwise, and ground outside all shapes is none.
     """
     from sarcd.config import IngestOptions, merge, read_toml
     from sarcd.io.append import append as append_images
@@ -98,6 +102,7 @@ def command(
     lines[report.images] = f"{report.size[0]} x {report.size[1]} pixels, {report.pairs} pair{'s'[: report.pairs > 1]}"
     if report.labelled:
         lines["labelled"] = list(report.labelled)
+        lines["labels"] = {label.pair: label.text() for label in report.labels}
     echo_result(lines, json=False)
 
 

@@ -25,9 +25,16 @@ class IngestOptions:
         default=(), metadata={"help": "label file of each pair in order, or BEFORE:AFTER=FILE"}
     )
     label_change: str | None = field(
-        default=None, metadata={"help": "values of label files that mean change, such as '255' or '1,128-255'"}
+        default=None, metadata={"help": "values of label files that mean change, such as '255', '1,128-255' or 'slide'"}
     )
     label_ignore: str | None = field(default=None, metadata={"help": "values of label files that mean unlabelled"})
+    label_layer: str | None = field(
+        default=None, metadata={"help": "layer of vector label files; the only one with shapes by default"}
+    )
+    label_field: str | None = field(
+        default=None,
+        metadata={"help": "attribute with the values of shapes; 'label' by default, if there is one"},
+    )
     wavelength_m: float | None = field(default=None, metadata={"help": "wavelength in metres"})
     spacing_m: tuple[float, ...] | None = field(default=None, metadata={"help": "pixel spacing [y, x] in metres"})
     range_spacing: Literal["slant", "ground"] | None = field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import repeat
@@ -19,6 +20,7 @@ from sarcd.evaluate._tally import Plan, Summary, add_up, merge_tallies, summaris
 from sarcd.evaluate.options import Bootstrap, ObjectRules
 from sarcd.evaluate.results import Report
 from sarcd.io.intake import take
+from sarcd.io.label_report import one_sided
 from sarcd.kernels.objects import Rules
 from sarcd.kernels.scores import COUNTS
 
@@ -84,6 +86,11 @@ def evaluate(
     OptionError
         If a threshold is given for a map, or none for a score that is no probability.
 
+    Warns
+    -----
+    UserWarning
+        If the labelled pixels that are judged are all of change, or all of none: half of the scores say nothing then.
+
     References
     ----------
     .. [1] F1 of the change class at a threshold of 0.5: Murdaca et al. 2023, doi:10.3390/rs15245664, section 4.
@@ -135,6 +142,11 @@ def report(
     ------
     SceneError, CorruptChunkError, OptionError
         As of `evaluate`.
+
+    Warns
+    -----
+    UserWarning
+        As of `evaluate`, for each scene.
     """
     sites = named(scenes)
     bootstrap = Bootstrap(resamples=bootstrap) if isinstance(bootstrap, int) else bootstrap
@@ -151,6 +163,9 @@ def report(
     for name, layer in layers.items():
         of_pairs = _summaries(layer, bootstrap, rules, bins)
         rows += [(name, "", add_up(of_pairs)), *zip(repeat(name), pair_names(layer.scene), of_pairs, strict=False)]
+    for name, pair, counted in rows:
+        if not pair:
+            _warn_one_sided(name, truth, counted.counts)
     if len(sites) == 1:  # the site is all there is
         over = ["pooled", *(pair for _, pair, _ in rows[1:])]
     else:
@@ -235,6 +250,14 @@ def check_counts(layers: Layers, counts: np.ndarray, outside: int = 0) -> None:
         raise SceneError(f"no pixel of '{layers.truth}' is labelled", where=layers.where, mend=mend)
     if judged == 0:
         raise layers.wrong(layers.variable, f"is unknown at every one of the {total['unjudged']} labelled pixels")
+
+
+def _warn_one_sided(site: str, truth: str, counts: np.ndarray) -> None:
+    """Warn of a scene whose judged pixels are all of one class."""
+    total: dict[str, int] = dict(zip(COUNTS, counts.tolist(), strict=True))
+    said = one_sided(total["tp"] + total["fn"], total["fp"] + total["tn"], "evaluate")
+    if said is not None:
+        warnings.warn(f"{site}: '{truth}': {said}", stacklevel=3)
 
 
 def _attrs(

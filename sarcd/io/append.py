@@ -24,9 +24,11 @@ from sarcd.io.ingest import (
     pair_text,
     report,
     source_attrs,
+    warn_of_labels,
     write_image,
     write_labels,
 )
+from sarcd.io.label_report import LabelSummary
 from sarcd.io.locks import structure_lock, variable_locks
 from sarcd.io.pairs import Pair, consecutive, extend_pairs, fit_pairs
 from sarcd.io.progress import Progress, silent
@@ -100,10 +102,11 @@ def append(
                 pairs = consecutive(times)
             pairs += [label.pair for label in labels if label.pair not in pairs]
             _check_new(store, labels, old)
-            valid = _grow(store, name, dated, labels, pairs, options, progress)
+            valid, labelled = _grow(store, name, dated, labels, pairs, options, progress)
     if facts:
         publish(store, attrs=facts)
-    return report(scene, dated, valid, labels, len(store.dates("before")))
+    warn_of_labels(labelled)
+    return report(scene, dated, valid, labelled, len(store.dates("before")))
 
 
 @contextlib.contextmanager
@@ -169,7 +172,7 @@ def _grow(
     pairs: Sequence[Pair],
     options: IngestOptions,
     progress: Progress,
-) -> list[float]:
+) -> tuple[list[float], list[LabelSummary]]:
     array, count, published = store.array(name), len(store.dates("time")), store.published()
     array.resize((count + len(dated), *array.shape[1:]))
     height, width = store.shape
@@ -177,13 +180,13 @@ def _grow(
         valid = [
             write_image(store, name, count + i, image, options.memory_bytes, advance) for i, image in enumerate(dated)
         ]
-        grown = ["time", name]
+        grown, labelled = ["time", name], []
         if labels:
             total = len(store.dates("before")) + len(pairs)
             _fit_labels(store, name, total)
             for label in labels:
                 index = total - len(pairs) + list(pairs).index(label.pair)
-                write_labels(store, index, label, options.memory_bytes, advance)
+                labelled.append(write_labels(store, index, label, options.memory_bytes, advance))
             grown.append("label")
     store.set_attrs(name, source_attrs(dated, published[name]["attributes"]))
     append_dates(store, "time", np.array([image.date for image in dated], "datetime64[us]"))
@@ -191,7 +194,7 @@ def _grow(
     for known in outdated:
         store.set_attrs(known, {"sarcd_stale": "dates were added since: run 'sarcd summarise --overwrite'"})
     extend_pairs(store, pairs, also=[*grown, *outdated])
-    return valid
+    return valid, labelled
 
 
 def _fit_labels(store: SceneStore, images: str, total: int) -> None:
@@ -218,13 +221,17 @@ def _append_labels(
         _take_back(store, [listed.index(label.pair) for label in labels])
         height, width = store.shape
         with progress("labels", height * width * len(labels)) as advance:
-            for label in labels:
-                write_labels(store, listed.index(label.pair), label, options.memory_bytes, advance)
+            labelled = [
+                write_labels(store, listed.index(label.pair), label, options.memory_bytes, advance) for label in labels
+            ]
         publish(store, add=["label"], locked=True)
-    return _told(store, name, georeference, labels)
+    warn_of_labels(labelled)
+    return _told(store, name, georeference, labelled)
 
 
-def _told(store: SceneStore, name: str, georeference: Georeference, labels: Sequence[PairLabels] = ()) -> IngestReport:
+def _told(
+    store: SceneStore, name: str, georeference: Georeference, labelled: Sequence[LabelSummary] = ()
+) -> IngestReport:
     """Return what is told of a scene to which no image was added."""
     return IngestReport(
         scene=store.path,
@@ -235,7 +242,8 @@ def _told(store: SceneStore, name: str, georeference: Georeference, labels: Sequ
         dates=(),
         valid=(),
         pairs=len(store.dates("before")),
-        labelled=tuple(pair_text(label.pair) for label in labels),
+        labelled=tuple(label.pair for label in labelled),
+        labels=tuple(labelled),
     )
 
 

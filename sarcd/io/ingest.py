@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from sarcd.config import IngestOptions
 from sarcd.errors import InputError, StoreError
 from sarcd.io.create import NewScene, SceneLayout, refuse_existing
 from sarcd.io.georef import to_coordinates
+from sarcd.io.label_report import LabelSummary, summarise
 from sarcd.io.labels import Window
 from sarcd.io.locks import new_scene_lock, variable_locks
 from sarcd.io.pairs import Pair, consecutive
@@ -52,6 +54,8 @@ class IngestReport:
         Pairs that the scene has now.
     labelled : tuple of str
         Pairs labelled now, as BEFORE:AFTER.
+    labels : tuple of LabelSummary
+        What was understood of the labels of each of them.
     """
 
     scene: str
@@ -63,6 +67,7 @@ class IngestReport:
     valid: tuple[float, ...]
     pairs: int
     labelled: tuple[str, ...]
+    labels: tuple[LabelSummary, ...] = ()
 
 
 def ingest(
@@ -121,12 +126,19 @@ def ingest(
         labels = gather_labels(options, times, shape=layer.shape, georeference=layer.georeference)
         layout = _layout(dated, labels, options)
         with _hold_output(output), NewScene(output, layout, overwrite=options.overwrite) as store:
-            valid = _write_all(store, layout, dated, labels, options, progress)
-    return report(output, dated, valid, labels, len(layout.pairs or ()))
+            valid, labelled = _write_all(store, layout, dated, labels, options, progress)
+    warn_of_labels(labelled)
+    return report(output, dated, valid, labelled, len(layout.pairs or ()))
+
+
+def warn_of_labels(labels: Sequence[LabelSummary]) -> None:
+    """Warn of what label files lost on their way, and of those that hold one class alone; one line each."""
+    for text in dict.fromkeys(text for label in labels for text in label.warnings):
+        warnings.warn(text, stacklevel=3)
 
 
 def report(
-    output: str | Path, dated: Sequence[DatedImage], valid: Sequence[float], labels: Sequence[PairLabels], pairs: int
+    output: str | Path, dated: Sequence[DatedImage], valid: Sequence[float], labels: Sequence[LabelSummary], pairs: int
 ) -> IngestReport:
     """Return what is told of images that were written."""
     layer = dated[0].image.layer
@@ -139,7 +151,8 @@ def report(
         dates=tuple(str(image.date.astype("datetime64[s]")) for image in dated),
         valid=tuple(valid),
         pairs=pairs,
-        labelled=tuple(pair_text(label.pair) for label in labels),
+        labelled=tuple(label.pair for label in labels),
+        labels=tuple(labels),
     )
 
 
@@ -213,7 +226,7 @@ def _write_all(
     labels: Sequence[PairLabels],
     options: IngestOptions,
     progress: Progress,
-) -> list[float]:
+) -> tuple[list[float], list[LabelSummary]]:
     name, pairs = layout.images, list(layout.pairs or ())
     store.set_attrs(name, source_attrs(dated))
     if labels:
@@ -221,9 +234,10 @@ def _write_all(
     pixels = dated[0].image.layer.shape[0] * dated[0].image.layer.shape[1]
     with progress("ingest", pixels * (len(dated) + len(labels))) as advance:
         valid = [write_image(store, name, i, image, options.memory_bytes, advance) for i, image in enumerate(dated)]
-        for label in labels:
-            write_labels(store, pairs.index(label.pair), label, options.memory_bytes, advance)
-    return valid
+        labelled = [
+            write_labels(store, pairs.index(label.pair), label, options.memory_bytes, advance) for label in labels
+        ]
+    return valid, labelled
 
 
 # -- what a new scene and a growing one share -----------------------------------------------------------------------
@@ -270,19 +284,29 @@ def create_labels(store: SceneStore, images: str, pairs: int) -> None:
     store.create("label", (pairs, *image.shape[1:]), attrs, chunks=(1, *image.chunks[1:]), shards=shards)
 
 
-def write_labels(store: SceneStore, index: int, labels: PairLabels, memory_bytes: int, advance: Advance) -> None:
-    """Write the labels of a pair and mark it complete; `publish` makes that seen."""
+def write_labels(
+    store: SceneStore, index: int, labels: PairLabels, memory_bytes: int, advance: Advance
+) -> LabelSummary:
+    """Write the labels of a pair, mark it complete, and return what they hold; `publish` makes that seen."""
     array = store.array("label")
+    counts = np.zeros(256, np.int64)
     with labels.labels.open() as reader, zarr.config.set({"async.concurrency": 4}):
         for y, x in windows(array, 16, memory_bytes):
             values = reader.read(y, x)
             array[index, y, x] = values
+            counts += np.bincount(values.ravel(), minlength=256)
             advance(values.size)
     attrs: Json = dict(array.attrs)
     flags, sources = list(attrs[schema.COMPLETE]), list(attrs.get("sources", []))
     sources += [""] * (len(flags) - len(sources))
     flags[index], sources[index] = True, labels.source
     store.set_attrs("label", {schema.COMPLETE: flags, "sources": sources})
+    return summarise(
+        labels.labels.understood,
+        pair=pair_text(labels.pair),
+        source=labels.source,
+        counts=(int(counts[1]), int(counts[0]), int(counts[schema.NO_LABEL])),
+    )
 
 
 def windows(array: zarr.Array[Any], pixel_bytes: int, memory_bytes: int) -> Iterator[Window]:

@@ -13,14 +13,15 @@ import numpy as np
 
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, OptionError
-from sarcd.io.dates import acquisition_date, parse_date
+from sarcd.io.dates import acquisition_date, from_names, parse_date
 from sarcd.io.georef import Georeference
-from sarcd.io.labels import LabelFile, LabelWords, open_labels
+from sarcd.io.labels import LabelFile, LabelWords, RasterLabels, open_labels
 from sarcd.io.pairs import Pair, consecutive, select_pairs
-from sarcd.io.paths import source_name
+from sarcd.io.paths import source_name, split_path
 from sarcd.io.pixels import Image, open_image
 
-_EXPLICIT = re.compile(r"(?P<pair>\d{4}[\dT:.-]*:\d{4}[\dT:.-]*)=(?P<path>.+)")
+_EXPLICIT = re.compile(r"(?P<pair>\d{4}[\dTZ:.-]*:\d{4}[\dTZ:.-]*)=(?P<path>.+)")
+_TWO_DATES = re.compile(r"(?P<before>\d{4}-?\d\d-?\d\d[\dTZ:.-]*):(?P<after>\d{4}-?\d\d-?\d\d[\dTZ:.-]*)")
 
 
 @dataclass(frozen=True)
@@ -167,17 +168,32 @@ def gather_labels(
     if not options.labels:
         if options.label_change is not None or options.label_ignore is not None:
             raise OptionError("says what label values mean, but there is no --label", where="--label-change")
+        for option, value in _of_vectors(options):
+            if value is not None:
+                raise OptionError("says how labels are read, but there is no --label", where=option)
         return []
     words = LabelWords.parse(options.label_change, options.label_ignore)
     wanted = _label_pairs(options.labels, times, consecutive(times) if pairs is None else list(pairs))
-    return [
-        PairLabels(pair, open_labels(path, shape=shape, georeference=georeference, words=words))
+    chosen = {"layer": options.label_layer, "field": options.label_field}
+    found = [
+        PairLabels(pair, open_labels(path, shape=shape, georeference=georeference, words=words, **chosen))
         for pair, path in wanted
     ]
+    for option, value in _of_vectors(options):
+        if value is not None and all(isinstance(one.labels, RasterLabels) for one in found):
+            raise OptionError("is of vector files, and every --label is a raster", where=option, mend="leave it out")
+    return found
+
+
+def _of_vectors(options: IngestOptions) -> list[tuple[str, str | None]]:
+    return [("--label-layer", options.label_layer), ("--label-field", options.label_field)]
 
 
 def _label_pairs(labels: Sequence[str], times: np.ndarray, pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
     matches = [_EXPLICIT.fullmatch(text) for text in labels]
+    for text, match in zip(labels, matches, strict=True):
+        if match is None:
+            _refuse_unread_dates(text)
     explicit = [match for match in matches if match is not None]
     if explicit and len(explicit) < len(labels):
         raise OptionError("some labels name their dates and some do not", where="--label", mend="name them all or none")
@@ -191,12 +207,45 @@ def _label_pairs(labels: Sequence[str], times: np.ndarray, pairs: Sequence[Pair]
         )
     else:
         found = list(zip(pairs, labels, strict=True))
-    if len({pair for pair, _ in found}) < len(found):
-        raise OptionError("a pair is labelled twice", where="--label", mend="join the two files")
+        for pair, path in found:
+            _refuse_other_dates(pair, path, times)
+    for pair, _ in found:
+        files = [path for other, path in found if other == pair]
+        if len(files) > 1:
+            raise OptionError(
+                f"a pair is labelled twice: {_short(pair[0])} to {_short(pair[1])} by {' and '.join(files)}",
+                where="--label",
+                mend="join the two files",
+            )
     return found
 
 
+def _refuse_unread_dates(text: str) -> None:
+    """Raise if a label begins with something like dates: it would pass for the name of a file."""
+    head, equals, _ = text.partition("=")
+    if equals and ":" in head and not re.search(r"[/\\]", head) and sum(c.isdigit() for c in head) >= 8:
+        raise OptionError(
+            f"{head!r} is not BEFORE:AFTER", where="--label", mend="write --label 2023-03-19:2023-03-31=FILE"
+        )
+
+
+def _refuse_other_dates(pair: Pair, path: str, times: np.ndarray) -> None:
+    """Raise if the name of a file that goes by its order says that it is of two other dates of the scene."""
+    named = [date.astype("datetime64[D]") for date in from_names([split_path(path)[0].name])]
+    days = [date.astype("datetime64[D]") for date in pair]
+    if len(named) == 2 and named != days and set(named) <= set(times.astype("datetime64[D]")):
+        raise OptionError(
+            f"it would label {days[0]} to {days[1]}, and its name says {named[0]} to {named[1]}",
+            where=path,
+            mend=f"give files in the order of their pairs, or say whose it is, as --label {named[0]}:{named[1]}=FILE",
+        )
+
+
 def _pair_of(text: str, times: np.ndarray) -> Pair:
+    # A time of day may be written with colons, which also stand between the two dates.
+    dates = _TWO_DATES.fullmatch(text)
+    if dates is not None:
+        text = ":".join(dates[end].replace(":", "-") for end in ("before", "after"))
     try:
         return select_pairs(text, times)[0]
     except OptionError as error:

@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import InputError
-from sarcd.io.geodesy import full_turn, horizontal, kind_of
 from sarcd.io.georef import Georeference
-from sarcd.io.labels import LabelReader, LabelWords
-from sarcd.io.world import beside
+from sarcd.io.label_places import to_pixels
+from sarcd.io.label_report import Understood
+from sarcd.io.label_shapes import FIELD, Shapes, numbers_of, read_shapes
+from sarcd.io.labels import LabelReader, LabelWords, blocks
+from sarcd.schema import NO_LABEL
 
-FIELD = "label"
-"""Attribute of the shapes that holds their value, if there is one; without it every shape is change."""
+__all__ = ["FIELD", "VectorLabels", "open_vector"]
+
+_POINT, _LINE, _POLYGON = 0, 1, 3  # GEOS's numbers of the kinds that are left once collections are taken apart
+_SURE_PIXELS = 4.0  # area from which a polygon is taken to cover a pixel centre
+_NEAR = 0.25  # pixels beyond the scene that are left of rounding and of lines that bend
+_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,15 @@ class VectorLabels:
         1, 0 or 255 of each shape; 0 outside all of them.
     tree : shapely.STRtree
         Of the shapes.
+    understood : Understood
+        How the file was read.
     """
 
     path: str
     shapes: np.ndarray
     values: np.ndarray
     tree: Any
+    understood: Understood
 
     @contextlib.contextmanager
     def open(self) -> Iterator[LabelReader]:
@@ -47,150 +56,264 @@ class VectorLabels:
     def read(self, y: slice, x: slice) -> np.ndarray:
         """Return a window as (y, x) uint8: 1, 0, 255; a pixel belongs to the shape that covers its centre."""
         import shapely
-        from affine import Affine
-        from rasterio.features import rasterize
 
-        shape = (y.stop - y.start, x.stop - x.start)
         touched = np.sort(self.tree.query(shapely.box(x.start, y.start, x.stop, y.stop)))
-        if not len(touched):
-            return np.zeros(shape, "uint8")
-        drawn = [(self.shapes[i], int(self.values[i])) for i in touched]
-        burned: np.ndarray = rasterize(drawn, shape, transform=Affine.translation(x.start, y.start), dtype="uint8")
-        return burned
+        return _burned(self.shapes[touched], self.values[touched], y, x)
 
 
 def open_vector(
-    path: str, *, shape: tuple[int, int], georeference: Georeference, words: LabelWords
-) -> VectorLabels | None:
-    """Return the shapes of a vector file in a scene's pixel coordinates, or None if it is no vector file.
+    path: str,
+    *,
+    shape: tuple[int, int],
+    georeference: Georeference,
+    words: LabelWords,
+    layer: str | None = None,
+    field: str | None = None,
+) -> VectorLabels:
+    """Return the shapes of a vector file in a scene's pixel coordinates.
 
     Parameters
     ----------
-    path, shape, georeference, words
+    path, shape, georeference, words, layer, field
         See `sarcd.io.labels.open_labels`.
 
     Raises
     ------
+    NotAVectorFileError
+        If OGR does not open it.
     InputError
-        If it has several layers, cannot be brought into the scene's coordinates, or has no shape within the scene.
+        If it leaves its layer open, cannot be brought into the scene's coordinates, or has no shape within the scene.
     """
     import shapely
 
-    read = _read(path)
-    if read is None:
-        return None
-    shapes, values, crs = read
-    if values is None:
-        labels = np.ones(len(shapes), "uint8")
-    else:
-        words.check(set(values[np.isfinite(values)].tolist()), path)
-        labels = words.translate(values, None)
-    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
-    shapes, labels = _to_pixels(path, shapes[there], crs, georeference, shape), labels[there]
-    tree = shapely.STRtree(shapes)
-    if not len(tree.query(shapely.box(0, 0, shape[1], shape[0]), predicate="intersects")):
-        raise InputError("has no shape within the scene", where=path, mend="check its coordinates and its CRS")
-    return VectorLabels(path, shapes, labels, tree)
-
-
-def _read(path: str) -> tuple[np.ndarray, np.ndarray | None, str | None] | None:
-    """Return geometries, the value of each if they have one, and the CRS; None if OGR cannot read the file."""
-    import pyogrio
-    import shapely
-    from pyogrio.errors import DataSourceError
-
-    try:
-        layers = pyogrio.list_layers(path)
-        if len(layers) != 1:
-            names = ", ".join(str(name) for name, _ in layers)
-            raise InputError(
-                f"has {len(layers)} layers ({names})", where=path, mend="save the one with the labels alone"
-            )
-        fields = [str(name) for name in pyogrio.read_info(path)["fields"]]
-        columns = [FIELD] if FIELD in fields else []
-        meta, _, geometry, data = pyogrio.raw.read(path, columns=columns)
-    except DataSourceError:
-        return None
-    if geometry is None or not len(geometry):
-        raise InputError("has no shapes", where=path)
-    try:
-        values = np.asarray(data[0], "float64") if columns else None
-    except (TypeError, ValueError) as error:
+    found = read_shapes(path, layer=layer, field=field)
+    labels, rule = _labels_of(found, words)
+    there = ~shapely.is_missing(found.geometry)
+    if not there.any():
         raise InputError(
-            f"its attribute '{FIELD}' is no number", where=path, mend="rename it, or use 0 and 1"
-        ) from error
-    return shapely.from_wkb(geometry), values, meta["crs"]
+            f"has no shapes: all {len(there)} are without geometry",
+            where=path,
+            mend="draw them, or choose another layer",
+        )
+    parts, owners, repaired = _simple_parts(found.geometry)
+    placed = to_pixels(found, parts, georeference, shape)
+    kinds = shapely.get_type_id(parts)
+    shapes, of_parts = _flat(placed.shapes, kinds)
+    owners, kinds, kept = owners[of_parts], kinds[of_parts], placed.kept[of_parts]
+    scene = shapely.box(0, 0, shape[1], shape[0])
+    seen = shapely.intersects(shapes, scene) & ~((kinds == _POLYGON) & shapely.touches(shapes, scene))
+    if not seen.any():
+        raise InputError(
+            f"has no shape within the scene: {_where(found)}",
+            where=path,
+            mend=f"check its coordinates{' and its CRS' if found.crs else ', and set its CRS if it has one'}",
+        )
+    shapes, owners, kinds, kept = shapes[seen], owners[seen], kinds[seen], kept[seen]
+    values, tree = labels[owners], shapely.STRtree(shapes)
+    counts = _count(found, shapes, owners, kinds, shape)
+    counts["repaired"] = repaired
+    counts["without_value"] = int((there & (labels == NO_LABEL) & _no_value(found)).sum())
+    cut = kept < 1 - 1e-9
+    cut |= ~shapely.covered_by(shapes, shapely.box(-_NEAR, -_NEAR, shape[1] + _NEAR, shape[0] + _NEAR))
+    counts["cut"] = len(np.unique(owners[cut]))
+    understood = Understood(
+        rule=rule,
+        layer=found.layer,
+        field=found.field,
+        shapes=counts,
+        notes=(*found.notes, *placed.notes, "ground outside all shapes is none"),
+        warnings=(
+            *found.warnings,
+            *_losses(path, counts),
+            *_cut_change(path, shapes[cut & (values == 1)], kept[cut & (values == 1)], scene),
+            *_lonely_zeros(path, shapes, values),
+        ),
+    )
+    return VectorLabels(path, shapes, values, tree, understood)
 
 
-def _to_pixels(
-    path: str, shapes: np.ndarray, crs: str | None, georeference: Georeference, size: tuple[int, int]
-) -> np.ndarray:
-    """Return the shapes in pixel coordinates.
+# -- values ---------------------------------------------------------------------------------------------------------
 
-    A scene that is not on the map is drawn over in pixel coordinates, or in those of its own bare transform. Longitudes
-    are counted from the scene's own: -179.9 and 180.1 degrees are one place.
+
+def _labels_of(found: Shapes, words: LabelWords) -> tuple[np.ndarray, str]:
+    """Return 1, 0 or 255 of each shape, and the rule in words."""
+    count = len(found.geometry)
+    if found.values is None or found.field is None:
+        return np.ones(count, "uint8"), "every shape is change"
+    numbers = numbers_of(found.path, found.field, found.values)
+    if numbers is None:
+        texts = np.array(["" if one is None else str(one).strip() for one in found.values], object)
+        labels, rule = words.translate_texts(texts, found.field, found.path)
+    else:
+        known = set(numbers[np.isfinite(numbers)].tolist())
+        words.check(known, found.path)
+        labels, rule = words.translate(numbers, None), words.describe(known)
+    return labels, f"attribute '{found.field}': {rule}"
+
+
+def _no_value(found: Shapes) -> np.ndarray:
+    """Return where a shape has no value."""
+    values = found.values if found.values is not None else np.zeros(len(found.geometry))
+    return np.array([one is None or one != one or one == "" for one in values.tolist()], bool)  # noqa: PLR0124  NaN
+
+
+# -- shapes ---------------------------------------------------------------------------------------------------------
+
+
+def _simple_parts(geometry: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return valid points, lines and polygons, the shape each is of, and how many shapes were repaired."""
+    import shapely
+
+    parts, owners = shapely.get_parts(geometry, return_index=True)
+    while (shapely.get_type_id(parts) > _POLYGON).any():
+        parts, inner = shapely.get_parts(parts, return_index=True)
+        owners = owners[inner]
+    left = ~shapely.is_empty(parts)
+    parts, owners = parts[left], owners[left]
+    wrong = (shapely.get_type_id(parts) == _POLYGON) & ~shapely.is_valid(parts)
+    repaired = len(np.unique(owners[wrong]))
+    if repaired:  # by the even-odd rule, as polygons are burned in: what was inside stays inside
+        mended, of_parts = _flat(shapely.make_valid(parts[wrong]), np.full(wrong.sum(), _POLYGON))
+        parts = np.concatenate([parts[~wrong], mended])
+        owners = np.concatenate([owners[~wrong], owners[wrong][of_parts]])
+        order = np.argsort(owners, kind="stable")
+        parts, owners = parts[order], owners[order]
+    return parts, owners, repaired
+
+
+def _flat(shapes: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take apart what a cut or a repair left of simple shapes, and drop the rims of lower dimension.
+
+    Returns
+    -------
+    parts : ndarray of shapely geometries
+        Of the kind of the shape they are of.
+    of_shapes : ndarray of int
+        Which shape that is.
     """
     import shapely
 
-    transform = georeference.transform
-    if georeference.crs is None or transform is None:
-        if crs is not None and not _exceeds_degrees(crs, shapes):
-            raise InputError(
-                "is placed on the map and the scene is not",
-                where=path,
-                mend="draw it in pixel coordinates (column, row) and save it without a CRS, or give a raster",
-            )
-        if transform is None:
-            return _downwards(shapes)
-        crs = None
-    elif crs is None:
-        raise InputError("says no CRS", where=path, mend="set it, for example with ogr2ogr -a_srs EPSG:32631")
-    forward = None if crs is None else _reprojection(path, crs, georeference.crs, shapes)
-    back, turn = ~transform, full_turn(georeference.crs)
-    if forward is not None:
-        shapes = np.asarray(shapely.transform(shapes, lambda points: np.column_stack(forward(*points.T))))
-    if turn is not None:
-        middle = transform.c + transform.a * size[1] / 2 + transform.b * size[0] / 2
-        shapes = beside(shapes, middle, turn)
-
-    def place(points: np.ndarray) -> np.ndarray:
-        x, y = points.T
-        return np.column_stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f])
-
-    placed = np.asarray(shapely.transform(shapes, place))
-    if not np.isfinite(shapely.total_bounds(placed)).all():
-        raise InputError("has shapes that the scene's CRS cannot hold", where=path, mend="check its own CRS")
-    return placed
+    parts, owners = shapely.get_parts(shapes, return_index=True)
+    while (shapely.get_type_id(parts) > _POLYGON).any():
+        parts, inner = shapely.get_parts(parts, return_index=True)
+        owners = owners[inner]
+    right = (shapely.get_type_id(parts) == kinds[owners]) & ~shapely.is_empty(parts)
+    return parts[right], owners[right]
 
 
-def _reprojection(path: str, source: str, target: Any, shapes: np.ndarray) -> Any:
-    """Return what takes x and y to the scene's CRS, or None where they are in it."""
-    import pyproj
-    import pyproj.exceptions
+def _burned(shapes: np.ndarray, values: np.ndarray, y: slice, x: slice) -> np.ndarray:
+    from affine import Affine
+    from rasterio.features import rasterize
 
-    if kind_of(target) == "local" and (_exceeds_degrees(source, shapes) or horizontal(source) == horizontal(target)):
-        return None  # as sarcd writes them in GeoJSON, which cannot name such a CRS
-    try:
-        return pyproj.Transformer.from_crs(source, horizontal(target), always_xy=True).transform
-    except pyproj.exceptions.ProjError as error:
-        text = "its CRS cannot be brought to the scene's, which is a local one"
-        raise InputError(text, where=path, mend="save it in the scene's own CRS, as a GeoPackage") from error
+    shape = (y.stop - y.start, x.stop - x.start)
+    if not len(shapes):
+        return np.zeros(shape, "uint8")
+    drawn = zip(shapes, values.tolist(), strict=True)
+    burned: np.ndarray = rasterize(drawn, shape, transform=Affine.translation(x.start, y.start), dtype="uint8")
+    return burned
 
 
-def _exceeds_degrees(crs: str, shapes: np.ndarray) -> bool:
-    """Tell pixel coordinates in a GeoJSON file, which cannot say that it has no CRS."""
-    import pyproj
+# -- what is said ---------------------------------------------------------------------------------------------------
+
+
+def _count(
+    found: Shapes, shapes: np.ndarray, owners: np.ndarray, kinds: np.ndarray, shape: tuple[int, int]
+) -> dict[str, int]:
+    """Count shapes, and the pixels of those that have no area."""
     import shapely
 
-    bounds = np.abs(shapely.total_bounds(shapes))
-    return bool(pyproj.CRS.from_user_input(crs).is_geographic and (bounds > [360, 90, 360, 90]).any())
+    absent = int(shapely.is_missing(found.geometry).sum())
+    used = len(np.unique(owners))
+    thin = kinds != _POLYGON
+    pixels = 0
+    if thin.any():
+        drawn, tree = shapes[thin], shapely.STRtree(shapes[thin])
+        for y, x in blocks(shape, (_BLOCK, _BLOCK)):
+            touched = tree.query(shapely.box(x.start, y.start, x.stop, y.stop))
+            if len(touched):
+                pixels += int(_burned(drawn[touched], np.ones(len(touched), "uint8"), y, x).sum())
+    return {
+        "read": len(found.geometry),
+        "used": used,
+        "without_geometry": absent,
+        "outside": len(found.geometry) - absent - used,
+        "too_small": _without_centre(shapes, owners, kinds, shape),
+        "points": len(np.unique(owners[kinds == _POINT])),
+        "lines": len(np.unique(owners[kinds == _LINE])),
+        "point_and_line_pixels": pixels,
+    }
 
 
-def _downwards(shapes: np.ndarray) -> np.ndarray:
-    """Return pixel coordinates with y downwards: programs that draw maps let it rise, so that rows are negative."""
+def _without_centre(shapes: np.ndarray, owners: np.ndarray, kinds: np.ndarray, shape: tuple[int, int]) -> int:
+    """Count shapes that cover no pixel's centre."""
     import shapely
 
-    _, lowest, _, highest = shapely.total_bounds(shapes)
-    if highest > 0 or lowest >= 0:
-        return shapes
-    return np.asarray(shapely.transform(shapes, lambda points: points * [1, -1]))
+    sure = (kinds != _POLYGON) | (shapely.area(shapes) >= _SURE_PIXELS)
+    lost = set(np.unique(owners).tolist()) - set(owners[sure].tolist())
+    low = np.ceil(shapely.bounds(shapes)[:, :2] - 0.5)  # the first and last centre that the bounds hold
+    high = np.floor(shapely.bounds(shapes)[:, 2:] - 0.5)
+    low, high = np.maximum(low, 0), np.minimum(high, [shape[1] - 1, shape[0] - 1])
+    for i in np.flatnonzero((low <= high).all(axis=1) & ~sure):
+        if owners[i] in lost:
+            (left, top), (right, bottom) = low[i].astype(int).tolist(), high[i].astype(int).tolist()
+            window = slice(top, bottom + 1), slice(left, right + 1)
+            if _burned(shapes[i : i + 1], np.ones(1, "uint8"), *window).any():
+                lost.discard(int(owners[i]))
+    return len(lost)
+
+
+def _losses(path: str, counts: dict[str, int]) -> list[str]:
+    """Warn of shapes that leave no trace in the labels."""
+    words = {
+        "outside": "lie outside the scene",
+        "without_geometry": "have no geometry",
+        "too_small": "cover no pixel's centre",
+    }
+    lost = [f"{counts[key]} {text}" for key, text in words.items() if counts[key]]
+    if not lost:
+        return []
+    hint = {
+        "outside": "check its CRS if they should lie within",
+        "without_geometry": "draw them anew if they should count",
+        "too_small": "draw them larger than a pixel if they should count",
+    }[next(key for key in words if counts[key])]
+    return [f"{path}: of {counts['read']} shapes {', '.join(lost)}: {hint}"]
+
+
+def _cut_change(path: str, shapes: np.ndarray, kept: np.ndarray, scene: Any) -> list[str]:
+    """Warn of change that lies beyond the scene's edge."""
+    import shapely
+
+    inside = shapely.area(shapely.intersection(shapes, scene)).sum()
+    whole = (shapely.area(shapes) / np.maximum(kept, 1e-9)).sum()
+    lost = 1 - inside / whole if whole else 0.0
+    if lost < 0.01:
+        return []
+    return [
+        f"{path}: shapes of change reach beyond the scene, which leaves out {lost:.0%} of the area of those it cuts: "
+        "check its CRS if they should lie within"
+    ]
+
+
+def _lonely_zeros(path: str, shapes: np.ndarray, values: np.ndarray) -> list[str]:
+    """Warn of shapes of "no change" that change nothing, since ground outside all shapes is none too."""
+    import shapely
+
+    zeros, others = shapes[values == 0], shapes[values != 0]
+    if not len(zeros):
+        return []
+    over, under = shapely.STRtree(others).query(zeros, predicate="intersects")
+    if not shapely.touches(zeros[over], others[under]).all():
+        return []
+    return [
+        f"{path}: shapes of no change ({len(zeros)}) lie beside the others and alter nothing, for ground outside all "
+        "shapes is no change too: if it is unlabelled, draw one shape of 255 around everything as the first"
+    ]
+
+
+def _where(found: Shapes) -> str:
+    """Say where the shapes of a file lie."""
+    import shapely
+
+    left, low, right, high = (f"{value:.6g}" for value in shapely.total_bounds(found.geometry))
+    return f"its shapes span x {left} to {right} and y {low} to {high}" + (f" in {found.crs[:40]}" if found.crs else "")

@@ -11,6 +11,7 @@ import numpy as np
 from sarcd import schema
 from sarcd.config import TrainOptions
 from sarcd.errors import TrainingError
+from sarcd.io.label_report import one_sided
 from sarcd.io.reader import SceneReader
 from sarcd.learn.data import check_channels
 from sarcd.learn.ground import Ground, place_of
@@ -95,6 +96,8 @@ def survey(
     learnt = [_look(path, channels, size, "label") for path in scenes]
     judged = [_look(path, channels, size, "label") for path in validation]
     guessed = [_look(path, channels, size, pseudo_name) for path in pseudo]
+    for seen, use in ((learnt, "train"), (judged, "evaluate")):
+        _tell_of_one_sided(seen, use, note)
     for one in judged:
         _refuse_learnt(one.ground, [other.ground for other in learnt])
     transductive = [one.ground.path for one in judged if any(one.ground.overlaps(other.ground) for other in guessed)]
@@ -135,6 +138,15 @@ def _look(path: str, channels: Sequence[str], size: int, truth: str) -> _Seen:
     index = index_patches(reader, size, truth)
     dates = zip(*(schema.dates_of(reader.scene, name) for name in ("before", "after")), strict=True)
     return _Seen(index, Ground.of(reader), tuple(dates))
+
+
+def _tell_of_one_sided(seen: Sequence[_Seen], use: str, note: Note) -> None:
+    """Tell of scenes whose labels lack one of the two classes, where patches lie and images are valid."""
+    for one in seen:
+        changed, labelled = int(one.index.changed.sum()), int(one.index.labelled.sum())
+        said = one_sided(changed, labelled - changed, use)
+        if said is not None:
+            note(f"{Path(one.ground.path).name}: {said}")
 
 
 def _patches(indices: Sequence[PatchIndex]) -> int:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from sarcd.evaluate import Bootstrap, ObjectRules, evaluate, report
 from sarcd.io.create import NewScene, SceneLayout
-from sarcd.io.store import open_scene, publish
+from sarcd.io.store import SceneStore, open_scene, publish
 from sarcd_cli.main import main
 
 
@@ -55,6 +55,16 @@ def test_stored_scene_equals_the_same_in_memory(stored):
     for options in ({}, {"variable": "change_probability"}, {"variable": "change_probability", "threshold": 0.7}):
         xr.testing.assert_identical(evaluate(lazy, **options), evaluate(lazy.compute(), **options))
         xr.testing.assert_identical(evaluate(lazy, **options), evaluate(open_scene(stored, chunks=None), **options))
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_labels_of_one_class_are_warned_of(stored, capsys):
+    label = SceneStore(stored).array("label")
+    label[0] = np.where(label[0] == 1, 1, 255)
+    assert main(["evaluate", str(stored)]) == 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"warning: {stored}: 'label': no labelled pixel is \"no change\": false alarms cannot show")
+    assert err.count("\n") == 1
 
 
 def test_table(stored, capsys):

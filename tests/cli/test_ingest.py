@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import shapely
 
 from sarcd.io.store import open_scene
 from sarcd_cli.main import main
 from tests.rasters import UTM, slc, write_raster
+from tests.shapes import write_shapes
 
 
 @pytest.fixture
@@ -55,6 +57,8 @@ def test_json(tmp_path, files, capsys):
         "--json",
     )
     assert (code, err) == (0, "")
+    changed = int((open_scene(scene)["label"].values == 1).sum())
+    assert 0 < changed < 2000
     assert json.loads(out) == {
         "scene": str(scene),
         "images": "slc",
@@ -65,6 +69,21 @@ def test_json(tmp_path, files, capsys):
         "valid": [1.0, 1.0],
         "pairs": 1,
         "labelled": ["2023-03-19:2023-03-31"],
+        "labels": [
+            {
+                "pair": "2023-03-19:2023-03-31",
+                "source": "one.tif",
+                "change": changed,
+                "unchanged": 2000 - changed,
+                "unlabelled": 0,
+                "rule": "9: change; 0: none",
+                "layer": None,
+                "field": None,
+                "shapes": {},
+                "notes": [],
+                "warnings": [],
+            }
+        ],
     }
     assert open_scene(scene)["label"].values.max() == 1
 
@@ -109,15 +128,40 @@ def test_append(tmp_path, files, capsys):
         capsys, "--append", files["20230412"], "-o", scene, "--label", files["two"], "--label-change", "9"
     )
     assert code == 0
+    changed = int((open_scene(scene)["label"].values[1] == 1).sum())
     assert out.splitlines()[1:] == [
         "2023-04-12  20230412.tif, 100 % valid",
         "slc         40 x 50 pixels, 2 pairs",
         "labelled    2023-03-31:2023-04-12",
+        "labels",
+        f"  2023-03-31:2023-04-12  two.tif: {changed:,} pixels of change, {2000 - changed:,} of none, 0 unlabelled; "
+        "9: change; 0: none",
     ]
     named = f"2023-03-19:2023-03-31={files['one']}"
     code, out, _ = run(capsys, "--append", "-o", scene, "--label", named, "--label-change", "9")
     assert code == 0
     assert open_scene(scene)["label"].attrs["sarcd_complete"] == [True, True]
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_labels_are_told_of(tmp_path, files, capsys):
+    boxes = [shapely.box(500_100, 5_799_800, 500_200, 5_799_900), shapely.box(0, 0, 9, 9)]
+    label = write_shapes(tmp_path / "site.gpkg", boxes, layer="pit", sort=np.array([4, 4]))
+    write_shapes(label, boxes, layer="dump", append=True)
+    words = [files["20230319"], files["20230331"], "-o", tmp_path / "scene.zarr", "--label", label]
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {label}: has 2 layers with shapes (pit, dump): choose one with --label-layer NAME")
+    code, out, err = run(capsys, *words, "--label-layer", "pit", "--label-field", "SORT", "--label-change", "4")
+    outside = "of 2 shapes 1 lie outside the scene: check its CRS if they should lie within"
+    assert (code, err) == (0, f"warning: {label}: {outside}\n")
+    assert out.splitlines()[-1] == (
+        "  2023-03-19:2023-03-31  site.gpkg, layer pit: 50 pixels of change, 1,950 of none, 0 unlabelled; "
+        "attribute 'sort': 4: change; 1 of 2 shapes; 1 outside the scene; ground outside all shapes is none"
+    )
+    code, out, _ = run(capsys, *words[:-1], f"{label}|layername=dump", "--overwrite", "--json")
+    (told,) = json.loads(out)["labels"]
+    assert (told["layer"], told["rule"], told["shapes"]["outside"]) == ("dump", "every shape is change", 1)
 
 
 def test_configuration_file(tmp_path, files, capsys):

@@ -39,6 +39,7 @@ def test_any_score_has_average_precision_and_nothing_that_needs_a_probability(rn
     assert "average_precision" not in evaluate(scene)
 
 
+@pytest.mark.filterwarnings("ignore:.*no labelled pixel is:UserWarning")
 def test_average_precision_is_unknown_without_change():
     label = np.zeros((1, 2, 2), np.uint8)
     result = evaluate(
@@ -46,6 +47,24 @@ def test_average_precision_is_unknown_without_change():
     )
     assert np.isnan([float(result["average_precision"][0]), float(result["average_precision_error"][0])]).all()
     assert float(result["f1"][0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "'label': no labelled pixel is change: recall and average precision say nothing"),
+        (1, "'label': no labelled pixel is \"no change\": false alarms cannot show"),
+    ],
+)
+def test_labels_of_one_class_are_warned_of(rng, value, message):
+    """Of the site that lacks one, and not for a pair that lacks one beside others that hold both."""
+    fine = random_scene(rng)
+    fine["label"][1] = value
+    evaluate(fine)
+    one_sided = fine.assign(label=xr.where(fine["label"] == 255, 255, value).astype("uint8"))
+    with pytest.warns(UserWarning, match=message) as caught:
+        report({"fine": fine, "odd": one_sided})
+    assert [str(warning.message).split(":")[0] for warning in caught] == ["odd"]
 
 
 def brute_objects(changed, claimed, judged, least):
@@ -138,6 +157,7 @@ def test_area_of_a_pixel_beside_coordinates_without_units(rng):
     assert float(result["false_objects_per_km2"]) == pytest.approx(int(result["objects_false"]) / (unchanged * 20e-6))
 
 
+@pytest.mark.filterwarnings("ignore:.*no labelled pixel is:UserWarning")
 def test_objects_where_there_is_nothing(rng):
     scene = random_scene(rng, (3, 20, 20))
     scene["label"][2] = 255

@@ -122,6 +122,26 @@ def test_several_dates_at_once_with_labels(tmp_path, scene, rng):
     assert report.labelled == ("2023-03-31:2023-04-12", "2023-04-12:2023-04-24")
 
 
+def test_what_was_understood_of_added_labels(tmp_path, scene, rng):
+    """With images, and of pairs that are there."""
+    path = scene[0]
+    added, _ = image(tmp_path, "20230412", rng)
+    named, values = label(tmp_path, "second", rng)
+    (found,) = append([added], path, IngestOptions(labels=(named,))).labels
+    counts = [int((values == value).sum()) for value in (1, 0, 255)]
+    assert [found.change, found.unchanged, found.unlabelled] == counts
+    assert (found.pair, found.source, found.rule) == (
+        "2023-03-31:2023-04-12",
+        "second.tif",
+        "1: change; 0: none; 255: unlabelled",
+    )
+    ones = write_raster(tmp_path / "ones.tif", np.ones(SHAPE, "uint8"), **UTM)
+    options = IngestOptions(labels=(f"20230331:20230412={ones}",), overwrite=True)
+    with pytest.warns(UserWarning, match='no labelled pixel is "no change"'):
+        (found,) = append([], path, options).labels
+    assert (found.change, found.unchanged, found.unlabelled) == (2000, 0, 0)
+
+
 def test_label_of_a_longer_pair(tmp_path, scene, rng):
     path, _, truth = scene
     (added, _), (named, new) = image(tmp_path, "20230412", rng), label(tmp_path, "second", rng)

@@ -8,6 +8,7 @@ import textwrap
 
 import numpy as np
 import pytest
+import shapely
 import xarray as xr
 from affine import Affine
 from hypothesis import given
@@ -20,8 +21,10 @@ from sarcd.io.chunks import expected_keys
 from sarcd.io.georef import of_dataset, of_scene
 from sarcd.io.ingest import ingest, windows
 from sarcd.io.locks import new_scene_lock
+from sarcd.io.sources import _label_pairs
 from sarcd.io.store import SceneStore, open_scene
 from tests.rasters import UTM, ground_control_points, open_raster, slc, truncate, write_raster
+from tests.shapes import write_shapes
 
 DAYS = ("20230319", "20230331", "20230412")
 
@@ -362,8 +365,81 @@ def test_unclear_labels(tmp_path, images, labels, given, message):
     assert error.where == "--label"
 
 
-def test_words_without_labels(tmp_path, images):
-    refused(tmp_path, images[0], "there is no --label", IngestOptions(label_change="1"), OptionError)
+def test_words_without_labels(tmp_path, images, labels):
+    for options in ({"label_change": "1"}, {"label_layer": "a"}, {"label_field": "a"}):
+        refused(tmp_path, images[0], "there is no --label", IngestOptions(**options), OptionError)
+    for options in ({"label_layer": "a"}, {"label_field": "a"}):
+        options = IngestOptions(labels=tuple(labels[0]), **options)
+        refused(tmp_path, images[0], "is of vector files, and every --label is a raster", options, OptionError)
+
+
+def test_what_was_understood_of_labels(tmp_path, images, labels):
+    boxes = [shapely.box(500_100, 5_799_800, 500_200, 5_799_900), shapely.box(0, 0, 9, 9)]  # 10 x 5 pixels
+    shapes = write_shapes(tmp_path / "shapes.gpkg", boxes, layer="pit")
+    options = IngestOptions(labels=(labels[0][0], str(shapes)))
+    with pytest.warns(UserWarning, match="of 2 shapes 1 lie outside the scene: check its CRS"):
+        report = ingest(images[0], tmp_path / "scene.zarr", options)
+    first, second = report.labels
+    values = labels[1][0]
+    assert (first.pair, first.source) == (report.labelled[0], "label0.tif")
+    assert [first.change, first.unchanged, first.unlabelled] == [int((values == v).sum()) for v in (1, 0, 255)]
+    assert first.rule == "1: change; 0: none; 255: unlabelled"
+    assert (second.change, second.unchanged, second.unlabelled) == (50, 1950, 0)
+    assert (second.rule, second.layer, second.field) == ("every shape is change", "pit", None)
+    assert (second.shapes["read"], second.shapes["used"], second.shapes["outside"]) == (2, 1, 1)
+    assert second.text() == (
+        "shapes.gpkg, layer pit: 50 pixels of change, 1,950 of none, 0 unlabelled; every shape is change; "
+        "1 of 2 shapes; 1 outside the scene; ground outside all shapes is none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [([1, 255], 'no labelled pixel is "no change": label ground'), ([0, 255], "no labelled pixel is change: if it")],
+)
+def test_labels_of_one_class_are_warned_of(tmp_path, images, labels, values, message):
+    bad = write_raster(tmp_path / "bad.tif", np.resize(np.array(values, "uint8"), (40, 50)), nodata=255, **UTM)
+    options = IngestOptions(labels=(labels[0][0], bad))
+    with pytest.warns(UserWarning, match=rf"^bad.tif \(2023-03-31:2023-04-12\): {message}"):
+        report = ingest(images[0], tmp_path / "scene.zarr", options)
+    assert report.labels[0].warnings == ()
+    np.testing.assert_array_equal(open_scene(tmp_path / "scene.zarr")["label"].values[1], np.resize(values, (40, 50)))
+
+
+def test_files_whose_names_say_another_pair(tmp_path, images, labels):
+    """Two files in the wrong order would label the wrong ground in silence."""
+    names = [tmp_path / f"change_{days}.tif" for days in ("20230319_20230331", "20230331_20230412")]
+    for name, values in zip(names, labels[1], strict=True):
+        write_raster(name, values, **UTM)
+    message = "it would label 2023-03-19 to 2023-03-31, and its name says 2023-03-31 to 2023-04-12"
+    wrong = IngestOptions(labels=(str(names[1]), str(names[0])))
+    assert refused(tmp_path, images[0], message, wrong, OptionError).where == str(names[1])
+    ingest(images[0], tmp_path / "scene.zarr", IngestOptions(labels=tuple(map(str, names))))
+    named = (f"20230319:20230331={names[1]}",)  # what is said counts more than a name
+    ingest(images[0], tmp_path / "named.zarr", IngestOptions(labels=named))
+
+
+TIMES = np.array(["2023-03-19T05:58", "2023-03-19T17:00", "2023-03-31T05:58"], "datetime64[us]")
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        (r"2023-03-19T05:58:2023-03-31=C:\labels\a=b.tif", (0, 2)),
+        (r"2023-03-19T17:00:00:2023-03-31T05:58:00Z=C:\labels\a=b.tif", (1, 2)),
+        (r"20230319T0558:20230319T1700=C:\labels\a=b.tif", (0, 1)),
+        (r"2023-03-19T05-58-00:2023-03-19T17-00-00=C:\labels\a=b.tif", (0, 1)),
+    ],
+)
+def test_dates_with_a_time_of_day(text, places):
+    assert _label_pairs([text], TIMES, []) == [(tuple(TIMES[list(places)]), r"C:\labels\a=b.tif")]
+
+
+@pytest.mark.parametrize("text", ["2023-3-19:2023-3-31=a.tif", "19.03.2023:31.03.2023=a.tif", "20230319:=a.tif"])
+def test_dates_that_are_none(text):
+    """They would pass for the name of a file."""
+    with pytest.raises(OptionError, match=r"is not BEFORE:AFTER|names no date of the scene"):
+        _label_pairs([text], TIMES, [])
 
 
 def test_unusable_label_leaves_no_scene(tmp_path, images, labels):

@@ -1,5 +1,7 @@
 """Labels from rasters and vector files."""
 
+import zipfile
+
 import numpy as np
 import pyogrio
 import pytest
@@ -13,6 +15,7 @@ from sarcd.errors import InputError, OptionError
 from sarcd.io.georef import Georeference
 from sarcd.io.labels import LabelWords, blocks, open_labels
 from tests.rasters import UTM, ground_control_points, write_raster
+from tests.shapes import opened
 
 SHAPE = (40, 60)
 PLACED = Georeference(CRS.from_user_input(UTM["crs"]), UTM["transform"])
@@ -88,7 +91,7 @@ def test_negative_and_broken_ranges(tmp_path):
     path = raster(tmp_path, np.array([-3, -2, 0], "int16"))
     np.testing.assert_array_equal(read(path, change="-3--2"), np.resize([1, 1, 0], SHAPE))
     np.testing.assert_array_equal(read(path, change="-2"), np.resize([0, 1, 0], SHAPE))
-    for words in ("a", "", "5-3", "1;2", "1,,2"):
+    for words in ("-a", "", "5-3", "1;2", "1,,2"):
         with pytest.raises(OptionError, match="is no value or range") as caught:
             LabelWords.parse(words, None)
         assert caught.value.where == "--label-change"
@@ -112,6 +115,95 @@ def test_grid_has_to_fit(tmp_path):
     np.testing.assert_array_equal(read(write_raster(tmp_path / "bare.tif", values), PLACED), values)
     with pytest.raises(InputError, match="is complex"):
         read(write_raster(tmp_path / "complex.tif", values.astype("complex64")))
+
+
+def test_what_was_understood_of_a_raster(tmp_path):
+    def said(path, georeference=PLACED, **options):
+        found = opened(path, georeference, **options).understood
+        assert found.warnings == ()
+        return found.rule, *found.notes
+
+    values = np.resize([0, 1, 255, 7], SHAPE).astype("uint8")
+    path = write_raster(tmp_path / "a.tif", values, **UTM)
+    assert said(path, change="7", ignore="1") == ("7: change; 0: none; 1, 255: unlabelled",)
+    path = write_raster(tmp_path / "b.tif", np.resize([0, 1, 9], SHAPE).astype("uint8"), nodata=9)
+    pixel_by_pixel = "it has no georeference and is laid over the scene pixel by pixel"
+    assert said(path) == ("1: change; 0: none", "800 pixels of no-data are unlabelled", pixel_by_pixel)
+    path = write_raster(tmp_path / "c.tif", np.resize([0, 1], SHAPE).astype("uint8"), scaling=(0.5, 0.0), **UTM)
+    assert said(path, Georeference())[1:] == (
+        "its georeference is not looked at, since the scene has none",
+        "its scale 0.5 and offset 0 are not applied to label values",
+    )
+    path = write_raster(tmp_path / "d.tif", np.linspace(0, 1, 2400, dtype="float32").reshape(SHAPE), **UTM)
+    assert said(path, change="0.5-1") == ("0.5 to 1: change; other values from 0 to 1: none",)
+
+
+def test_rasters_of_nothing_but_no_data(tmp_path):
+    with pytest.raises(InputError, match="holds no label: every pixel is no-data"):
+        read(raster(tmp_path, np.array([255], "uint8"), nodata=255))
+
+
+def test_pictures_in_colours(tmp_path):
+    values = np.resize(np.array([0, 1], "uint8"), SHAPE)
+    path = write_raster(tmp_path / "a.tif", np.stack([values, values, 0 * values]))
+    for options in ({}, {"change": "255"}):
+        with pytest.raises(InputError, match="is a picture in colours") as caught:
+            read(path, **options)
+        assert "one band of 0 and 1" in caught.value.mend
+
+
+def test_bands(tmp_path):
+    """A transparent pixel is not labelled; of two bands one has to be chosen, not by --band, which is of images."""
+    values, seen = np.resize(np.array([0, 1], "uint8"), SHAPE), np.full(SHAPE, 255, "uint8")
+    seen[:10] = 0
+    expected = np.where(seen == 0, 255, values)
+    path = write_raster(tmp_path / "a.tif", np.stack([values] * 3 + [seen]), photometric="RGB", alpha="YES")
+    np.testing.assert_array_equal(read(path), expected)
+    path = write_raster(tmp_path / "b.tif", np.stack([values, seen]), alpha="YES")
+    np.testing.assert_array_equal(read(path), expected)
+    path = write_raster(tmp_path / "c.tif", np.stack([values, seen]))
+    with pytest.raises(InputError, match="has 2 bands") as caught:
+        read(path)
+    assert caught.value.mend.endswith(f"vrt://{path}?bands=1")
+    assert "--band" not in caught.value.mend
+    np.testing.assert_array_equal(read(f"vrt://{path}?bands=1"), values)
+
+
+def test_stored_values_of_a_palette(tmp_path):
+    colours = {0: (255, 255, 255, 255), 1: (200, 0, 0, 255)}
+    path = raster(tmp_path, np.array([0, 1], "uint8"), colours=colours)
+    np.testing.assert_array_equal(read(path), np.resize([0, 1], SHAPE))
+
+
+def test_minus_one(tmp_path):
+    path = raster(tmp_path, np.array([-1, 0, 1], "int16"))
+    with pytest.raises(InputError, match="label values are -1, 0, 1, not 0 and 1"):
+        read(path)
+    np.testing.assert_array_equal(read(path, ignore="-1"), np.resize([255, 0, 1], SHAPE))
+
+
+def test_grids_that_are_turned(tmp_path):
+    values = np.resize(np.array([0, 1], "uint8"), SHAPE)
+    upside_down = Affine(10.0, 0.0, 500_000.0, 0.0, 20.0, 5_800_000.0 - 20 * 40)
+    path = write_raster(tmp_path / "a.tif", values, crs=UTM["crs"], transform=upside_down)
+    with pytest.raises(InputError, match=r"differs from the scene in grid \(shifted by up to 40 pixels\)") as caught:
+        read(path, PLACED)
+    assert "bottom row first" in caught.value.mend
+    with pytest.raises(InputError, match="has 60 x 40 pixels") as caught:
+        read(write_raster(tmp_path / "b.tif", np.ascontiguousarray(values.T)))
+    assert "transposed" in caught.value.mend
+    path = write_raster(tmp_path / "c.tif", values, crs="EPSG:32632", transform=UTM["transform"])
+    with pytest.raises(InputError, match="differs from the scene in CRS"):
+        read(path, PLACED)
+
+
+def test_rasters_in_archives(tmp_path):
+    path = raster(tmp_path, np.array([0, 1], "uint8"))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "label.tif")
+    for name in (f"{tmp_path}/a.zip", f"/vsizip/{tmp_path}/a.zip/label.tif"):
+        np.testing.assert_array_equal(read(name), np.resize([0, 1], SHAPE))
+        assert opened(name, Georeference()).path == name
 
 
 # -- vector files ---------------------------------------------------------------------------------------------------
@@ -219,7 +311,8 @@ def test_pixel_coordinates_where_the_scene_is_not_on_the_map(tmp_path, georefere
     rising = quiet(write_shapes, tmp_path / "b.gpkg", [shapely.box(10, -15, 20, -5)])
     np.testing.assert_array_equal(read(rising, georeference), expected)
     on_map = write_shapes(tmp_path / "c.gpkg", [shapely.box(10, 5, 20, 15)], crs="EPSG:4326")
-    with pytest.raises(InputError, match="is placed on the map and the scene is not"):
+    message = "no shape within the scene: .* x 10 to 20" if georeference.gcps else "on the map and the scene is not"
+    with pytest.raises(InputError, match=message):
         read(on_map, georeference)
 
 

@@ -50,6 +50,17 @@ def test_draws(path):
     assert ready([path], seed=1).digest != balanced.digest
 
 
+def test_labels_of_one_class_are_told(tmp_path, path):
+    notes, (slc, label) = [], toy_images(np.random.default_rng(0), (64, 64), squares=[(0, 0, 16)])
+    changed = store_toy(tmp_path / "changed.zarr", slc, np.where(label == 1, 1, 255).astype("uint8"))
+    steady = store_toy(tmp_path / "steady.zarr", slc, 0 * label)
+    ready([path, changed], [steady], notes=notes)
+    told = [note for note in notes if "no labelled pixel" in note]
+    assert [note.split(":")[0] for note in told] == ["changed.zarr", "steady.zarr"]
+    assert 'is "no change": label ground without change too' in told[0]
+    assert "is change: recall" in told[1]
+
+
 def test_what_is_mostly_unlabelled_is_drawn_last(tmp_path):
     slc, label = toy_images(np.random.default_rng(0), (64, 64), squares=[(0, 0, 16)])
     label[0, 16:, :] = 255
