@@ -17,13 +17,14 @@ from sarcd import schema
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, MismatchError, OptionError
 from sarcd.io.georef import Georeference, of_scene
+from sarcd.io.images import Written, level_of, warn_of_levels, write_image
 from sarcd.io.ingest import (
     IngestReport,
     create_labels,
+    left_out,
     pair_text,
     report,
     source_attrs,
-    write_image,
     write_labels,
 )
 from sarcd.io.locks import structure_lock, variable_locks
@@ -92,8 +93,8 @@ def append(
             labels = gather_labels(options, times, shape=store.shape, georeference=georeference, pairs=pairs)
             pairs += [label.pair for label in labels if label.pair not in pairs]
             _check_new(store, labels, old)
-            valid = _grow(store, name, dated, labels, pairs, options, progress)
-    return report(scene, dated, valid, labels, len(store.dates("before")))
+            written = _grow(store, name, dated, labels, pairs, options, progress)
+    return report(scene, dated, written, labels, len(store.dates("before")))
 
 
 @contextlib.contextmanager
@@ -158,12 +159,12 @@ def _grow(
     pairs: Sequence[Pair],
     options: IngestOptions,
     progress: Progress,
-) -> list[float]:
+) -> list[Written]:
     array, count, published = store.array(name), len(store.dates("time")), store.published()
     array.resize((count + len(dated), *array.shape[1:]))
     height, width = store.shape
     with progress("append", height * width * (len(dated) + len(labels))) as advance:
-        valid = [
+        written = [
             write_image(store, name, count + i, image, options.memory_bytes, advance) for i, image in enumerate(dated)
         ]
         grown = ["time", name]
@@ -174,7 +175,8 @@ def _grow(
                 index = total - len(pairs) + list(pairs).index(label.pair)
                 write_labels(store, index, label, options.memory_bytes, advance)
             grown.append("label")
-    store.set_attrs(name, source_attrs(dated, published[name]["attributes"]))
+    before = published[name]["attributes"]
+    store.set_attrs(name, source_attrs(dated, before) | left_out(written, before))
     time = store.array("time")
     time.resize((count + len(dated),))
     time[count:] = np.array([image.date for image in dated], "datetime64[us]").astype("int64")
@@ -182,7 +184,9 @@ def _grow(
     for known in outdated:
         store.set_attrs(known, {"sarcd_stale": "dates were added since: run 'sarcd summarise --overwrite'"})
     extend_pairs(store, pairs, also=[*grown, *outdated])
-    return valid
+    levels = [level_of(store, name, count - 1, options.memory_bytes), *(image.level_db for image in written)]
+    warn_of_levels(["the last date", *(image.source for image in dated)], levels)
+    return written
 
 
 def _fit_labels(store: SceneStore, images: str, total: int) -> None:
