@@ -8,6 +8,9 @@ from typing import Literal
 
 from sarcd.errors import OptionError
 
+LEVEL_JUMP_DB = 1.0
+"""Difference between the median amplitudes of dates above which more than the ground is taken to have changed."""
+
 
 @dataclass(frozen=True)
 class IngestOptions:

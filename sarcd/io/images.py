@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import zarr
 
 from sarcd import schema
+from sarcd.config.ingest import LEVEL_JUMP_DB
 from sarcd.errors import InputError
 from sarcd.io.borders import EdgeAreas
 from sarcd.io.labels import Window
@@ -26,8 +27,6 @@ Advance = Callable[[int], None]
 
 BORDER_SHARE = 0.01
 """Areas of one value at the edge of an image that cover more than this are a border that was filled."""
-LEVEL_JUMP_DB = 1.0
-"""Difference between the levels of two dates above which something else than the ground may have changed."""
 
 _SAMPLE = 2**20  # pixels, about, that the level of an image is measured on
 _LABEL_BYTES = 12  # a pixel: numbers of areas, and masks
@@ -245,13 +244,27 @@ def causes_text(causes: dict[str, int], size: int) -> str:
     return ", ".join(f"{percent(count / size)} {CAUSES[name]}" for name, count in ordered)
 
 
+def stored_causes(attrs: Mapping[str, Any], dates: int) -> list[dict[str, int]]:
+    """Return what made pixels of each date invalid when the images were ingested, as far as a scene tells.
+
+    Examples
+    --------
+    >>> stored_causes({"source_invalid": ["border=120,declared=7", ""]}, 2)
+    [{'border': 120, 'declared': 7}, {}]
+    """
+    texts = list(attrs.get("source_invalid", []))[:dates]
+    told = [dict(part.split("=") for part in text.split(",") if part) for text in texts]
+    counts = [{name: int(count) for name, count in one.items()} for one in told]
+    return counts + [{}] * (dates - len(counts))
+
+
 # -- levels of dates ------------------------------------------------------------------------------------------------
 
 
 class _LevelSample:
     """Amplitudes on a grid of pixels that is the same for any windows."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: Sequence[int]) -> None:
         self._step = max(1, math.ceil(math.sqrt(shape[0] * shape[1] / _SAMPLE)))
         self._values: list[np.ndarray] = []
 

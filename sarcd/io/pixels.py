@@ -91,10 +91,10 @@ class Image:
         """Return where the file itself says that there are no data."""
         found = [is_declared_nodata(band, value) for band, value in zip(bands, self.layer.nodata, strict=False)]
         known = [one for one in found if one is not None]
-        declared = np.logical_and.reduce(known) if known and len(known) == len(found) else None
+        declared: np.ndarray | None = np.logical_and.reduce(known) if known and len(known) == len(found) else None
         if masked is None or declared is None:
             return declared if masked is None else masked
-        return declared | masked
+        return np.asarray(declared | masked)
 
     def _real(self, values: np.ndarray) -> np.ndarray:
         layer = self.layer
@@ -158,15 +158,16 @@ def _hide(values: np.ndarray, causes: dict[str, np.ndarray | None]) -> Decoded:
     """Make pixels NaN for each cause, counting a pixel for the first that applies."""
     with np.errstate(over="ignore"):
         values = values.astype("complex64" if values.dtype.kind == "c" else "float32", copy=False)
-    hidden, counts = np.zeros(values.shape, bool), {}
+    hidden = np.zeros(values.shape, bool)
+    counts: dict[str, int] = {}
     for name, where in [*causes.items(), ("not_finite", ~np.isfinite(values))]:
         if where is None or not where.any():
             continue
         before = np.count_nonzero(hidden)
         hidden |= where
-        counts[name] = counts.get(name, 0) + np.count_nonzero(hidden) - before
+        counts[name] = counts.get(name, 0) + int(np.count_nonzero(hidden) - before)
     values[hidden] = _INVALID if values.dtype.kind == "c" else np.nan
-    return Decoded(values, hidden, {name: int(count) for name, count in counts.items() if count})
+    return Decoded(values, hidden, {name: count for name, count in counts.items() if count})
 
 
 def _impossible_complex(values: np.ndarray) -> dict[str, np.ndarray | None]:
