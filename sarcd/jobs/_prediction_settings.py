@@ -100,11 +100,10 @@ def normalising_statistics(
     had = AmplitudeStatistics.stored(scene)
     statistics, computed = write_statistics(path, progress=progress)
     if had is None:
-        first = f"median {statistics.median[0]:.6g}, MAD {statistics.mad[0]:.6g}"
-        several = (
-            f"of each date, since their medians differ by {statistics.jump_db:.1f} dB" if statistics.per_date else first
-        )
-        note(f"amplitude statistics computed and kept: {several}")
+        found = f"median {statistics.median[0]:.6g}, MAD {statistics.mad[0]:.6g}"
+        if statistics.per_date:
+            found = f"of each date, since their medians differ by {statistics.jump_db:.1f} dB"
+        note(f"amplitude statistics computed and kept: {found}")
     elif computed:
         note("amplitude statistics of dates that were appended are computed and kept")
     if not covers(statistics, schema.dates_of(scene, "time")):
@@ -204,11 +203,11 @@ def choose_parameters(
     """Everything that the bytes of the result depend on, besides the tiles."""
     card = members[0].card
     threshold = mean_threshold([one.card for one in members]) if options.threshold is None else options.threshold
-    # What came later is recorded where it is used, so that what was made before it compares equal.
     policy = options.statistics or card.statistics_policy
     median, before = list(statistics.median), begun.get("statistics", {})
     if before.get("policy") == policy and begins_with(median, before.get("median"), per_date=statistics.per_date):
         median = before["median"]  # of fewer dates: those of later ones are no other setting
+    # What came later is recorded where it is used, so that what was made before it compares equal.
     later = {name: True for name in ("compiled", "swap", "flips") if getattr(options, name)}
     parameters: dict[str, Any] = {
         "model": one_or_list([member.digest for member in members]),
@@ -217,7 +216,7 @@ def choose_parameters(
         "statistics": {
             "policy": policy,
             "median": median,
-            "mad": list(statistics.mad),
+            "mad": list(statistics.mad)[: len(median)],
         },
         "device": place.device,
         "threads": place.threads,
