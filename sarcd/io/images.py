@@ -28,6 +28,9 @@ Advance = Callable[[int], None]
 BORDER_SHARE = 0.01
 """Areas of one value at the edge of an image that cover more than this are a border that was filled."""
 
+DUST_DB = -100.0
+"""Amplitudes so far below the median are what resampling leaves where there was nothing; speckle hardly ever is."""
+
 _SAMPLE = 2**20  # pixels, about, that the level of an image is measured on
 _LABEL_BYTES = 12  # a pixel: numbers of areas, and masks
 
@@ -71,7 +74,7 @@ def write_image(
     Warns
     -----
     UserWarning
-        If a border of one value looks like no-data and is not taken for it.
+        If pixels look like no-data and are not taken for it.
     """
     array, image = store.array(name), dated.image
     size = image.layer.shape[0] * image.layer.shape[1]
@@ -85,6 +88,7 @@ def write_image(
             decoded = _decode(image, reader, window, suspects)
             for suspect in suspects:
                 suspect.areas.add(window, suspect.mask | decoded.invalid, suspect.mask)
+                suspect.count += int(np.count_nonzero(suspect.mask))
             array[(index, *window)] = decoded.values
             for cause, count in decoded.causes.items():
                 causes[cause] = causes.get(cause, 0) + count
@@ -100,9 +104,8 @@ def write_image(
     if not valid:
         hint = "if the values are decibels, say --kind db" if image.kind in ("amplitude", "intensity") else None
         raise InputError("has no valid pixel", where=dated.path, mend=hint or "check the file and its no-data value")
-    for suspect, count in borders.items():
-        if not suspect.hide:
-            warnings.warn(_border_warning(dated, suspect, count / size), stacklevel=2)
+    for text in _doubts(dated, suspects, borders, causes, sample, size):
+        warnings.warn(text, stacklevel=2)
     level = sample.level_db(with_zeros="border" not in causes)
     return Written(valid / size, causes, level, tuple(_notes(dated, causes, size)))
 
@@ -132,6 +135,7 @@ class _Suspect:
     value: float | complex
     hide: bool  # or only warn
     areas: EdgeAreas
+    count: int = 0  # valid pixels that have it, anywhere
     mask: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))  # of the window at hand, where valid
 
 
@@ -191,12 +195,36 @@ def _hide_border(
             array[(index, *window)] = decoded.values
 
 
-def _border_warning(dated: DatedImage, suspect: _Suspect, share: float) -> str:
-    value = number(suspect.value)
-    return (
-        f"{dated.path}: {percent(share)} of the image is an area of the one value {value} at its edge, which is kept "
-        f"as data: if it is none, pass --nodata {value}, else --nodata none"
-    )
+def _doubts(
+    dated: DatedImage,
+    suspects: Sequence[_Suspect],
+    borders: Mapping[_Suspect, int],
+    causes: Mapping[str, int],
+    sample: _LevelSample,
+    size: int,
+) -> list[str]:
+    """Return what looks like no-data and is kept."""
+    found = []
+    for suspect in suspects:
+        value = number(suspect.value)
+        if not suspect.hide and suspect in borders:
+            found.append(
+                f"{percent(borders[suspect] / size)} of the image is an area of the one value {value} at its edge, "
+                f"which is kept as data: if it is none, pass --nodata {value}, else --nodata none"
+            )
+        within = suspect.count - causes.get("border", 0)
+        if suspect.hide and within > BORDER_SHARE * size:
+            found.append(
+                f"{percent(within / size)} of the image is exact zeros that are not of a border, which are kept as "
+                f"data: if they are none, pass --nodata 0, else --nodata none"
+            )
+    dust = sample.share_of_dust()
+    if dated.image.nodata.guess and not found and dust > BORDER_SHARE:
+        found.append(
+            f"{percent(dust)} of the pixels are over {-DUST_DB:.0f} dB below the median, as no ground is, and kept as "
+            f"data: if they fill a border, set them to NaN or to the file's no-data value, else pass --nodata none"
+        )
+    return [f"{dated.path}: {text}" for text in found]
 
 
 def _notes(dated: DatedImage, causes: dict[str, int], size: int) -> Iterator[str]:
@@ -278,6 +306,14 @@ class _LevelSample:
         values = np.concatenate(self._values)
         middle = np.median(values if with_zeros else values[values > 0]) if len(values) else 0.0
         return float(20 * np.log10(middle)) if middle > 0 else math.nan
+
+    def share_of_dust(self) -> float:
+        """Return the share of the values above 0 that are too far below the median of those to be data."""
+        values = np.concatenate(self._values)
+        values = values[values > 0]
+        if not len(values):
+            return 0.0
+        return float(np.mean(values < np.float32(10 ** (DUST_DB / 20)) * np.median(values)))
 
 
 def level_of(store: SceneStore, name: str, index: int, memory_bytes: int) -> float:

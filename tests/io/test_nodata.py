@@ -196,6 +196,27 @@ def test_a_value_for_every_image_beside_what_the_files_declare(tmp_path, rng):
     assert np.isnan(open_scene(tmp_path / "scene.zarr")["amplitude"].values[:, 5, 5:8]).all()
 
 
+def test_what_resampling_leaves_beyond_the_footprint(tmp_path, rng):
+    """Not one value, and never 0."""
+    image = bordered(slc(rng, SHAPE), 1)
+    image[:, :8] *= 1e-6 * rng.random((SHAPE[0], 8))
+    with pytest.warns(UserWarning, match="10 % of the pixels are over 100 dB below the median") as told:
+        made(tmp_path, (image, slc(rng, SHAPE)), kind="slc")
+    assert len(told) == 1
+
+
+def test_many_zeros_within_are_kept_and_warned_of(tmp_path, rng):
+    image = speckle(rng)
+    image[20:30, 20:30] = 0
+    with pytest.warns(UserWarning, match=r"2.08 % of the image is exact zeros that are not of a border.*--nodata 0"):
+        _, found = made(tmp_path, (image, speckle(rng)))
+    np.testing.assert_array_equal(found[0], image)
+    (tmp_path / "cured").mkdir()
+    report, found = made(tmp_path / "cured", (image, speckle(rng)), nodata=("0",))
+    assert report.invalid == ({"option": 100}, {})
+    assert report.notes == ("20230331.tif: no further pixel is 0, which --nodata names",)
+
+
 def test_two_bands_of_one_complex_image(tmp_path, rng):
     parts = [np.stack([bordered(speckle(rng), -3), bordered(speckle(rng), -3)]) for _ in DAYS]
     paths = [
@@ -209,9 +230,11 @@ def test_a_value_that_no_pixel_has(tmp_path, rng):
     images = (speckle(rng), speckle(rng))
     report, _ = made(tmp_path, images, nodata=("-1",))
     assert report.notes[0] == "20230319.tif: no further pixel is -1, which --nodata names"
+    (tmp_path / "whole").mkdir()
     with pytest.raises(OptionError, match=r"no pixel of .* can be -9999: it holds uint8") as caught:
-        made(tmp_path, [image.astype("uint8") for image in images], nodata=("-9999",))
+        made(tmp_path / "whole", [image.astype("uint8") for image in images], nodata=("-9999",))
     assert caught.value.where == "--nodata"
+    assert not (tmp_path / "whole" / "scene.zarr").exists()
 
 
 @pytest.mark.parametrize("text", ["", "nothing", "1,2"])
