@@ -11,6 +11,9 @@ from sarcd.errors import OptionError
 LEVEL_JUMP_DB = 1.0
 """Difference between the median amplitudes of dates above which more than the ground is taken to have changed."""
 
+LEVEL_PIXELS = 1000
+"""Valid pixels below which a median says little of the level: of single-look speckle two of them are 0.3 dB apart."""
+
 
 @dataclass(frozen=True)
 class IngestOptions:

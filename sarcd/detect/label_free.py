@@ -23,7 +23,7 @@ from sarcd.errors import OptionError
 from sarcd.io.pairs import Pair
 from sarcd.io.progress import Progress, silent
 from sarcd.ops._difference import floor_of
-from sarcd.ops._levels import level_ratios_now
+from sarcd.ops._levels import level_ratios_now, tells_levels
 from sarcd.ops._pair_scores import WindowLooks
 from sarcd.ops._significance import window_looks
 from sarcd.ops.decide import fit_rules, read_rule
@@ -99,6 +99,8 @@ def _fit_levels(
     scene: xr.Dataset, fitted: Fitted, pairs: Sequence[tuple[int, int]], note: Callable[[str], None]
 ) -> Fitted:
     """Measure how much brighter each image is than the one before, for matching or for saying so."""
+    if not (fitted.options.match_gain or tells_levels(scene)):
+        return fitted
     ratios = level_ratios_now(scene, pairs)
     if fitted.options.match_gain:
         return replace(fitted, gains=tuple(ratios))

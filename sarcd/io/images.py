@@ -13,7 +13,7 @@ import numpy as np
 import zarr
 
 from sarcd import schema
-from sarcd.config.ingest import LEVEL_JUMP_DB
+from sarcd.config.ingest import LEVEL_JUMP_DB, LEVEL_PIXELS
 from sarcd.errors import InputError
 from sarcd.io.borders import EdgeAreas
 from sarcd.io.labels import Window
@@ -302,9 +302,10 @@ class _LevelSample:
         self._values.append(taken[np.isfinite(taken)])
 
     def level_db(self, *, with_zeros: bool) -> float:
-        """Return the median in decibels; NaN where there is none above 0."""
+        """Return the median in decibels; NaN where there is none above 0, or too few pixels are valid."""
         values = np.concatenate(self._values)
-        middle = np.median(values if with_zeros else values[values > 0]) if len(values) else 0.0
+        values = values if with_zeros else values[values > 0]
+        middle = np.median(values) if len(values) >= LEVEL_PIXELS else 0.0
         return float(20 * np.log10(middle)) if middle > 0 else math.nan
 
     def share_of_dust(self) -> float:

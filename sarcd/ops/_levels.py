@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.config.ingest import LEVEL_PIXELS
 from sarcd.errors import OptionError
 from sarcd.ops._lazy import is_lazy
 from sarcd.ops._sample import sample_blocks
@@ -72,8 +73,15 @@ def level_ratios_now(scene: xr.Dataset, pairs: Sequence[tuple[int, int]]) -> lis
     return ratios
 
 
+def tells_levels(scene: xr.Dataset) -> bool:
+    """Tell whether a scene has the pixels to say anything of the levels of its dates."""
+    return bool(scene.sizes["y"] * scene.sizes["x"] >= LEVEL_PIXELS)
+
+
 def largest_jump_db(scene: xr.Dataset) -> float:
-    """Return the largest difference in level between consecutive dates of a scene, in decibels."""
+    """Return the largest difference in level between consecutive dates of a scene, in decibels; 0 of a tiny one."""
+    if not tells_levels(scene):
+        return 0.0
     ratios = level_ratios_now(scene, list(pairwise(range(schema.images_of(scene).sizes["time"]))))
     return max((abs(20 * np.log10(ratio)) for ratio in ratios), default=0.0)
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.config.ingest import LEVEL_JUMP_DB
+from sarcd.config.ingest import LEVEL_JUMP_DB, LEVEL_PIXELS
 from sarcd.errors import StatisticsError
 
 ATTRIBUTE = "amplitude_statistics"
@@ -33,7 +33,7 @@ class AmplitudeStatistics:
     per_date : bool
         Whether there is one value a date.
     level : tuple of float
-        Median of each date by itself, where it was computed; 0 of a date without a valid pixel.
+        Median of each date by itself, where it was computed; 0 of a date with fewer than 1000 valid pixels.
     valid : tuple of float
         Share of each date's pixels that is valid, where it was counted.
     """
@@ -305,7 +305,8 @@ class _Reading:
         if not any(counts):
             raise StatisticsError("no valid pixel in any image", mend="check the images and their no-data values")
         *levels, pooled = self._medians(upper, [*apart, *together], [None] * dates)
-        per_date = jump_db(levels) > LEVEL_JUMP_DB if self.per_date is None else self.per_date
+        known = tuple(level if count >= LEVEL_PIXELS else 0.0 for level, count in zip(levels, counts, strict=True))
+        per_date = jump_db(known) > LEVEL_JUMP_DB if self.per_date is None else self.per_date
         if self.per_date and not all(counts):
             raise StatisticsError("no valid pixel in an image", mend="check the images and their no-data values")
         centres = levels if per_date else [pooled] * dates
@@ -318,7 +319,7 @@ class _Reading:
         some = next(value for value, count in zip(values, counts, strict=True) if count)
         values = [value if count else some for value, count in zip(values, counts, strict=True)]  # what has no pixel
         median, mad = zip(*values, strict=True)
-        return _Found(median, mad, per_date, tuple(levels), counts)
+        return _Found(median, mad, per_date, known, counts)
 
     def _upper(self, centres: Sequence[float | None]) -> list[np.ndarray]:
         from sarcd.kernels import statistics as kernels

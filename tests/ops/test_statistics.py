@@ -122,7 +122,7 @@ def test_statistics_of_older_scenes_are_read(rng):
 
 
 def test_a_date_without_a_pixel_is_no_jump(rng):
-    scene = memory_scene(rng, (3, 30, 30))
+    scene = memory_scene(rng, (3, 40, 40))
     scene.slc.values[1] = np.nan
     assert not compute_statistics(scene).per_date
     scene = louder(scene, 6.0, date=2)
@@ -132,6 +132,13 @@ def test_a_date_without_a_pixel_is_no_jump(rng):
     assert np.isfinite(ops.normalize(scene).values[[0, 2]]).all()
     with pytest.raises(StatisticsError, match="no valid pixel in an image"):
         compute_statistics(scene, per_date=True)
+
+
+def test_a_few_pixels_say_nothing_of_levels(rng):
+    few, more = (louder(memory_scene(rng, (2, 27, width)), 6.0) for width in (37, 38))  # 999 pixels, and more
+    assert compute_statistics(few).level == (0.0, 0.0)
+    assert not compute_statistics(few).per_date
+    assert compute_statistics(more).per_date
 
 
 def test_dates_that_were_added_get_their_own(rng):
