@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import sarcd
@@ -67,7 +67,7 @@ class ModelCard:
             "channels": list(self.channels),
             "coherence": None if self.coherence is None else config.to_dict(self.coherence),
             "statistics_policy": self.statistics_policy,
-            "statistics": None if self.statistics is None else self.statistics.to_json(),
+            "statistics": None if self.statistics is None else replace(self.statistics, level=(), valid=()).to_json(),
             "threshold": self.threshold,
             "training": self.training,
         }

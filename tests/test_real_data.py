@@ -122,6 +122,7 @@ def test_crs_and_transform_come_out_unchanged(tmp_path, rng):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the median amplitudes of")  # those of Ottawa are stretched each by itself
 def test_detected_pairs_to_a_map_and_scores(real_data, tmp_path, capsys):
     """Each pair learnt and mapped, and Ottawa's network on Yellow River D: two channels, no coherence.
 

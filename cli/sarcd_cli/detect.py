@@ -54,6 +54,12 @@ METHODS = (
     "--expected", type=float, help="Coherence of unchanged ground, for tests [each pixel's own in the pairs before]."
 )
 @click.option(
+    "--match-gain",
+    is_flag=True,
+    help="Bring each image to the level of the one before, by the median ratio of their amplitudes (the ratios, "
+    "ratio-test, combined-test): for images whose calibration differs.",
+)
+@click.option(
     "--min-pixels", type=int, default=1, show_default=True, help="Pixels of the smallest change that is kept."
 )
 @click.option("--opening", type=int, default=0, metavar="RADIUS", help="Take out what a disc does not fit into.")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import click
 
-from sarcd_cli._frame import common_options, echo_result, progress
+from sarcd_cli._frame import common_options, echo_result, note, progress
 
 _ONLY_NEW = ("chunk", "shard")
 
@@ -28,6 +27,22 @@ _ONLY_NEW = ("chunk", "shard")
     multiple=True,
     metavar="N|NAME",
     help="Band to read, for all images or once for each; 'I,Q' or '1,2' for two.",
+)
+@click.option(
+    "--nodata",
+    multiple=True,
+    metavar="VALUE|none|auto",
+    help="No-data beside what the files declare, for all images or once for each: a value as stored; none: nothing "
+    "else (but exact zeros of complex images always are); auto: a border of exact zeros in floating-point amplitude or "
+    "intensity, which is then said [auto].",
+)
+@click.option(
+    "--gain",
+    "gain_db",
+    type=float,
+    multiple=True,
+    metavar="DB",
+    help="Decibels to add to each image, in their order [0].",
 )
 @click.option("--iq", is_flag=True, help="The two bands are real and imaginary part.")
 @click.option(
@@ -82,6 +97,7 @@ def command(
     """
     from sarcd.config import IngestOptions, merge, read_toml
     from sarcd.io.append import append as append_images
+    from sarcd.io.images import causes_text, percent
     from sarcd.io.ingest import ingest
 
     if append and any(given[name] is not None for name in _ONLY_NEW):
@@ -97,18 +113,17 @@ def command(
         echo_result(dataclasses.asdict(report), json=True)
         return
     lines: dict[str, Any] = {"scene": report.scene}
-    for source, date, valid in zip(report.sources, report.dates, report.valid, strict=True):
-        lines[date.removesuffix("T00:00:00")] = f"{source}, {_percent(valid)} valid"
+    pixels = report.size[0] * report.size[1]
+    for source, date, valid, causes in zip(report.sources, report.dates, report.valid, report.invalid, strict=True):
+        why = f"; {causes_text(causes, pixels)}" if causes else ""
+        lines[date.removesuffix("T00:00:00")] = f"{source}, {percent(valid)} valid{why}"
     lines[report.images] = f"{report.size[0]} x {report.size[1]} pixels, {report.pairs} pair{'s'[: report.pairs > 1]}"
     if report.labelled:
         lines["labelled"] = list(report.labelled)
         lines["labels"] = {label.pair: label.text() for label in report.labels}
     echo_result(lines, json=False)
-
-
-def _percent(share: float) -> str:
-    """Round down: 100 % means all."""
-    return f"{math.floor(share * 10_000) / 100:g} %"
+    for text in report.notes:
+        note(text)
 
 
 def _two_numbers(text: str) -> tuple[float, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from sarcd_cli._frame import common_options, echo_result, memory_option, note, progress, scheduler_option
@@ -9,28 +11,50 @@ from sarcd_cli._frame import common_options, echo_result, memory_option, note, p
 
 @click.command("stats")
 @click.argument("scene")
-@click.option("--per-date", is_flag=True, help="One median and MAD a date instead of one for all dates together.")
+@click.option(
+    "--per-date/--pooled",
+    default=None,
+    help="One median and MAD a date, or one for all together [one a date where their medians differ by over 1 dB].",
+)
 @click.option("--refresh", is_flag=True, help="Compute them again, and mark what was made with the old ones as stale.")
 @memory_option
 @scheduler_option
 @common_options(json=True)
-def command(scene: str, per_date: bool, refresh: bool, memory_bytes: int | None, json: bool) -> None:
+def command(scene: str, per_date: bool | None, refresh: bool, memory_bytes: int | None, json: bool) -> None:
     """Compute the median and MAD of the amplitudes, and keep them in the scene.
 
-    Exact, over the valid pixels of all dates, and frozen: dates that are appended later do not change them.
+    Exact, over the valid pixels of all dates, and frozen: dates that are appended later do not change them, and get
+    their own where there is one a date.
     """
+    from sarcd.config.ingest import LEVEL_JUMP_DB
+    from sarcd.io.images import causes_text, percent, stored_causes
+    from sarcd.io.store import SceneStore, open_scene
     from sarcd.jobs import write_statistics
+    from sarcd.schema import images_of
 
     statistics, computed = write_statistics(
         scene, per_date=per_date, refresh=refresh, memory_bytes=memory_bytes, progress=progress
     )
     if not computed:
         note("they are in the scene already; --refresh computes them again")
-    echo_result(
-        {
-            "median": list(statistics.median) if per_date else statistics.median[0],
-            "mad": list(statistics.mad) if per_date else statistics.mad[0],
-            "dates": list(statistics.dates),
-        },
-        json,
-    )
+    if statistics.jump_db > LEVEL_JUMP_DB:
+        kept = "one median and MAD a date are" if statistics.per_date else "one median and MAD for all dates are"
+        other = "--pooled" if statistics.per_date else "--per-date"
+        note(
+            f"the median amplitudes of the dates differ by {statistics.jump_db:.1f} dB: {kept} kept; "
+            f"{other} --refresh keeps the other"
+        )
+    result: dict[str, Any] = {
+        "median": list(statistics.median) if statistics.per_date else statistics.median[0],
+        "mad": list(statistics.mad) if statistics.per_date else statistics.mad[0],
+        "dates": list(statistics.dates),
+    }
+    if statistics.valid:
+        images = images_of(open_scene(scene, chunks=None))
+        height, width = SceneStore(scene).shape
+        causes = stored_causes(images.attrs, len(statistics.dates))
+        shares = [round(1 - valid, 9) for valid in statistics.valid]
+        result["invalid"] = shares if json else [percent(share) for share in shares]
+        if any(causes):
+            result["invalid_why"] = causes if json else [causes_text(one, height * width) or "-" for one in causes]
+    echo_result(result | ({"per_date": statistics.per_date, "level": list(statistics.level)} if json else {}), json)

@@ -101,7 +101,7 @@ class Study:
             else:
                 size, dates, seed = self.scale.sizes[kind], self.scale.dates[kind], 0
             sites.write_site(path, kind, size=size, dates=dates, seed=seed)
-        write_statistics(path)
+        write_statistics(path, per_date=False)  # as the figures that are published were made, whatever the levels
         write_coherence(path, read_toml(CONFIGS / "coherence.toml", TrainOptions).coherence)
 
 

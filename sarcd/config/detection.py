@@ -32,6 +32,9 @@ DIFFERENCES = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-rati
 TESTS = ("ratio-test", "coherence-test", "combined-test")
 """Methods with a chosen rate of false alarms."""
 
+OF_LEVELS = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio", "ratio-test", "combined-test")
+"""Methods that compare the brightness of two dates as it is."""
+
 METHODS = ("auto", "network", *DIFFERENCES, *TESTS, "coherence-network")
 
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
@@ -76,6 +79,10 @@ class DetectOptions:
     expected: float | None = field(
         default=None,
         metadata={"help": "coherence of unchanged ground, for tests; empty: each pixel's own in the pairs before"},
+    )
+    match_gain: bool = field(
+        default=False,
+        metadata={"help": "bring each image after to the level of the one before, for images of unlike calibration"},
     )
     min_pixels: int = field(default=1, metadata={"help": "pixels of the smallest change that is kept"})
     opening: int = field(default=0, metadata={"help": "radius in pixels of the disc that changes must hold; 0: any"})
@@ -141,6 +148,8 @@ class DetectOptions:
     def used(self) -> dict[str, Any]:
         """The options that the method heeds, by name, as plain values."""
         filled = {name: value for name, value in to_dict(self).items() if name != "uncertainty"}  # changes no other map
+        if not self.match_gain:
+            filled.pop("match_gain")  # what was made before there was such a thing compares equal
         filled |= {"window": to_dict(self.size), "decision": self.rule}
         return {name: value for name, value in filled.items() if name in heeded(self.method)}
 
@@ -163,4 +172,6 @@ def heeded(method: str) -> set[str]:
         names |= {"seed", "rounds", "start"}
     if method in (*TESTS, "coherence-network"):
         names |= {"false_alarms", "looks", "expected"}
+    if method in OF_LEVELS:
+        names.add("match_gain")
     return names | ({"window"} if method != "network" else set()) | ({"decision"} if method in DIFFERENCES else set())

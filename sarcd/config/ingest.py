@@ -8,6 +8,12 @@ from typing import Literal
 
 from sarcd.errors import OptionError
 
+LEVEL_JUMP_DB = 1.0
+"""Difference between the median amplitudes of dates above which more than the ground is taken to have changed."""
+
+LEVEL_PIXELS = 1000
+"""Valid pixels below which a median says little of the level: of single-look speckle two of them are 0.3 dB apart."""
+
 
 @dataclass(frozen=True)
 class IngestOptions:
@@ -20,6 +26,15 @@ class IngestOptions:
         default=(), metadata={"help": "band of every image, or one an image: number, name, or two as in '1,2' for I, Q"}
     )
     iq: bool = field(default=False, metadata={"help": "two bands are real and imaginary part of one complex image"})
+    nodata: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "no-data of every image, or one an image: a stored value, none, or auto for undeclared borders"
+        },
+    )
+    gain_db: tuple[float, ...] = field(
+        default=(), metadata={"help": "decibels that are added to each image, in their order"}
+    )
     dates: tuple[str, ...] = field(default=(), metadata={"help": "date of each image, ISO 8601, in their order"})
     labels: tuple[str, ...] = field(
         default=(), metadata={"help": "label file of each pair in order, or BEFORE:AFTER=FILE"}
@@ -66,6 +81,10 @@ class IngestOptions:
         if self.incidence_deg is not None and not 0 < self.incidence_deg < 90:
             mend = "use degrees above 0 and below 90"
             raise OptionError(f"incidence_deg is {self.incidence_deg}", where="incidence_deg", mend=mend)
+        for text in self.nodata:
+            _check_nodata(text)
+        if not all(math.isfinite(gain) for gain in self.gain_db):
+            raise OptionError(f"gain_db is {self.gain_db}", where="gain_db", mend="use decibels, such as -3.5")
         if self.chunk < 1 or self.memory_bytes < 1:
             raise OptionError("chunk and memory_bytes must be above 0", where="chunk")
         if self.shard < 0 or self.shard % self.chunk:
@@ -74,3 +93,14 @@ class IngestOptions:
                 where="shard",
                 mend="use a multiple, or 0 for none",
             )
+
+
+def _check_nodata(text: str) -> None:
+    if text in ("auto", "none"):
+        return
+    try:
+        complex(text)
+    except ValueError as error:
+        raise OptionError(
+            f"{text!r} is no value of pixels", where="nodata", mend="use a number as stored in the file, none or auto"
+        ) from error

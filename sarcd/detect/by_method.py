@@ -49,7 +49,8 @@ def difference_of(scene: xr.Dataset, fitted: Fitted) -> xr.DataArray:
     if options.method == "coherence-loss":
         return ops.coherence_loss(scene, window=options.size, pairs=fitted.pairs)
     signed = {"signed": True} if options.method in SIGNED and options.rule in BOTH_WAYS else {}
-    return _DIFFERENCES[options.method](scene, window=options.size, floor=fitted.floor, pairs=fitted.pairs, **signed)
+    further: dict[str, Any] = {**signed, "match_gain": fitted.gains or False}
+    return _DIFFERENCES[options.method](scene, window=options.size, floor=fitted.floor, pairs=fitted.pairs, **further)
 
 
 def _of_difference(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
@@ -80,7 +81,8 @@ def of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     }
     if options.method == "ratio-test":
         known: Any = "auto" if options.expected is None else options.expected
-        return _with_probability(ops.ratio_test(scene, coherence=known, **common), fitted)
+        found = ops.ratio_test(scene, coherence=known, match_gain=fitted.gains or False, **common)
+        return _with_probability(found, fitted)
     schema.require(scene, "slc")
     if options.expected is None and scene.sizes["time"] < 3:
         raise SceneError(
@@ -89,8 +91,11 @@ def of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
             mend="say what to expect with --expected 0.6, add an earlier date, or use ratio-test",
         )
     expected: Any = "history" if options.expected is None else options.expected
-    test = ops.combined_test if options.method == "combined-test" else ops.coherence_test
-    return _with_probability(test(scene, expected=expected, **common), fitted)
+    if options.method == "combined-test":
+        found = ops.combined_test(scene, expected=expected, match_gain=fitted.gains or False, **common)
+    else:
+        found = ops.coherence_test(scene, expected=expected, **common)
+    return _with_probability(found, fitted)
 
 
 def _with_probability(found: xr.Dataset, fitted: Fitted) -> xr.Dataset:

@@ -44,6 +44,8 @@ class Fitted:
         Those fitted to each pair.
     groups : tuple of TwoGroups
         What tells the p-values of changed ground in each pair, where the uncertainty of a test is asked for.
+    gains : tuple of float
+        By what each image after is brighter than the one before, in amplitude, where the two are brought to one level.
     """
 
     options: DetectOptions
@@ -54,6 +56,7 @@ class Fitted:
     rules: tuple[Rule, ...] = ()
     networks: tuple[SelfTrained, ...] = ()
     groups: tuple[TwoGroups, ...] = ()
+    gains: tuple[float, ...] = ()
 
     def attrs(self) -> dict[str, Any]:
         """Return what the result says of how it was made, for all pairs alike."""
@@ -69,10 +72,11 @@ class Fitted:
         if self.options.method not in POOLED:
             _add(facts, "rule", [rule.to_dict() for rule in self.rules])
         _add(facts, "network", [one.record for one in self.networks])
+        _add(facts, "gain", self.gains)
         _add(facts, "groups", [asdict(one) for one in self.groups] if groups else [])
         return facts
 
 
-def _add(facts: list[dict[str, Any]], name: str, values: Sequence[dict[str, Any]]) -> None:
+def _add(facts: list[dict[str, Any]], name: str, values: Sequence[Any]) -> None:
     for fact, value in zip(facts, values, strict=False):  # none where the method fits no such thing
         fact[name] = value

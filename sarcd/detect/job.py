@@ -88,7 +88,7 @@ def write_detection(
     with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
         earlier = {} if overwrite else _attrs_of(store, f"change_{suffix}" if suffix else "change")
-        fitted = fit(scene, options, pairs=wanted, earlier=earlier, progress=progress)
+        fitted = fit(scene, options, pairs=wanted, earlier=earlier, progress=progress, note=note)
         found = apply(scene, fitted)
     if options.method == "auto":
         note(f"{fitted.options.method}: {fitted.why}")

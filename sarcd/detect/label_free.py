@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,8 @@ import xarray as xr
 from sarcd import ops, schema
 from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
 from sarcd.config import DetectOptions
-from sarcd.config.detection import DIFFERENCES
+from sarcd.config.detection import DIFFERENCES, OF_LEVELS
+from sarcd.config.ingest import LEVEL_JUMP_DB
 from sarcd.detect.by_method import difference_of, map_of, of_test
 from sarcd.detect.choice import choose
 from sarcd.detect.doubt import doubt_of, fit_groups
@@ -22,6 +25,7 @@ from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.io.progress import Progress, silent
 from sarcd.ops._difference import floor_of
+from sarcd.ops._levels import level_ratios_now, tells_levels
 from sarcd.ops._pair_scores import WindowLooks
 from sarcd.ops._significance import window_looks
 from sarcd.ops.decide import fit_rules, read_rule
@@ -39,6 +43,7 @@ def fit(
     pairs: str | Sequence[Pair] | None = None,
     earlier: Mapping[str, Any] | None = None,
     progress: Progress = silent,
+    note: Callable[[str], None] = warnings.warn,
 ) -> Fitted:
     """Choose the method if that is open, and read of the scene what it needs of the whole.
 
@@ -55,6 +60,8 @@ def fit(
         Attributes of an earlier map of the scene: by the same options, its rules are not fitted again.
     progress : callable
         Told of the steps of a network that learns.
+    note : callable
+        Told where the levels of two dates differ by more than 1 dB, which may pass for change; warns by default.
 
     Raises
     ------
@@ -80,6 +87,8 @@ def fit(
         fitted = replace(fitted, networks=fit_pairs(scene, chosen, how, progress=progress))
     if options.method == "network":
         return fitted
+    if options.method in OF_LEVELS:
+        fitted = _fit_levels(scene, fitted, chosen, note)
     if options.method in DIFFERENCES:
         return _fit_difference(scene, fitted, _earlier_rules(fitted, earlier or {}))
     fitted = replace(fitted, looks=_looks(scene, options))
@@ -89,9 +98,31 @@ def fit(
     return replace(fitted, groups=fit_groups(scores, options.size))
 
 
+def _fit_levels(
+    scene: xr.Dataset, fitted: Fitted, pairs: Sequence[tuple[int, int]], note: Callable[[str], None]
+) -> Fitted:
+    """Measure how much brighter each image is than the one before, for matching or for saying so."""
+    if not (fitted.options.match_gain or tells_levels(scene)):
+        return fitted
+    ratios = level_ratios_now(scene, pairs)
+    if fitted.options.match_gain:
+        return replace(fitted, gains=tuple(ratios))
+    jumps = [20 * math.log10(ratio) for ratio in ratios]
+    for (before, after), jump in zip(fitted.pairs, jumps, strict=True):
+        if abs(jump) > LEVEL_JUMP_DB:
+            how = f"{abs(jump):.1f} dB {'brighter' if jump > 0 else 'darker'}"
+            note(
+                f"{str(after)[:10]} is {how} than {str(before)[:10]} as a whole, which may pass for change: if the "
+                f"calibration differs, use match_gain (--match-gain), or ingest the images with --gain"
+            )
+    return fitted
+
+
 def _earlier_rules(fitted: Fitted, attrs: Mapping[str, Any]) -> list[Rule | None]:
     """Return the rules of pairs, None where the attributes of a map hold none that was fitted by the same options."""
     parameters = parameters_of(attrs)
+    if bool(parameters.get("match_gain")) != fitted.options.match_gain:
+        return [None] * len(fitted.pairs)
     if attrs.get("sarcd_operation") != OPERATION or not fitted.options.used.items() <= parameters.items():
         return [None] * len(fitted.pairs)
     of_all = parameters.get("rule")

@@ -18,14 +18,15 @@ from sarcd.config import IngestOptions
 from sarcd.errors import InputError, MismatchError, OptionError
 from sarcd.io.coordinates import append_dates
 from sarcd.io.georef import Georeference, of_scene
+from sarcd.io.images import Written, level_of, warn_of_levels, write_image
 from sarcd.io.ingest import (
     IngestReport,
     create_labels,
+    left_out,
     pair_text,
     report,
     source_attrs,
     warn_of_labels,
-    write_image,
     write_labels,
 )
 from sarcd.io.label_report import LabelSummary
@@ -102,11 +103,11 @@ def append(
                 pairs = consecutive(times)
             pairs += [label.pair for label in labels if label.pair not in pairs]
             _check_new(store, labels, old)
-            valid, labelled = _grow(store, name, dated, labels, pairs, options, progress)
+            written, labelled = _grow(store, name, dated, labels, pairs, options, progress)
     if facts:
         publish(store, attrs=facts)
     warn_of_labels(labelled)
-    return report(scene, dated, valid, labelled, len(store.dates("before")))
+    return report(scene, dated, written, labelled, len(store.dates("before")))
 
 
 @contextlib.contextmanager
@@ -172,12 +173,12 @@ def _grow(
     pairs: Sequence[Pair],
     options: IngestOptions,
     progress: Progress,
-) -> tuple[list[float], list[LabelSummary]]:
+) -> tuple[list[Written], list[LabelSummary]]:
     array, count, published = store.array(name), len(store.dates("time")), store.published()
     array.resize((count + len(dated), *array.shape[1:]))
     height, width = store.shape
     with progress("append", height * width * (len(dated) + len(labels))) as advance:
-        valid = [
+        written = [
             write_image(store, name, count + i, image, options.memory_bytes, advance) for i, image in enumerate(dated)
         ]
         grown, labelled = ["time", name], []
@@ -188,13 +189,16 @@ def _grow(
                 index = total - len(pairs) + list(pairs).index(label.pair)
                 labelled.append(write_labels(store, index, label, options.memory_bytes, advance))
             grown.append("label")
-    store.set_attrs(name, source_attrs(dated, published[name]["attributes"]))
+    before = published[name]["attributes"]
+    store.set_attrs(name, source_attrs(dated, before) | left_out(written, before))
     append_dates(store, "time", np.array([image.date for image in dated], "datetime64[us]"))
     outdated = [known for known in published if "dates" in published[known].get("attributes", {})]
     for known in outdated:
         store.set_attrs(known, {"sarcd_stale": "dates were added since: run 'sarcd summarise --overwrite'"})
     extend_pairs(store, pairs, also=[*grown, *outdated])
-    return valid, labelled
+    levels = [level_of(store, name, count - 1, options.memory_bytes), *(image.level_db for image in written)]
+    warn_of_levels(["the last date", *(image.source for image in dated)], levels)
+    return written, labelled
 
 
 def _fit_labels(store: SceneStore, images: str, total: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,18 @@ from sarcd.config import IngestOptions
 from sarcd.errors import InputError, StoreError
 from sarcd.io.create import NewScene, SceneLayout, refuse_existing
 from sarcd.io.georef import to_coordinates
+from sarcd.io.images import Advance, Written, warn_of_levels, windows, write_image
 from sarcd.io.label_report import LabelSummary, summarise
-from sarcd.io.labels import Window
 from sarcd.io.locks import new_scene_lock, variable_locks
 from sarcd.io.pairs import Pair, consecutive
 from sarcd.io.places import is_url
 from sarcd.io.progress import Progress, silent
-from sarcd.io.rasters import LayerReader, gdal_session
+from sarcd.io.rasters import gdal_session
 from sarcd.io.sensor import common_facts, sensor_facts
 from sarcd.io.sources import DatedImage, PairLabels, gather_images, gather_labels
 from sarcd.io.store import SceneStore
 
 Json = dict[str, Any]
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,10 @@ class IngestReport:
         Pairs labelled now, as BEFORE:AFTER.
     labels : tuple of LabelSummary
         What was understood of the labels of each of them.
+    invalid : tuple of dict
+        Pixels of each image that are not valid, by what made them so: see `sarcd.io.nodata.CAUSES`.
+    notes : tuple of str
+        What was taken for no-data although nobody had declared it.
     """
 
     scene: str
@@ -68,6 +71,8 @@ class IngestReport:
     pairs: int
     labelled: tuple[str, ...]
     labels: tuple[LabelSummary, ...] = ()
+    invalid: tuple[dict[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def ingest(
@@ -126,9 +131,9 @@ def ingest(
         labels = gather_labels(options, times, shape=layer.shape, georeference=layer.georeference)
         layout = _layout(dated, labels, options)
         with _hold_output(output), NewScene(output, layout, overwrite=options.overwrite) as store:
-            valid, labelled = _write_all(store, layout, dated, labels, options, progress)
+            written, labelled = _write_all(store, layout, dated, labels, options, progress)
     warn_of_labels(labelled)
-    return report(output, dated, valid, labelled, len(layout.pairs or ()))
+    return report(output, dated, written, labelled, len(layout.pairs or ()))
 
 
 def warn_of_labels(labels: Sequence[LabelSummary]) -> None:
@@ -138,7 +143,11 @@ def warn_of_labels(labels: Sequence[LabelSummary]) -> None:
 
 
 def report(
-    output: str | Path, dated: Sequence[DatedImage], valid: Sequence[float], labels: Sequence[LabelSummary], pairs: int
+    output: str | Path,
+    dated: Sequence[DatedImage],
+    written: Sequence[Written],
+    labels: Sequence[LabelSummary],
+    pairs: int,
 ) -> IngestReport:
     """Return what is told of images that were written."""
     layer = dated[0].image.layer
@@ -149,10 +158,12 @@ def report(
         georeference=layer.georeference.kind,
         sources=tuple(image.source for image in dated),
         dates=tuple(str(image.date.astype("datetime64[s]")) for image in dated),
-        valid=tuple(valid),
+        valid=tuple(image.valid for image in written),
         pairs=pairs,
         labelled=tuple(label.pair for label in labels),
         labels=tuple(labels),
+        invalid=tuple(image.causes for image in written),
+        notes=tuple(text for image in written for text in image.notes),
     )
 
 
@@ -226,18 +237,20 @@ def _write_all(
     labels: Sequence[PairLabels],
     options: IngestOptions,
     progress: Progress,
-) -> tuple[list[float], list[LabelSummary]]:
+) -> tuple[list[Written], list[LabelSummary]]:
     name, pairs = layout.images, list(layout.pairs or ())
     store.set_attrs(name, source_attrs(dated))
     if labels:
         create_labels(store, name, len(pairs))
     pixels = dated[0].image.layer.shape[0] * dated[0].image.layer.shape[1]
     with progress("ingest", pixels * (len(dated) + len(labels))) as advance:
-        valid = [write_image(store, name, i, image, options.memory_bytes, advance) for i, image in enumerate(dated)]
+        written = [write_image(store, name, i, image, options.memory_bytes, advance) for i, image in enumerate(dated)]
         labelled = [
             write_labels(store, pairs.index(label.pair), label, options.memory_bytes, advance) for label in labels
         ]
-    return valid, labelled
+    store.set_attrs(name, left_out(written))
+    warn_of_levels([image.source for image in dated], [image.level_db for image in written])
+    return written, labelled
 
 
 # -- what a new scene and a growing one share -----------------------------------------------------------------------
@@ -246,34 +259,21 @@ def _write_all(
 def source_attrs(dated: Sequence[DatedImage], before: Json | None = None) -> Json:
     """Return the attributes that tell where images came from, behind those of earlier images."""
     before = before or {}
-    return {
+    earlier = len(before.get("sources", []))
+    attrs: Json = {
         "sources": [*before.get("sources", []), *(image.source for image in dated)],
         "source_kinds": [*before.get("source_kinds", []), *(image.image.kind for image in dated)],
     }
+    gains = [*before.get("source_gain_db", [0.0] * earlier), *(image.image.gain_db for image in dated)]
+    return attrs | ({"source_gain_db": gains} if any(gains) else {})
 
 
-def write_image(
-    store: SceneStore, name: str, index: int, dated: DatedImage, memory_bytes: int, advance: Advance
-) -> float:
-    """Stream an image into one date of the store, and return the share of its pixels that are valid.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read to its end or holds no valid pixel.
-    """
-    array, image = store.array(name), dated.image
-    valid = 0
-    with LayerReader(image.layer) as reader, zarr.config.set({"async.concurrency": 4}):
-        for y, x in windows(array, image.layer.pixel_bytes, memory_bytes):
-            values = image.read(reader, y, x)
-            array[index, y, x] = values
-            valid += int(np.count_nonzero(~np.isnan(values)))
-            advance(values.size)
-    if not valid:
-        hint = "if the values are decibels, say --kind db" if image.kind in ("amplitude", "intensity") else None
-        raise InputError("has no valid pixel", where=dated.path, mend=hint or "check the file and its no-data value")
-    return valid / (image.layer.shape[0] * image.layer.shape[1])
+def left_out(written: Sequence[Written], before: Json | None = None) -> Json:
+    """Return the attribute that tells what made pixels of each image invalid, as ``border=120,declared=7``."""
+    before = before or {}
+    earlier = before.get("source_invalid", [""] * len(before.get("sources", [])))
+    now = [",".join(f"{name}={count}" for name, count in image.causes.items()) for image in written]
+    return {"source_invalid": [*earlier, *now]} if any([*earlier, *now]) else {}
 
 
 def create_labels(store: SceneStore, images: str, pairs: int) -> None:
@@ -307,18 +307,3 @@ def write_labels(
         source=labels.source,
         counts=(int(counts[1]), int(counts[0]), int(counts[schema.NO_LABEL])),
     )
-
-
-def windows(array: zarr.Array[Any], pixel_bytes: int, memory_bytes: int) -> Iterator[Window]:
-    """Yield windows of whole chunks (or shards) that fit the memory, as wide as may be.
-
-    Most files keep their pixels by rows, and a window as wide as the image reads each of them once.
-    """
-    step_y, step_x = (array.shards or array.chunks)[1:]
-    height, width = array.shape[1:]
-    columns = max(1, memory_bytes // (step_y * step_x * pixel_bytes))
-    wide = min(columns * step_x, -(-width // step_x) * step_x)
-    tall = max(1, min(columns * step_x // wide, schema.CHUNK // step_y)) * step_y
-    for y in range(0, height, tall):
-        for x in range(0, width, wide):
-            yield slice(y, min(y + tall, height)), slice(x, min(x + wide, width))

@@ -8,11 +8,31 @@ from typing import Literal
 import numpy as np
 
 from sarcd.errors import InputError
+from sarcd.io.nodata import GUESSED, LARGEST_AMPLITUDE, LARGEST_DECIBELS, NoData, where_value
 from sarcd.io.rasters import Layer, LayerReader, is_declared_nodata, open_layer
 
 Kind = Literal["slc", "amplitude", "intensity", "db"]
 
 _INVALID = complex(np.nan, np.nan)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A window of an image, decoded.
+
+    Parameters
+    ----------
+    values : (y, x) complex64 or float32
+        Linear amplitude, invalid pixels NaN.
+    invalid : (y, x) bool
+        Where they are.
+    causes : dict of str to int
+        Pixels that are invalid, by the names of `sarcd.io.nodata.CAUSES`.
+    """
+
+    values: np.ndarray
+    invalid: np.ndarray
+    causes: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -23,10 +43,16 @@ class Image:
     ----------
     layer : Layer
     kind : {"slc", "amplitude", "intensity", "db"}
+    nodata : NoData
+        What the user says of no-data.
+    gain_db : float
+        Decibels that are added to the image.
     """
 
     layer: Layer
     kind: Kind
+    nodata: NoData = GUESSED
+    gain_db: float = 0.0
 
     @property
     def variable(self) -> str:
@@ -35,17 +61,40 @@ class Image:
 
     def read(self, reader: LayerReader, y: slice, x: slice) -> np.ndarray:
         """Return a window as (y, x) complex64 or float32, linear amplitude, invalid pixels NaN."""
-        bands, masked = reader.read(y, x)
-        invalid = [] if masked is None else [masked]
-        declared = [is_declared_nodata(band, value) for band, value in zip(bands, self.layer.nodata, strict=False)]
-        if all(found is not None for found in declared):
-            invalid.append(np.logical_and.reduce([found for found in declared if found is not None]))
+        return self.decode(*reader.read(y, x)).values
+
+    def decode(self, bands: list[np.ndarray], masked: np.ndarray | None) -> Decoded:
+        """Return a window of stored values in the scene's own units.
+
+        Parameters
+        ----------
+        bands, masked
+            As `LayerReader.read` returns them.
+        """
+        causes = {"declared": self._declared(bands, masked)}
+        if self.nodata.value is not None:
+            causes["option"] = where_value(bands, self.nodata.value)
         if self.layer.is_complex:
             values = _complex(bands, self.layer.scale)
-            if self.kind == "slc":
-                return _hide_complex(values, invalid)
-            return _hide(np.abs(values), [*invalid, values == 0])
-        return _hide(_amplitude(self._real(bands[0]), self.kind), invalid)
+            causes |= _impossible_complex(values)
+            if self.kind != "slc":
+                values = np.abs(values)
+        else:
+            values = self._real(bands[0])
+            causes |= _impossible(values, self.kind)
+            values = _amplitude(values, self.kind)
+        if self.gain_db:
+            values = values * np.float32(10 ** (self.gain_db / 20))
+        return _hide(values, causes)
+
+    def _declared(self, bands: list[np.ndarray], masked: np.ndarray | None) -> np.ndarray | None:
+        """Return where the file itself says that there are no data."""
+        found = [is_declared_nodata(band, value) for band, value in zip(bands, self.layer.nodata, strict=False)]
+        known = [one for one in found if one is not None]
+        declared: np.ndarray | None = np.logical_and.reduce(known) if known and len(known) == len(found) else None
+        if masked is None or declared is None:
+            return declared if masked is None else masked
+        return np.asarray(declared | masked)
 
     def _real(self, values: np.ndarray) -> np.ndarray:
         layer = self.layer
@@ -105,32 +154,41 @@ def _complex(bands: list[np.ndarray], scale: float) -> np.ndarray:
         return values if scale == 1.0 else values * np.float32(scale)
 
 
-def _hide_complex(values: np.ndarray, invalid: list[np.ndarray]) -> np.ndarray:
-    hidden = ~np.isfinite(values)
-    hidden |= values == 0
-    for found in invalid:
-        hidden |= found
-    values[hidden] = _INVALID
-    return values
-
-
-def _hide(values: np.ndarray, invalid: list[np.ndarray]) -> np.ndarray:
+def _hide(values: np.ndarray, causes: dict[str, np.ndarray | None]) -> Decoded:
+    """Make pixels NaN for each cause, counting a pixel for the first that applies."""
     with np.errstate(over="ignore"):
-        values = values.astype("float32", copy=False)
-    hidden = ~np.isfinite(values)
-    for found in invalid:
-        hidden |= found
-    values[hidden] = np.nan
-    return values
+        values = values.astype("complex64" if values.dtype.kind == "c" else "float32", copy=False)
+    hidden = np.zeros(values.shape, bool)
+    counts: dict[str, int] = {}
+    for name, where in [*causes.items(), ("not_finite", ~np.isfinite(values))]:
+        if where is None or not where.any():
+            continue
+        before = np.count_nonzero(hidden)
+        hidden |= where
+        counts[name] = counts.get(name, 0) + int(np.count_nonzero(hidden) - before)
+    values[hidden] = _INVALID if values.dtype.kind == "c" else np.nan
+    return Decoded(values, hidden, {name: count for name, count in counts.items() if count})
+
+
+def _impossible_complex(values: np.ndarray) -> dict[str, np.ndarray | None]:
+    finite = np.isfinite(values)
+    large = np.maximum(np.abs(values.real), np.abs(values.imag)) > LARGEST_AMPLITUDE
+    return {"not_finite": ~finite, "impossible": large, "zero": values == 0}
+
+
+def _impossible(values: np.ndarray, kind: Kind) -> dict[str, np.ndarray | None]:
+    """Return where real values cannot be what they are claimed to be."""
+    with np.errstate(invalid="ignore"):
+        if kind == "db":
+            wrong = np.abs(values) > LARGEST_DECIBELS
+        else:
+            wrong = (values < 0) | (values > LARGEST_AMPLITUDE ** (2 if kind == "intensity" else 1))
+    return {"not_finite": ~np.isfinite(values), "impossible": wrong}
 
 
 def _amplitude(values: np.ndarray, kind: Kind) -> np.ndarray:
     """Return linear amplitude, NaN where a value is impossible."""
-    if kind == "db":
-        with np.errstate(over="ignore", invalid="ignore"):
-            decibels = np.where(np.isfinite(values), values, np.nan)  # minus infinity would pass for darkness
-            return np.asarray(np.power(values.dtype.type(10), decibels / 20))
-    with np.errstate(invalid="ignore"):
-        if kind == "intensity":
-            return np.asarray(np.sqrt(values))
-        return np.where(values < 0, np.nan, values)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if kind == "db":
+            return np.asarray(np.power(values.dtype.type(10), values / 20))
+        return np.asarray(np.sqrt(values)) if kind == "intensity" else values

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from sarcd.errors import InputError, OptionError
 from sarcd.io.dates import acquisition_date, from_names, parse_date
 from sarcd.io.georef import Georeference
 from sarcd.io.labels import LabelFile, LabelWords, RasterLabels, open_labels
+from sarcd.io.nodata import NoData
 from sarcd.io.pairs import Pair, consecutive, select_pairs
 from sarcd.io.paths import source_name, split_path
 from sarcd.io.pixels import Image, open_image
+
+_Value = TypeVar("_Value")
 
 _EXPLICIT = re.compile(r"(?P<pair>\d{4}[\dTZ:.-]*:\d{4}[\dTZ:.-]*)=(?P<path>.+)")
 _TWO_DATES = re.compile(r"(?P<before>\d{4}-?\d\d-?\d\d[\dTZ:.-]*):(?P<after>\d{4}-?\d\d-?\d\d[\dTZ:.-]*)")
@@ -50,14 +53,18 @@ def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[D
     InputError
         If one cannot be used, or two do not lie on one grid or have one date.
     OptionError
-        If dates or bands are not as many as the images.
+        If dates, bands or gains are not as many as the images, or no pixel can have a no-data value that is named.
     """
     names = [str(path) for path in paths]
     bands = _one_each("--band", options.bands, names, shared=True)
     dates = _one_each("--date", options.dates, names)
+    nodata = _one_each("--nodata", options.nodata, names, shared=True)
+    gains = _one_each("--gain", options.gain_db, names)
     found = []
-    for name, band, date in zip(names, bands, dates, strict=True):
+    for name, band, date, missing, gain in zip(names, bands, dates, nodata, gains, strict=True):
         image = open_image(name, kind=options.kind, band=band, iq=options.iq)
+        image = replace(image, nodata=NoData.parse(missing), gain_db=gain or 0.0)
+        image.nodata.check(image.layer)
         when = (
             parse_date(date) if date is not None else acquisition_date(name, image.layer.tags, inner=image.layer.names)
         )
@@ -76,8 +83,8 @@ def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[D
 
 
 def _one_each(
-    option: str, values: Sequence[str], names: Sequence[str], *, shared: bool = False
-) -> Sequence[str | None]:
+    option: str, values: Sequence[_Value], names: Sequence[str], *, shared: bool = False
+) -> Sequence[_Value | None]:
     if not values:
         return [None] * len(names)
     if shared and len(values) == 1:

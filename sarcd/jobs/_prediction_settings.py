@@ -12,6 +12,7 @@ from sarcd import config, schema
 from sarcd._limits import cores
 from sarcd.attributes import parameters_of
 from sarcd.config import CoherenceOptions, PredictOptions
+from sarcd.config.ingest import LEVEL_JUMP_DB
 from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.io.progress import Progress
 from sarcd.io.store import SceneStore
@@ -19,7 +20,8 @@ from sarcd.jobs._members import Member
 from sarcd.jobs._memory import Shares, left, share_out
 from sarcd.jobs._place import Place, forward_budget
 from sarcd.jobs._run import pair_positions
-from sarcd.jobs.statistics import covers, write_statistics
+from sarcd.jobs.statistics import begins_with, covers, write_statistics
+from sarcd.ops._levels import largest_jump_db
 from sarcd.ops.features import stored_coherence
 from sarcd.ops.statistics import AmplitudeStatistics
 from sarcd.predict import BlendedTiling, choose_batch, choose_tile, forward_bytes, tiling_of, trained_tile
@@ -95,13 +97,25 @@ def normalising_statistics(
         if loaded.card.statistics is None:
             raise ModelError("the model file keeps no statistics", mend="use --statistics scene")
         return loaded.card.statistics
-    kept = AmplitudeStatistics.stored(scene)
-    if kept is not None:
-        if not covers(kept, schema.dates_of(scene, "time")):
-            note("the kept amplitude statistics are older than the newest date; 'sarcd stats --refresh' renews them")
-        return kept
-    statistics, _ = write_statistics(path, progress=progress)
-    note(f"amplitude statistics computed and kept: median {statistics.median[0]:.6g}, MAD {statistics.mad[0]:.6g}")
+    had = AmplitudeStatistics.stored(scene)
+    statistics, computed = write_statistics(path, progress=progress)
+    if had is None:
+        found = f"median {statistics.median[0]:.6g}, MAD {statistics.mad[0]:.6g}"
+        if statistics.per_date:
+            found = f"of each date, since their medians differ by {statistics.jump_db:.1f} dB"
+        note(f"amplitude statistics computed and kept: {found}")
+    elif computed:
+        note("amplitude statistics of dates that were appended are computed and kept")
+    if not covers(statistics, schema.dates_of(scene, "time")):
+        note("the kept amplitude statistics are older than the newest date; 'sarcd stats --refresh' renews them")
+    jump = statistics.jump_db
+    if not statistics.per_date and (not statistics.level or not covers(statistics, schema.dates_of(scene, "time"))):
+        jump = largest_jump_db(scene)
+    if not statistics.per_date and jump > LEVEL_JUMP_DB:
+        note(
+            f"the median amplitudes of the dates differ by {jump:.1f} dB, and the kept statistics are of all dates "
+            f"together; 'sarcd stats --per-date --refresh' keeps those of each"
+        )
     return statistics
 
 
@@ -189,6 +203,10 @@ def choose_parameters(
     """Everything that the bytes of the result depend on, besides the tiles."""
     card = members[0].card
     threshold = mean_threshold([one.card for one in members]) if options.threshold is None else options.threshold
+    policy = options.statistics or card.statistics_policy
+    median, before = list(statistics.median), begun.get("statistics", {})
+    if before.get("policy") == policy and begins_with(median, before.get("median"), per_date=statistics.per_date):
+        median = before["median"]  # of fewer dates: those of later ones are no other setting
     # What came later is recorded where it is used, so that what was made before it compares equal.
     later = {name: True for name in ("compiled", "swap", "flips") if getattr(options, name)}
     parameters: dict[str, Any] = {
@@ -196,9 +214,9 @@ def choose_parameters(
         "dtype": options.precision,
         "threshold": threshold,
         "statistics": {
-            "policy": options.statistics or card.statistics_policy,
-            "median": list(statistics.median),
-            "mad": list(statistics.mad),
+            "policy": policy,
+            "median": median,
+            "mad": list(statistics.mad)[: len(median)],
         },
         "device": place.device,
         "threads": place.threads,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dask
 import numpy as np
@@ -19,7 +20,7 @@ from sarcd.io.pairs import fit_pairs
 from sarcd.io.progress import Progress, silent
 from sarcd.io.store import SceneStore, open_scene, publish
 from sarcd.jobs._memory import left, share_out
-from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics, compute_statistics, iso
+from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics, completed, compute_statistics, iso
 
 _HISTOGRAM_BYTES = 2**24  # half a megabyte each, some dozens until they are added up
 
@@ -27,7 +28,7 @@ _HISTOGRAM_BYTES = 2**24  # half a megabyte each, some dozens until they are add
 def write_statistics(
     path: str | Path,
     *,
-    per_date: bool = False,
+    per_date: bool | None = None,
     refresh: bool = False,
     memory_bytes: int | None = None,
     progress: Progress = silent,
@@ -38,8 +39,9 @@ def write_statistics(
     ----------
     path : str or Path
         Scene.
-    per_date : bool
-        One value a date instead of one for all together.
+    per_date : bool, optional
+        One value a date, or one for all together. By default what is kept, or where nothing is: one a date if their
+        medians differ by more than 1 dB, as where a gain differs, else one for all.
     refresh : bool
         Compute them again, for example after dates were appended, and mark what depends on the old ones stale.
     memory_bytes : int, optional
@@ -51,7 +53,8 @@ def write_statistics(
     -------
     statistics : AmplitudeStatistics
     computed : bool
-        False if they were there already and are returned as they are.
+        False if they were there already and are returned as they are. Those kept per date get those of dates that were
+        appended since; the others stay, and so does what was made with them.
 
     Raises
     ------
@@ -62,7 +65,8 @@ def write_statistics(
     """
     scene = open_scene(path)
     kept = AmplitudeStatistics.stored(scene)
-    if kept is not None and not refresh and kept.per_date == per_date:
+    keep = kept is not None and not refresh and per_date in (None, kept.per_date)
+    if kept is not None and keep and (not kept.per_date or covers(kept, schema.dates_of(scene, "time"))):
         return kept, False
     store = SceneStore(path)
     images = schema.images_of(scene)
@@ -74,7 +78,10 @@ def write_statistics(
         zarr.config.set({"async.concurrency": 4}),
         dask.config.set(num_workers=workers),
     ):
-        statistics = compute_statistics(scene, per_date=per_date)
+        if kept is not None and keep:
+            statistics = completed(kept, scene)
+        else:
+            statistics = compute_statistics(scene, per_date=per_date)
     stale = [name for name in store.published() if _depends_on_other(store, name, statistics)]
     for name in stale:
         fit_pairs(store, name, len(store.dates("before")))
@@ -94,7 +101,16 @@ def _workers(images: xr.DataArray, memory_bytes: int | None) -> int:
 
 def _depends_on_other(store: SceneStore, name: str, statistics: AmplitudeStatistics) -> bool:
     used = parameters_of(dict(store.array(name).attrs)).get("statistics")
-    return isinstance(used, dict) and used.get("policy") == "scene" and used.get("median") != list(statistics.median)
+    if not isinstance(used, dict) or used.get("policy") != "scene":
+        return False
+    return not begins_with(list(statistics.median), used.get("median"), per_date=statistics.per_date)
+
+
+def begins_with(median: list[float], earlier: Any, *, per_date: bool) -> bool:
+    """Tell whether medians are those that a result was made with, or go on from them with those of later dates."""
+    if median == earlier:
+        return True
+    return per_date and isinstance(earlier, list) and len(earlier) > 1 and median[: len(earlier)] == earlier
 
 
 def covers(statistics: AmplitudeStatistics, times: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.store import open_scene
-from sarcd.ops.statistics import AmplitudeStatistics, amplitude_statistics, compute_statistics, iso
+from sarcd.ops.statistics import AmplitudeStatistics, amplitude_statistics, completed, compute_statistics, iso
 
 
 def statistics_of(path: str, note: Callable[[str], None]) -> AmplitudeStatistics:
@@ -18,13 +18,14 @@ def statistics_of(path: str, note: Callable[[str], None]) -> AmplitudeStatistics
     scene = open_scene(path)
     kept = AmplitudeStatistics.stored(scene)
     if kept is not None:
-        return kept
+        with chunk_errors(path):
+            return completed(kept, scene)  # those kept per date may lack dates that were appended
     with chunk_errors(path):
         computed = compute_statistics(scene)
-    note(
-        f"{path}: amplitude statistics computed, median {computed.median[0]:.6g}, MAD {computed.mad[0]:.6g}; "
-        f"'sarcd stats' would keep them"
-    )
+    several = f"median {computed.median[0]:.6g}, MAD {computed.mad[0]:.6g}"
+    if computed.per_date:
+        several = f"one median and MAD a date, since the medians differ by {computed.jump_db:.1f} dB"
+    note(f"{path}: amplitude statistics computed, {several}; 'sarcd stats' would keep them")
     return computed
 
 

@@ -14,6 +14,7 @@ from sarcd.config import Window
 from sarcd.errors import OptionError
 from sarcd.io.pairs import Pair
 from sarcd.ops._lazy import is_lazy, made_by_attrs, paired_array, stack, window_map
+from sarcd.ops._levels import recorded, with_gains
 from sarcd.ops._sample import sample_blocks
 from sarcd.ops.pairs import pairs_of
 
@@ -47,7 +48,8 @@ def difference(
     window, domain, floor, pairs
         As in `sarcd.ops.log_ratio`.
     options : dict, optional
-        Further keywords of the kernel, kept with the parameters where they are not at their default, None or False.
+        Further keywords of the kernel, kept with the parameters where they are not at their default, None or False;
+        also `match_gain` of `sarcd.ops.log_ratio`.
 
     Returns
     -------
@@ -62,16 +64,18 @@ def difference(
     if floor is not None and not 0 <= floor < np.inf:
         raise OptionError(f"floor is {floor}", where="floor", mend="use an amplitude, 0 or above")
     measured = {"floor": floor_of(scene) if floor is None else float(floor)}
-    options = options or {}
+    options = dict(options or {})
     chosen = pairs_of(scene, pairs)
+    match_gain = options.pop("match_gain", False)
     apply = partial(kernel, window=(size.y, size.x), domain=domain, **options)
+    kernels, measures = with_gains(scene, match_gain, chosen, apply, measured)
     layers = [
-        window_map(apply, [images[before], images[after]], halo=size.halo, dtype="float32", measured=measured)
-        for before, after in chosen
+        window_map(kernels[i], [images[a], images[b]], halo=size.halo, dtype="float32", measured=measures[i])
+        for i, (a, b) in enumerate(chosen)
     ]
     parameters: dict[str, Any] = {"window": {"y": size.y, "x": size.x}, "domain": domain}
     parameters |= {"floor": measured["floor"] if isinstance(measured["floor"], float) else "smallest"}
-    parameters |= {key: value for key, value in options.items() if value}
+    parameters |= {key: value for key, value in options.items() if value} | recorded(match_gain)
     return paired_array(scene, "change_score", stack(layers), chosen, made_by_attrs(name, parameters)).rename(name)
 
 

@@ -14,6 +14,7 @@ from sarcd.errors import OptionError
 from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._lazy import window_map
+from sarcd.ops._levels import MatchGain, recorded, with_gains
 from sarcd.ops._pair_scores import ratio_score
 from sarcd.ops._significance import (
     aligned,
@@ -36,6 +37,7 @@ def ratio_test(
     looks: float | None = None,
     min_valid: float = 0.5,
     pairs: str | Sequence[Pair] | None = None,
+    match_gain: MatchGain = False,
 ) -> xr.Dataset:
     """Find where the brightness of the ground changed, with a chosen rate of false alarms.
 
@@ -59,6 +61,8 @@ def ratio_test(
         Least share of valid pixels in a window, which the scene's border cuts; below it nothing is known.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.ops.coherence`.
+    match_gain : bool or sequence of float
+        As in `sarcd.ops.log_ratio`.
 
     Returns
     -------
@@ -96,11 +100,12 @@ def ratio_test(
         mode = _coherence_mode(coherence, images, size)
     measured = {"looks": window_looks(scene, size, looks, rate)}
     kernel = partial(ratio_score, window=size, min_valid=share, coherence=mode)
+    kernels, measures = with_gains(scene, match_gain, chosen, kernel, measured)
     layers = [
-        window_map(kernel, [images[a], images[b], *known[i]], halo=size.halo, dtype="float32", measured=measured)
+        window_map(kernels[i], [images[a], images[b], *known[i]], halo=size.halo, dtype="float32", measured=measures[i])
         for i, (a, b) in enumerate(chosen)
     ]
-    parameters = parameters_of(size, rate, share, looks) | {"coherence": mode}
+    parameters = parameters_of(size, rate, share, looks) | {"coherence": mode} | recorded(match_gain)
     return result_of(scene, "ratio_test", parameters, layers, chosen, measured["looks"])
 
 

@@ -15,6 +15,7 @@ from sarcd.errors import OptionError, SceneError
 from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
+from sarcd.ops._levels import MatchGain, recorded, with_gains
 from sarcd.ops._pair_scores import LEAST_POWER, Expectation, correlation_score, expected_score
 from sarcd.ops._significance import (
     FALSE_ALARMS,
@@ -108,6 +109,7 @@ def combined_test(
     looks: float | None = None,
     min_valid: float = 0.5,
     pairs: str | Sequence[Pair] | None = None,
+    match_gain: MatchGain = False,
 ) -> xr.Dataset:
     """Find where brightness changed or coherence was lost, in one test with a chosen rate of false alarms.
 
@@ -115,6 +117,8 @@ def combined_test(
     ----------
     scene, expected, window, false_alarms, looks, min_valid, pairs
         As in `coherence_test`.
+    match_gain : bool or sequence of float
+        As in `sarcd.ops.log_ratio`.
 
     Returns
     -------
@@ -145,6 +149,7 @@ def combined_test(
         window,
         parameters_of(Window.of(window), false_alarms, min_valid, looks, "berger"),
         pairs,
+        match_gain,
     )
 
 
@@ -206,6 +211,7 @@ def _with_expected(
     window: int | Window,
     parameters: dict[str, Any],
     pairs: str | Sequence[Pair] | None,
+    match_gain: MatchGain = False,
 ) -> xr.Dataset:
     from sarcd.kernels.significance.coherence import more
 
@@ -217,13 +223,16 @@ def _with_expected(
     given, told = _expected(scene, images, expected, chosen)
     against = Expectation(told, parameters["kind"], rate, with_ratio=operation == "combined_test")
     kernel = partial(expected_score, window=size, min_valid=parameters["min_valid"], expectation=against)
+    kernels, measures = with_gains(scene, match_gain, chosen, kernel, measured)
     both = stack(
         [
-            window_map(kernel, [images[a], images[b], *given[i]], halo=size.halo, dtype="complex64", measured=measured)
+            window_map(
+                kernels[i], [images[a], images[b], *given[i]], halo=size.halo, dtype="complex64", measured=measures[i]
+            )
             for i, (a, b) in enumerate(chosen)
         ]
     )
-    parameters = parameters | {"expected": told}
+    parameters = parameters | {"expected": told} | recorded(match_gain)
     result = result_of(scene, operation, parameters, list(both.real), chosen, measured["looks"])
     attrs = made_by_attrs(operation, parameters)
     can_tell = paired_array(scene, "undecidable", both.imag, chosen, attrs)

@@ -11,6 +11,7 @@ from sarcd.config import Window
 from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._difference import difference
+from sarcd.ops._levels import MatchGain
 
 if TYPE_CHECKING:
     from sarcd.kernels.ratio import Domain
@@ -24,12 +25,13 @@ def gauss_log_ratio(
     domain: Domain | None = None,
     floor: float | None = None,
     pairs: str | Sequence[Pair] | None = None,
+    match_gain: MatchGain = False,
 ) -> xr.DataArray:
     """Log-ratio of means with weights that fall from the centre of the window.
 
     Parameters
     ----------
-    scene, signed, domain, floor, pairs
+    scene, signed, domain, floor, pairs, match_gain
         As in `sarcd.ops.log_ratio`.
     window : int or Window
         Odd size in pixels; 4 standard deviations of the weights long.
@@ -65,5 +67,5 @@ def gauss_log_ratio(
         domain=domain,
         floor=floor,
         pairs=pairs,
-        options={"signed": signed},
+        options={"signed": signed, "match_gain": match_gain},
     )

@@ -11,6 +11,7 @@ from sarcd.config import Window
 from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._difference import difference
+from sarcd.ops._levels import MatchGain
 
 if TYPE_CHECKING:
     from sarcd.kernels.ratio import Domain
@@ -24,6 +25,7 @@ def log_ratio(
     domain: Domain | None = None,
     floor: float | None = None,
     pairs: str | Sequence[Pair] | None = None,
+    match_gain: MatchGain = False,
 ) -> xr.DataArray:
     """Log-ratio of window means: how much the brightness of each place changed.
 
@@ -43,6 +45,9 @@ def log_ratio(
         the first two dates: one step of an 8-bit scale.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.ops.coherence`.
+    match_gain : bool or sequence of float
+        Bring the image after to the level of the one before first, by the median ratio of their amplitudes: for images
+        whose calibration differs. Numbers: that ratio for each pair.
 
     Returns
     -------
@@ -79,5 +84,5 @@ def log_ratio(
         domain=domain,
         floor=floor,
         pairs=pairs,
-        options={"signed": signed},
+        options={"signed": signed, "match_gain": match_gain},
     )

@@ -11,6 +11,7 @@ from sarcd.config import Window
 from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.ops._difference import difference
+from sarcd.ops._levels import MatchGain
 
 if TYPE_CHECKING:
     from sarcd.kernels.ratio import Domain
@@ -23,12 +24,13 @@ def mean_ratio(
     domain: Domain | None = None,
     floor: float | None = None,
     pairs: str | Sequence[Pair] | None = None,
+    match_gain: MatchGain = False,
 ) -> xr.DataArray:
     """Mean ratio: one less the ratio of the darker to the brighter window mean.
 
     Parameters
     ----------
-    scene, window, domain, floor, pairs
+    scene, window, domain, floor, pairs, match_gain
         As in `sarcd.ops.log_ratio`.
 
     Returns
@@ -55,4 +57,13 @@ def mean_ratio(
     scene = take(scene)
     from sarcd.kernels import ratio
 
-    return difference(scene, "mean_ratio", ratio.mean_ratio, window=window, domain=domain, floor=floor, pairs=pairs)
+    return difference(
+        scene,
+        "mean_ratio",
+        ratio.mean_ratio,
+        window=window,
+        domain=domain,
+        floor=floor,
+        pairs=pairs,
+        options={"match_gain": match_gain},
+    )

@@ -24,7 +24,8 @@ def normalize(
     scene : xr.Dataset
         With `slc` or `amplitude` (time, y, x), linear; invalid pixels NaN.
     statistics : "scene", AmplitudeStatistics or (median, mad)
-        ``scene``: those kept with the scene, or its own, computed when the result is. A model's: ``model.statistics``.
+        ``scene``: those kept with the scene, or its own, computed when the result is: pooled, or of each date by itself
+        where their medians differ by more than 1 dB. A model's: ``model.statistics``.
         Given: two numbers, linear.
 
     Returns
@@ -91,8 +92,9 @@ def _columns(scene: xr.Dataset, statistics: Any) -> tuple[list[Any], list[Any]]:
     if known is not None:
         pairs = [known.at(time) for time in times]
         return [median for median, _ in pairs], [mad for _, mad in pairs]
-    computed = amplitude_statistics(scene)
-    return [computed["median"].data] * len(times), [computed["mad"].data] * len(times)
+    computed = amplitude_statistics(scene, per_date=None)
+    dates = range(len(times))
+    return [computed["median"].data[i] for i in dates], [computed["mad"].data[i] for i in dates]
 
 
 def _normalize_image(image: xr.DataArray, median: Any, mad: Any) -> Any:

@@ -84,6 +84,8 @@ def test_json(tmp_path, files, capsys):
                 "warnings": [],
             }
         ],
+        "invalid": [{}, {}],
+        "notes": [],
     }
     assert open_scene(scene)["label"].values.max() == 1
 
@@ -208,8 +210,25 @@ def test_errors_as_json(tmp_path, files, capsys):
 
 
 def test_shares_are_rounded_down(tmp_path, rng, capsys):
-    values = np.ones((300, 400), "complex64")
+    values = slc(rng, (300, 400))
     values[0, 0] = 0
     paths = [write_raster(tmp_path / f"2023030{i}.tif", values) for i in (1, 2)]
     _, out, _ = run(capsys, *paths, "-o", tmp_path / "scene.zarr")
-    assert "20230301.tif, 99.99 % valid" in out
+    assert "20230301.tif, 99.99 % valid; < 0.01 % exact zeros" in out
+
+
+def test_no_data_and_gain_of_each_image(tmp_path, rng, capsys):
+    images = [rng.uniform(1, 2, (40, 50)).astype("float32") for _ in range(2)]
+    images[0][:, :5], images[1][:, :5] = -9999, 0
+    paths = [write_raster(tmp_path / f"2023030{i}.tif", image) for i, image in enumerate(images, 1)]
+    words = ["--kind", "amplitude", "--nodata", "-9999", "--nodata", "none", "--gain", "-20", "--gain", "0"]
+    scene = tmp_path / "scene.zarr"
+    code, out, err = run(capsys, *paths, "-o", scene, *words, "--gain", "1")
+    assert (code, "is given 3 times for 2 images" in err) == (1, True)
+    words[words.index("-20")] = "0"
+    code, out, _ = run(capsys, *paths, "-o", scene, *words, "--json")
+    assert code == 0
+    assert json.loads(out)["invalid"] == [{"option": 200}, {}]
+    code, _, err = run(capsys, *paths, "-o", scene, *words, "--nodata", "x", "--overwrite")
+    assert code != 0
+    assert "'x' is no value of pixels" in err

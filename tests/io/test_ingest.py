@@ -242,11 +242,12 @@ def test_ground_control_points_are_compared(tmp_path, rng):
 
 
 def test_mixed_kinds(tmp_path, images):
-    real = write_raster(tmp_path / "20230501.tif", np.full((40, 50), 2, "float32"), **UTM)
+    detected = np.abs(images[1][0])
+    real = write_raster(tmp_path / "20230501.tif", detected, **UTM)
     refused(tmp_path, [images[0][0], real], "holds real numbers")
     ingest([images[0][0], real], tmp_path / "scene.zarr", IngestOptions(kind="amplitude"))
     found = open_scene(tmp_path / "scene.zarr")["amplitude"].values
-    np.testing.assert_allclose(found, [np.abs(images[1][1]), np.full((40, 50), 2)], rtol=1e-6)
+    np.testing.assert_allclose(found, [np.abs(images[1][1]), detected], rtol=1e-6)
 
 
 def test_truncated_late(tmp_path, rng):

@@ -1,14 +1,21 @@
 """Amplitude statistics kept in the store."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from sarcd.attributes import decode
+from sarcd.config import PredictOptions
 from sarcd.errors import CorruptChunkError, StatisticsError
+from sarcd.io.append import append
 from sarcd.io.store import SceneStore
-from sarcd.jobs import write_statistics
+from sarcd.jobs import write_prediction, write_statistics
 from sarcd.ops.statistics import ATTRIBUTE
+from sarcd_cli.main import main
+from tests.networks import random_model_file
+from tests.rasters import write_raster
 from tests.scenes import random_slc, stored_scene
 
 
@@ -29,10 +36,6 @@ def test_kept_with_their_dates_and_frozen(tmp_path, rng):
 
 
 def test_what_depended_on_the_old_ones_is_marked_stale(tmp_path, rng):
-    from sarcd.config import PredictOptions
-    from sarcd.jobs import write_prediction
-    from tests.networks import random_model_file
-
     path = stored_scene(tmp_path / "scene.zarr", rng)
     model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
     write_prediction(path, model, PredictOptions(device="cpu"))
@@ -52,3 +55,80 @@ def test_bad_images(tmp_path, rng):
     (path / "slc" / "c" / "0" / "0" / "0").unlink()
     with pytest.raises(CorruptChunkError, match=r"slc/c/0/0/0.*absent"):
         write_statistics(path)
+
+
+def louder_scene(path, rng, dates, decibels=6.0):
+    images = random_slc(rng, (dates, 50, 60))
+    images[1] *= np.float32(10 ** (decibels / 20))
+    return stored_scene(path, rng, (dates, 50, 60), slc=images), images
+
+
+def test_per_date_where_the_levels_differ_and_explicit_choices_win(tmp_path, rng):
+    path, _ = louder_scene(tmp_path / "scene.zarr", rng, 2)
+    statistics, _ = write_statistics(path)
+    assert statistics.per_date
+    assert write_statistics(path) == (statistics, False)
+    assert decode(xr.open_zarr(path).attrs[ATTRIBUTE])["per_date"] is True
+    pooled, computed = write_statistics(path, per_date=False)
+    assert (pooled.per_date, computed) == (False, True)
+    assert write_statistics(path) == (pooled, False)
+
+
+def test_the_command_says_it_and_what_was_left_out(tmp_path, rng, capsys):
+    path, _ = louder_scene(tmp_path / "scene.zarr", rng, 2)
+    array = SceneStore(path).array("slc")
+    array[1, :, :15] = np.nan + 1j * np.nan
+    capsys.readouterr()
+    assert main(["stats", str(path), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert "differ by 6." in err or "differ by 5." in err
+    assert "one median and MAD a date are kept; --pooled --refresh keeps the other" in err
+    told = json.loads(out)
+    assert told["invalid"] == [0.0, 0.25]
+    assert told["per_date"] is True
+    assert told["median"] == told["level"]
+    assert main(["stats", str(path), "--pooled"]) == 0
+    out, err = capsys.readouterr()
+    assert "one median and MAD for all dates are kept" in err
+    assert "0 %, 25 %" in out
+
+
+def appended(path, image):
+    """Put a further date behind those that a scene has."""
+    folder = path.parent
+    file = write_raster(folder / "20230412.tif", image)
+    append([file], path)
+
+
+@pytest.mark.filterwarnings("ignore:the median amplitudes of")
+def test_prediction_goes_on_after_a_date_was_appended(tmp_path, rng):
+    """Earlier pairs stay as they are, and the new one is what a scene of all three dates has."""
+    model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+    path, images = louder_scene(tmp_path / "scene.zarr", rng, 3)
+    grown = stored_scene(tmp_path / "grown.zarr", rng, (2, 50, 60), slc=images[:2])
+    told = []
+    write_prediction(grown, model, PredictOptions(device="cpu"), note=told.append)
+    assert any("of each date, since their medians differ by" in text for text in told)
+    appended(grown, images[2])
+    told.clear()
+    result = write_prediction(grown, model, PredictOptions(device="cpu"), note=told.append)
+    assert "amplitude statistics of dates that were appended are computed and kept" in told
+    assert result.kept == 2 * 2  # regions of the first pair
+    write_prediction(path, model, PredictOptions(device="cpu"))
+    both = [xr.open_zarr(one).change_probability.values for one in (grown, path)]
+    np.testing.assert_array_equal(*both)
+    assert "sarcd_stale" not in xr.open_zarr(grown).change_probability.attrs
+    write_statistics(grown, refresh=True)
+    assert "sarcd_stale" not in xr.open_zarr(grown).change_probability.attrs
+
+
+@pytest.mark.filterwarnings("ignore:the median amplitudes of")
+def test_pooled_statistics_that_a_new_date_does_not_fit(tmp_path, rng):
+    model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
+    images = random_slc(rng, (3, 50, 60))
+    path = stored_scene(tmp_path / "scene.zarr", rng, (2, 50, 60), slc=images[:2])
+    assert not write_statistics(path)[0].per_date
+    appended(path, 2 * images[2])
+    told = []
+    write_prediction(path, model, PredictOptions(device="cpu"), note=told.append)
+    assert any("dates differ by" in text and "'sarcd stats --per-date --refresh'" in text for text in told)

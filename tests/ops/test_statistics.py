@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sarcd import ops
 from sarcd.errors import StatisticsError
-from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics, compute_statistics
+from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics, completed, compute_statistics
 from tests.scenes import memory_scene
 
 
@@ -81,3 +81,72 @@ def test_per_date_statistics_normalise_each_date(rng):
 def test_json_round_trip(rng):
     statistics = compute_statistics(memory_scene(rng))
     assert AmplitudeStatistics.from_json(statistics.to_json()) == statistics
+
+
+def louder(scene, decibels, date=1):
+    images = scene.slc.values.copy()
+    images[date] *= np.float32(10 ** (decibels / 20))
+    return scene.copy(data={"slc": images})
+
+
+@pytest.mark.parametrize(("decibels", "per_date"), [(0.5, False), (1.5, True), (-6.0, True)])
+def test_per_date_where_levels_differ(rng, decibels, per_date):
+    scene = memory_scene(rng, (3, 60, 60), coherence=0.99)
+    scene = louder(scene, decibels)
+    chosen = compute_statistics(scene)
+    assert chosen.per_date is per_date
+    assert chosen.jump_db == pytest.approx(abs(decibels), abs=0.3)
+    explicit = {wish: compute_statistics(scene, per_date=wish) for wish in (True, False)}
+    assert chosen == explicit[per_date]
+    assert explicit[True].level == explicit[False].level == explicit[True].median
+    for chunked in (scene, scene.chunk(time=1, y=25)):
+        normalized = ops.normalize(chunked)
+        np.testing.assert_array_equal(normalized, ops.normalize(scene, statistics=chosen))
+        stored = chunked.assign_attrs({ATTRIBUTE: chosen.to_json()})
+        np.testing.assert_array_equal(ops.normalize(stored), normalized)
+
+
+def test_share_of_valid_pixels(rng):
+    scene = memory_scene(rng, (2, 20, 30))
+    scene.slc.values[1, :5] = np.nan
+    statistics = compute_statistics(scene)
+    assert statistics.valid == (1.0, 0.75)
+    assert AmplitudeStatistics.from_json(statistics.to_json()) == statistics
+
+
+def test_statistics_of_older_scenes_are_read(rng):
+    kept = {"median": [1.0], "mad": [0.5], "dates": ["2023-03-19T00:00:00.000000"], "per_date": False}
+    statistics = AmplitudeStatistics.from_json(kept)
+    assert (statistics.level, statistics.valid, statistics.jump_db) == ((), (), 0.0)
+    assert statistics.to_json() == kept
+
+
+def test_a_date_without_a_pixel_is_no_jump(rng):
+    scene = memory_scene(rng, (3, 40, 40))
+    scene.slc.values[1] = np.nan
+    assert not compute_statistics(scene).per_date
+    scene = louder(scene, 6.0, date=2)
+    statistics = compute_statistics(scene)
+    assert statistics.per_date
+    assert statistics.level[1] == 0
+    assert np.isfinite(ops.normalize(scene).values[[0, 2]]).all()
+    with pytest.raises(StatisticsError, match="no valid pixel in an image"):
+        compute_statistics(scene, per_date=True)
+
+
+def test_a_few_pixels_say_nothing_of_levels(rng):
+    few, more = (louder(memory_scene(rng, (2, 27, width)), 6.0) for width in (37, 38))  # 999 pixels, and more
+    assert compute_statistics(few).level == (0.0, 0.0)
+    assert not compute_statistics(few).per_date
+    assert compute_statistics(more).per_date
+
+
+def test_dates_that_were_added_get_their_own(rng):
+    scene = louder(memory_scene(rng, (3, 40, 40)), 6.0)
+    first = compute_statistics(scene.isel(time=slice(2)))
+    assert first.per_date
+    whole = completed(first, scene)
+    assert whole == compute_statistics(scene, per_date=True)
+    assert completed(whole, scene) is whole
+    pooled = compute_statistics(scene.isel(time=slice(2)), per_date=False)
+    assert completed(pooled, scene) is pooled
