@@ -23,6 +23,7 @@ from sarcd.errors import SarcdError
 from sarcd.io.info import scene_info
 from sarcd.jobs import write_coherence
 from sarcd.jobs.statistics import write_statistics
+from sarcd.pretrained import MINES
 from sarcd_cli.main import main
 from tests.scenes import random_slc
 
@@ -213,7 +214,9 @@ def stores(draw, scene, folder):
     chunks = {"time": draw(st.integers(1, 4)), "y": draw(st.integers(5, 48)), "x": draw(st.integers(5, 48))}
     chunks |= {"pair": draw(st.integers(1, 3))} if "pair" in scene.dims else {}
     units = draw(st.sampled_from(["days since 2000-01-01", "seconds since 1970-01-01", "hours since 2023-01-01"]))
-    encoding = {name: {"units": units} for name in ("time", "before", "after") if name in scene.coords}
+    encoding = {
+        name: {"units": units, "dtype": "int64"} for name in ("time", "before", "after") if name in scene.coords
+    }
     consolidated = draw(st.booleans())
     scene.chunk(chunks).to_zarr(path, zarr_format=version, consolidated=consolidated, encoding=encoding)
     return path, version
@@ -261,18 +264,11 @@ def test_jobs_on_stores_of_others(data):
 
 @drawn(10)
 @given(st.data())
-def test_networks_on_other_forms(data, model_file):
+def test_networks_on_other_forms(data):
     scene = data.draw(scenes().filter(lambda scene: "slc" in scene))
     other = data.draw(meant_the_same(scene))
-    found, wanted = (each.sarcd.detect(model=model_file)["change_probability"].compute() for each in (other, scene))
+    found, wanted = (each.sarcd.detect(model=MINES)["change_probability"].compute() for each in (other, scene))
     np.testing.assert_array_equal(found, wanted)
-
-
-@pytest.fixture(scope="module")
-def model_file():
-    from sarcd.pretrained import MINES
-
-    return MINES
 
 
 @pytest.fixture(autouse=True)
