@@ -129,8 +129,9 @@ def prominent(power: np.ndarray, tiles: int) -> tuple[float, float] | None:
     if not peak.any():
         return None
     row, column = np.unravel_index(int(np.argmax(np.where(peak, power, 0))), power.shape)
-    lines = np.take(power[:, column], np.arange(row - 1, row + 2), mode="wrap"), np.take(
-        power[row], np.arange(column - 1, column + 2), mode="wrap"
+    lines = (
+        np.take(power[:, column], np.arange(row - 1, row + 2), mode="wrap"),
+        np.take(power[row], np.arange(column - 1, column + 2), mode="wrap"),
     )
     step = 2 * np.pi / _PADDED
     return tuple(  # type: ignore[return-value]  # of two

@@ -230,8 +230,8 @@ def measure_correlation(blocks: Sequence[np.ndarray], window: tuple[int, int]) -
 def measure_ramp(blocks: Sequence[np.ndarray]) -> Ramp:
     """Return the ramp of an interferogram from blocks, first those of one image, then those of the other.
 
-    It is the mean frequency where all share one. Where only a part of the scene has a ramp, the mean is that of no place;
-    then it is the most prominent frequency beside none.
+    It is the mean frequency where all share one. Where only a part of the scene has a ramp, the mean is that of no
+    place; then it is the most prominent frequency beside none.
     """
     from sarcd.kernels.frequencies import frequency, phase_steps, prominent, spectrum
 

@@ -164,9 +164,10 @@ def _omnibus_looks(levels: Levels, dates: int, false_alarms: float, guess: float
 def _sum_quantile(
     log_inverse: Callable[[np.ndarray], np.ndarray], dates: int, false_alarms: float, looks: float
 ) -> float:
-    """Return the value of the omnibus statistic that is exceeded at a rate, of dates given by a characteristic function.
+    """Return the value that the omnibus statistic exceeds at a rate.
 
-    `log_inverse` is minus its logarithm, of a power of mean 1 and of about that many looks.
+    `log_inverse` is minus the logarithm of the characteristic function of one date's power, of mean 1 and of about that
+    many looks.
     """
     # the density of one date, from 0 to where nothing is left
     most = 1 + 12 / np.sqrt(looks) + 30 / looks
@@ -184,9 +185,11 @@ def _sum_quantile(
     floors = [np.floor(part).astype(int) for part in along]
     grid = np.zeros(_CELLS * _CELLS)
     for step_d, step_h in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        near = [1 - step - (1 - 2 * step) * (part - low) for step, part, low in zip((step_d, step_h), along, floors)]
+        of_d, of_h = (
+            abs(1 - step - part + low) for step, part, low in zip((step_d, step_h), along, floors, strict=True)
+        )
         cell = (floors[0] + step_d) % _CELLS * _CELLS + (floors[1] + step_h) % _CELLS
-        grid += np.bincount(cell, mass * near[0] * near[1], _CELLS * _CELLS)
+        grid += np.bincount(cell, mass * of_d * of_h, _CELLS * _CELLS)
     sums = np.fft.irfft2(np.fft.rfft2(grid.reshape(_CELLS, _CELLS)) ** dates, (_CELLS, _CELLS))
     d = np.arange(_CELLS) * (length / _CELLS)
     d = np.where(d > length + lowest, d - length, d)[:, None]
