@@ -129,15 +129,10 @@ def prominent(power: np.ndarray, tiles: int) -> tuple[float, float] | None:
     if not peak.any():
         return None
     row, column = np.unravel_index(int(np.argmax(np.where(peak, power, 0))), power.shape)
-    lines = (
-        np.take(power[:, column], np.arange(row - 1, row + 2), mode="wrap"),
-        np.take(power[row], np.arange(column - 1, column + 2), mode="wrap"),
-    )
-    step = 2 * np.pi / _PADDED
-    return tuple(  # type: ignore[return-value]  # of two
-        float(frequencies[at] + step * _vertex(np.log(np.maximum(line, 1e-300))))
-        for at, line in zip((row, column), lines, strict=True)
-    )
+    beside, step = np.arange(-1, 2), 2 * np.pi / _PADDED
+    along_y = np.log(np.maximum(np.take(power[:, column], row + beside, mode="wrap"), 1e-300))
+    along_x = np.log(np.maximum(np.take(power[row], column + beside, mode="wrap"), 1e-300))
+    return float(frequencies[row] + step * _vertex(along_y)), float(frequencies[column] + step * _vertex(along_x))
 
 
 def _vertex(values: np.ndarray) -> float:

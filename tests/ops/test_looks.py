@@ -51,7 +51,7 @@ def test_the_bias_is_removed_where_the_centroid_moves():
 @pytest.mark.parametrize("dates", [3, 10])
 @pytest.mark.parametrize("oversampling", [None, 1.2])
 def test_omnibus_has_its_rate_on_oversampled_speckle(oversampling, dates):
-    """The error of 1 % of overlapping windows is 7 % of it; by the looks of two dates it is 1.4 times as many of ten."""
+    """The error of 1 % of overlapping windows is 7 % of it; of ten dates, the looks of two give 1.4 %."""
     rng = np.random.default_rng(dates)
     images = np.stack([noise_pair(rng, (560, 560), 0.0, oversampling=oversampling)[0] for _ in range(dates)])
     found = ops.omnibus_test(stack_scene(images), false_alarms=0.01)
