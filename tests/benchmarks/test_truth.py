@@ -122,6 +122,9 @@ def test_speed():
             options = CoherenceOptions(estimator=estimator, debias=debias)
             rounds = [_thread_seconds(lambda o=options: estimate(before, after, o, looks, (0, 0))) for _ in range(5)]
             seconds[f"{estimator}{', debias' if debias else ''}"] = np.median(rounds[1:])
+    options = CoherenceOptions(estimator="fringe")
+    rounds = [_thread_seconds(lambda: estimate(before, after, options, looks, PERIOD_10)) for _ in range(5)]
+    seconds["fringe of a pair with a ramp"] = np.median(rounds[1:])
     rows = [
         (name, f"{side**2 / taken / 1e6:.0f}", f"{taken / seconds['boxcar']:.1f}") for name, taken in seconds.items()
     ]
