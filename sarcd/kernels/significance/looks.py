@@ -106,7 +106,7 @@ def stack_looks(weights: Axes, correlation: Axes, dates: int, false_alarms: floa
     >>> r = np.array([0.657, 0.184, 0.025, 0.0])  # Hamming 0.6, 1.2 times oversampled
     >>> found = stack_looks((np.ones(5), np.ones(5)), (r, r), 3, 0.01)
     >>> [round(looks, 1) for looks in found.whole]
-    [7.6, 7.4]
+    [9.3, 9.1]
     """
     values = eigenvalues(weights, correlation)
     two = ratio_looks(weights, correlation, false_alarms)

