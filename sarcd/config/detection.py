@@ -47,6 +47,7 @@ WINDOWS = {
     "neighbourhood-ratio": 3,
     "coherence-loss": 7,
     "coherence-test": 9,  # some 50 looks: fewer cannot tell of ground of coherence 0.6 at a rate of 0.001
+    "combined-test": 9,  # likewise: at 5, coherence has a say on a twentieth of simulated mines
     "coherence-network": 9,
 }
 """Windows by default; of the other tests it is 5."""

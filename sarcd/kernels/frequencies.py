@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from scipy.ndimage import maximum_filter, uniform_filter
 
 from sarcd.kernels._products import as_complex64, products
 
@@ -61,6 +62,83 @@ def frequency(steps: np.ndarray) -> float:
     re, im, square_re, count = (np.array([value], float) for value in steps)
     _angles(re, im, square_re, count, 0.0, SIGNIFICANT**2, out)
     return float(out[0])
+
+
+TILE = 64
+"""Side in pixels of the tiles of an interferogram whose spectra are added up."""
+
+_PADDED = 2 * TILE
+_NEAR = 0.2  # radians a pixel: what lies closer to no frequency hides in its lobe, and costs a window little
+
+
+def spectrum(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, int]:
+    """Add up the power spectra of the interferogram's tiles: of all frequencies in it, wherever each of them is.
+
+    Parameters
+    ----------
+    before, after : (Y, X) complex64
+        Coregistered single-look complex images; pixels not finite in either take no part.
+
+    Returns
+    -------
+    (128, 128) float64
+        Power by frequency along y and x, `numpy.fft.fftfreq` radians a pixel over 2 pi; of `before * conj(after)` at
+        unit magnitude, weighted by a Hann window. Those of several images can be added; see `prominent`.
+    int
+        Number of tiles.
+
+    Examples
+    --------
+    >>> ramp = np.exp(-0.5j * np.arange(64)) * np.ones((64, 1))
+    >>> power, tiles = spectrum(np.ones((64, 64), "complex64"), ramp.astype("complex64"))
+    >>> tuple(round(axis, 2) for axis in prominent(power, tiles))
+    (0.0, 0.5)
+    """
+    both = before.astype(np.complex128) * after.conj()
+    size = np.abs(both)
+    units = np.where(np.isfinite(size) & (size > 0), both, 0) / np.where(np.isfinite(size) & (size > 0), size, 1)
+    power, tiles = np.zeros((_PADDED, _PADDED)), 0
+    for y in range(0, max(units.shape[0] - TILE, 0) + 1, TILE):
+        for x in range(0, max(units.shape[1] - TILE, 0) + 1, TILE):
+            tile = units[y : y + TILE, x : x + TILE]
+            weights = np.outer(*(np.hanning(side + 2)[1:-1] for side in tile.shape))
+            power += np.abs(np.fft.fft2(tile * weights, (_PADDED, _PADDED))) ** 2
+            tiles += 1
+    return power, tiles
+
+
+def prominent(power: np.ndarray, tiles: int) -> tuple[float, float] | None:
+    """Return the frequency (y, x) of the highest peak of a spectrum beside that of no fringe, radians a pixel.
+
+    Parameters
+    ----------
+    power : (128, 128) float64
+        By `spectrum`.
+    tiles : int
+        How many tiles it is of.
+
+    Returns
+    -------
+    (float, float) or None
+        None where no peak stands out of what lies around it by more than noise does.
+    """
+    frequencies = 2 * np.pi * np.fft.fftfreq(_PADDED)
+    far = np.maximum(*np.abs(np.meshgrid(frequencies, frequencies, indexing="ij"))) > _NEAR
+    around = uniform_filter(power, 33, mode="wrap")
+    peak = (power >= maximum_filter(power, 5, mode="wrap")) & (power > (1 + 16 / np.sqrt(tiles)) * around) & far
+    if not peak.any():
+        return None
+    row, column = np.unravel_index(int(np.argmax(np.where(peak, power, 0))), power.shape)
+    beside, step = np.arange(-1, 2), 2 * np.pi / _PADDED
+    along_y = np.log(np.maximum(np.take(power[:, column], row + beside, mode="wrap"), 1e-300))
+    along_x = np.log(np.maximum(np.take(power[row], column + beside, mode="wrap"), 1e-300))
+    return float(frequencies[row] + step * _vertex(along_y)), float(frequencies[column] + step * _vertex(along_x))
+
+
+def _vertex(values: np.ndarray) -> float:
+    """Return where the parabola through three values beside each other, the second the largest, has its top."""
+    curve = values[0] - 2 * values[1] + values[2]
+    return float(0.5 * (values[0] - values[2]) / curve) if curve < 0 else 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -28,8 +28,8 @@ def fringe(
     window : (int, int)
         Odd size of the window along y and x, in pixels.
     ramp : (float, float)
-        Frequency of the interferogram along y and x that all of the image shares, in radians a pixel; removed
-        everywhere. See `phase_steps`.
+        Frequency of the interferogram along y and x that all of the image shares, or a part of it, in radians a pixel;
+        removed where it is found. See `sarcd.ops.looks.measure_ramp`.
     min_valid : float
         Least share of valid pixels, of those of the window within the image.
 
@@ -46,6 +46,10 @@ def fringe(
     bright targets from deciding it. Were there no fringe but the ramp, Im(A) would have the variance ``sum Im(p)^2``:
     where it is less than `SIGNIFICANT` standard errors from 0 (for Re(A) < 0: where A is), the ramp alone is removed,
     since noise in the frequency would cost more coherence than the fringe does. Frequencies are computed in float64.
+
+    A ramp is that of a place only if u, summed over the eight windows beside the centre's, is larger without it than as
+    it is; else all of this is done with a ramp of 0. The centre's own window has no say, so that the choice does not
+    raise the coherence of ground that has none, as the larger of two estimates would.
 
     References
     ----------
@@ -92,6 +96,8 @@ def _fringe(
     unit_phasors(image[0], image[1], units)
     local_frequencies(units, 0, wide_y, wide_x, ramp_y, significant, along_y)
     local_frequencies(units, 1, wide_y, wide_x, ramp_x, significant, along_x)
+    if ramp_y != 0 or ramp_x != 0:
+        _where_none(units, rows, columns, ramp_y, ramp_x, significant, along_y, along_x)
     column = np.empty(width + 2 * half_x, np.float32)
     sums = np.empty((5, width), np.float32)
     turn_y = np.empty((2, rows, width), np.float32)
@@ -127,6 +133,65 @@ def _fringe(
         blank(sums[4], sums[4], y, half_y, half_x, min_valid, out)
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def _where_none(
+    units: Any, rows: int, columns: int, ramp_y: float, ramp_x: float, significant: float, along_y: Any, along_x: Any
+) -> None:
+    """Replace frequencies by those about no ramp where the windows around have no ramp."""
+    height, width = along_y.shape
+    wide_y, wide_x = FREQUENCY_WINDOW * rows // 2, FREQUENCY_WINDOW * columns // 2
+    with_ramp, without = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    _around(units, rows, columns, ramp_y, ramp_x, with_ramp)
+    _around(units, rows, columns, 0.0, 0.0, without)
+    still_y, still_x = np.empty((height, width)), np.empty((height, width))
+    local_frequencies(units, 0, wide_y, wide_x, 0.0, significant, still_y)
+    local_frequencies(units, 1, wide_y, wide_x, 0.0, significant, still_x)
+    for y in range(height):
+        for x in range(width):
+            if without[y, x] >= with_ramp[y, x]:
+                along_y[y, x], along_x[y, x] = still_y[y, x], still_x[y, x]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _around(units: Any, rows: int, columns: int, ramp_y: float, ramp_x: float, out: Any) -> None:
+    """Fill the square of the sum of unit phasors, less a ramp, over the eight windows beside each pixel's own."""
+    height, width = out.shape
+    # sums over one window, everywhere a window fits into what there is
+    lines = np.zeros((2, units.shape[1], units.shape[2] - columns + 1), np.float32)
+    sums = np.zeros((2, units.shape[1] - rows + 1, lines.shape[2]), np.float32)
+    for i in range(columns):
+        cosine, sine = np.float32(np.cos(ramp_x * (i - columns // 2))), np.float32(np.sin(ramp_x * (i - columns // 2)))
+        for y in range(lines.shape[1]):
+            part = units[:, y, i : i + lines.shape[2]]
+            _add_turned_by(part[0], part[1], cosine, sine, lines[0, y], lines[1, y])
+    for j in range(rows):
+        cosine, sine = np.float32(np.cos(ramp_y * (j - rows // 2))), np.float32(np.sin(ramp_y * (j - rows // 2)))
+        for y in range(sums.shape[1]):
+            _add_turned_by(lines[0, y + j], lines[1, y + j], cosine, sine, sums[0, y], sums[1, y])
+    total = np.empty((2, width), np.float32)
+    # as far as the window reaches that frequencies are estimated in, which is 3 times as large
+    for y in range(height):
+        total[:] = 0
+        for j in range(3):
+            for i in range(3):
+                if i == 1 and j == 1:
+                    continue
+                turn = ramp_y * rows * (j - 1) + ramp_x * columns * (i - 1)
+                cosine, sine = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+                part = sums[:, y + j * rows, i * columns : i * columns + width]
+                _add_turned_by(part[0], part[1], cosine, sine, total[0], total[1])
+        for x in range(width):
+            out[y, x] = total[0, x] * total[0, x] + total[1, x] * total[1, x]
+
+
+@njit(nogil=True, cache=True)
+def _add_turned_by(re: Any, im: Any, cosine: Any, sine: Any, total_re: Any, total_im: Any) -> None:
+    """Add (re + j im) (cosine - j sine), the same for all."""
+    for i in range(total_re.size):
+        total_re[i] += re[i] * cosine + im[i] * sine
+        total_im[i] += im[i] * cosine - re[i] * sine
+
+
 @njit(nogil=True, cache=True)
 def _add_turned(re: Any, im: Any, cosine: Any, sine: Any, total_re: Any, total_im: Any) -> None:
     """Add (re + j im) (cosine - j sine)."""
@@ -142,9 +207,9 @@ def _phasors(frequency: Any, ramp: float, out: Any) -> None:
     cosine, sine = out[0, half], out[1, half]  # for a while, of one step
     common = np.cos(ramp), np.sin(ramp)
     for x in range(frequency.size):
-        same = frequency[x] == ramp
-        cosine[x] = common[0] if same else np.cos(frequency[x])
-        sine[x] = common[1] if same else np.sin(frequency[x])
+        same, none = frequency[x] == ramp, frequency[x] == 0
+        cosine[x] = common[0] if same else 1.0 if none else np.cos(frequency[x])
+        sine[x] = common[1] if same else 0.0 if none else np.sin(frequency[x])
     if half > 0:
         _turn(cosine, sine, out)
     cosine[:] = 1

@@ -12,6 +12,7 @@ from sarcd.config import Window
 
 if TYPE_CHECKING:
     from sarcd.kernels.significance.coherence import Kind
+    from sarcd.kernels.significance.looks import StackLooks
 
 LEAST_POWER = 0.5
 """Where a complete loss of coherence would be found with less than this probability, coherence decides nothing."""
@@ -29,10 +30,13 @@ class WindowLooks:
         As a ratio of mean powers counts them.
     coherence : float
         As the coherence counts them.
+    stack : StackLooks, optional
+        As tests of many dates count them, where these are wanted and the looks were not told.
     """
 
     power: float
     coherence: float
+    stack: StackLooks | None = None
 
 
 @dataclass(frozen=True)

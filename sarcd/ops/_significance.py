@@ -48,8 +48,12 @@ def check_two_pixels(window: Window) -> Window:
     return window
 
 
-def window_looks(scene: xr.Dataset, window: Window, looks: float | WindowLooks | None, false_alarms: float) -> Any:
+def window_looks(
+    scene: xr.Dataset, window: Window, looks: float | WindowLooks | None, false_alarms: float, dates: int = 2
+) -> Any:
     """Return the `WindowLooks` of a window: as told, or measured on a sample of the scene (a dask task if it is lazy).
+
+    Those that are measured hold for the tests of as many dates, too, where these are more than 2.
 
     Raises
     ------
@@ -70,24 +74,27 @@ def window_looks(scene: xr.Dataset, window: Window, looks: float | WindowLooks |
         )
     blocks = looks_sample(scene)
     if all(isinstance(block, np.ndarray) for block in blocks):
-        return _measure(blocks, window, false_alarms)
+        return _measure(blocks, window, false_alarms, dates)
     from dask.delayed import delayed
 
-    return delayed(_measure, pure=True)(blocks, window, false_alarms)
+    return delayed(_measure, pure=True)(blocks, window, false_alarms, dates)
 
 
-def _measure(blocks: Sequence[np.ndarray], window: Window, false_alarms: float) -> WindowLooks:
+def _measure(blocks: Sequence[np.ndarray], window: Window, false_alarms: float, dates: int) -> WindowLooks:
     from sarcd.kernels.looks import floor_looks
-    from sarcd.kernels.significance.looks import ratio_looks
+    from sarcd.kernels.significance.looks import StackLooks, ratio_looks, stack_looks
 
     correlation = measure_correlation(blocks, (max(window.y, 2), max(window.x, 2)))
     if correlation is None:
         raise no_looks()
     weights = np.ones(window.y), np.ones(window.x)
     # the last bits depend on the threads that measured; a result is to be the same wherever it was made
-    return WindowLooks(
-        round(ratio_looks(weights, correlation, false_alarms), 6), round(floor_looks(weights, correlation), 6)
-    )
+    stack = None
+    if dates > 2:
+        found = stack_looks(weights, correlation, dates, false_alarms)
+        stack = StackLooks(*(tuple(round(n, 6) for n in looks) for looks in (found.whole, found.one_more)))
+    power = ratio_looks(weights, correlation, false_alarms)
+    return WindowLooks(round(power, 6), round(floor_looks(weights, correlation), 6), stack)
 
 
 def decide(scores: xr.DataArray, false_alarms: float, attrs: Mapping[str, Any]) -> xr.DataArray:

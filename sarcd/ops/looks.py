@@ -20,6 +20,8 @@ ATTRIBUTE = "effective_looks"
 
 _BLOCK, _BLOCKS = 256, 4  # side in pixels, and number along each axis: a sample of at most a million pixels
 
+_SAME = 0.1  # radians a pixel, which takes 1 % off the sum over a window of five
+
 Rectangle = tuple[slice, slice]
 Ramp = tuple[float, float]
 
@@ -52,7 +54,8 @@ class Calibration:
     looks : Looks, optional
         None where the sample of the images holds no valid pixels, or nobody needs it.
     ramps : dict, optional
-        Frequency (y, x) in radians a pixel that the interferogram of a pair has in the mean, by the pair's dates.
+        Frequency (y, x) in radians a pixel that the interferogram of a pair has, everywhere or in a part of the scene,
+        by the pair's dates.
     """
 
     looks: Looks | None = None
@@ -227,13 +230,21 @@ def measure_correlation(blocks: Sequence[np.ndarray], window: tuple[int, int]) -
 
 
 def measure_ramp(blocks: Sequence[np.ndarray]) -> Ramp:
-    """Return the mean frequency of an interferogram from blocks, first those of one image, then those of the other."""
-    from sarcd.kernels.frequencies import frequency, phase_steps
+    """Return the ramp of an interferogram from blocks, first those of one image, then those of the other.
+
+    It is the mean frequency where all share one. Where only a part of the scene has a ramp, the mean is that of no
+    place; then it is the most prominent frequency beside none.
+    """
+    from sarcd.kernels.frequencies import frequency, phase_steps, prominent, spectrum
 
     half = len(blocks) // 2
-    steps = sum(phase_steps(before, after) for before, after in zip(blocks[:half], blocks[half:], strict=True))
-    along_y, along_x = (frequency(axis) for axis in np.asarray(steps))
-    return along_y, along_x
+    pairs = list(zip(blocks[:half], blocks[half:], strict=True))
+    along_y, along_x = (frequency(axis) for axis in np.asarray(sum(phase_steps(*pair) for pair in pairs)))
+    spectra = [spectrum(*pair) for pair in pairs]
+    found = prominent(np.sum([power for power, _ in spectra], axis=0), sum(tiles for _, tiles in spectra))
+    if found is None or np.hypot(found[0] - along_y, found[1] - along_x) < _SAME:
+        return along_y, along_x
+    return found
 
 
 def _sample(images: xr.DataArray) -> list[Any]:

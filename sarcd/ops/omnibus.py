@@ -37,7 +37,8 @@ def omnibus_test(
     false_alarms : float
         Share of pixels unchanged on all dates that are flagged on any.
     looks : float, optional
-        Independent looks of a mean over the window, as in `ratio_test`; measured before, a `WindowLooks`.
+        Independent looks of a mean over the window, as in `ratio_test`; measured before, a `WindowLooks`. Measured on
+        the scene's own spectrum, each number of dates has its own.
     min_valid : float
         Least share of pixels valid on all dates in a window, which the scene's border cuts; below it nothing is known.
 
@@ -76,7 +77,7 @@ def omnibus_test(
     rate, share = check_rate(false_alarms), check_share(min_valid)
     pairs = pairs_of(scene, consecutive(schema.dates_of(scene, "time")))
     order = [pairs[0][0], *(after for _, after in pairs)]
-    looks_ = window_looks(scene, size, looks, rate)
+    looks_ = window_looks(scene, size, looks, rate, len(order))
     dates = [images[date] for date in order]
     all_valid = _all_valid(dates)
     powers = [
@@ -147,7 +148,11 @@ def _search_block(
     from sarcd.kernels.significance.omnibus import change_times
     from sarcd.kernels.significance.windows import looks_of
 
-    p, changed = change_times(powers, looks_of(counts[0], looks.power, pixels), false_alarms)
+    if looks.stack is None:
+        p, changed = change_times(powers, looks_of(counts[0], looks.power, pixels), false_alarms)
+    else:
+        filled = (np.maximum(counts[0], 1) - 1) / (pixels - 1) if pixels > 1 else 1.0
+        p, changed = change_times(powers, looks.stack, false_alarms, filled=filled)
     out = np.empty(powers.shape, np.float32)
     out[0] = score(p)
     out[1:] = np.where(np.isnan(p), schema.NO_LABEL, changed)

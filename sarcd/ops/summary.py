@@ -183,7 +183,8 @@ def fit_summary(
     looks = None
     if options.persistence or of == OMNIBUS:
         schema.images_of(scene)
-        looks = window_looks(scene, options.window, options.looks, options.false_alarms)
+        dates = len(times) if of == OMNIBUS else 2
+        looks = window_looks(scene, options.window, options.looks, options.false_alarms, dates)
     return FittedSummary(options, why, tuple(map(str, times)), None if maps is None else digest(maps), looks)
 
 

@@ -9,15 +9,16 @@ import pytest
 from sarcd import ops
 from sarcd.kernels.bias import unbias
 from sarcd.kernels.coherence import boxcar
-from sarcd.kernels.looks import floor_looks
+from sarcd.kernels.looks import eigenvalues, floor_looks
 from sarcd.kernels.significance.coherence import coherence_cdf, correlation_p
 from sarcd.kernels.significance.combined import fisher_p
 from sarcd.kernels.significance.history import history_p
-from sarcd.kernels.significance.looks import ratio_looks
+from sarcd.kernels.significance.looks import ratio_looks, stack_looks
 from sarcd.kernels.significance.omnibus import change_times, omnibus_p
 from sarcd.kernels.significance.ratio import coherent_ratio_p, ratio_p
 from sarcd.kernels.significance.windows import berger, mean_power
 from sarcd.ops.looks import looks_sample, measure_correlation
+from sarcd.simulate.speckle import impulse_response, speckle
 from tests.benchmarks.measure import table
 from tests.speckle import noise_pair
 from tests.stacks import coherence_of, pair_sums, rates, speckle_stack, stack_scene
@@ -140,6 +141,56 @@ def test_oversampled():
     names = ("ratio, looks of variance", "ratio", "ratio, estimated", "lost coherence", "both", "no correlation")
     header = ("window", "looks of variance", "of coherence", "of the 1 % ratio", "coherence", *names)
     table("1.2 times oversampled speckle: flagged at 5 % / 1 %", header, rows)
+
+
+def test_moving_centroid():
+    """As of TOPS bursts that were not deramped: both dates times exp(j pi y^2 / 150), window 5 x 5."""
+    side, chirp = 700, np.exp(1j * np.pi * np.arange(700)[:, None] ** 2 / 150)
+    rng = np.random.default_rng(8)
+    first, second = (speckle(rng, (side, side), oversampling=(1.4, 1.2)) for _ in range(2))
+    rows = []
+    for name, turn in (("still", 1), ("moving", chirp)):
+        scenes = {
+            truth: stack_scene(
+                np.stack([first * turn, (truth * first + np.sqrt(1 - truth**2) * second) * turn]).astype("complex64")
+            )
+            for truth in (0.0, 0.6)
+        }
+        flagged = []
+        for rate in (0.05, 0.01, 0.001):
+            scores = (
+                ops.ratio_test(scenes[0.6], false_alarms=rate).change_score,
+                ops.no_correlation_test(scenes[0.0]),
+                ops.coherence_test(scenes[0.6], expected=0.6, false_alarms=rate).change_score,
+            )
+            flagged.append([float((score.values >= -np.log10(rate)).mean()) / rate for score in scores])
+        mean = float(ops.coherence(scenes[0.0], debias=True).mean())
+        looks = ops.effective_looks(scenes[0.6], 5)
+        ratios = [" / ".join(f"{each:.2f}" for each in test) for test in zip(*flagged, strict=True)]
+        rows.append((name, f"{looks:.2f}", *ratios, f"{mean:.3f}"))
+    header = ("centroid", "effective looks", "ratio test", "no correlation", "lost coherence", "mean at 0 without bias")
+    table("False alarms over nominal at 5 / 1 / 0.1 %, 1.4 x 1.2 times oversampled", header, rows)
+
+
+def test_omnibus_of_oversampled_speckle():
+    """False alarms over nominal by the looks of the number of dates, and by those of two dates.
+
+    Means over 5 x 5 pixels, 1.2 times oversampled, drawn from the eigenvalues of their correlation.
+    """
+    response, weights = impulse_response(1.2), (np.ones(5), np.ones(5))
+    lags = np.array([response[lag:] @ response[:-lag] for lag in range(1, 5)])
+    rng, rows, count = np.random.default_rng(9), [], 300_000
+    for name, correlation in (("white", (np.zeros(4),) * 2), ("1.2", (lags, lags))):
+        values = eigenvalues(weights, correlation)
+        for dates in (3, 5, 10):
+            means = sum(value * rng.standard_exponential((dates, count)) for value in values)
+            row = []
+            for rate in (0.01, 0.001):
+                looks = stack_looks(weights, correlation, dates, rate)
+                row += [f"{rates(omnibus_p(means, n), (rate,))[0]:.2f}" for n in (looks.whole[-1], looks.whole[0])]
+            rows.append((name, dates, *row))
+    header = ("oversampling", "dates", "1 %", "1 %, looks of two dates", "0.1 %", "0.1 %, looks of two dates")
+    table("Omnibus test of 5 x 5 pixels: false alarms over nominal", header, rows)
 
 
 def test_history():

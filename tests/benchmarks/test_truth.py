@@ -53,14 +53,23 @@ def test_fringes():
             means += [mean_of(truth, oversampling=oversampling, ramp=ramp) for ramp in (PERIOD_10,)]
             for ramp in ((0.0, 0.0), PERIOD_10):
                 means.append(mean_of(truth, oversampling=oversampling, ramp=ramp, estimator="fringe"))
-            means.append(_local(truth, oversampling))
+            means += [*_half(truth, oversampling), _local(truth, oversampling)]
             rows.append((oversampling or "white", truth, *(f"{mean:.3f}" for mean in means)))
-    header = ("oversampling", "truth", "boxcar", "boxcar, ramp", "fringe", "fringe, ramp", "fringe, ramp unknown")
+    header = ("oversampling", "truth", "boxcar", "boxcar, ramp", "fringe", "fringe, ramp")
+    header += ("half a ramp: the flat half", "the other", "two ramps")
     table("Mean of 5 x 5 coherence without a ramp and with one of 10 pixels a fringe", header, rows)
 
 
+def _half(truth, oversampling):
+    """Means of both halves where one half of the scene is ramped, and the other is not."""
+    before, after = noise_pair(np.random.default_rng(7), (600, 600), truth, oversampling=oversampling)
+    turned = after * np.exp(1j * PERIOD_10[1] * np.maximum(np.arange(600) - 300, 0))
+    found = ops.coherence(scene_of(before, turned.astype("complex64")), estimator="fringe").values[0, 10:-10]
+    return [float(found[:, part].mean()) for part in (slice(20, 280), slice(320, 580))]
+
+
 def _local(truth, oversampling):
-    """Mean with half the scene ramped one way and half the other, so that there is no ramp in the mean."""
+    """Mean with half the scene ramped one way and half the other, of which one alone is the pair's ramp."""
     before, after = noise_pair(np.random.default_rng(7), (600, 600), truth, oversampling=oversampling)
     turned = after * np.exp(1j * PERIOD_10[1] * np.abs(np.arange(600) - 300))
     found = ops.coherence(scene_of(before, turned.astype("complex64")), estimator="fringe").values[0, 10:-10]
@@ -113,6 +122,9 @@ def test_speed():
             options = CoherenceOptions(estimator=estimator, debias=debias)
             rounds = [_thread_seconds(lambda o=options: estimate(before, after, o, looks, (0, 0))) for _ in range(5)]
             seconds[f"{estimator}{', debias' if debias else ''}"] = np.median(rounds[1:])
+    options = CoherenceOptions(estimator="fringe")
+    rounds = [_thread_seconds(lambda: estimate(before, after, options, looks, PERIOD_10)) for _ in range(5)]
+    seconds["fringe of a pair with a ramp"] = np.median(rounds[1:])
     rows = [
         (name, f"{side**2 / taken / 1e6:.0f}", f"{taken / seconds['boxcar']:.1f}") for name, taken in seconds.items()
     ]

@@ -122,6 +122,37 @@ def test_lag_correlation_is_that_of_the_spectrum_wherever_it_lies(rng):
     np.testing.assert_allclose(along_x, correlation(1.4, 6), atol=0.02)
 
 
+@pytest.mark.parametrize("rows_a_turn", [150, 75])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_lag_correlation_follows_a_centroid_that_moves(axis, rows_a_turn):
+    """As of a TOPS burst that was not deramped: the centroid crosses the spectrum within the image."""
+    image = speckle(np.random.default_rng(3), (300, 300), oversampling=(1.4, 1.2))
+    chirp = np.exp(1j * np.pi * np.indices(image.shape)[axis] ** 2 / rows_a_turn)
+    still, moving = lag_correlation(image, (4, 4)), lag_correlation((image * chirp).astype("complex64"), (4, 4))
+    for found, expected, oversampling in zip(moving, still, (1.4, 1.2), strict=True):
+        np.testing.assert_allclose(found, expected, atol=0.005)
+        np.testing.assert_allclose(found, correlation(oversampling, 4), atol=0.03)
+
+
+def test_lag_correlation_follows_a_centroid_that_jumps(rng):
+    """At the seam of two bursts."""
+    image = speckle(rng, (300, 300), oversampling=(1.4, 1.2))
+    y = np.arange(300)
+    seam = np.exp(1j * np.pi * np.where(y < 140, y - 70, y - 220)[:, None] ** 2 / 150)
+    found = lag_correlation((image * seam).astype("complex64"), (4, 4))
+    for one, other in zip(found, lag_correlation(image, (4, 4)), strict=True):
+        np.testing.assert_allclose(one, other, atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (256, 256)])
+def test_white_pixels_do_not_look_correlated_with_themselves(shape):
+    """The centre is found in the same noise; if a product were among those its own phase is taken from, r_1 would be
+    0.04, whatever the size of the image.
+    """
+    found = [lag_correlation(noise(np.random.default_rng(seed), shape), (3, 3)) for seed in range(4)]
+    np.testing.assert_allclose(np.mean(found, axis=0), 0, atol=1.7 / np.sqrt(2 * np.prod(shape)))
+
+
 def test_lag_correlation_beyond_the_image_or_without_power_is_unknown(rng):
     along_y, along_x = lag_correlation(noise(rng, (3, 5)), (4, 4))
     np.testing.assert_array_equal(np.isnan(along_y), [False, False, True, True])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import betainc, loggamma
+
+from sarcd.kernels.significance.looks import StackLooks
 
 _NODES = 24  # of the contour: errors below 1e-10 down to a tenth of a decibel
 _POINTS = 1024  # of the table along the root of -ln U
@@ -60,6 +63,32 @@ def omnibus_p(powers: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
     return out
 
 
+def omnibus_quantile(dates: int, looks: float, false_alarms: float) -> float:
+    """Return the value of ``-ln U`` (see `omnibus_p`) that equally bright ground exceeds at a rate.
+
+    Parameters
+    ----------
+    dates : int
+        2 or more.
+    looks : float
+        Independent looks of each, above 0.
+    false_alarms : float
+        The rate, in (0, 1).
+
+    Examples
+    --------
+    >>> round(omnibus_quantile(2, 9, 0.00473), 3)
+    0.455
+    """
+    most = (dates - 1 + 12 * np.sqrt(dates) + 80) / (2 * looks)
+    low, high = 0.0, float(most)
+    for _ in range(50):
+        middle = (low + high) / 2
+        above = _more_than(np.array([middle]), dates, looks)[0] > false_alarms
+        low, high = (middle, high) if above else (low, middle)
+    return high
+
+
 def one_more_p(
     power: np.ndarray, earlier: np.ndarray, count: np.ndarray | int, looks: np.ndarray | float
 ) -> np.ndarray:
@@ -102,17 +131,25 @@ def one_more_p(
     return np.asarray(2 * np.minimum(low, 1 - low))
 
 
-def change_times(powers: np.ndarray, looks: np.ndarray | float, false_alarms: float) -> tuple[np.ndarray, np.ndarray]:
+def change_times(
+    powers: np.ndarray,
+    looks: np.ndarray | float | StackLooks,
+    false_alarms: float,
+    *,
+    filled: np.ndarray | float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Find when the power changed: the omnibus test first, then date by date, and again from each change on.
 
     Parameters
     ----------
     powers : (K, ...) float
         Mean powers of K >= 2 independent dates, linear.
-    looks : float, or (...) float
-        Independent looks of each.
+    looks : float, (...) float, or StackLooks
+        Independent looks of each, or those of a whole window over correlated pixels, which each test counts otherwise.
     false_alarms : float
         Rate of false alarms of every test.
+    filled : float, or (...) float
+        With `StackLooks`: the share of the window's further pixels, all but one, that is valid.
 
     Returns
     -------
@@ -141,13 +178,13 @@ def change_times(powers: np.ndarray, looks: np.ndarray | float, false_alarms: fl
     """
     dates, shape = len(powers), powers.shape[1:]
     flat = np.ascontiguousarray(powers, np.float64).reshape(dates, -1)
-    n = np.broadcast_to(np.asarray(looks, np.float64), shape).ravel()
+    n = _counted(looks, np.broadcast_to(np.asarray(filled, np.float64), shape).ravel(), shape)
     changed = np.zeros((dates - 1, flat.shape[1]), bool)
     start = np.zeros(flat.shape[1], np.int32)
     p = np.empty(0)
     for first in range(dates - 1):
         at = np.flatnonzero(start == first)
-        of_stack = omnibus_p(flat[first:, at], n[at])
+        of_stack = omnibus_p(flat[first:, at], n(dates - first, at, one_more=False))
         if first == 0:
             p = of_stack
         start[at] = dates  # done, unless found otherwise
@@ -158,11 +195,26 @@ def change_times(powers: np.ndarray, looks: np.ndarray | float, false_alarms: fl
             if at.size == 0:
                 break
             before = date - first
-            found = one_more_p(flat[date, at], mean, before, n[at]) <= false_alarms
+            found = one_more_p(flat[date, at], mean, before, n(before + 1, at, one_more=True)) <= false_alarms
             changed[date - 1, at[found]] = True
             start[at[found]] = date
             at, mean = at[~found], (mean[~found] * before + flat[date, at[~found]]) / (before + 1)
     return p.reshape(shape), changed.reshape(dates - 1, *shape)
+
+
+def _counted(
+    looks: np.ndarray | float | StackLooks, filled: np.ndarray, shape: tuple[int, ...]
+) -> Callable[..., np.ndarray]:
+    """Return the looks of some pixels as a function of the number of dates, their positions and the test."""
+    if isinstance(looks, StackLooks):
+
+        def of_test(number: int, at: np.ndarray, *, one_more: bool) -> np.ndarray:
+            whole = (looks.one_more if one_more else looks.whole)[number - 2]
+            return np.asarray(1 + (whole - 1) * filled[at])
+
+        return of_test
+    flat = np.broadcast_to(np.asarray(looks, np.float64), shape).ravel()
+    return lambda number, at, one_more: flat[at]
 
 
 @functools.lru_cache(maxsize=1024)
