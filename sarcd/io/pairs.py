@@ -70,19 +70,26 @@ def _explicit(text: str, times: np.ndarray) -> Pair:
     before, separator, after = text.strip().partition(":")
     if not separator:
         raise OptionError(f"{text!r} is not BEFORE:AFTER", where="--pairs")
-    pair = _find_date(before, times), _find_date(after, times)
+    pair = find_date(before, times), find_date(after, times)
     if pair[0] >= pair[1]:
         raise OptionError(f"{text!r}: the first date must be the earlier one", where="--pairs")
     return pair
 
 
-def _find_date(text: str, times: np.ndarray) -> np.datetime64:
+def find_date(text: str, times: np.ndarray, where: str = "--pairs") -> np.datetime64:
+    """Return the one date among `times` that a text such as ``2023-03-19`` or ``20230319`` names.
+
+    Raises
+    ------
+    OptionError
+        If it names none, or several.
+    """
     digits = "".join(character for character in text if character.isdigit())
     found = [time for time in times if "".join(c for c in str(time) if c.isdigit()).startswith(digits)]
     if len(digits) < 8 or len(found) != 1:
         raise OptionError(
             f"{text!r} names {len(found) if len(digits) >= 8 else 'no'} date of the scene",
-            where="--pairs",
+            where=where,
             mend="its dates are " + ", ".join(map(str, times)),
         )
     return np.datetime64(found[0])

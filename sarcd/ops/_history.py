@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.config import Window
+from sarcd.config import CoherenceOptions, Window
 from sarcd.ops._pair_scores import Histories, PairHistory, WindowLooks, pair_of
-from sarcd.ops.looks import pair_sample
+from sarcd.ops.looks import Looks, looks_later, pair_sample
 from sarcd.ops.statistics import iso
 
 LONGEST_HISTORY = 8
@@ -44,7 +44,14 @@ def history_dates(times: np.ndarray, pair: Pair) -> list[int]:
     return order[max(0, last - LONGEST_HISTORY) : last + 1]
 
 
-def histories(scene: xr.Dataset, pairs: Sequence[Pair], window: Window, min_valid: float, looks: Any) -> list[Any]:
+def histories(
+    scene: xr.Dataset,
+    pairs: Sequence[Pair],
+    window: Window,
+    min_valid: float,
+    looks: Any,
+    pasts: Sequence[Sequence[Pair]] | None = None,
+) -> list[Any]:
     """Return the `PairHistory` of each pair: measured now of images in memory, else as dask tasks.
 
     Parameters
@@ -59,9 +66,11 @@ def histories(scene: xr.Dataset, pairs: Sequence[Pair], window: Window, min_vali
         Least share of valid pixels in it.
     looks : WindowLooks, or dask task
         Of it.
+    pasts : sequence of sequences of (int, int), optional
+        The earlier pairs that each is held against; by default those of `history_dates`.
     """
     times = schema.dates_of(scene, "time")
-    pasts = [list(pairwise(history_dates(times, pair))) for pair in pairs]
+    pasts = pasts or [list(pairwise(history_dates(times, pair))) for pair in pairs]
     count, fit = partial(_count, window=window, min_valid=min_valid), _fit
     if scene["slc"].chunks is not None:
         from dask.delayed import delayed
@@ -75,20 +84,51 @@ def histories(scene: xr.Dataset, pairs: Sequence[Pair], window: Window, min_vali
     ]
 
 
+def earlier_pairs(times: np.ndarray, pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """Return, for each pair, all pairs of consecutive dates that end with its first date or earlier.
+
+    Examples
+    --------
+    >>> earlier_pairs(np.array(["2020", "2021", "2022"], "datetime64[Y]"), [(0, 1), (1, 2)])
+    [[], [(0, 1)]]
+    """
+    steps = list(pairwise(int(i) for i in np.argsort(times)))
+    return [[step for step in steps if times[step[1]] <= min(times[list(pair)])] for pair in pairs]
+
+
+def known_looks(scene: xr.Dataset, window: Window) -> Any:
+    """Return the `WindowLooks` of coherence, 1 where no pixel of the sample is valid (a dask task if lazy)."""
+    looks = looks_later(scene, CoherenceOptions(window=window))
+    if hasattr(looks, "compute"):
+        from dask.delayed import delayed
+
+        return delayed(_window_looks, pure=True)(looks)
+    return _window_looks(looks)
+
+
+def _window_looks(looks: Looks | None) -> WindowLooks:
+    return WindowLooks(1, 1) if looks is None else WindowLooks(round(looks.effective, 6), round(looks.floor, 6))
+
+
 def measure_histories(
-    scene: xr.Dataset, pairs: Sequence[Pair], window: Window, min_valid: float, looks: WindowLooks
+    scene: xr.Dataset,
+    pairs: Sequence[Pair],
+    window: Window,
+    min_valid: float,
+    looks: WindowLooks,
+    pasts: Sequence[Sequence[Pair]] | None = None,
 ) -> Histories:
     """Return what `histories` does, measured now, with the coherence of the whole scene in each pair that was looked at.
 
     Parameters
     ----------
-    scene, pairs, window, min_valid, looks
+    scene, pairs, window, min_valid, looks, pasts
         As of `histories`.
     """
     from sarcd.kernels.significance.levels import fit_prior, mean_truth
 
     times = schema.dates_of(scene, "time")
-    pasts = [list(pairwise(history_dates(times, pair))) for pair in pairs]
+    pasts = pasts or [list(pairwise(history_dates(times, pair))) for pair in pairs]
     counts = {}
     for step in sorted({step for pair, past in zip(pairs, pasts, strict=True) for step in (*past, pair)}):
         blocks = pair_sample(scene, *step)
@@ -122,9 +162,7 @@ def bad_dates(times: np.ndarray, levels: Sequence[tuple[int, int, float]]) -> li
     >>> bad_dates(times, [(0, 1, 0.2), (1, 2, 0.1), (2, 3, 0.6)])[0].partition(",")[0]
     "coherence of both pairs of 2023-01-12 is far below the others' (0.2 and 0.1"
     """
-    of_dates = {
-        date: [level for *dates, level in levels if date in dates] for *pair, _ in levels for date in pair
-    }
+    of_dates = {date: [level for *dates, level in levels if date in dates] for *pair, _ in levels for date in pair}
     found = {}
     for date, own in of_dates.items():
         others = [level for *dates, level in levels if date not in dates]

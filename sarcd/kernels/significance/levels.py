@@ -138,7 +138,11 @@ def fit_scale(counts: np.ndarray, prior: np.ndarray, looks: float) -> float:
             each = np.where(counts > 0, counts * (np.log(mixed) + largest), 0)
         best[number] = each.sum(1).max()
     best -= 0.5 * np.log(_SCALES) ** 2  # where the scene tells nothing, a pair is like the others
-    return round(float(_SCALES[int(best.argmax())]), 4)
+    top = int(best[1:-1].argmax()) + 1
+    before, at, after = best[top - 1 : top + 2]
+    bend = before - 2 * at + after
+    between = 0.5 * (before - after) / bend if bend < 0 else 0.0  # the summit of a parabola through three of the steps
+    return round(float(_SCALES[top] * (_SCALES[1] / _SCALES[0]) ** np.clip(between, -1, 1)), 4)
 
 
 def _log_ratio(looks: float, scale: float) -> np.ndarray:
