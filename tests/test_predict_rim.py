@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 from sarcd import sites
+from sarcd.config import PredictOptions
 from sarcd.detect import detect
 from sarcd.io.store import open_scene
 from sarcd.jobs import write_prediction
-from sarcd.config import PredictOptions
 from sarcd.kernels.rim import near_holes
 from sarcd.pretrained import MINES
 from tests.scenes import stored_scene

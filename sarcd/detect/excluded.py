@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -65,7 +66,7 @@ def say(pairs: Sequence[Pair], kept: Sequence[Pair], times: np.ndarray, left_out
     order = [time for time in np.sort(times) if iso(time) not in left_out]
     across = [
         f"{_short(before)}:{_short(after)}"
-        for before, after in zip(order, order[1:], strict=False)
+        for before, after in pairwise(order)
         if any(iso(before) < date < iso(after) for date in left_out) and (before, after) not in kept
     ]
     cure = f"; --pairs {','.join(across)} maps across" if across else ""

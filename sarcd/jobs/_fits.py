@@ -69,8 +69,8 @@ def warn_of_misfits(
                 if options.estimator == "fringe":
                     causes = "not coregistered, or water or plants everywhere"
                 note(
-                    f"{_named(times[before])} to {_named(times[after])}: median coherence {np.median(values):.2f} is below "
-                    f"the {floor:.2f} of ground without any: {causes}"
+                    f"{_named(times[before])} to {_named(times[after])}: median coherence {np.median(values):.2f} is "
+                    f"below the {floor:.2f} of ground without any: {causes}"
                 )
 
 

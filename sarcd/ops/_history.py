@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -118,7 +117,7 @@ def measure_histories(
     looks: WindowLooks,
     pasts: Sequence[Sequence[Pair]] | None = None,
 ) -> Histories:
-    """Return what `histories` does, measured now, with the coherence of the whole scene in each pair that was looked at.
+    """Return what `histories` does, measured now, with the coherence of the whole scene in each pair looked at.
 
     Parameters
     ----------

@@ -37,8 +37,8 @@ def coherence_loss(
     """How far the coherence of each pair fell below that of the pairs before it, of three or more dates.
 
     On vegetated ground coherence is low in every pair; what changed is where it is lower than before. What the whole
-    scene lost, by snow or over a longer time, is no change: earlier pairs are matched to the pair in question, and those
-    far less coherent than the others are left out (see `sarcd.kernels.coherence_history.matched`).
+    scene lost, by snow or over a longer time, is no change: earlier pairs are matched to the pair in question, and
+    those far less coherent than the others are left out (see `sarcd.kernels.coherence_history.matched`).
 
     Parameters
     ----------

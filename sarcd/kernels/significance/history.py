@@ -71,8 +71,8 @@ def history_p(
     by the density of the sample coherence [1]_, and p is the mean of `coherence_cdf` over what is likely. So a short
     history makes the test more careful. Where `prior` is how the ground of the scene is distributed, the rate holds on
     all ground with the same past, and so on that which `power` calls fit to be judged; with the flat one it holds over
-    all ground, but less coherent ground gets into what is judged by luck, and of that more is flagged. On coherent ground
-    fewer are, since pairs that share an image vary together.
+    all ground, but less coherent ground gets into what is judged by luck, and of that more is flagged. On coherent
+    ground fewer are, since pairs that share an image vary together.
 
     References
     ----------
@@ -112,7 +112,7 @@ def history_p(
 
 
 def truths() -> np.ndarray:
-    """True coherences that are told apart; (96,)."""
+    """Return the true coherences that are told apart; (96,)."""
     return np.tanh(np.linspace(0, _LAST_TRUTH, TRUTHS))
 
 
