@@ -187,13 +187,13 @@ def _count(blocks: Sequence[np.ndarray], looks: WindowLooks, *, window: Window, 
     from sarcd.kernels.significance.levels import histogram
     from sarcd.kernels.significance.windows import count_valid
 
-    half, found = len(blocks) // 2, 0.0
+    half, found = len(blocks) // 2, histogram(np.empty(0))
     for before, after in zip(blocks[:half], blocks[half:], strict=True):
         sample = np.asarray(pair_of(before, after, window, min_valid, looks).sample)
         valid = np.isfinite(before) & np.isfinite(after)
         whole = count_valid(valid, (window.y, window.x)) >= 0.9 * window.pixels
         found = found + histogram(sample[whole])
-    return np.asarray(found)
+    return found
 
 
 def _fit(past: Sequence[np.ndarray], now: np.ndarray, looks: WindowLooks) -> PairHistory:

@@ -87,7 +87,8 @@ def history_p(
     """
     steps, past_steps = look_steps(np.minimum(looks, MOST_LOOKS)), look_steps(np.minimum(past_looks, MOST_LOOKS))
     factors = [1.0] * (len(past) + 1) if scales is None else list(scales)
-    tables, past_places = [], np.full(past_steps.shape, -1)
+    tables: list[np.ndarray] = []
+    past_places = np.full(past_steps.shape, -1)
     for number, factor in enumerate(factors[:-1]):
         for step in np.unique(past_steps[number][past_steps[number] >= 0]):
             past_places[number][past_steps[number] == step] = len(tables)
