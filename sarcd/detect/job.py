@@ -17,7 +17,6 @@ import zarr
 
 from sarcd import schema
 from sarcd.config import CoherenceOptions, DetectOptions
-from sarcd.detect.excluded import named_dates, say, without_dates, without_pairs
 from sarcd.detect.fitted import FITTED, OPERATION, Fitted
 from sarcd.detect.label_free import apply, fit
 from sarcd.io.chunks import chunk_errors
@@ -28,6 +27,7 @@ from sarcd.jobs._fits import warn_of_misfits, warn_of_much
 from sarcd.jobs._memory import left, share_out
 from sarcd.jobs._run import JobResult, choose_pairs, count_regions, pair_positions, run_regions
 from sarcd.jobs._task import Opened, return_memory
+from sarcd.ops._excluded import named_dates, say, without_dates, without_pairs
 from sarcd.ops._history import bad_dates
 
 _BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed

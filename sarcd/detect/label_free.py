@@ -14,13 +14,13 @@ from sarcd.config.detection import DIFFERENCES
 from sarcd.detect.by_method import difference_of, map_of, of_test
 from sarcd.detect.choice import choose
 from sarcd.detect.doubt import doubt_of, fit_groups
-from sarcd.detect.excluded import named_dates, without_dates, without_pairs
 from sarcd.detect.fitted import FITTED, OPERATION, POOLED, Fitted
 from sarcd.detect.unjudged import mark_hidden, without_coherence, without_hidden
 from sarcd.errors import OptionError
 from sarcd.io.pairs import Pair
 from sarcd.io.progress import Progress, silent
 from sarcd.ops._difference import floor_of
+from sarcd.ops._excluded import named_dates, without_dates, without_pairs
 from sarcd.ops._history import earlier_pairs, known_looks, measure_histories
 from sarcd.ops._pair_scores import Histories, WindowLooks
 from sarcd.ops._significance import window_looks

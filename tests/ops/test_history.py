@@ -12,7 +12,7 @@ RATE = 0.001
 
 
 def mine(rng, *, factors=(), changed=None):
-    """White speckle of coherence 0.5, 0.7 and 0.9 in stripes, that of some dates multiplied; new ground from a date on."""
+    """White speckle of coherence 0.5, 0.7 and 0.9 in stripes, less on some dates; new ground from a date on."""
     images = np.concatenate([speckle_stack(rng, (DATES, SIDE, SIDE // 3), c) for c in (0.5, 0.7, 0.9)], 2)
     if changed is not None:
         date, rows = changed
