@@ -140,7 +140,9 @@ def measure_histories(
         _fit([counts[step] for step in past], counts[pair], looks) if past else PairHistory()
         for pair, past in zip(pairs, pasts, strict=True)
     ]
-    known = {step: one for step, one in counts.items() if one.sum() >= _LEAST_PIXELS and looks.coherence > 1}
+    order = set(pairwise(int(date) for date in np.argsort(times)))  # others are longer, and so less coherent
+    known = {step: one for step, one in counts.items() if one.sum() >= _LEAST_PIXELS and step in order}
+    known = known if looks.coherence > 1 else {}
     levels = [(*step, round(mean_truth(fit_prior([one], looks.coherence, flat=0.0)), 3)) for step, one in known.items()]
     return Histories(tuple(fitted), tuple(levels))
 

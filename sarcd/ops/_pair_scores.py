@@ -64,8 +64,8 @@ class Histories:
     of_pairs : tuple of PairHistory
         One a pair.
     levels : tuple of (int, int, float)
-        Mean coherence of the scene in each of the pairs, before or judged, that any of them looks at, by the positions
-        of its dates along `time`.
+        Mean coherence of the scene in each pair of consecutive dates that any of them looks at, by the positions of its
+        dates along `time`.
     """
 
     of_pairs: tuple[PairHistory, ...]

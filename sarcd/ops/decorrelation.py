@@ -53,7 +53,8 @@ def coherence_test(
         With `slc` (time, y, x) complex64, linear.
     expected : float, DataArray or "history"
         True coherence of the ground while nothing changes, one number or (pair, y, x), in [0, 1), its bias removed; or
-        ``history``: what each pixel had in the pairs of consecutive dates before (the latest eight at most).
+        ``history``: what each pixel had in the pairs of consecutive dates before (the latest eight at most), matched to
+        what the scene as a whole has in each, so that snow on one date, or a longer gap, is no change.
     window : int or Window
         Odd size in pixels that coherence is estimated in.
     false_alarms : float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -86,7 +87,7 @@ def fit_prior(
         return prior
     tables = []
     for scale in scales or [1.0] * len(histograms):
-        logs = _log_ratio(looks, scale)
+        logs = _log_ratio(_step(looks), scale)
         tables.append(np.exp(logs - logs.max(1, keepdims=True)))
     for _ in range(_ROUNDS):
         found = np.zeros(TRUTHS)
@@ -129,11 +130,8 @@ def fit_scale(counts: np.ndarray, prior: np.ndarray, looks: float) -> float:
     if counts.sum() == 0:
         return 1.0
     best = np.empty(len(_SCALES))
-    for number, scale in enumerate(_SCALES):
-        logs = _log_ratio(looks, scale)
-        largest = np.maximum(logs.max(1), 0)
-        kept = np.exp(logs - largest[:, None]) @ prior
-        mixed = (1 - _LOST)[:, None] * kept + _LOST[:, None] * np.exp(-largest)
+    for number, (ratio, largest) in enumerate(_ratios(_step(looks))):
+        mixed = (1 - _LOST)[:, None] * (ratio @ prior) + _LOST[:, None] * np.exp(-largest)
         with np.errstate(divide="ignore", invalid="ignore"):
             each = np.where(counts > 0, counts * (np.log(mixed) + largest), 0)
         best[number] = each.sum(1).max()
@@ -145,10 +143,24 @@ def fit_scale(counts: np.ndarray, prior: np.ndarray, looks: float) -> float:
     return round(float(_SCALES[top] * (_SCALES[1] / _SCALES[0]) ** np.clip(between, -1, 1)), 4)
 
 
-def _log_ratio(looks: float, scale: float) -> np.ndarray:
+def _step(looks: float) -> int:
+    return max(int(look_steps(np.array(min(looks, MOST_LOOKS)))), 1)
+
+
+def _log_ratio(step: int, scale: float) -> np.ndarray:
     """Logarithm of the density of a sample coherence over that at no coherence; (found, truth)."""
-    step = int(look_steps(np.array(min(looks, MOST_LOOKS))))
-    return scaled(likelihood(max(step, 1)), scale).astype(np.float64)
+    return scaled(likelihood(step), scale).astype(np.float64)
+
+
+@functools.lru_cache(maxsize=2)
+def _ratios(step: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return, of each scale, that density (found, truth) over the largest of its row, and the logarithm of this."""
+    found = []
+    for scale in _SCALES:
+        logs = _log_ratio(step, float(scale))
+        largest = np.maximum(logs.max(1), 0)
+        found.append((np.exp(logs - largest[:, None]), largest))
+    return found
 
 
 def mean_truth(prior: np.ndarray) -> float:
