@@ -9,6 +9,7 @@ from sarcd_cli._frame import (
     echo_result,
     job_options,
     memory_option,
+    note,
     parse_window,
     progress,
     scheduler_option,
@@ -64,6 +65,7 @@ def command(
         overwrite=overwrite,
         memory_bytes=memory_bytes,
         progress=progress,
+        note=note,
     )
     echo_result(
         {

@@ -60,6 +60,13 @@ METHODS = (
     "ratio-test, combined-test): for images whose calibration differs.",
 )
 @click.option(
+    "--exclude-date",
+    "exclude_dates",
+    multiple=True,
+    metavar="DATE",
+    help="Leave out a date, as of snow, and its pairs; may be given several times.",
+)
+@click.option(
     "--min-pixels", type=int, default=1, show_default=True, help="Pixels of the smallest change that is kept."
 )
 @click.option("--opening", type=int, default=0, metavar="RADIUS", help="Take out what a disc does not fit into.")

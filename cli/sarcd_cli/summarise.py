@@ -39,6 +39,13 @@ from sarcd_cli._frame import (
 )
 @click.option("--looks", type=float, help="Independent looks of a mean over the window [measured].")
 @click.option("--min-valid", type=float, default=0.5, show_default=True, help="Least share of a window that is valid.")
+@click.option(
+    "--exclude-date",
+    "exclude_dates",
+    multiple=True,
+    metavar="DATE",
+    help="Leave out a date, as of snow: changes are those of the pairs across; may be given several times.",
+)
 @result_options
 @memory_option
 @scheduler_option

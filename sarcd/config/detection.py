@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from sarcd.config.checks import one_of
-from sarcd.config.values import to_dict
+from sarcd.config.values import SPARE, to_dict
 from sarcd.config.window import Window
 from sarcd.errors import OptionError
 
@@ -101,7 +101,12 @@ class DetectOptions:
         default=False, metadata={"help": "keep how little each pixel's decision is to be trusted, beside the map"}
     )
 
+    exclude_dates: tuple[str, ...] = field(
+        default=(), metadata={"help": "dates that are left out, with their pairs, as of snow", SPARE: True}
+    )
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "exclude_dates", tuple(self.exclude_dates))
         one_of("method", self.method, METHODS)
         one_of("start", self.start, STARTS)
         if self.decision is not None:
@@ -168,7 +173,7 @@ def heeded(method: str) -> set[str]:
     >>> "window" in heeded("ratio-test"), "window" in heeded("network")
     (True, False)
     """
-    names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty"}
+    names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty", "exclude_dates"}
     if method in ("network", "coherence-network"):
         names |= {"seed", "rounds", "start"}
     if method in (*TESTS, "coherence-network"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sarcd.config.values import SPARE
 from sarcd.config.window import Window
 from sarcd.errors import OptionError
 
@@ -31,7 +32,13 @@ class SummaryOptions:
     )
     min_valid: float = field(default=0.5, metadata={"help": "least share of valid pixels in the window"})
 
+    exclude_dates: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "dates that are left out, as of snow: changes are those of pairs across", SPARE: True},
+    )
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "exclude_dates", tuple(self.exclude_dates))
         object.__setattr__(self, "window", Window.of(self.window))
         if not 0 < self.false_alarms < 0.5:
             raise OptionError(

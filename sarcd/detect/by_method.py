@@ -47,7 +47,7 @@ def difference_of(scene: xr.Dataset, fitted: Fitted) -> xr.DataArray:
     """Return the difference image of a method that makes one."""
     options = fitted.options
     if options.method == "coherence-loss":
-        return ops.coherence_loss(scene, window=options.size, pairs=fitted.pairs)
+        return ops.coherence_loss(scene, window=options.size, pairs=fitted.pairs, history=fitted.history)
     signed = {"signed": True} if options.method in SIGNED and options.rule in BOTH_WAYS else {}
     further: dict[str, Any] = {**signed, "match_gain": fitted.gains or False}
     return _DIFFERENCES[options.method](scene, window=options.size, floor=fitted.floor, pairs=fitted.pairs, **further)
@@ -62,7 +62,7 @@ def _of_difference(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     score.attrs["long_name"] = fitted.options.method.replace("-", " ")
     found = {"change_score": score, "change": change}
     if by_coherence:
-        undecidable = without_coherence(scene, difference, fitted.options.size, fitted.pairs)
+        undecidable = without_coherence(scene, difference, fitted.options.size, fitted.pairs, fitted.history)
         found["undecidable"] = undecidable
         found["change"] = change.where(undecidable == 0, schema.NO_LABEL).astype("uint8").assign_attrs(change.attrs)
     if fitted.options.uncertainty:
@@ -90,7 +90,7 @@ def of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
             where=schema.source_of(scene),
             mend="say what to expect with --expected 0.6, add an earlier date, or use ratio-test",
         )
-    expected: Any = "history" if options.expected is None else options.expected
+    expected: Any = (fitted.history or "history") if options.expected is None else options.expected
     if options.method == "combined-test":
         found = ops.combined_test(scene, expected=expected, match_gain=fitted.gains or False, **common)
     else:

@@ -39,6 +39,7 @@ from sarcd.predict import (
     choose_batch,
     choose_tile,
     decide,
+    rim_of,
     tiling_of,
     trained_tile,
     variants,
@@ -75,9 +76,9 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
     Returns
     -------
     xr.Dataset
-        `change_probability` (pair, y, x) float32 in [0, 1], NaN where the input is invalid, and `change` (pair, y, x)
-        uint8, 255 there; lazy, in chunks of whole regions. With `uncertainty` also that, (pair, y, x) float32, the
-        standard deviation of the probability.
+        `change_probability` (pair, y, x) float32 in [0, 1], NaN where the input is invalid and at the rim of holes (see
+        `sarcd.predict.rim_of`), and `change` (pair, y, x) uint8, 255 there; lazy, in chunks of whole regions. With
+        `uncertainty` also that, (pair, y, x) float32, the standard deviation of the probability.
 
     Raises
     ------
@@ -115,7 +116,8 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
     )
     shape = scene.sizes["y"], scene.sizes["x"]
     members = [_member(one, tiles, shape) for one in loaded]
-    task = _RegionTask(members, str(loaded[0].device), groups, spread=uncertainty)
+    rim = rim_of(card.channels, card.coherence)
+    task = _RegionTask(members, str(loaded[0].device), groups, spread=uncertainty, rim=rim)
     layers = _lazy_layers(source, loaded, task, adapt=adapt)
     sizes = tile_parameters(members)
     variant = {name: True for name, given in (("swap", swap), ("flips", flips), ("adapt", adapt)) if given}
@@ -124,6 +126,7 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
         **{key: value for key, value in sizes.items() if key != "batch"},
         "threshold": limit,
         **variant,
+        **({"rim": list(rim)} if any(rim) else {}),
         **parameters_of(source),
     }
     attrs = made_by_attrs(OPERATION, parameters)
@@ -161,6 +164,7 @@ class _RegionTask:
     device: str
     groups: list[list[Variant]]
     spread: bool
+    rim: tuple[int, int]
 
     def __call__(self, values: np.ndarray, statistics: Any, region: Rectangle) -> np.ndarray:
         """Return probability, and uncertainty if it is asked for, (1 or 2, y, x), of the features of the window."""
@@ -168,7 +172,7 @@ class _RegionTask:
         if statistics is not None:
             members = [replace(member, statistics=one) for member, one in zip(members, statistics, strict=True)]
         predictors = [member.predictor(_ready(_Key(member, self.device))) for member in members]
-        found = Ensemble(predictors, self.groups).predict(values, region)
+        found = Ensemble(predictors, self.groups, rim=self.rim).predict(values, region)
         return np.stack(found if self.spread else found[:1])
 
 
@@ -212,7 +216,8 @@ def _lazy_layers(source: xr.DataArray, loaded: Sequence[LoadedModel], task: _Reg
     data = da.asarray(source.data)
     statistics = _lazy_statistics(data, loaded, task) if adapt else None
     rows, columns = _regions(task.members)
-    ensemble = Ensemble([member.predictor(one) for member, one in zip(task.members, loaded, strict=True)])
+    predictors = [member.predictor(one) for member, one in zip(task.members, loaded, strict=True)]
+    ensemble = Ensemble(predictors, rim=task.rim)
     predict, count = delayed(task, pure=True), 1 + task.spread
     blocks: list[list[list[Any]]] = [[[None] * len(columns) for _ in rows] for _ in range(data.shape[0])]
     for pair, (i, y), (j, x) in product(range(data.shape[0]), enumerate(rows), enumerate(columns)):

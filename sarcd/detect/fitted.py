@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sarcd.config import DetectOptions
 from sarcd.io.pairs import Pair
+from sarcd.ops._history import MATCHED
 from sarcd.ops._lazy import made_by_attrs
-from sarcd.ops._pair_scores import WindowLooks
+from sarcd.ops._pair_scores import Histories, WindowLooks
 from sarcd.ops.statistics import iso
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Fitted:
         What tells the p-values of changed ground in each pair, where the uncertainty of a test is asked for.
     gains : tuple of float
         By what each image after is brighter than the one before, in amplitude, where the two are brought to one level.
+    history : Histories or None
+        How coherent the whole scene is in the pairs, where coherence is held against its own past.
     """
 
     options: DetectOptions
@@ -57,6 +60,7 @@ class Fitted:
     networks: tuple[SelfTrained, ...] = ()
     groups: tuple[TwoGroups, ...] = ()
     gains: tuple[float, ...] = ()
+    history: Histories | None = None
 
     def attrs(self) -> dict[str, Any]:
         """Return what the result says of how it was made, for all pairs alike."""
@@ -64,6 +68,7 @@ class Fitted:
         told |= {"rule": self.rules[0].to_dict()} if self.rules and self.options.method in POOLED else {}
         told |= {"floor": self.floor} if self.floor is not None else {}
         told |= {"effective_looks": self.looks.power} if self.looks is not None else {}
+        told |= {"history": MATCHED} if self.history is not None else {}
         return made_by_attrs(OPERATION, told) | {"why": self.why}
 
     def of_pairs(self, *, groups: bool = False) -> list[dict[str, Any]]:
@@ -71,10 +76,16 @@ class Fitted:
         facts: list[dict[str, Any]] = [{"before": iso(before), "after": iso(after)} for before, after in self.pairs]
         if self.options.method not in POOLED:
             _add(facts, "rule", [rule.to_dict() for rule in self.rules])
+        _add(facts, "coherence", self._scales())
         _add(facts, "network", [one.record for one in self.networks])
         _add(facts, "gain", self.gains)
         _add(facts, "groups", [asdict(one) for one in self.groups] if groups else [])
         return facts
+
+    def _scales(self) -> list[float | str]:
+        """Coherence of the scene in each pair over what it is as a rule."""
+        known = () if self.history is None else self.history.of_pairs
+        return [one.scales[-1] if one.scales else "unknown" for one in known]
 
 
 def _add(facts: list[dict[str, Any]], name: str, values: Sequence[Any]) -> None:

@@ -17,7 +17,7 @@ import zarr
 from sarcd import schema
 from sarcd._limits import cores
 from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
-from sarcd.config import DetectOptions
+from sarcd.config import CoherenceOptions, DetectOptions
 from sarcd.detect.choice import choose
 from sarcd.detect.fitted import OPERATION, Fitted
 from sarcd.detect.label_free import apply, fit
@@ -25,9 +25,12 @@ from sarcd.io.chunks import chunk_errors
 from sarcd.io.progress import Progress, silent
 from sarcd.io.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.io.store import SceneStore, open_scene
+from sarcd.jobs._fits import warn_of_misfits, warn_of_much
 from sarcd.jobs._memory import left, share_out
 from sarcd.jobs._run import JobResult, choose_pairs, count_regions, pair_positions, run_regions
 from sarcd.jobs._task import Opened, return_memory
+from sarcd.ops._excluded import named_dates, say, without_dates, without_pairs
+from sarcd.ops._history import bad_dates
 
 _BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed
 _TOLD = ("why", "long_name", "units")  # of a result, beside what it is compared by
@@ -84,12 +87,23 @@ def write_detection(
     positions = choose_pairs(store, pairs)
     times, dates = store.dates("time"), pair_positions(store)
     scene = open_scene(path)  # with the pairs that were asked for
+    if options.exclude_dates:
+        left_out = named_dates(np.asarray(times), options.exclude_dates)
+        listed = {position: (times[dates[position][0]], times[dates[position][1]]) for position in positions}
+        kept = without_pairs(list(listed.values()), left_out)
+        note(say(list(listed.values()), kept, np.asarray(times), left_out))
+        positions = [position for position in positions if listed[position] in kept]
     few = {"num_workers": _workers(memory_bytes, schema.images_of(scene).data.chunksize[1:], len(times))}
     with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
         earlier = {} if overwrite else _attrs_of(store, f"change_{suffix}" if suffix else "change")
         fitted = fit(scene, options, pairs=wanted, earlier=earlier, progress=progress, note=note)
         found = apply(scene, fitted)
+    if fitted.history is not None:
+        for line in bad_dates(
+            schema.dates_of(without_dates(scene, options.exclude_dates), "time"), fitted.history.levels
+        ):
+            note(line)
     if options.method == "auto":
         note(f"{fitted.options.method}: {fitted.why}")
     base = {f"{name}_{suffix}" if suffix else str(name): str(name) for name in found.data_vars}
@@ -99,6 +113,8 @@ def write_detection(
     with stage(store, list(base), positions, made_by, overwrite=overwrite) as staging:
         regions = staging.missing()
         if regions:
+            if "slc" in scene and fitted.options.size.pixels > 1:
+                warn_of_misfits(store, scene, positions, CoherenceOptions(window=fitted.options.size), note)
             maps = Opened(partial(_maps, store.address, fitted), found)
             return_memory()  # of the pass that fitted the method
             workers = _workers(memory_bytes, staging.grid, len(times))  # a region may be a shard of many chunks
@@ -110,6 +126,8 @@ def write_detection(
             store.set_attrs(name, told | {FITTED: encode(_together(fitted_of(stored), fitted_of(attrs)))})
         total = count_regions(staging)
         staging.finish()
+    if regions:
+        warn_of_much(store, next(name for name, kind in base.items() if kind == "change"), positions, note)
     return JobResult(tuple(base), len(positions), len(regions), total - len(regions))
 
 
@@ -122,7 +140,10 @@ def _refuse_other(
     for name in names:
         schema.variable(name)
     method = choose(scene, options)[0] if options.method == "auto" else options.method
-    used = replace(options, method=method).used  # type: ignore[arg-type]  # one of the methods
+    options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
+    if options.exclude_dates:
+        options = replace(options, exclude_dates=named_dates(store.dates("time"), options.exclude_dates))
+    used = options.used
     refuse_mismatch(store, names, MadeBy(OPERATION, used), overwrite=overwrite, partly=True)
 
 

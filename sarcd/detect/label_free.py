@@ -25,8 +25,10 @@ from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
 from sarcd.io.progress import Progress, silent
 from sarcd.ops._difference import floor_of
+from sarcd.ops._excluded import named_dates, without_dates, without_pairs
+from sarcd.ops._history import earlier_pairs, known_looks, measure_histories
 from sarcd.ops._levels import level_ratios_now, tells_levels
-from sarcd.ops._pair_scores import WindowLooks
+from sarcd.ops._pair_scores import Histories, WindowLooks
 from sarcd.ops._significance import window_looks
 from sarcd.ops.decide import fit_rules, read_rule
 from sarcd.ops.pairs import pairs_of
@@ -34,6 +36,8 @@ from sarcd.ops.statistics import iso
 
 if TYPE_CHECKING:
     from sarcd.ops.decide import Rule
+
+MIN_VALID = 0.5  # least share of valid pixels in the window of coherence, as of `sarcd.ops`
 
 
 def fit(
@@ -78,8 +82,13 @@ def fit(
         method, why = choose(scene, options)
         options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
     times = schema.dates_of(scene, "time")
-    chosen = pairs_of(scene, pairs)
-    fitted = Fitted(options, why, tuple((times[before], times[after]) for before, after in chosen))
+    dates = [(times[before], times[after]) for before, after in pairs_of(scene, pairs)]
+    if options.exclude_dates:
+        options = replace(options, exclude_dates=named_dates(times, options.exclude_dates))
+        dates = without_pairs(dates, options.exclude_dates)
+        scene = without_dates(scene, options.exclude_dates)
+    chosen = pairs_of(scene, dates)
+    fitted = Fitted(options, why, tuple(dates))
     if options.method in ("network", "coherence-network"):
         from sarcd.learn.self_train import FitOptions, fit_pairs
 
@@ -92,6 +101,8 @@ def fit(
     if options.method in DIFFERENCES:
         return _fit_difference(scene, fitted, _earlier_rules(fitted, earlier or {}))
     fitted = replace(fitted, looks=_looks(scene, options))
+    if options.expected is None and options.method != "ratio-test" and scene.sizes["time"] > 2:
+        fitted = replace(fitted, history=_history(scene, fitted))
     if not options.uncertainty:
         return fitted
     scores = without_hidden(scene, of_test(scene, fitted)["change_score"])
@@ -136,10 +147,12 @@ def _fit_difference(scene: xr.Dataset, fitted: Fitted, rules: list[Rule | None])
     decision = fitted.options.rule
     if fitted.options.method not in POOLED:
         fitted = replace(fitted, floor=float(_now(floor_of(scene))))
+    else:
+        fitted = replace(fitted, history=_history(scene, fitted))
     if lacking:
         judged = without_hidden(scene, difference_of(scene, fitted))
         if fitted.options.method in POOLED:
-            can_tell = without_coherence(scene, judged, fitted.options.size, fitted.pairs) == 0
+            can_tell = without_coherence(scene, judged, fitted.options.size, fitted.pairs, fitted.history) == 0
             rules = list(fit_rules(judged.where(can_tell), method=decision, tails="upper", pooled=True))
         else:
             for number, rule in zip(lacking, fit_rules(judged[lacking], method=decision), strict=True):
@@ -157,6 +170,15 @@ def _looks(scene: xr.Dataset, options: DetectOptions) -> WindowLooks:
     found = _now(window_looks(scene, options.size, options.looks, options.false_alarms))
     # The last bits depend on the threads that measured; a result is to be the same wherever it was made.
     return WindowLooks(round(found.power, 6), round(found.coherence, 6))
+
+
+def _history(scene: xr.Dataset, fitted: Fitted) -> Histories:
+    """Return how coherent the scene is in each pair that the method looks at."""
+    schema.require(scene, "slc")
+    size, pairs, times = fitted.options.size, pairs_of(scene, fitted.pairs), schema.dates_of(scene, "time")
+    if fitted.looks is not None:
+        return measure_histories(scene, pairs, size, MIN_VALID, fitted.looks)
+    return measure_histories(scene, pairs, size, MIN_VALID, _now(known_looks(scene, size)), earlier_pairs(times, pairs))
 
 
 def _now(value: Any) -> Any:
@@ -182,6 +204,7 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     """
     scene = take(scene)
     options = fitted.options
+    scene = without_dates(scene, options.exclude_dates)
     found = mark_hidden(scene, map_of(scene, fitted))
     found["change"] = clean(found["change"], options)
     if options.uncertainty:

@@ -10,6 +10,7 @@ import xarray as xr
 from sarcd import ops, schema
 from sarcd.config import Window
 from sarcd.io.pairs import Pair
+from sarcd.ops._pair_scores import Histories
 from sarcd.ops.pairs import pairs_of
 
 
@@ -41,7 +42,9 @@ def mark_hidden(scene: xr.Dataset, found: xr.Dataset) -> xr.Dataset:
     return found.assign(undecidable=marked.assign_attrs(undecidable.attrs), change=left_open.assign_attrs(change.attrs))
 
 
-def without_coherence(scene: xr.Dataset, loss: xr.DataArray, window: Window, pairs: Sequence[Pair]) -> xr.DataArray:
+def without_coherence(
+    scene: xr.Dataset, loss: xr.DataArray, window: Window, pairs: Sequence[Pair], history: Histories | None = None
+) -> xr.DataArray:
     """Return `undecidable` of a loss of coherence, as of `sarcd.ops.coherence_test`.
 
     Parameters
@@ -54,6 +57,8 @@ def without_coherence(scene: xr.Dataset, loss: xr.DataArray, window: Window, pai
         That the coherence was estimated in.
     pairs : sequence of (before, after)
         Those of `loss`.
+    history : Histories, optional
+        That `loss` was made with.
 
     Returns
     -------
@@ -61,7 +66,7 @@ def without_coherence(scene: xr.Dataset, loss: xr.DataArray, window: Window, pai
         1 where the ground was never coherent, or has no past; 0 where a loss can be told; 255 where invalid.
     """
     images = schema.require(scene, "slc")
-    never = ops.never_coherent(scene, window=window, pairs=pairs)
+    never = ops.never_coherent(scene, window=window, pairs=pairs, history=history)
     valid = [np.isfinite(images[a].variable) & np.isfinite(images[b].variable) for a, b in pairs_of(scene, pairs)]
     has_past = never != schema.NO_LABEL
     known = xr.Variable.concat(valid, "pair") & ~(loss.isnull() & has_past)

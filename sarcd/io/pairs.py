@@ -115,7 +115,7 @@ def _one_pair(pair: object, times: np.ndarray) -> Pair:
 def _find_given(date: object, times: np.ndarray) -> np.datetime64:
     """Return the scene's date that a value means: exactly, or by its day where it gives no time of day."""
     if isinstance(date, str):
-        return _find_date(date, times)
+        return find_date(date, times)
     if isinstance(date, np.ndarray) or hasattr(date, "values"):
         date = np.asarray(date)[()]
     if isinstance(date, (datetime.date, np.datetime64)) and getattr(date, "tzinfo", None) is None:
@@ -123,7 +123,7 @@ def _find_given(date: object, times: np.ndarray) -> np.datetime64:
         if wanted in times:
             return wanted
         day = wanted.astype("datetime64[D]")
-        return _find_date(str(day if wanted == day else wanted), times)
+        return find_date(str(day if wanted == day else wanted), times)
     raise OptionError(f"{date!r} is no date", where="pairs", mend="use text as 2023-03-19, or datetime64 in UTC")
 
 
@@ -131,19 +131,26 @@ def _explicit(text: str, times: np.ndarray) -> Pair:
     before, separator, after = text.strip().partition(":")
     if not separator:
         raise OptionError(f"{text!r} is not BEFORE:AFTER", where="--pairs")
-    pair = _find_date(before, times), _find_date(after, times)
+    pair = find_date(before, times), find_date(after, times)
     if pair[0] >= pair[1]:
         raise OptionError(f"{text!r}: the first date must be the earlier one", where="--pairs")
     return pair
 
 
-def _find_date(text: str, times: np.ndarray) -> np.datetime64:
+def find_date(text: str, times: np.ndarray, where: str = "--pairs") -> np.datetime64:
+    """Return the one date among `times` that a text such as ``2023-03-19`` or ``20230319`` names.
+
+    Raises
+    ------
+    OptionError
+        If it names none, or several.
+    """
     digits = "".join(character for character in text if character.isdigit())
     found = [time for time in times if "".join(c for c in str(time) if c.isdigit()).startswith(digits)]
     if len(digits) < 8 or len(found) != 1:
         raise OptionError(
             f"{text!r} names {len(found) if len(digits) >= 8 else 'no'} date of the scene",
-            where="--pairs",
+            where=where,
             mend="its dates are " + ", ".join(map(str, times)),
         )
     return np.datetime64(found[0])

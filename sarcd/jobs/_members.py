@@ -100,4 +100,4 @@ def open_ensemble(members: Sequence[Member], groups: Sequence[Sequence[Variant]]
         predictors.append(member.predictor(member.prepare(loaded, parameters)))
     if parameters["threads"]:
         torch.set_num_threads(parameters["threads"])  # a worker is started with one, whatever its cores
-    return Ensemble(predictors, groups)
+    return Ensemble(predictors, groups, rim=tuple(parameters.get("rim", (0, 0))))

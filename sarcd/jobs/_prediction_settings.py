@@ -24,7 +24,7 @@ from sarcd.jobs.statistics import begins_with, covers, write_statistics
 from sarcd.ops._levels import largest_jump_db
 from sarcd.ops.features import stored_coherence
 from sarcd.ops.statistics import AmplitudeStatistics
-from sarcd.predict import BlendedTiling, choose_batch, choose_tile, forward_bytes, tiling_of, trained_tile
+from sarcd.predict import BlendedTiling, choose_batch, choose_tile, forward_bytes, rim_of, tiling_of, trained_tile
 
 if TYPE_CHECKING:
     from sarcd.model_card import ModelCard
@@ -227,6 +227,7 @@ def choose_parameters(
         parameters["adapt"] = {"pairs": list(sampled)}
     if card.coherence is not None and "coherence" in card.channels:
         parameters["coherence"] = config.to_dict(card.coherence)
+        parameters["rim"] = list(rim_of(card.channels, card.coherence))
         dates = pair_positions(store)
         usable = stored_coherence(scene, [dates[position] for position in positions], card.coherence) is not None
         parameters["coherence_from"] = begun.get("coherence_from") or ("store" if usable else "computed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from sarcd.io.reader import SceneReader
 from sarcd.io.rectangles import Rectangle, grow, inside
 from sarcd.io.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.io.store import SceneStore, open_scene
+from sarcd.jobs._fits import warn_of_misfits
 from sarcd.jobs._memory import Shares, left, share_out
 from sarcd.jobs._run import JobResult, choose_pairs, count_regions, in_bands, pair_positions, run_regions
 from sarcd.jobs._task import Opened
@@ -31,7 +33,7 @@ _BYTES_PER_PIXEL_OF_OTHERS = 64
 _MOST_WORKERS = 16  # more only wait for the store
 
 
-def write_coherence(
+def write_coherence(  # noqa: PLR0913  what every job is given, and two choices
     path: str | Path,
     options: CoherenceOptions | None = None,
     *,
@@ -41,6 +43,7 @@ def write_coherence(
     overwrite: bool = False,
     memory_bytes: int | None = None,
     progress: Progress = silent,
+    note: Callable[[str], None] = lambda text: None,
 ) -> JobResult:
     """Estimate coherence and keep it in the store.
 
@@ -63,6 +66,8 @@ def write_coherence(
         Memory of the whole process. By default half of what is free, at most 1 GiB, beyond what it has.
     progress : callable
         See `Progress`.
+    note : callable
+        Called with a line about each pair whose images do not seem to fit each other.
 
     Returns
     -------
@@ -97,6 +102,7 @@ def write_coherence(
     with stage(store, names, positions, made_by, overwrite=overwrite) as staging:
         regions = in_bands(staging.missing(), staging.grid, shares.cache_bytes)
         if regions:
+            warn_of_misfits(store, scene, positions, options, note)
             reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
             recorded = calibration
             with chunk_errors(path), ThreadPoolExecutor(1) as aside:

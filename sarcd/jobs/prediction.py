@@ -19,6 +19,7 @@ from sarcd.io.reader import SceneReader
 from sarcd.io.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs._cluster import active_client
+from sarcd.jobs._fits import warn_of_misfits, warn_of_much
 from sarcd.jobs._members import Member, adapt, load_members, open_ensemble
 from sarcd.jobs._memory import Shares
 from sarcd.jobs._place import choose_place
@@ -122,10 +123,7 @@ def write_prediction(
         note("no model is named: the one that ships with sarcd maps the changes; it learnt from simulated mines alone")
     groups = variants(swap=options.swap, flips=options.flips)
     check_uncertainty(options, 1 if isinstance(model, (str, Path)) else len(model))
-    kinds = ["change_probability", "change", *(["uncertainty"] if options.uncertainty else [])]
-    names = [f"{name}_{suffix}" if suffix else name for name in kinds]
-    for name in names:
-        schema.variable(name)
+    names = _names(options, suffix)
     store = SceneStore(path)
     scene = open_scene(path, chunks=None)
     refuse_mismatch(store, names, MadeBy(OPERATION, {}), overwrite=overwrite, partly=True)
@@ -156,6 +154,8 @@ def write_prediction(
     with stage(store, names, positions, MadeBy(OPERATION, parameters), overwrite=overwrite) as staging:
         regions = in_bands(staging.missing(blocks), staging.grid, shares.cache_bytes)
         if regions:
+            if "coherence" in loaded[0].card.channels and loaded[0].card.coherence is not None:
+                warn_of_misfits(store, scene, positions, loaded[0].card.coherence, note)
             if options.precision != "float32" and active_client() is None:
                 exact = _ensemble(members, loaded, groups, {**parameters, "dtype": "float32", "compiled": False})
                 moved = _deviation(compute, exact, regions[len(regions) // 2])
@@ -166,8 +166,19 @@ def write_prediction(
         total = count_regions(staging, blocks)
         share = ensemble().kept_share(staging.grid)
         staging.finish()
+    if regions:
+        warn_of_much(store, names[1], positions, note)
     tile, batch = members[0].tiling.tile, members[0].batch
     return PredictionResult(tuple(names), len(positions), len(regions), total - len(regions), tile, batch, share)
+
+
+def _names(options: PredictOptions, suffix: str) -> list[str]:
+    """Return the variables that are written, all of them of the schema."""
+    kinds = ["change_probability", "change", *(["uncertainty"] if options.uncertainty else [])]
+    names = [f"{name}_{suffix}" if suffix else name for name in kinds]
+    for name in names:
+        schema.variable(name)
+    return names
 
 
 @dataclass(frozen=True)
@@ -212,7 +223,7 @@ def _ensemble(
 ) -> Opened[Ensemble]:
     """Return the networks, ready here; a worker of a cluster opens them anew."""
     ready = [(member, member.prepare(one, parameters)) for member, one in zip(members, loaded, strict=True)]
-    here = Ensemble([member.predictor(one) for member, one in ready], groups)
+    here = Ensemble([member.predictor(one) for member, one in ready], groups, rim=tuple(parameters.get("rim", (0, 0))))
     return Opened(partial(open_ensemble, members, groups, parameters), here)
 
 

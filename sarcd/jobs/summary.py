@@ -104,6 +104,9 @@ def write_summary(
 
 def _tell(options: SummaryOptions, fitted: FittedSummary, note: Callable[[str], None]) -> None:
     """Tell what the user did not choose."""
+    if fitted.options.exclude_dates:
+        left_out = ", ".join(date.partition("T")[0] for date in fitted.options.exclude_dates)
+        note(f"{left_out} left out: changes are those of the pairs across")
     if options.of is None:
         note(f"{fitted.options.of}: {fitted.why}")
     if fitted.options.threshold is not None and options.threshold is None:

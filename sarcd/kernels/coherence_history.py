@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+FAIR = 0.6
+"""Share of the best pair's coherence from which on an earlier pair tells what the ground is like."""
 
 _HIGHEST = 1 - 1e-6
 """Coherence from which the transform grows no further."""
@@ -29,7 +34,35 @@ def fisher(coherence: np.ndarray) -> np.ndarray:
     return np.arctanh(np.minimum(coherence.astype(np.float64), _HIGHEST))
 
 
-def coherence_loss(event: np.ndarray, *past: np.ndarray) -> np.ndarray:
+def matched(past: Sequence[np.ndarray], scales: Sequence[float] | None) -> list[np.ndarray]:
+    """Return past coherences as the scene would have them in the pair in question, without pairs that tell little.
+
+    Parameters
+    ----------
+    past : sequence of M (Y, X) float32
+        Coherence of earlier pairs.
+    scales : sequence of M + 1 float, or None
+        Coherence of the scene in each of them, and last in the pair in question, over what it is as a rule; by None
+        they are alike.
+
+    Returns
+    -------
+    list of (Y, X) float32
+        Those of pairs that have at least `FAIR` of the coherence of the best.
+
+    Examples
+    --------
+    >>> past = [np.array([[0.8]]), np.array([[0.2]])]
+    >>> [layer.round(2).tolist() for layer in matched(past, (1.0, 0.3, 0.5))]
+    [[[0.4]]]
+    """
+    if not scales:
+        return list(past)
+    least = FAIR * max(scales[:-1])
+    return [layer * np.float32(scales[-1] / one) for layer, one in zip(past, scales[:-1], strict=True) if one >= least]
+
+
+def coherence_loss(event: np.ndarray, *past: np.ndarray, scales: Sequence[float] | None = None) -> np.ndarray:
     """How much lower coherence is than in the mean before, after Fisher's transform.
 
     Parameters
@@ -38,6 +71,8 @@ def coherence_loss(event: np.ndarray, *past: np.ndarray) -> np.ndarray:
         Coherence of the pair in question.
     past : (Y, X) float32, one or more
         Coherence of earlier pairs; NaN where undefined, which takes no part.
+    scales : sequence of float, optional
+        Of the whole scene in these pairs, see `matched`.
 
     Returns
     -------
@@ -49,16 +84,18 @@ def coherence_loss(event: np.ndarray, *past: np.ndarray) -> np.ndarray:
     >>> coherence_loss(np.array([[0.2]]), np.array([[0.6]]), np.array([[np.nan]])).round(2)
     array([[0.49]], dtype=float32)
     """
-    mean, _, _ = _past_moments(past)
+    mean, _, _ = _past_moments(matched(past, scales))
     return np.asarray(mean - fisher(event), np.float32)
 
 
-def coherence_z(event: np.ndarray, *past: np.ndarray, looks: float, prior: float) -> np.ndarray:
+def coherence_z(
+    event: np.ndarray, *past: np.ndarray, looks: float, prior: float, scales: Sequence[float] | None = None
+) -> np.ndarray:
     """How many of its own standard deviations coherence fell below its mean before.
 
     Parameters
     ----------
-    event, past
+    event, past, scales
         As in `coherence_loss`.
     looks : float
         Independent looks of the coherence window, above 1.5.
@@ -88,7 +125,7 @@ def coherence_z(event: np.ndarray, *past: np.ndarray, looks: float, prior: float
     >>> coherence_z(np.array([[0.2]]), np.array([[0.6]]), looks=26.0, prior=4.0).round(2)
     array([[2.43]], dtype=float32)
     """
-    mean, square, count = _past_moments(past)
+    mean, square, count = _past_moments(matched(past, scales))
     theory = 1 / (2 * looks - 3)
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = (prior * theory + square) / (prior + count - 1)
@@ -96,7 +133,7 @@ def coherence_z(event: np.ndarray, *past: np.ndarray, looks: float, prior: float
     return np.where(count > 0, found, np.nan).astype(np.float32)
 
 
-def _past_moments(past: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _past_moments(past: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return mean, sum of squares about it and count of the transformed past at each pixel."""
     series = np.stack([fisher(layer) for layer in past])
     known = np.isfinite(series)
@@ -106,7 +143,9 @@ def _past_moments(past: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray,
     return mean, np.where(known, (series - mean) ** 2, 0).sum(0), count
 
 
-def never_coherent(*past: np.ndarray, looks: float, false_alarm: float) -> np.ndarray:
+def never_coherent(
+    *past: np.ndarray, looks: float, false_alarm: float, scales: Sequence[float] | None = None
+) -> np.ndarray:
     """Mark ground whose coherence was never above what ground without any has.
 
     Parameters
@@ -117,6 +156,8 @@ def never_coherent(*past: np.ndarray, looks: float, false_alarm: float) -> np.nd
         Independent pixels in the coherence window, above 1.
     false_alarm : float
         Share of ground without coherence that may pass for coherent, in (0, 1).
+    scales : sequence of float, optional
+        As in `coherence_loss`: coherence that the scene lost in the pair in question cannot be lost in it once more.
 
     Returns
     -------
@@ -136,6 +177,8 @@ def never_coherent(*past: np.ndarray, looks: float, false_alarm: float) -> np.nd
     >>> never_coherent(np.array([[0.2, 0.7, np.nan]]), looks=9.0, false_alarm=0.05).tolist()
     [[1, 0, 255]]
     """
+    if scales:
+        past = tuple(layer * np.float32(min(scales[-1] / one, 1)) for layer, one in zip(past, scales[:-1], strict=True))
     series = np.stack(past)
     known = np.isfinite(series)
     count = known.sum(0)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LEAST_POWER = 0.5
 """Where a complete loss of coherence would be found with less than this probability, coherence decides nothing."""
 
+OUTLIERS = 0.02
+"""Share of the earlier pairs in which ground is reckoned to have changed, so that they say little of it."""
+
 _LARGEST_SCORE = 300.0  # of a p-value that float64 cannot tell from 0
 
 
@@ -37,6 +40,40 @@ class WindowLooks:
     power: float
     coherence: float
     stack: StackLooks | None = None
+
+
+@dataclass(frozen=True)
+class PairHistory:
+    """What a history of coherence takes from the whole scene.
+
+    Parameters
+    ----------
+    scales : tuple of float
+        Coherence of the scene in each earlier pair, and last in the pair that is judged, over what it is as a rule;
+        none where that is not known, which counts as 1 each.
+    prior : tuple of float
+        How the coherence of its ground is distributed, see `sarcd.kernels.significance.levels`; none if not known.
+    """
+
+    scales: tuple[float, ...] = ()
+    prior: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Histories:
+    """The histories of the pairs of a test, measured before.
+
+    Parameters
+    ----------
+    of_pairs : tuple of PairHistory
+        One a pair.
+    levels : tuple of (int, int, float)
+        Mean coherence of the scene in each pair of consecutive dates that any of them looks at, by the positions of its
+        dates along `time`.
+    """
+
+    of_pairs: tuple[PairHistory, ...]
+    levels: tuple[tuple[int, int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +189,7 @@ def expected_score(
     min_valid: float,
     expectation: Expectation,
     looks: WindowLooks,
+    history: PairHistory | None = None,
 ) -> np.ndarray:
     """Return the score, and as imaginary part the power of finding a complete loss of coherence."""
     from sarcd.kernels.significance.coherence import coherence_cdf, power_of_loss
@@ -170,7 +208,19 @@ def expected_score(
             past, past_looks = (
                 np.stack([getattr(one, name) for one in earlier]) for name in ("sample", "coherence_looks")
             )
-            p, power = history_p(now, pair.coherence_looks, past, past_looks, rate, kind)
+            known = history or PairHistory()
+            scales, prior = known.scales or None, np.array(known.prior) if known.prior else None
+            p, power = history_p(
+                now,
+                pair.coherence_looks,
+                past,
+                past_looks,
+                rate,
+                kind,
+                scales=scales,
+                prior=prior,
+                outliers=OUTLIERS,
+            )
         else:
             p, power = np.full(now.shape, np.nan), np.where(np.isnan(now), np.nan, 0.0)
         power = np.where(np.isnan(power) & ~np.isnan(now), 0, power)  # holes in the past

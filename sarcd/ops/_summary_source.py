@@ -74,7 +74,8 @@ def positions_of(scene: xr.Dataset, changes: xr.DataArray) -> list[int]:
         raise OptionError(
             f"no change from {' to '.join(pair_texts(absent)[0])}",
             where="changes" if changes.name is None else str(changes.name),
-            mend="compute it for all pairs of consecutive dates, with pairs 'consecutive', or summarise 'omnibus'",
+            mend="compute it for all pairs of consecutive dates, with pairs 'consecutive' "
+            f"({':'.join(pair_texts(absent)[0])} for this one), or summarise 'omnibus'",
         )
     listed = _pairs(changes)
     return [listed.index(pair) for pair in consecutive(schema.dates_of(scene, "time"))]

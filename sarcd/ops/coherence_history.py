@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +14,9 @@ from sarcd.config import CoherenceOptions, Estimator, Window
 from sarcd.errors import OptionError, SceneError
 from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
+from sarcd.ops._history import MATCHED, earlier_pairs, histories, known_looks
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
+from sarcd.ops._pair_scores import Histories, PairHistory
 from sarcd.ops.coherence import coherence_with
 from sarcd.ops.looks import Looks, looks_later, no_looks
 from sarcd.ops.pairs import pairs_of
@@ -32,10 +33,13 @@ def coherence_loss(
     min_valid: float = 0.5,
     scale: Literal["fisher", "z"] = "fisher",
     pairs: str | Sequence[Pair] | None = None,
+    history: Histories | None = None,
 ) -> xr.DataArray:
     """How far the coherence of each pair fell below that of the pairs before it, of three or more dates.
 
-    On vegetated ground coherence is low in every pair; what changed is where it is lower than before.
+    On vegetated ground coherence is low in every pair; what changed is where it is lower than before. What the whole
+    scene lost, by snow or over a longer time, is no change: earlier pairs are matched to the pair in question, and
+    those far less coherent than the others are left out (see `sarcd.kernels.coherence_history.matched`).
 
     Parameters
     ----------
@@ -49,6 +53,8 @@ def coherence_loss(
     pairs : str or sequence of (before, after), optional
         As in `sarcd.ops.coherence`. The past of a pair are the consecutive pairs that end with its first date or
         earlier.
+    history : Histories, optional
+        How coherent the whole scene is in the pairs, by `sarcd.ops._history.measure_histories`; measured by default.
 
     Returns
     -------
@@ -85,8 +91,8 @@ def coherence_loss(
         kernel = partial(_with_looks, kernel=kernels.coherence_z, least=1.6, prior=PRIOR)
         measured["looks"] = looks_later(scene, options)
     chosen = pairs_of(scene, pairs)
-    data = _against_past(scene, options, chosen, kernel, measured, with_event=True)
-    parameters = {"scale": scale, "coherence": config.to_dict(options)}
+    data = _against_past(scene, options, chosen, kernel, measured, with_event=True, history=history)
+    parameters = {"scale": scale, "coherence": config.to_dict(options), "history": MATCHED}
     attrs = made_by_attrs("coherence_loss", parameters)
     return paired_array(scene, "change_score", data, chosen, attrs).rename("coherence_loss")
 
@@ -99,6 +105,7 @@ def never_coherent(
     min_valid: float = 0.5,
     false_alarm: float = 0.05,
     pairs: str | Sequence[Pair] | None = None,
+    history: Histories | None = None,
 ) -> xr.DataArray:
     """Ground that was not coherent in any pair before: coherence cannot tell whether it changed.
 
@@ -108,7 +115,7 @@ def never_coherent(
 
     Parameters
     ----------
-    scene, window, estimator, min_valid, pairs
+    scene, window, estimator, min_valid, pairs, history
         As in `coherence_loss`.
     false_alarm : float
         Share of ground without coherence that may pass for coherent once, in (0, 1).
@@ -138,8 +145,10 @@ def never_coherent(
     kernel = partial(_with_looks, kernel=kernels.never_coherent, least=1.1, false_alarm=false_alarm)
     chosen = pairs_of(scene, pairs)
     measured = {"looks": looks_later(scene, options)}
-    data = _against_past(scene, options, chosen, kernel, measured, with_event=False)
-    attrs = made_by_attrs("never_coherent", {"false_alarm": false_alarm, "coherence": config.to_dict(options)})
+    data = _against_past(scene, options, chosen, kernel, measured, with_event=False, history=history)
+    attrs = made_by_attrs(
+        "never_coherent", {"false_alarm": false_alarm, "coherence": config.to_dict(options), "history": MATCHED}
+    )
     found = paired_array(scene, "change", data, chosen, attrs).rename("never_coherent")
     return found.assign_attrs(
         long_name="ground without coherence in any pair before",
@@ -156,6 +165,12 @@ def _with_looks(
     return kernel(*layers, looks=max(looks.floor, least), **options)
 
 
+def _matched(
+    *layers: np.ndarray, kernel: Callable[..., np.ndarray], history: PairHistory, **options: Any
+) -> np.ndarray:
+    return kernel(*layers, scales=history.scales or None, **options)
+
+
 def _against_past(
     scene: xr.Dataset,
     options: CoherenceOptions,
@@ -164,13 +179,12 @@ def _against_past(
     measured: dict[str, Any],
     *,
     with_event: bool,
+    history: Histories | None,
 ) -> Any:
     """Apply a kernel to the coherence of each pair, if wanted, and of its past; NaN or 255 for a pair without one."""
     times = schema.dates_of(scene, "time")
     schema.require(scene, "slc")
-    order = [int(i) for i in np.argsort(times)]
-    steps = list(pairwise(order))
-    pasts = [[step for step in steps if times[step[1]] <= min(times[list(pair)])] for pair in chosen]
+    pasts = earlier_pairs(times, chosen)
     if not any(pasts):
         raise SceneError(
             "no pair has an earlier one to compare with",
@@ -180,12 +194,18 @@ def _against_past(
     needed = sorted({step for past in pasts for step in past} | (set(chosen) if with_event else set()))
     named = [(times[before], times[after]) for before, after in needed]
     layers = dict(zip(needed, coherence_with(scene, options, pairs=named), strict=True))
+    known: Sequence[Any] = history.of_pairs if history else ()
+    if not known:
+        looks = known_looks(scene, options.window)
+        known = histories(scene, chosen, options.window, options.min_valid, looks, pasts)
     dtype = "float32" if with_event else "uint8"
     found = []
-    for pair, past in zip(chosen, pasts, strict=True):
+    for pair, past, of_pair in zip(chosen, pasts, known, strict=True):
         images = [layers[step] for step in ([pair] if with_event else []) + past]
         if past:
-            found.append(window_map(kernel, images, halo=(0, 0), dtype=dtype, measured=measured))
+            matching = partial(_matched, kernel=kernel)
+            told = measured | {"history": of_pair}
+            found.append(window_map(matching, images, halo=(0, 0), dtype=dtype, measured=told))
         else:
             empty = next(iter(layers.values()))
             found.append(xr.full_like(empty, np.nan if with_event else schema.NO_LABEL, dtype=dtype).data)

@@ -14,9 +14,10 @@ from sarcd.config import Window
 from sarcd.errors import OptionError, SceneError
 from sarcd.io.intake import take
 from sarcd.io.pairs import Pair
+from sarcd.ops._history import MATCHED, histories, history_dates
 from sarcd.ops._lazy import made_by_attrs, paired_array, stack, window_map
 from sarcd.ops._levels import MatchGain, recorded, with_gains
-from sarcd.ops._pair_scores import LEAST_POWER, Expectation, correlation_score, expected_score
+from sarcd.ops._pair_scores import LEAST_POWER, Expectation, Histories, correlation_score, expected_score
 from sarcd.ops._significance import (
     FALSE_ALARMS,
     aligned,
@@ -32,10 +33,7 @@ from sarcd.ops.pairs import pairs_of
 if TYPE_CHECKING:
     from sarcd.kernels.significance.coherence import Kind
 
-Expected = float | xr.DataArray | Literal["history"]
-
-LONGEST_HISTORY = 8
-"""Pairs before the one that is judged which its history consists of, at most: what bounds the memory of a block."""
+Expected = float | xr.DataArray | Literal["history"] | Histories
 
 
 def coherence_test(
@@ -57,7 +55,8 @@ def coherence_test(
         With `slc` (time, y, x) complex64, linear.
     expected : float, DataArray or "history"
         True coherence of the ground while nothing changes, one number or (pair, y, x), in [0, 1), its bias removed; or
-        ``history``: what each pixel had in the pairs of consecutive dates before (the latest eight at most).
+        ``history``: what each pixel had in the pairs of consecutive dates before (the latest eight at most), matched to
+        what the scene as a whole has in each, so that snow on one date, or a longer gap, is no change.
     window : int or Window
         Odd size in pixels that coherence is estimated in.
     false_alarms : float
@@ -222,17 +221,25 @@ def _with_expected(
     measured = {"looks": window_looks(scene, size, parameters["looks"], rate)}
     given, told = _expected(scene, images, expected, chosen)
     against = Expectation(told, parameters["kind"], rate, with_ratio=operation == "combined_test")
+    past: Sequence[Any] = expected.of_pairs if isinstance(expected, Histories) else ()
+    if isinstance(expected, str) and expected == "history":
+        past = histories(scene, chosen, size, parameters["min_valid"], measured["looks"])
     kernel = partial(expected_score, window=size, min_valid=parameters["min_valid"], expectation=against)
     kernels, measures = with_gains(scene, match_gain, chosen, kernel, measured)
     both = stack(
         [
             window_map(
-                kernels[i], [images[a], images[b], *given[i]], halo=size.halo, dtype="complex64", measured=measures[i]
+                kernels[i],
+                [images[a], images[b], *given[i]],
+                halo=size.halo,
+                dtype="complex64",
+                measured=measures[i] | ({"history": past[i]} if past else {}),
             )
             for i, (a, b) in enumerate(chosen)
         ]
     )
     parameters = parameters | {"expected": told} | recorded(match_gain)
+    parameters |= {"history": MATCHED} if told == "history" else {}
     result = result_of(scene, operation, parameters, list(both.real), chosen, measured["looks"])
     attrs = made_by_attrs(operation, parameters)
     can_tell = paired_array(scene, "undecidable", both.imag, chosen, attrs)
@@ -251,19 +258,15 @@ def _expected(
     """Return the further layers that the kernel of each pair is given, and what it shall do with them."""
     if isinstance(expected, xr.DataArray):
         return [[layer] for layer in aligned(images, expected, "expected", len(pairs))], "map"
-    if expected == "history":
+    if isinstance(expected, Histories) or expected == "history":
         if images.sizes["time"] < 3:
             raise SceneError(
                 f"time has {images.sizes['time']} dates; a history of coherence needs 3",
                 where=schema.source_of(scene),
                 mend="add images with 'sarcd ingest --append', or tell the coherence that is expected",
             )
-        order = [int(date) for date in np.argsort(schema.dates_of(scene, "time"))]
-        earlier = []
-        for pair in pairs:
-            last = min(order.index(date) for date in pair)
-            earlier.append([images[date] for date in order[max(0, last - LONGEST_HISTORY) : last + 1]])
-        return earlier, "history"
+        times = schema.dates_of(scene, "time")
+        return [[images[date] for date in history_dates(times, pair)] for pair in pairs], "history"
     if isinstance(expected, str) or not 0 <= expected < 1:
         mend = "use history, a number from 0 to below 1, or an array"
         raise OptionError(f"expected coherence {expected!r}", where="expected", mend=mend)

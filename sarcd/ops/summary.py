@@ -13,6 +13,7 @@ from sarcd import schema
 from sarcd.config import SummaryOptions, Window, to_dict
 from sarcd.errors import SceneError
 from sarcd.io.intake import take
+from sarcd.ops._excluded import named_dates, without_dates
 from sarcd.ops._lazy import is_lazy, made_by_attrs, pointwise, window_map
 from sarcd.ops._pair_scores import WindowLooks
 from sarcd.ops._significance import aligned, window_looks
@@ -139,6 +140,7 @@ class FittedSummary:
         told: dict[str, Any] = {"of": self.options.of, "dates": len(self.dates), "until": self.dates[-1]}
         told |= {"made_by": self.made_by} if self.made_by is not None else {}
         told |= {"threshold": self.options.threshold} if self.options.threshold is not None else {}
+        told |= {"exclude_dates": list(self.options.exclude_dates)} if self.options.exclude_dates else {}
         if self.looks is not None:
             compared = ("persistence", "window", "false_alarms", "looks", "min_valid")
             told |= {name: value for name, value in to_dict(self.options).items() if name in compared}
@@ -166,6 +168,9 @@ def fit_summary(
         As `summarise_changes`.
     """
     options = options or SummaryOptions()
+    if options.exclude_dates:
+        options = replace(options, exclude_dates=named_dates(schema.dates_of(scene, "time"), options.exclude_dates))
+        scene = without_dates(scene, options.exclude_dates)
     times = np.sort(schema.dates_of(scene, "time"))
     if len(times) < 3:
         raise SceneError(
@@ -210,6 +215,7 @@ def apply_summary(
         As `summarise_changes`.
     """
     options, layers = fitted.options, dict[str, Any]()
+    scene = without_dates(scene, options.exclude_dates)
     if changes is None and options.of == OMNIBUS:
         # a dask task cannot be handed on as a number: it is the same task there
         looks = fitted.looks if isinstance(fitted.looks, WindowLooks) else options.looks

@@ -7,6 +7,7 @@ from sarcd.predict.blended import BlendedTiling
 from sarcd.predict.device import forward
 from sarcd.predict.ensemble import Ensemble, blocks_of
 from sarcd.predict.predictor import AnyTiling, Predictor, decide, sigmoid
+from sarcd.predict.rim import rim_of
 from sarcd.predict.sizes import choose_batch, choose_tile, forward_bytes, tiling_of, trained_tile
 from sarcd.predict.tiling import Tiling, area, round_up
 from sarcd.predict.variants import PLAIN, Variant, variants
@@ -27,6 +28,7 @@ __all__ = [
     "decide",
     "forward",
     "forward_bytes",
+    "rim_of",
     "round_up",
     "sigmoid",
     "tiling_of",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sarcd.io.rectangles import Rectangle
+from sarcd.io.rectangles import Rectangle, grow, inside
+from sarcd.kernels.rim import near_holes, rim_halo
 from sarcd.predict.predictor import AnyTiling, Predictor, sigmoid
 from sarcd.predict.variants import PLAIN, Variant
 
@@ -28,6 +29,8 @@ class Ensemble:
         All with the same channels, each with tiles of its own.
     groups : sequence of sequences of Variant
         Ways to show each network its input; see `variants`.
+    rim : (int, int)
+        Pixels along y and x around a hole within which nothing is claimed; see `rim_of`. 0 for no rim.
 
     Notes
     -----
@@ -36,9 +39,16 @@ class Ensemble:
     same pair reversed add the same two numbers, and their maps are equal to the last bit.
     """
 
-    def __init__(self, predictors: Sequence[Predictor], groups: Sequence[Sequence[Variant]] = ((PLAIN,),)) -> None:
+    def __init__(
+        self,
+        predictors: Sequence[Predictor],
+        groups: Sequence[Sequence[Variant]] = ((PLAIN,),),
+        *,
+        rim: tuple[int, int] = (0, 0),
+    ) -> None:
         self.predictors = list(predictors)
         self.groups = [list(group) for group in groups]
+        self.rim = rim
 
     @property
     def passes(self) -> int:
@@ -48,6 +58,8 @@ class Ensemble:
     def window(self, region: Rectangle) -> Rectangle:
         """Return the part of the scene that must be read to predict a region."""
         windows = [predictor.tiling.window(region) for predictor in self.predictors]
+        if any(self.rim):
+            windows.append(grow(region, rim_halo(self.rim), self.predictors[0].tiling.shape))
         y, x = (
             slice(min(window[axis].start for window in windows), max(window[axis].stop for window in windows))
             for axis in (0, 1)
@@ -71,10 +83,18 @@ class Ensemble:
         Returns
         -------
         probability : float32
-            Mean over networks and variants, NaN where any channel is invalid.
+            Mean over networks and variants, NaN where any channel is invalid, and at the rim of holes.
         uncertainty : float32
             Standard deviation among them, from 0 to 0.5; 0 where there is but one.
         """
+        found = self._mean(features, region)
+        if any(self.rim):
+            near = near_holes(~np.isnan(features).any(axis=0), self.rim)[inside(region, self.window(region))]
+            for layer in found:
+                layer[near] = np.nan
+        return found
+
+    def _mean(self, features: np.ndarray, region: Rectangle) -> tuple[np.ndarray, np.ndarray]:
         window = self.window(region)
         total = np.zeros((region[0].stop - region[0].start, region[1].stop - region[1].start))
         squares = np.zeros_like(total)

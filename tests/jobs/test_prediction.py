@@ -82,7 +82,7 @@ def test_stored_coherence_is_used_if_it_fits(path, model, tmp_path):
     write_coherence(path)
     notes.clear()
     write_prediction(path, model, suffix="stored", note=notes.append)
-    assert notes == []
+    assert not any("coherence" in text or "statistics" in text for text in notes)
     scene = open_scene(path)
     np.testing.assert_allclose(scene.change_probability_stored, scene.change_probability_computed, atol=PROBABILITY)
     other = random_model_file(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sarcd import ops
-from sarcd.attributes import parameters_of
+from sarcd.attributes import fitted_of, parameters_of
 from sarcd.config import DetectOptions
 from sarcd.detect import detect
 from sarcd.errors import OptionError
@@ -82,7 +82,7 @@ def test_detect_says_it_and_matches(rng, method):
     np.testing.assert_array_equal(found.change, same.change)
     assert parameters_of(found.change)["match_gain"] is True
     gain = level_ratios_now(louder, [(0, 1)])[0]
-    assert found.change.attrs["sarcd_fitted"][0]["gain"] == gain
+    assert fitted_of(found.change)[0]["gain"] == gain
     assert "match_gain" not in parameters_of(detect(scene, method=method).change)
 
 

@@ -132,8 +132,9 @@ def test_windows_cut_by_holes_keep_the_rate():
 
 
 def test_undecidable_ground_is_called_so(rng):
-    stack = np.concatenate([speckle_stack(rng, (4, 60, 60), 0.0), speckle_stack(rng, (4, 60, 60), 0.9, breaks=(3,))], 2)
-    scene = stack_scene(stack)
+    parts = [speckle_stack(rng, (4, 60, 60), 0.0), speckle_stack(rng, (4, 60, 60), 0.9, breaks=(3,))]
+    parts.append(speckle_stack(rng, (4, 60, 90), 0.9))
+    scene = stack_scene(np.concatenate(parts, 2))
     found = ops.coherence_test(scene, expected="history")
     never, stable = found.isel(x=slice(2, 58)), found.isel(x=slice(62, 118))
     assert (found.undecidable[0] == 1).all()
@@ -142,6 +143,9 @@ def test_undecidable_ground_is_called_so(rng):
     assert float((stable.undecidable[1:] == 0).mean()) > 0.95
     assert float((stable.change[1] == 1).mean()) < 0.01
     assert float((stable.change[2] == 1).mean()) > 0.95
+    assert float((found.change[2].isel(x=slice(122, None)) == 1).mean()) < 0.01
+    all_lost = ops.coherence_test(scene.isel(x=slice(0, 120)), expected="history")  # or snow: nobody can tell
+    assert float((all_lost.undecidable[2] == 1).mean()) > 0.99
     both = ops.combined_test(scene, expected="history")
     assert set(np.unique(both.change)) <= {0, 1}
     brightness = ops.ratio_test(scene)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from scipy.special import gammaln, hyp2f1, xlogy
 from sarcd.kernels.significance.coherence import Kind, look_steps, looks_of_step, more
 
 # Fisher's transform atanh evens out the spread of a coherence, so both tables are even in it.
-_TRUTHS, _LAST_TRUTH = 96, 3.0
-_FOUND, _LAST_FOUND = 192, 4.0
+TRUTHS, _LAST_TRUTH = 96, 3.0
+FOUND, LAST_FOUND = 192, 4.0
 
 MOST_LOOKS = 300.0
 """More looks than these count as that: the hypergeometric function would leave the range of float64."""
@@ -26,6 +27,10 @@ def history_p(
     past_looks: np.ndarray,
     false_alarms: float,
     kind: Kind = "sample",
+    *,
+    scales: Sequence[float] | None = None,
+    prior: np.ndarray | None = None,
+    outliers: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probability of a coherence at most so high on ground that had such coherences before.
 
@@ -43,6 +48,14 @@ def history_p(
         Rate of false alarms that `power` is for.
     kind : {"sample", "berger"}
         Which estimate `now` is.
+    scales : sequence of M + 1 float, optional
+        True coherence of unchanged ground in each earlier pair, and last in the pair that is judged, over what it is
+        as a rule; see `sarcd.kernels.significance.levels`. 1 by default.
+    prior : (96,) float, optional
+        How likely each coherence of that rule is beforehand; by default all are, evenly in Fisher's transform.
+    outliers : float
+        Share of the earlier pairs in which ground may have lost its coherence, in [0, 1): one such pair says little of
+        what the ground is as a rule.
 
     Returns
     -------
@@ -54,10 +67,12 @@ def history_p(
 
     Notes
     -----
-    The true coherence c is one of a grid that is even in Fisher's transform, all equally likely at first; the earlier
-    pairs say how likely each is, by the density of the sample coherence [1]_, and p is the mean of `coherence_cdf` over
-    what is likely. So a short history makes the test more careful. On ground that `power` calls fit to be judged fewer
-    than the rate asked for are flagged, since pairs that share an image vary together.
+    The true coherence c is one of a grid that is even in Fisher's transform; the earlier pairs say how likely each is,
+    by the density of the sample coherence [1]_, and p is the mean of `coherence_cdf` over what is likely. So a short
+    history makes the test more careful. Where `prior` is how the ground of the scene is distributed, the rate holds on
+    all ground with the same past, and so on that which `power` calls fit to be judged; with the flat one it holds over
+    all ground, but less coherent ground gets into what is judged by luck, and of that more is flagged. On coherent
+    ground fewer are, since pairs that share an image vary together.
 
     References
     ----------
@@ -71,21 +86,25 @@ def history_p(
     (True, True, True)
     """
     steps, past_steps = look_steps(np.minimum(looks, MOST_LOOKS)), look_steps(np.minimum(past_looks, MOST_LOOKS))
-    needed = np.unique(np.concatenate([steps.ravel(), past_steps.ravel(), [0]]))
-    needed = needed[needed >= 0]
-    places = np.full(int(needed.max()) + 2, -1)  # of a step in the tables; the last entry is that of step -1
-    places[needed] = np.arange(len(needed))
-    likely = np.stack([_likelihood(int(step)) for step in needed])
-    below = np.stack([_distribution(int(step), kind) for step in needed])
+    factors = [1.0] * (len(past) + 1) if scales is None else list(scales)
+    tables: list[np.ndarray] = []
+    past_places = np.full(past_steps.shape, -1)
+    for number, factor in enumerate(factors[:-1]):
+        for step in np.unique(past_steps[number][past_steps[number] >= 0]):
+            past_places[number][past_steps[number] == step] = len(tables)
+            tables.append(_with_outliers(scaled(likelihood(int(step)), factor), outliers))
+    needed = np.unique(np.append(steps[steps >= 0], 0))
+    below = np.stack([scaled(_distribution(int(step), kind), factors[-1]) for step in needed])
+    places = np.where(steps >= 0, np.searchsorted(needed, steps), -1)
     p, power = np.empty(now.shape, np.float32), np.empty(now.shape, np.float32)
     _predict(
         np.ascontiguousarray(now, np.float64),
-        places[steps],
+        places,
         np.ascontiguousarray(past, np.float64),
-        places[past_steps],
-        likely,
+        past_places,
+        np.stack(tables or [scaled(likelihood(1), 1.0)]),
         below,
-        _prior(),
+        flat_prior() if prior is None else np.ascontiguousarray(prior, np.float64),
         false_alarms,
         p,
         power,
@@ -93,38 +112,56 @@ def history_p(
     return p, power
 
 
-def _truths() -> np.ndarray:
-    return np.tanh(np.linspace(0, _LAST_TRUTH, _TRUTHS))
+def truths() -> np.ndarray:
+    """Return the true coherences that are told apart; (96,)."""
+    return np.tanh(np.linspace(0, _LAST_TRUTH, TRUTHS))
 
 
 def _found() -> np.ndarray:
-    return np.tanh(np.linspace(0, _LAST_FOUND, _FOUND))
+    return np.tanh(np.linspace(0, LAST_FOUND, FOUND))
 
 
-def _prior() -> np.ndarray:
+def scaled(table: np.ndarray, factor: float) -> np.ndarray:
+    """Return a table (found, truth) for truths that are multiplied by a factor, as far as the table goes."""
+    if factor == 1:
+        return table
+    at = np.arctanh(np.minimum(truths() * factor, truths()[-1])) * ((TRUTHS - 1) / _LAST_TRUTH)
+    first = np.minimum(at.astype(int), TRUTHS - 2)
+    part = (at - first).astype(table.dtype)
+    return np.asarray(table[:, first] * (1 - part) + table[:, first + 1] * part)
+
+
+def _with_outliers(log_ratio: np.ndarray, outliers: float) -> np.ndarray:
+    """Return the logarithm of densities over that at no coherence, of ground that may have lost it."""
+    if outliers == 0:
+        return log_ratio
+    return np.logaddexp(log_ratio + np.float32(np.log1p(-outliers)), np.float32(np.log(outliers)))
+
+
+def flat_prior() -> np.ndarray:
     """Equal weights on a grid that is even in Fisher's transform.
 
     There the spread of a coherence is the same everywhere, so that the difference of two estimates has one
     distribution. With all coherences equally likely instead, coherent ground was flagged at 0.4 of the rate.
     """
-    return np.full(_TRUTHS, 1 / _TRUTHS)
+    return np.full(TRUTHS, 1 / TRUTHS)
 
 
 @functools.lru_cache(maxsize=512)
-def _likelihood(step: int) -> np.ndarray:
+def likelihood(step: int) -> np.ndarray:
     """Logarithm of the density of a sample coherence, less what no truth changes; (found, truth) float32."""
     looks = float(looks_of_step(step))
-    square = (_found()[:, None] * _truths()) ** 2
+    square = (_found()[:, None] * truths()) ** 2
     # Euler's transformation: what is left of the series is a sum of positive terms
     log_series = (1 - 2 * looks) * np.log1p(-square) + np.log(hyp2f1(1 - looks, 1 - looks, 1, square))
-    return np.asarray(looks * np.log1p(-(_truths() ** 2)) + log_series, np.float32)
+    return np.asarray(looks * np.log1p(-(truths() ** 2)) + log_series, np.float32)
 
 
 @functools.lru_cache(maxsize=512)
 def _distribution(step: int, kind: Kind) -> np.ndarray:
     """Probability of at most so much; (found, truth) float32."""
     looks = float(looks_of_step(step))
-    shape, square, x = looks + more(kind), _truths() ** 2, _found() ** 2
+    shape, square, x = looks + more(kind), truths() ** 2, _found() ** 2
     mean = looks * square[-1] / (1 - square[-1])
     n = np.arange(int(mean + 12 * np.sqrt(mean / (1 - square[-1]))) + 60)
     # the sum over n of `coherence_cdf`, as a product of matrices
@@ -143,7 +180,7 @@ def _log_binomial(n: np.ndarray, shape: float, x: np.ndarray) -> np.ndarray:
 
 @njit(nogil=True, cache=True)
 def _place(coherence: float) -> tuple[int, float]:
-    at = min(np.arctanh(min(max(coherence, 0.0), 0.99999)) * ((_FOUND - 1) / _LAST_FOUND), _FOUND - 1.001)
+    at = min(np.arctanh(min(max(coherence, 0.0), 0.99999)) * ((FOUND - 1) / LAST_FOUND), FOUND - 1.001)
     return int(at), at - int(at)
 
 
@@ -191,7 +228,7 @@ def _predict(
             table = below[places[y, x]]
             row, part = _place(now[y, x])
             p[y, x] = min(_mean(table, row, part, weights), 1.0)
-            low, high = 0, _FOUND - 1  # the highest coherence that would be flagged lies from low to high
+            low, high = 0, FOUND - 1  # the highest coherence that would be flagged lies from low to high
             while high - low > 1:
                 middle = (low + high) // 2
                 if _mean(table, middle, 0.0, weights) <= rate:

@@ -1,0 +1,52 @@
+"""The rim of no-data, where a network sees a hole that it was never shown."""
+
+from __future__ import annotations
+
+import numpy as np
+
+HOLE = 5
+"""Side in pixels of the square that a hole must hold to disturb a network: dead pixels and narrow gaps do not."""
+
+
+def rim_halo(reach: tuple[int, int]) -> tuple[int, int]:
+    """Return the pixels along y and x that `near_holes` depends on.
+
+    Examples
+    --------
+    >>> rim_halo((8, 0))
+    (12, 4)
+    """
+    return reach[0] + HOLE - 1, reach[1] + HOLE - 1
+
+
+def near_holes(valid: np.ndarray, reach: tuple[int, int]) -> np.ndarray:
+    """Mark what lies within reach of a hole that holds a square of `HOLE` pixels.
+
+    Parameters
+    ----------
+    valid : (Y, X) bool
+        Where all features are known.
+    reach : (int, int)
+        Pixels along y and x.
+
+    Returns
+    -------
+    (Y, X) bool
+        True in such holes and around them, in a rectangle. Beyond the border the image goes on mirrored: a strip of
+        no-data along it counts with twice its width.
+
+    Examples
+    --------
+    >>> valid = np.ones((1, 12), bool)
+    >>> valid[:, 0:3] = valid[:, 8] = False
+    >>> near_holes(valid, (0, 2)).astype(int).tolist()
+    [[1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]]
+    """
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    hole = ~valid
+    if not hole.any():
+        return hole
+    core = minimum_filter(hole, HOLE, mode="reflect")
+    large = maximum_filter(core, HOLE, mode="reflect")
+    return np.asarray(maximum_filter(large, (2 * reach[0] + 1, 2 * reach[1] + 1), mode="constant", cval=0))
