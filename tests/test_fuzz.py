@@ -34,9 +34,9 @@ pytestmark = pytest.mark.filterwarnings(
 EXAMPLES = int(os.environ.get("SARCD_FUZZ", "0"))
 
 
-def drawn(examples):
+def drawn(examples, most=None):
     return settings(
-        max_examples=EXAMPLES or examples,
+        max_examples=most or EXAMPLES or examples,
         deadline=None,
         derandomize=not EXAMPLES,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -262,7 +262,7 @@ def test_jobs_on_stores_of_others(data):
         shutil.rmtree(folder)
 
 
-@drawn(10)
+@drawn(10, most=10)
 @given(st.data())
 def test_networks_on_other_forms(data):
     scene = data.draw(scenes().filter(lambda scene: "slc" in scene))

@@ -12,8 +12,8 @@ from sarcd import schema
 from sarcd.conform import conform
 from sarcd.io.places import is_url
 
-_taken: dict[int, weakref.ref[xr.Dataset]] = {}
-"""Datasets that `take` returned and that nobody outside has seen, by their id."""
+_taken: dict[int, tuple[weakref.ref[xr.Dataset], bool]] = {}
+"""Datasets that `take` returned and that nobody outside has seen, by their id, and whether they had to hold images."""
 
 
 def take(scene: Any, *, images: bool = True) -> xr.Dataset:
@@ -48,14 +48,14 @@ def take(scene: Any, *, images: bool = True) -> xr.Dataset:
     >>> take(scene) is scene
     True
     """
-    known = _taken.get(id(scene))
+    known, with_images = _taken.get(id(scene), (None, False))
     own = None if known is None else known()
-    if own is not None and own is scene:
+    if own is not None and own is scene and (with_images or not images):
         return own
     checked = conform(scene, images=images)
     _require_stored(checked)
     key = id(checked)
-    _taken[key] = weakref.ref(checked, lambda _reference: _taken.pop(key, None))
+    _taken[key] = weakref.ref(checked, lambda _reference: _taken.pop(key, None)), images
     return checked
 
 

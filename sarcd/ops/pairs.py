@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import xarray as xr
 
 from sarcd import schema
@@ -43,4 +44,11 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
     else:
         chosen = explicit_pairs(list(pairs), times)
     positions = {time: index for index, time in enumerate(times)}
+    for date in np.unique(np.array(chosen, "datetime64[us]")):
+        if date not in positions:
+            raise SceneError(
+                f"a pair names {schema.short_date(date)}, which is not in 'time'",
+                where=schema.source_of(scene),
+                mend="select pairs together with dates, or name pairs of the dates that are there",
+            )
     return [(positions[before], positions[after]) for before, after in chosen]

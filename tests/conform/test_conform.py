@@ -120,6 +120,15 @@ def test_scores_need_no_images(scene, caplog):
     assert not caplog.records
 
 
+def test_a_picture_shows_pairs_of_its_images(scene, tmp_path):
+    part = change_of(scene).isel(time=[0, 2])
+    part.sarcd.export(tmp_path / "map.tif")  # of results alone
+    part.sarcd.export(tmp_path / "map.png")
+    part.isel(pair=[1]).sarcd.plot()
+    with pytest.raises(OptionError, match="no pair"):
+        part.sarcd.plot(pair=1)
+
+
 def test_one_selected_pair_is_one_pair(scene):
     np.testing.assert_array_equal(ops.coherence(scene.isel(pair=1)), ops.coherence(scene)[1:])
     assert change_of(scene).isel(pair=1).sarcd.evaluate().sizes["over"] == 2
