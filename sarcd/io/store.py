@@ -23,6 +23,7 @@ from zarr.core.sync import sync
 
 from sarcd import schema
 from sarcd.attributes import plain
+from sarcd.conform import conform
 from sarcd.errors import SceneError, StoreError
 from sarcd.io.coordinates import decode_dates
 from sarcd.io.durable import settle, write_durably
@@ -70,7 +71,12 @@ def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B0
     ]
     scene = schema.with_pair_dates(scene.drop_vars(unfinished))
     _refuse_encoded(scene, where)
-    return schema.validate(scene)
+    try:
+        return schema.validate(scene)
+    except SceneError as error:
+        conform(scene)  # which says better what could be done, unless it understands the dataset
+        mend = f"write it as commands need it: sarcd.io.write.write_scene(xr.open_zarr('{where}'), 'NEW')"
+        raise SceneError(error.error, where=where, mend=mend) from error
 
 
 def _refuse_no_folder(path: Path) -> None:

@@ -263,7 +263,7 @@ def test_foreign_and_absent_stores(tmp_path):
     xr.Dataset({"slc": (("y", "x"), np.zeros((3, 3), "complex64"))}).to_zarr(
         tmp_path / "flat.zarr", consolidated=False, zarr_format=3
     )
-    with pytest.raises(SceneError, match=r"'slc' has dims .*transpose"):
+    with pytest.raises(SceneError, match=r"'slc' has dims .*lacks 'time'"):
         open_scene(tmp_path / "flat.zarr")
 
 
