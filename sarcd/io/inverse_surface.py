@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -101,9 +102,21 @@ class Surface:
         return found, inverse
 
     @functools.cached_property
-    def _surface(self) -> Move:
+    def _fitted(self) -> tuple[Move, tuple[str, ...]]:
         height, width = self.shape
-        return surface(self.georeference.gcps, self.georeference.crs, (0.0, 0.0, float(width), float(height)))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            move = surface(self.georeference.gcps, self.georeference.crs, (0.0, 0.0, float(width), float(height)))
+        return move, tuple(dict.fromkeys(str(warning.message) for warning in caught))
+
+    @property
+    def _surface(self) -> Move:
+        return self._fitted[0]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of the control points: that they lie off the surface, for example."""
+        return self._fitted[1]
 
     @functools.cached_property
     def _splines(self) -> tuple[np.ndarray, np.ndarray, list[Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import InputError
+from sarcd.io.geodesy import kind_of
 from sarcd.io.georef import Georeference
 from sarcd.io.inverse_surface import Surface, nearest_turn
 from sarcd.io.label_shapes import Shapes
@@ -75,7 +76,9 @@ def to_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference, s
             where=found.path,
             mend="draw it in pixel coordinates (column, row) and save it without a CRS, or give a raster",
         )
-    if crs is None and georeference.kind == "transform" and georeference.crs is not None:
+    if crs is None and _is_local(georeference):
+        notes.append("coordinates are those of the scene's own local grid")
+    elif crs is None and georeference.kind == "transform" and georeference.crs is not None:
         known = georeference.crs.to_authority()
         example = ":".join(known) if known else "EPSG:32631"
         raise InputError(
@@ -84,7 +87,8 @@ def to_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference, s
     if crs is None and georeference.kind != "transform":
         return _drawn_over(geometry, georeference, shape, notes)
     ground = _Ground(found.path, georeference, shape, crs)
-    return Placed(*ground.place(geometry), tuple(notes))
+    placed = ground.place(geometry)
+    return Placed(*placed, (*notes, *(ground.surface.remarks if georeference.gcps else ())))
 
 
 def _drawn_over(geometry: np.ndarray, georeference: Georeference, shape: tuple[int, int], notes: list[str]) -> Placed:
@@ -107,7 +111,7 @@ def _is_nominal(found: Shapes, geometry: np.ndarray, georeference: Georeference,
     import pyproj
     import shapely
 
-    if georeference.crs is not None and georeference.kind == "transform":
+    if georeference.crs is not None and georeference.kind == "transform" and not _is_local(georeference):
         return False
     try:
         geographic = pyproj.CRS.from_user_input(found.crs).is_geographic
@@ -126,6 +130,11 @@ def _is_nominal(found: Shapes, geometry: np.ndarray, georeference: Georeference,
         points = _affine(~georeference.transform)(points)
     whole = np.abs(points - np.round(points)).max() < 1e-4
     return bool(whole and (points >= 0).all() and (points <= [shape[1], shape[0]]).all())
+
+
+def _is_local(georeference: Georeference) -> bool:
+    """Tell a grid that is tied to no place on Earth, such as a mine's own."""
+    return georeference.transform is not None and georeference.crs is not None and kind_of(georeference.crs) == "local"
 
 
 def _are_at_control_points(points: np.ndarray, georeference: Georeference) -> bool:
@@ -178,6 +187,9 @@ class _Ground:
                 self.there = pyproj.Transformer.from_crs(own, scenes, always_xy=True).transform
                 self.back = pyproj.Transformer.from_crs(scenes, own, always_xy=True).transform
         except pyproj.exceptions.ProjError as error:
+            if _is_local(georeference):
+                text = "its CRS cannot be brought to the scene's, which is a local one"
+                raise InputError(text, where=path, mend="save it in the scene's own CRS, as a GeoPackage") from error
             raise InputError(
                 f"its CRS cannot be brought to that of the scene ({' '.join(str(error).split())[:120]})",
                 where=path,
