@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 MIN_VALID = 0.5  # least share of valid pixels in the window of coherence, as of `sarcd.ops`
 
+_LOG = logging.getLogger(__name__)
+
 
 def fit(
     scene: xr.Dataset,
@@ -47,7 +49,7 @@ def fit(
     pairs: str | Sequence[Pair] | None = None,
     earlier: Mapping[str, Any] | None = None,
     progress: Progress = silent,
-    note: Callable[[str], None] = warnings.warn,
+    note: Callable[[str], None] = _LOG.warning,
 ) -> Fitted:
     """Choose the method if that is open, and read of the scene what it needs of the whole.
 
@@ -65,7 +67,7 @@ def fit(
     progress : callable
         Told of the steps of a network that learns.
     note : callable
-        Told where the levels of two dates differ by more than 1 dB, which may pass for change; warns by default.
+        Told where the levels of two dates differ by more than 1 dB, which may pass for change; logged by default.
 
     Raises
     ------

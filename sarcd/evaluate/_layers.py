@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,8 @@ from sarcd.io.chunks import chunk_errors, require_chunks
 from sarcd.io.store import SceneStore, completeness
 
 Part = TypeVar("Part")
+
+_LOG = logging.getLogger(__name__)
 
 _WINDOW = 2048  # pixels along y and x that are looked at together, where the scene has no chunks of its own
 _MERGED = 16  # parts that are merged by one task
@@ -150,7 +152,7 @@ def pixel_area_m2(scene: xr.Dataset) -> float | None:
     if area.is_slant:
         place = schema.source_of(scene)
         text = "areas and rates are of slant range, not of the ground, since the incidence angle is not known"
-        warnings.warn(f"{f'{place}: ' if place else ''}{text}: {HOW_TO_SAY_INCIDENCE}", stacklevel=2)
+        _LOG.warning("%s%s: %s", f"{place}: " if place else "", text, HOW_TO_SAY_INCIDENCE)
     return area.m2
 
 

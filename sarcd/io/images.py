@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -22,6 +22,8 @@ from sarcd.io.pixels import Decoded, Image
 from sarcd.io.rasters import LayerReader
 from sarcd.io.sources import DatedImage
 from sarcd.io.store import SceneStore
+
+_LOG = logging.getLogger(__name__)
 
 Advance = Callable[[int], None]
 
@@ -105,7 +107,7 @@ def write_image(
         hint = "if the values are decibels, say --kind db" if image.kind in ("amplitude", "intensity") else None
         raise InputError("has no valid pixel", where=dated.path, mend=hint or "check the file and its no-data value")
     for text in _doubts(dated, suspects, borders, causes, sample, size):
-        warnings.warn(text, stacklevel=2)
+        _LOG.warning("%s", text)
     level = sample.level_db(with_zeros="border" not in causes)
     return Written(valid / size, causes, level, tuple(_notes(dated, causes, size)))
 
@@ -333,8 +335,8 @@ def warn_of_levels(names: Sequence[str], levels_db: Sequence[float]) -> None:
         return
     (low, darkest), (high, brightest) = min(known), max(known)
     if high - low > LEVEL_JUMP_DB:
-        warnings.warn(
-            f"the median amplitudes of {darkest} and {brightest} are {high - low:.1f} dB apart: if their calibration "
-            f"differs, pass --gain, in dB, once for each image",
-            stacklevel=3,
-        )
+        _LOG.warning(
+            "the median amplitudes of %s and %s are %.1f dB apart: if their calibration differs, pass --gain, in dB, "
+            "once for each image",
+            darkest, brightest, high - low,
+        )  # fmt: skip
