@@ -16,9 +16,8 @@ import sarcd
 from sarcd import schema
 from sarcd.attributes import encode
 from sarcd.errors import OptionError, SceneError, StoreError
-from sarcd.io.chunks import chunk_errors, require_chunks
-from sarcd.io.intake import take
-from sarcd.io.store import SceneStore
+from sarcd.io.chunks import chunk_errors
+from sarcd.io.intake import require_stored, take
 from sarcd.ops.ground import INCIDENCE, pixel_area, range_spacing_of
 from sarcd.ops.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling
 from sarcd.view import made_by
@@ -142,7 +141,9 @@ def export(
             return _export_picture(scene, target, unfinished, variable, 0 if pair is None else pair)
         wanted = _result(scene, variable, kind)
         positions = _positions(scene, wanted, pair)
-        _refuse_absent_chunks(scene, wanted, positions)
+        beside = _evidence(scene, str(wanted.name))[0] if kind == "polygons" else None
+        names = [str(array.name) for array in (wanted, beside) if array is not None]
+        require_stored(scene, names, [pairs_in(scene)[position] for position in positions])
         count = None
         if kind == "polygons":
             count = _write_polygons(scene, wanted, positions, unfinished, min_pixels or 1)
@@ -214,22 +215,6 @@ def _positions(scene: xr.Dataset, array: xr.DataArray, pair: WhichPair | None) -
         mend = "run the command that makes it with --pairs"
         raise SceneError(f"'{array.name}' was not made for {which}", where=schema.source_of(scene), mend=mend)
     return made
-
-
-def _refuse_absent_chunks(scene: xr.Dataset, array: xr.DataArray, positions: list[int]) -> None:
-    """Raise if a chunk of a stored result is absent, which would be written as no-data."""
-    source = schema.source_of(scene)
-    if source is None or schema.COMPLETE not in array.attrs:
-        return
-    store = SceneStore(source)
-    if str(array.name) not in store.published():
-        return
-    if "pair" not in array.dims:
-        require_chunks(store, str(array.name))
-        return
-    listed = list(zip(store.dates("before"), store.dates("after"), strict=True))
-    wanted = [pairs_in(scene)[position] for position in positions]
-    require_chunks(store, str(array.name), [listed.index(dates) for dates in wanted if dates in listed])
 
 
 def _write_raster(scene: xr.Dataset, array: xr.DataArray, positions: list[int], path: Path) -> None:

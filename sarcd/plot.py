@@ -70,7 +70,7 @@ def plot(
     >>> figure.axes[0].get_xlabel()
     'slant range (m)'
     """
-    scene = take(scene)
+    scene = take(scene, results=True)
     if not 0 <= stretch_percent < 50:
         mend = "use 0 or more, and less than 50"
         raise OptionError(f"stretch_percent is {stretch_percent}", where="stretch_percent", mend=mend)

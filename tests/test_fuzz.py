@@ -125,7 +125,7 @@ def meant_the_same(draw, scene):
     order = draw(st.permutations(range(scene.sizes["time"])))
     scene = scene.isel(time=list(order))
     if "pair" in scene.dims and draw(st.booleans()):
-        scene = scene.assign(label=scene["label"].where(scene["label"] != 255).variable)
+        scene = scene.assign(label=scene["label"].astype(draw(st.sampled_from(["int16", "int64"]))).variable)
     if "slc" in scene and draw(st.booleans()):
         scene = scene.assign(slc=scene["slc"].fillna(0) if draw(st.booleans()) else scene["slc"].astype("complex128"))
     if "amplitude" in scene and draw(st.booleans()):

@@ -39,7 +39,7 @@ def conform(scene: Any, *, images: bool = True) -> xr.Dataset:
         Understood are other orders of the dims; names such as ``latitude``, ``azimuth``, ``row`` or ``northing``, and
         any name that CF attributes explain (``axis``, ``standard_name``, units of degrees); extra dims of one element;
         dates stored as CF numbers; some of the dates with the pairs among them; one pair or date selected by ``isel``;
-        exact zeros as no-data in complex images; labels as booleans or with NaN for unlabelled.
+        exact zeros as no-data in complex images; labels as booleans or other integers.
 
     Raises
     ------

@@ -13,6 +13,7 @@ from sarcd import schema
 from sarcd.errors import SceneError
 
 _DECIBELS = ("db", "decibel", "decibels")
+_INPUTS = (*schema.IMAGES, "mask", "coherence")
 
 
 def conform_values(scene: xr.Dataset) -> xr.Dataset:
@@ -69,12 +70,16 @@ def _conversion(
         return None
     if wanted.dtype == "float32" and dtype.kind == "f":
         return partial(np.asarray, dtype="float32")
-    if wanted.dtype == "uint8" and wanted.flags and dtype.kind in "biuf":
+    if wanted.flags and dtype.kind == "f":
+        return None  # a probability under another name, or labels with NaN: who reads it says what it should be
+    if wanted.dtype == "uint8" and wanted.flags and dtype.kind in "biu":
         return partial(_flags, name=name, allowed=tuple(int(flag.split()[0]) for flag in wanted.flags))
     if wanted.dtype == "uint8" and dtype.kind in "iu":
         return partial(_flags, name=name, allowed=tuple(range(256)))
     if wanted.dtype == "int16" and dtype.kind in "iu":
         return partial(np.asarray, dtype="int16")
+    if name not in _INPUTS:
+        return None  # a result: who reads it says what it should be
     raise SceneError(
         f"'{name}' is {dtype}, should be {wanted.dtype}", where=schema.source_of(scene), mend=_cure(name, wanted, dtype)
     )
@@ -128,10 +133,8 @@ def _amplitude_image(values: np.ndarray) -> np.ndarray:
 
 
 def _flags(values: np.ndarray, *, name: str, allowed: tuple[int, ...]) -> np.ndarray:
-    """Return flags as uint8, NaN as unknown; refuse values that the schema does not know."""
+    """Return flags as uint8; refuse values that the schema does not know."""
     values = np.asarray(values)
-    if values.dtype.kind == "f":
-        values = np.where(np.isnan(values), schema.NO_LABEL, values)
     foreign = ~np.isin(values, allowed)
     if foreign.any():
         listed = ", ".join(f"{value:g}" for value in np.unique(values[foreign])[:4])

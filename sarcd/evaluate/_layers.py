@@ -15,8 +15,8 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import OptionError, SceneError
-from sarcd.io.chunks import chunk_errors, require_chunks
-from sarcd.io.store import SceneStore, completeness
+from sarcd.io.chunks import chunk_errors
+from sarcd.io.intake import require_stored
 
 Part = TypeVar("Part")
 
@@ -90,7 +90,10 @@ def read_layers(
     judged, labels = (_paired(scene, name) for name in (variable, truth))
     layers = Layers(scene, judged, labels, variable, truth, None)
     if labels.dtype.kind not in "bui":
-        raise layers.wrong(truth, f"is {labels.dtype}, and cannot be a map of 0, 1 and 255")
+        mend = f"convert it: scene['{truth}'] = scene['{truth}'].fillna(255).astype('uint8')"
+        raise SceneError(
+            f"'{truth}' is {labels.dtype}, and cannot be a map of 0, 1 and 255", where=layers.where, mend=mend
+        )
     found = _threshold(layers, threshold) if needs_threshold else threshold
     return Layers(scene, judged, labels, variable, truth, found)
 
@@ -160,10 +163,7 @@ def pixel_area_m2(scene: xr.Dataset) -> float | None:
 def whole(layers: Layers) -> Iterator[None]:
     """Read within this: an absent or damaged chunk of a stored scene is named, and never passes for unknown."""
     source = layers.where
-    if source and schema.COMPLETE in layers.judged.attrs:
-        stored = SceneStore(source)
-        done = completeness(stored.array(layers.variable))
-        require_chunks(stored, layers.variable, [pair for pair, finished in enumerate(done) if finished])
+    require_stored(layers.scene, [layers.variable, layers.truth])
     with chunk_errors(source) if source else contextlib.nullcontext():
         yield
 

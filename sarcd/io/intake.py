@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from sarcd import schema
 from sarcd.conform import conform
 from sarcd.io.places import is_url
 
+Pair = tuple[np.datetime64, np.datetime64]
+
 _taken: dict[int, tuple[weakref.ref[xr.Dataset], bool]] = {}
 """Datasets that `take` returned and that nobody outside has seen, by their id, and whether they had to hold images."""
 
 
-def take(scene: Any, *, images: bool = True) -> xr.Dataset:
+def take(scene: Any, *, images: bool = True, results: bool = False) -> xr.Dataset:
     """Return a scene in the form of the schema, whole as far as it is stored, or refuse it.
 
     Public functions call this first with what they were given, and hand on what it returns; functions that take it
@@ -27,7 +31,9 @@ def take(scene: Any, *, images: bool = True) -> xr.Dataset:
     scene : xr.Dataset
         As the user gave it.
     images : bool
-        Whether it has to hold images.
+        Whether it has to hold images, and those, mask and coherence have to be whole where they are stored.
+    results : bool
+        Whether all that is stored has to be whole.
 
     Returns
     -------
@@ -53,25 +59,53 @@ def take(scene: Any, *, images: bool = True) -> xr.Dataset:
     if own is not None and own is scene and (with_images or not images):
         return own
     checked = conform(scene, images=images)
-    _require_stored(checked)
+    if images or results:
+        require_stored(checked, _inputs(checked, results=results))
     key = id(checked)
     _taken[key] = weakref.ref(checked, lambda _reference: _taken.pop(key, None)), images
     return checked
 
 
-def _require_stored(scene: xr.Dataset) -> None:
-    """Raise unless the store that a scene was opened from holds every chunk that it should."""
+def require_stored(scene: xr.Dataset, names: Iterable[str], pairs: Sequence[Pair] | None = None) -> None:
+    """Raise unless the store that a scene was opened from holds every chunk of some of its variables.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        Of any origin; what does not come from a store of sarcd's is passed over.
+    names : iterable of str
+        Variables; those that the scene does not have, or that were assigned since it was opened, are passed over.
+    pairs : sequence of (before, after), optional
+        Dates of the pairs that matter; by default all that are finished.
+
+    Raises
+    ------
+    CorruptChunkError
+        Naming the first absent chunk.
+    """
     source = schema.source_of(scene)
     if source is None or not schema.is_own(scene) or not (is_url(source) or (Path(source) / "zarr.json").exists()):
         return
-    # Only what xarray still reads from the store: what was assigned since knows no chunks.
-    names = [
-        str(name)
-        for name, array in scene.data_vars.items()
-        if schema.known(name) is not None and "chunks" in array.encoding
-    ]
-    if names:
-        from sarcd.io.chunks import require_finished
-        from sarcd.io.store import SceneStore
+    stored = [name for name in names if name in scene and "chunks" in scene[name].encoding]
+    if not stored:
+        return
+    from sarcd.io.chunks import require_chunks, require_finished
+    from sarcd.io.store import SceneStore
 
-        require_finished(SceneStore(source), names)
+    store = SceneStore(source)
+    if pairs is None:
+        require_finished(store, stored)
+        return
+    listed = list(zip(store.dates("before"), store.dates("after"), strict=True))
+    for name in stored:
+        if "pair" in scene[name].dims and name in store.published():
+            require_chunks(store, name, [listed.index(pair) for pair in pairs if pair in listed])
+        else:
+            require_finished(store, [name])
+
+
+def _inputs(scene: xr.Dataset, *, results: bool) -> list[str]:
+    """Return the variables that operations look at: images, mask and coherence, or all of the schema."""
+    known = {str(name): found for name in scene.data_vars if (found := schema.known(name)) is not None}
+    looked_at = (*schema.IMAGES, "mask", "coherence")
+    return [name for name, variable in known.items() if results or variable.name in looked_at]

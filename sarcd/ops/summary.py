@@ -93,7 +93,7 @@ def summarise_changes(
     >>> int(found.last_change.max()) <= 3
     True
     """
-    scene = take(scene)
+    scene = take(scene, results=True)
     given = changes if isinstance(changes, xr.DataArray) else None
     of = changes if isinstance(changes, str) else None
     options = SummaryOptions(of, threshold, persistence, Window.of(window), false_alarms, looks, min_valid)

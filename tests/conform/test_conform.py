@@ -46,7 +46,6 @@ UNDERSTOOD = {
     "nanoseconds": lambda s: s.assign_coords(time=s.time.astype("datetime64[ns]")),
     "double": lambda s: s.assign(slc=s.slc.astype("complex128")),
     "boolean labels": lambda s: s.assign(label=s.label.where(s.label != 255, 0).astype(bool)).assign_attrs(bool=1),
-    "labels with NaN": lambda s: s.assign(label=s.label.where(s.label != 255)),
     "labels of another integer": lambda s: s.assign(label=s.label.astype("int32")),
     "lazy": lambda s: s.chunk(y=7, x=9),
     "lazy, another order": lambda s: s.transpose("x", "time", "y", "pair").chunk(y=7, x=9, time=1),
@@ -212,6 +211,14 @@ def test_is_refused_in_one_line(scene, kind):
         with pytest.raises(SceneError, match=match) as caught:
             verb(given)
         assert "\n" not in str(caught.value)
+
+
+def test_labels_with_nan_say_how_they_are_labels_again(scene):
+    given = change_of(scene).assign(label=scene["label"].where(scene["label"] != 255))
+    with pytest.raises(SceneError, match=r"'label' is float.*fillna\(255\)\.astype\('uint8'\)"):
+        given.sarcd.evaluate()
+    cured = given.assign(label=given["label"].fillna(255).astype("uint8"))
+    xr.testing.assert_equal(cured.sarcd.evaluate(), change_of(scene).sarcd.evaluate())
 
 
 def test_decibels_are_no_amplitude(scene):

@@ -73,12 +73,24 @@ def test_jobs_refuse_before_they_write(scene, job):
 @pytest.mark.parametrize("key", ["label/c/0/1/1", "change/c/1/0/0"])
 def test_evaluate_and_export(scene, tmp_path, key):
     lose(scene, key)
+    name, pair = key.split("/")[0], int(key.split("/")[2])
     for opened in (open_scene(scene), open_scene(scene, chunks=None), xr.open_zarr(scene)):
         with pytest.raises(CorruptChunkError, match=key):
             evaluate(opened)
         with pytest.raises(CorruptChunkError, match=key):
-            export(opened, tmp_path / "map.tif")
-    assert not list(tmp_path.glob("*.tif"))
+            export(opened, tmp_path / "map.tif", variable=name)
+        with pytest.raises(CorruptChunkError, match=key):
+            export(opened, tmp_path / "map.gpkg", variable=name)
+        with pytest.raises(CorruptChunkError, match=key):
+            opened.sarcd.plot()
+    assert not list(tmp_path.glob("map.*"))
+    export(xr.open_zarr(scene), tmp_path / "map.tif", variable=name, pair=1 - pair)  # which has lost nothing
+
+
+def test_evidence_that_lost_a_chunk(scene, tmp_path):
+    lose(scene, "change_score/c/0/0/0")
+    with pytest.raises(CorruptChunkError, match="change_score/c/0/0/0"):
+        export(xr.open_zarr(scene), tmp_path / "map.gpkg")
 
 
 LAZY = {
@@ -95,7 +107,7 @@ LAZY = {
 
 
 @pytest.mark.parametrize("verb", LAZY)
-@pytest.mark.parametrize("key", ["slc/c/0/0/0", "coherence/c/1/1/1"])
+@pytest.mark.parametrize("key", ["slc/c/0/0/0", "coherence/c/1/1/1"])  # which features takes from the store
 def test_lazy_verbs_on_a_plain_open(scene, verb, key):
     lose(scene, key)
     with pytest.raises(CorruptChunkError, match=key):
