@@ -66,12 +66,11 @@ def _conversion(
         return None if dtype == wanted.dtype and schema.is_own(scene) else _complex_image
     if name == "amplitude" and dtype.kind in "fiu":
         return None if dtype == wanted.dtype and schema.is_own(scene) else _amplitude_image
-    if dtype == np.dtype(wanted.dtype):
+    # Floats may be a probability under another name, or labels with NaN: who reads them says what they should be.
+    if dtype == np.dtype(wanted.dtype) or (wanted.flags and dtype.kind == "f"):
         return None
     if wanted.dtype == "float32" and dtype.kind == "f":
         return partial(np.asarray, dtype="float32")
-    if wanted.flags and dtype.kind == "f":
-        return None  # a probability under another name, or labels with NaN: who reads it says what it should be
     if wanted.dtype == "uint8" and wanted.flags and dtype.kind in "biu":
         return partial(_flags, name=name, allowed=tuple(int(flag.split()[0]) for flag in wanted.flags))
     if wanted.dtype == "uint8" and dtype.kind in "iu":
