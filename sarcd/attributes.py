@@ -21,7 +21,7 @@ FITTED = "sarcd_fitted"
 
 
 def encode(value: Any) -> str:
-    """Return a structure as JSON text, which is the same for equal structures: sorted keys, no blanks.
+    """Return a structure as JSON text, its keys in the order that they have.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def encode(value: Any) -> str:
     Examples
     --------
     >>> encode({"window": {"y": 5, "x": np.int64(7)}, "debias": False})
-    '{"debias":false,"window":{"x":7,"y":5}}'
+    '{"window":{"y":5,"x":7},"debias":false}'
     """
-    return json.dumps(_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(_json(value), separators=(",", ":"), ensure_ascii=False)
 
 
 def decode(value: Any) -> Any:
@@ -69,7 +69,7 @@ def parameters_of(array: xr.DataArray | Mapping[str, Any]) -> dict[str, Any]:
     --------
     >>> from sarcd import ops, sites
     >>> parameters_of(ops.coherence(sites.site("A", size=64), window=7))["window"]
-    {'x': 7, 'y': 7}
+    {'y': 7, 'x': 7}
     """
     found = _decoded(array, PARAMETERS)
     return dict(found) if isinstance(found, Mapping) else {}

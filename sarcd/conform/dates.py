@@ -95,13 +95,23 @@ def _within_dates(scene: xr.Dataset) -> xr.Dataset:
             "%s%d of %d pairs compare dates that are not in 'time'; they are left out with their results",
             source, lost, len(inside),
         )  # fmt: skip
-        return scene.isel(pair=np.flatnonzero(inside))
+        return _of_pairs(scene, np.flatnonzero(inside))
     names = sorted(str(name) for name, array in scene.data_vars.items() if "pair" in array.dims)
     _LOG.warning(
         "%snone of the scene's %d pairs lies among its dates: consecutive dates are compared%s",
         source, lost, f"; left out: {', '.join(names)}" if names else "",
     )  # fmt: skip
     return scene.drop_dims("pair").drop_vars(["before", "after"], errors="ignore")
+
+
+def _of_pairs(scene: xr.Dataset, kept: np.ndarray) -> xr.Dataset:
+    """Return some of the pairs, with the flags of completeness that belong to them."""
+    found = scene.isel(pair=kept)
+    for name, array in scene.data_vars.items():
+        flags = schema.flags_of(array.attrs)
+        if "pair" in array.dims and len(flags) == array.sizes["pair"]:
+            found[name].attrs[schema.COMPLETE] = [int(flags[position]) for position in kept]
+    return found
 
 
 def _with_matching_flags(scene: xr.Dataset) -> xr.Dataset:

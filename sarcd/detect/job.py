@@ -93,11 +93,12 @@ def write_detection(
         kept = without_pairs(list(listed.values()), left_out)
         note(say(list(listed.values()), kept, np.asarray(times), left_out))
         positions = [position for position in positions if listed[position] in kept]
+    of_levels: list[str] = []  # said where there is something to do
     few = {"num_workers": _workers(memory_bytes, schema.images_of(scene).data.chunksize[1:], len(times))}
     with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
         earlier = {} if overwrite else _attrs_of(store, f"change_{suffix}" if suffix else "change")
-        fitted = fit(scene, options, pairs=wanted, earlier=earlier, progress=progress, note=note)
+        fitted = fit(scene, options, pairs=wanted, earlier=earlier, progress=progress, note=of_levels.append)
         found = apply(scene, fitted)
     if fitted.history is not None:
         for line in bad_dates(
@@ -113,6 +114,8 @@ def write_detection(
     with stage(store, list(base), positions, made_by, overwrite=overwrite) as staging:
         regions = staging.missing()
         if regions:
+            for line in of_levels:
+                note(line)
             if "slc" in scene and fitted.options.size.pixels > 1:
                 warn_of_misfits(store, scene, positions, CoherenceOptions(window=fitted.options.size), note)
             maps = Opened(partial(_maps, store.address, fitted), found)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import repeat
@@ -23,6 +23,8 @@ from sarcd.io.intake import take
 from sarcd.io.label_report import one_sided
 from sarcd.kernels.objects import Rules
 from sarcd.kernels.scores import COUNTS
+
+_LOG = logging.getLogger(__name__)
 
 Scenes = Mapping[str, xr.Dataset] | Sequence[xr.Dataset]
 
@@ -257,7 +259,7 @@ def _warn_one_sided(site: str, truth: str, counts: np.ndarray) -> None:
     total: dict[str, int] = dict(zip(COUNTS, counts.tolist(), strict=True))
     said = one_sided(total["tp"] + total["fn"], total["fp"] + total["tn"], "evaluate")
     if said is not None:
-        warnings.warn(f"{site}: '{truth}': {said}", stacklevel=3)
+        _LOG.warning("%s: '%s': %s", site, truth, said)
 
 
 def _attrs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ from sarcd.io.rasters import gdal_session
 from sarcd.io.sensor import common_facts, sensor_facts
 from sarcd.io.sources import DatedImage, PairLabels, gather_images, gather_labels
 from sarcd.io.store import SceneStore
+
+_LOG = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
@@ -139,7 +141,7 @@ def ingest(
 def warn_of_labels(labels: Sequence[LabelSummary]) -> None:
     """Warn of what label files lost on their way, and of those that hold one class alone; one line each."""
     for text in dict.fromkeys(text for label in labels for text in label.warnings):
-        warnings.warn(text, stacklevel=3)
+        _LOG.warning("%s", text)
 
 
 def report(

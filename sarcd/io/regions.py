@@ -18,7 +18,7 @@ import zarr
 
 import sarcd
 from sarcd import schema
-from sarcd.attributes import PARAMETERS, encode, parameters_of
+from sarcd.attributes import PARAMETERS, decode, encode, parameters_of
 from sarcd.errors import MismatchError
 from sarcd.io.chunks import discard_torn, expected_keys
 from sarcd.io.locks import structure_lock, variable_locks
@@ -91,7 +91,7 @@ class MadeBy:
 
 
 def _equal(stored: Any, now: Any) -> bool:
-    return bool(stored == now) or encode(stored) == encode(now)  # a tuple comes back as a list
+    return bool(stored == now or decode(encode(stored)) == decode(encode(now)))  # a tuple comes back as a list
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.config import CoherenceOptions
+from sarcd.errors import StoreError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.store import SceneStore
 from sarcd.jobs._run import pair_positions
@@ -49,7 +51,8 @@ def warn_of_misfits(
 
     options = replace(options, debias=False)
     dates, times = pair_positions(store), schema.dates_of(scene, "time")
-    with chunk_errors(store.path):
+    # What cannot be read is named by the job itself, when it comes to it.
+    with contextlib.suppress(ValueError, RuntimeError, StoreError):
         measured = calibrate(scene, options, [dates[position] for position in positions], always_looks=True)
         if measured.looks is None or not measured.looks.floor > 1:
             return

@@ -57,8 +57,9 @@ def test_text(scene, capsys):
         ["slc", "complex64", "complete", "-", "12/12"],
     ]
     assert "made by coherence (sarcd " in lines["coherence"]
-    assert "min_valid=0.5, window=(y=5, x=7); STALE: amplitude statistics were renewed since" in lines["coherence"]
-    assert lines["change_probability"].endswith("model=abc; run the same command again to finish it")
+    assert "window=(y=5, x=7), min_valid=0.5; STALE: amplitude statistics were renewed since" in lines["coherence"]
+    told = "not finished: 'sarcd predict' with the same settings finishes it, 'sarcd remove SCENE change_probability'"
+    assert lines["change_probability"].endswith(f"model=abc; {told} removes it")
     assert lines["slc"].endswith("from 20230319.tif, 20230331.tif, 20230412.tif")
 
 

@@ -25,6 +25,7 @@ from sarcd.io.pairs import pair_indices, select_pairs
 from sarcd.io.regions import MadeBy, stage
 from sarcd.io.store import SceneStore, open_scene, publish
 from tests.rasters import UTM, slc, truncate, write_raster
+from tests.said import logged
 
 SHAPE = (40, 50)
 MADE_BY = MadeBy("coherence", {"window": 5})
@@ -137,7 +138,7 @@ def test_what_was_understood_of_added_labels(tmp_path, scene, rng):
     )
     ones = write_raster(tmp_path / "ones.tif", np.ones(SHAPE, "uint8"), **UTM)
     options = IngestOptions(labels=(f"20230331:20230412={ones}",), overwrite=True)
-    with pytest.warns(UserWarning, match='no labelled pixel is "no change"'):
+    with logged('no labelled pixel is "no change"'):
         (found,) = append([], path, options).labels
     assert (found.change, found.unchanged, found.unlabelled) == (2000, 0, 0)
 

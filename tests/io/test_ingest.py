@@ -24,6 +24,7 @@ from sarcd.io.locks import new_scene_lock
 from sarcd.io.sources import _label_pairs
 from sarcd.io.store import SceneStore, open_scene
 from tests.rasters import UTM, ground_control_points, open_raster, slc, truncate, write_raster
+from tests.said import logged
 from tests.shapes import write_shapes
 
 DAYS = ("20230319", "20230331", "20230412")
@@ -378,7 +379,7 @@ def test_what_was_understood_of_labels(tmp_path, images, labels):
     boxes = [shapely.box(500_100, 5_799_800, 500_200, 5_799_900), shapely.box(0, 0, 9, 9)]  # 10 x 5 pixels
     shapes = write_shapes(tmp_path / "shapes.gpkg", boxes, layer="pit")
     options = IngestOptions(labels=(labels[0][0], str(shapes)))
-    with pytest.warns(UserWarning, match="of 2 shapes 1 lie outside the scene: check its CRS"):
+    with logged("of 2 shapes 1 lie outside the scene: check its CRS"):
         report = ingest(images[0], tmp_path / "scene.zarr", options)
     first, second = report.labels
     values = labels[1][0]
@@ -401,7 +402,7 @@ def test_what_was_understood_of_labels(tmp_path, images, labels):
 def test_labels_of_one_class_are_warned_of(tmp_path, images, labels, values, message):
     bad = write_raster(tmp_path / "bad.tif", np.resize(np.array(values, "uint8"), (40, 50)), nodata=255, **UTM)
     options = IngestOptions(labels=(labels[0][0], bad))
-    with pytest.warns(UserWarning, match=rf"^bad.tif \(2023-03-31:2023-04-12\): {message}"):
+    with logged(rf"^bad.tif \(2023-03-31:2023-04-12\): {message}"):
         report = ingest(images[0], tmp_path / "scene.zarr", options)
     assert report.labels[0].warnings == ()
     np.testing.assert_array_equal(open_scene(tmp_path / "scene.zarr")["label"].values[1], np.resize(values, (40, 50)))
