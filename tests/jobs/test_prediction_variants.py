@@ -73,7 +73,7 @@ def test_exact_results_are_recorded_as_ever(path, exact):
     notes = []
     write_prediction(path, exact[0], PredictOptions(tiles=48), note=notes.append)
     parameters = parameters_of(probability(path))
-    names = "model tile batch dtype threshold statistics device threads coherence coherence_from"
+    names = "model tile batch dtype threshold statistics device threads coherence rim coherence_from"
     assert list(parameters) == names.split()
     assert not any("blended" in text for text in notes)
 
