@@ -243,10 +243,14 @@ def refuse_odd_pairs(scene: xr.Dataset) -> None:
         seen.add(pair)
 
 
+def day_of(date: np.datetime64) -> str:
+    """Return the day of a date as text, as users name dates in options."""
+    return str(date.astype("datetime64[D]"))
+
+
 def short_date(date: np.datetime64) -> str:
     """Return a date as text: the day, with the time of day where there is one."""
-    day = date.astype("datetime64[D]")
-    return str(day) if day == date else str(date.astype("datetime64[s]"))
+    return day_of(date) if date.astype("datetime64[D]") == date else str(date.astype("datetime64[s]"))
 
 
 def _check_array(name: str, array: xr.DataArray, where: str | None) -> None:

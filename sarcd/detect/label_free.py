@@ -125,8 +125,8 @@ def _fit_levels(
         if abs(jump) > LEVEL_JUMP_DB:
             how = f"{abs(jump):.1f} dB {'brighter' if jump > 0 else 'darker'}"
             note(
-                f"{str(after)[:10]} is {how} than {str(before)[:10]} as a whole, which may pass for change: if the "
-                f"calibration differs, use match_gain (--match-gain), or ingest the images with --gain"
+                f"{schema.day_of(after)} is {how} than {schema.day_of(before)} as a whole, which may pass for change: "
+                f"if the calibration differs, use match_gain (--match-gain), or ingest the images with --gain"
             )
     return fitted
 

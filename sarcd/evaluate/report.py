@@ -88,10 +88,10 @@ def evaluate(
     OptionError
         If a threshold is given for a map, or none for a score that is no probability.
 
-    Warns
+    Notes
     -----
-    UserWarning
-        If the labelled pixels that are judged are all of change, or all of none: half of the scores say nothing then.
+    If the labelled pixels that are evaluated are all of change, or all of none, half of the scores say nothing, and a
+    warning is logged.
 
     References
     ----------
@@ -144,11 +144,6 @@ def report(
     ------
     SceneError, CorruptChunkError, OptionError
         As of `evaluate`.
-
-    Warns
-    -----
-    UserWarning
-        As of `evaluate`, for each scene.
     """
     sites = named(scenes)
     bootstrap = Bootstrap(resamples=bootstrap) if isinstance(bootstrap, int) else bootstrap

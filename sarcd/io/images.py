@@ -73,10 +73,9 @@ def write_image(
     InputError
         If it cannot be read to its end or holds no valid pixel.
 
-    Warns
+    Notes
     -----
-    UserWarning
-        If pixels look like no-data and are not taken for it.
+    Pixels that look like no-data and are kept are named in the log.
     """
     array, image = store.array(name), dated.image
     size = image.layer.shape[0] * image.layer.shape[1]

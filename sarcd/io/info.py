@@ -137,8 +137,7 @@ def _variable(store: SceneStore, name: str, listed: dict[str, Json]) -> Json:
 
 
 def _flags(attrs: Any, shape: tuple[int, ...], dims: list[str]) -> list[bool]:
-    flags = [bool(flag) for flag in np.atleast_1d(attrs.get(schema.COMPLETE, []))]
-    return flags[: shape[0]] if "pair" in dims else []
+    return schema.flags_of(attrs)[: shape[0]] if "pair" in dims else []
 
 
 def _state(is_listed: bool, flags: list[bool], *, is_lacking: bool) -> str:

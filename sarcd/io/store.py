@@ -107,14 +107,13 @@ def _refuse_encoded(scene: xr.Dataset, where: str) -> None:
             raise SceneError(
                 f"'{name}' is stored encoded ({', '.join(found)}), which the commands do not decode",
                 where=where,
-                mend="write it decoded: sarcd.io.write.write_scene(xr.open_zarr('OLD'), 'NEW')",
+                mend=f"write it decoded: sarcd.io.write.write_scene(xr.open_zarr('{where}'), 'NEW')",
             )
 
 
 def completeness(array: xr.DataArray | zarr.Array[Any]) -> list[bool]:
     """Return the flags, one a pair, of what is finished in a derived array."""
-    flags = array.attrs.get(schema.COMPLETE, [])
-    return [bool(flag) for flag in np.atleast_1d(cast(Any, flags))]
+    return schema.flags_of(array.attrs)
 
 
 def first_line(error: BaseException) -> str:
@@ -124,8 +123,8 @@ def first_line(error: BaseException) -> str:
 
 
 def _not_writable(path: str | Path, error: Exception) -> SceneError:
-    if not is_url(path) and any((Path(path) / key).exists() for key in (".zgroup", ".zmetadata")):
-        mend = "write it anew: sarcd.io.write.write_scene(xr.open_zarr('OLD'), 'NEW')"
+    if not is_url(path) and any((Path(path) / key).exists() for key in (".zgroup", ".zmetadata", ".zattrs")):
+        mend = f"write it anew: sarcd.io.write.write_scene(xr.open_zarr('{path}'), 'NEW')"
         return SceneError("is in Zarr format 2, and commands keep results in format 3", where=str(path), mend=mend)
     told = f"not a Zarr v3 group that can be written ({first_line(error)})"
     return SceneError(told, where=str(path), mend="make a scene with 'sarcd ingest'")
@@ -151,18 +150,7 @@ class SceneStore:
         try:
             self._group = zarr.open_group(place, mode="r+", use_consolidated=False, zarr_format=3)
         except Exception as error:
-            older = not is_url(path) and any(
-                (Path(path) / key).exists() for key in (".zgroup", ".zmetadata", ".zattrs")
-            )
-            raise SceneError(
-                "is in Zarr format 2, and commands keep results in format 3"
-                if older
-                else f"not a Zarr v3 group that can be written ({first_line(error)})",
-                where=self.path,
-                mend="write it anew: sarcd.io.write.write_scene(xr.open_zarr('OLD'), 'NEW')"
-                if older
-                else "make a scene with 'sarcd ingest'",
-            ) from error
+            raise _not_writable(path, error) from error
 
     @property
     def address(self) -> str:

@@ -17,7 +17,6 @@ from sarcd.io.store import SceneStore
 from sarcd.jobs._run import pair_positions
 from sarcd.ops._estimate import magnitude
 from sarcd.ops.looks import calibrate, pair_sample
-from sarcd.ops.statistics import iso
 
 MUCH = 0.1
 """Share of a scene's known pixels from which on so much change is rather a sign of images that do not fit."""
@@ -72,8 +71,8 @@ def warn_of_misfits(
                 if options.estimator == "fringe":
                     causes = "not coregistered, or water or plants everywhere"
                 note(
-                    f"{_named(times[before])} to {_named(times[after])}: median coherence {np.median(values):.2f} is "
-                    f"below the {floor:.2f} of ground without any: {causes}"
+                    f"{schema.day_of(times[before])} to {schema.day_of(times[after])}: median coherence "
+                    f"{np.median(values):.2f} is below the {floor:.2f} of ground without any: {causes}"
                 )
 
 
@@ -110,7 +109,7 @@ def warn_of_much(store: SceneStore, name: str, positions: Sequence[int], note: C
                 much[position] = flagged / known
     if much:
         worst = max(much, key=lambda position: much[position])
-        before, after = (_named(times[date]) for date in dates[worst])
+        before, after = (schema.day_of(times[date]) for date in dates[worst])
         where = f"{before} to {after}" if len(much) == 1 else f"{len(much)} pairs, most {before} to {after}"
         note(
             f"{where}: {100 * much[worst]:.0f} % of the known pixels are called changed, over {100 * MUCH:.0f} %: "
@@ -122,7 +121,3 @@ def _parts(shape: Sequence[int], steps: Sequence[int]) -> Iterator[tuple[slice, 
     for y in range(0, shape[0], steps[0]):
         for x in range(0, shape[1], steps[1]):
             yield slice(y, min(y + steps[0], shape[0])), slice(x, min(x + steps[1], shape[1]))
-
-
-def _named(date: np.datetime64) -> str:
-    return iso(date).partition("T")[0]

@@ -61,17 +61,13 @@ def without_pairs(pairs: Sequence[Pair], left_out: Sequence[str]) -> list[Pair]:
 
 def say(pairs: Sequence[Pair], kept: Sequence[Pair], times: np.ndarray, left_out: Sequence[str]) -> str:
     """Return a line about what is left out, and how to map what lies across it."""
-    dates = ", ".join(_short(np.datetime64(date)) for date in left_out)
+    dates = ", ".join(schema.day_of(np.datetime64(date)) for date in left_out)
     gone = len(pairs) - len(kept)
     order = [time for time in np.sort(times) if iso(time) not in left_out]
     across = [
-        f"{_short(before)}:{_short(after)}"
+        f"{schema.day_of(before)}:{schema.day_of(after)}"
         for before, after in pairwise(order)
         if any(iso(before) < date < iso(after) for date in left_out) and (before, after) not in kept
     ]
     cure = f"; --pairs {','.join(across)} maps across" if across else ""
     return f"{dates} left out, and so {gone} pair{'s'[: gone != 1]}{cure}"
-
-
-def _short(date: np.datetime64) -> str:
-    return iso(date).partition("T")[0]

@@ -14,7 +14,6 @@ from sarcd import schema
 from sarcd.config import CoherenceOptions, Window
 from sarcd.ops._pair_scores import Histories, PairHistory, WindowLooks, pair_of
 from sarcd.ops.looks import Looks, looks_later, pair_sample
-from sarcd.ops.statistics import iso
 
 LONGEST_HISTORY = 8
 """Pairs before the one that is judged which its history consists of, at most: what bounds the memory of a block."""
@@ -176,7 +175,7 @@ def bad_dates(times: np.ndarray, levels: Sequence[tuple[int, int, float]]) -> li
             continue  # the first date or the last, beside the one that is bad
         pairs = {1: "the one pair", 2: "both pairs"}.get(len(own), f"all {len(own)} pairs")
         values = " and ".join(f"{level:.2g}" for level in own) if len(own) < 3 else f"{max(own):.2g} at most"
-        text = iso(times[date]).partition("T")[0]
+        text = schema.day_of(times[date])
         lines.append(
             f"coherence of {pairs} of {text} is far below the others' ({values}, others {rest:.2g}), "
             f"as of snow, rain or a long gap: leave the date out with --exclude-date {text}"
