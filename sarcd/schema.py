@@ -267,10 +267,16 @@ def _check_array(name: str, array: xr.DataArray, where: str | None) -> None:
         raise SceneError(
             f"'{name}' is {array.dtype}, should be {wanted.dtype}",
             where=where,
-            mend=f"convert it: scene['{name}'].astype('{wanted.dtype}')",
+            mend=f"convert it: scene['{name}'] = scene['{name}']{_conversion(wanted, array.dtype)}",
         )
     if 0 in array.shape:
         raise SceneError(f"'{name}' is empty: shape {array.shape}", where=where)
+
+
+def _conversion(wanted: Variable, dtype: np.dtype[Any]) -> str:
+    """Return how values become the schema's: NaN of labels, cast as it is, would become "no change"."""
+    unknown = f".fillna({wanted.fill})" if wanted.flags and dtype.kind == "f" else ""
+    return f"{unknown}.astype('{wanted.dtype}')"
 
 
 def _check_coordinates(scene: xr.Dataset, where: str | None) -> None:

@@ -76,7 +76,7 @@ def conform(scene: Any, *, images: bool = True) -> xr.Dataset:
     found = schema.with_pair_dates(scene.copy(deep=False))
     found = conform_times(conform_dims(found))
     # Results are scored and exported without the images they were made from.
-    found = conform_values(conform_pairs(found, within_dates=images))
+    found = conform_values(conform_pairs(found, within_dates=images), images=images)
     found.encoding = encoding
     return found
 

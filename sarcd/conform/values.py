@@ -16,8 +16,15 @@ _DECIBELS = ("db", "decibel", "decibels")
 _INPUTS = (*schema.IMAGES, "mask", "coherence")
 
 
-def conform_values(scene: xr.Dataset) -> xr.Dataset:
-    """Return a scene whose variables have the schema's dtypes.
+def conform_values(scene: xr.Dataset, *, images: bool = True) -> xr.Dataset:
+    """Return a scene whose variables have the schema's dtypes; those that carry a suffix are left to who reads them.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With the schema's dims.
+    images : bool
+        Whether images are looked at: results are scored and exported without them.
 
     Raises
     ------
@@ -25,8 +32,8 @@ def conform_values(scene: xr.Dataset) -> xr.Dataset:
         If a conversion would change what values mean; of lazy variables when they are computed.
     """
     for name in [str(name) for name in scene.data_vars]:
-        wanted = schema.known(name)
-        if wanted is None or scene[name].dims != wanted.dims:
+        wanted = schema.VARIABLES.get(name)
+        if wanted is None or (name in schema.IMAGES and not images):
             continue
         if 0 in scene[name].shape:
             raise SceneError(f"'{name}' is empty: shape {scene[name].shape}", where=schema.source_of(scene))
@@ -46,10 +53,13 @@ def _conform_array(scene: xr.Dataset, name: str, wanted: schema.Variable) -> xr.
     convert = _conversion(scene, name, wanted, variable.dtype)
     if convert is None:
         return scene
-    return scene.assign({name: variable.copy(deep=False, data=_by_block(variable.data, convert, wanted.dtype))})
+    return scene.assign({name: variable.copy(deep=False, data=_by_block(variable, convert, wanted.dtype))})
 
 
-def _by_block(data: Any, convert: Callable[[np.ndarray], np.ndarray], dtype: str) -> Any:
+def _by_block(variable: xr.Variable, convert: Callable[[np.ndarray], np.ndarray], dtype: str) -> Any:
+    if not variable._in_memory and variable.chunks is None:  # opened without dask: nothing is read here
+        variable = variable.chunk(variable.encoding.get("preferred_chunks", {}))
+    data = variable.data
     if not hasattr(data, "map_blocks"):
         return convert(np.asarray(data))
     return data.map_blocks(convert, dtype=np.dtype(dtype), meta=np.empty((0,) * data.ndim, dtype))
@@ -75,8 +85,6 @@ def _conversion(
         return partial(_flags, name=name, allowed=tuple(int(flag.split()[0]) for flag in wanted.flags))
     if wanted.dtype == "uint8" and dtype.kind in "iu":
         return partial(_flags, name=name, allowed=tuple(range(256)))
-    if wanted.dtype == "int16" and dtype.kind in "iu":
-        return partial(np.asarray, dtype="int16")
     if name not in _INPUTS:
         return None  # a result: who reads it says what it should be
     raise SceneError(
@@ -92,6 +100,20 @@ def _cure(name: str, wanted: schema.Variable, dtype: np.dtype[Any]) -> str:
     if name == "mask":
         return "0 has to mean usable and other values why not: scene['mask'] = (~usable).astype('uint8')"
     return f"convert it: scene['{name}'] = scene['{name}'].astype('{wanted.dtype}')"
+
+
+def labels_as_flags(label: xr.DataArray) -> xr.DataArray:
+    """Return labels (pair, y, x) as uint8, NaN as unlabelled; lazily if they are lazy.
+
+    Raises
+    ------
+    SceneError
+        If there are other values than 0, 1 and 255; of lazy labels when they are computed.
+    """
+    if label.dtype == np.uint8:
+        return label
+    convert = partial(_flags, name=str(label.name), allowed=(0, 1, schema.NO_LABEL))
+    return label.copy(data=_by_block(label.variable, convert, "uint8"))
 
 
 def as_image(name: str, values: np.ndarray) -> np.ndarray:
@@ -134,6 +156,8 @@ def _amplitude_image(values: np.ndarray) -> np.ndarray:
 def _flags(values: np.ndarray, *, name: str, allowed: tuple[int, ...]) -> np.ndarray:
     """Return flags as uint8; refuse values that the schema does not know."""
     values = np.asarray(values)
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), schema.NO_LABEL, values)
     foreign = ~np.isin(values, allowed)
     if foreign.any():
         listed = ", ".join(f"{value:g}" for value in np.unique(values[foreign])[:4])

@@ -5,16 +5,16 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from sarcd import schema
 from sarcd.conform import conform
 from sarcd.io.places import is_url
 
-Pair = tuple[np.datetime64, np.datetime64]
+if TYPE_CHECKING:
+    from sarcd.io.pairs import Pair
 
 _taken: dict[int, tuple[weakref.ref[xr.Dataset], bool]] = {}
 """Datasets that `take` returned and that nobody outside has seen, by their id, and whether they had to hold images."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.errors import SceneError
+from sarcd.conform.values import labels_as_flags
 from sarcd.io.create import NewScene, SceneLayout, grid_of
+from sarcd.io.georef import of_scene, to_coordinates
 from sarcd.io.intake import take
 from sarcd.io.progress import Progress, silent
 from sarcd.io.store import SceneStore
@@ -54,10 +56,11 @@ def write_scene(
         If something is at `path` already.
     """
     scene = take(scene)
+    images, spatial_ref = schema.images_of(scene), _spatial_ref(scene)
+    scene = scene[[str(images.name), *(name for name in ("label", "mask") if name in scene)]]
+    if "label" in scene:
+        scene = scene.assign(label=labels_as_flags(scene["label"]))
     schema.validate(scene)
-    images = schema.images_of(scene)
-    if "label" in scene and "pair" not in scene.dims:
-        raise SceneError("'label' without pairs", mend="give it the dims pair, y, x")
     before, after = (
         schema.dates_of(scene, name) if name in scene.coords else np.empty(0, "datetime64[us]")
         for name in ("before", "after")
@@ -67,7 +70,7 @@ def write_scene(
         y=scene["y"].values,
         x=scene["x"].values,
         images=str(images.name),
-        spatial_ref=dict(scene["spatial_ref"].attrs) if "spatial_ref" in scene.coords else {},
+        spatial_ref=spatial_ref,
         attrs={key: value for key, value in scene.attrs.items() if key != "coordinates"},
         y_attrs=dict(scene["y"].attrs),
         x_attrs=dict(scene["x"].attrs),
@@ -92,6 +95,14 @@ def write_scene(
                 for count in _copy(scene[name], store, name):
                     advance(count)
     return path
+
+
+def _spatial_ref(scene: xr.Dataset) -> dict[str, Any]:
+    """Return the attributes of the grid mapping, whatever the scene calls it."""
+    if "spatial_ref" in scene.coords:
+        return dict(scene["spatial_ref"].attrs)
+    found = of_scene(scene)
+    return to_coordinates(found, (scene.sizes["y"], scene.sizes["x"])).spatial_ref if found.crs or found.gcps else {}
 
 
 def _copy(array: xr.DataArray, store: SceneStore, name: str) -> Iterator[int]:

@@ -52,6 +52,7 @@ UNDERSTOOD = {
     "coordinates beside dims": lambda s: s.rename_dims(y="line", x="sample"),
     "no coordinates": lambda s: s.drop_vars(["y", "x"]),
     "an own variable": lambda s: s.assign(coherence_mean=s.slc[0].real, ndvi=("other", [1.0])),
+    "an own class of each label": lambda s: s.assign(label_class=s.label.astype("int64") + 40),
     "pairs as an index": lambda s: s.set_index(pair=["before", "after"]),
 }
 

@@ -7,6 +7,7 @@ import pytest
 import rasterio
 import xarray as xr
 import zarr
+from pyproj import CRS
 
 import sarcd  # noqa: F401  registers .sarcd
 from sarcd import ops, sites
@@ -15,7 +16,9 @@ from sarcd.detect.job import write_detection
 from sarcd.errors import SarcdError, SceneError
 from sarcd.io.append import append
 from sarcd.io.coordinates import encode_dates
+from sarcd.io.georef import of_scene
 from sarcd.io.info import scene_info
+from sarcd.io.intake import take
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.io.write import write_scene
 from sarcd.jobs import write_coherence
@@ -253,3 +256,38 @@ def test_a_new_store_of_a_scene_keeps_its_mask(tmp_path):
     for name in ("slc", "label", "mask"):
         np.testing.assert_array_equal(opened[name], scene[name])
     assert opened["mask"].attrs["flag_meanings"] == scene["mask"].attrs["flag_meanings"]
+
+
+def test_unlabelled_stays_unlabelled(tmp_path, rng):
+    """A fill value in the encoding makes floats of labels: NaN is unlabelled, and never "no change"."""
+    scene = sites.site("A", size=64)[["slc", "label"]]
+    scene["label"][:, :9] = 255
+    scene.to_zarr(tmp_path / "old.zarr", encoding={"label": {"_FillValue": np.uint8(255)}})
+    opened = xr.open_zarr(tmp_path / "old.zarr")
+    assert opened["label"].dtype.kind == "f"
+    with pytest.raises(SceneError, match="write_scene"):
+        open_scene(tmp_path / "old.zarr")
+    write_scene(opened, tmp_path / "new.zarr")
+    np.testing.assert_array_equal(open_scene(tmp_path / "new.zarr")["label"], scene["label"])
+    with pytest.raises(SceneError, match="holds 7"):
+        write_scene(opened.assign(label=opened["label"].where(opened["label"] != 1, 7)), tmp_path / "odd.zarr")
+    assert not (tmp_path / "odd.zarr").exists()
+
+
+def test_what_is_opened_without_dask_is_not_read_by_the_check(foreign):
+    opened = xr.open_zarr(foreign, chunks=None)
+    assert take(opened)["slc"].chunks is not None
+    np.testing.assert_array_equal(ops.coherence(opened), ops.coherence(xr.open_zarr(foreign)))
+    assert not opened["slc"].variable._in_memory
+
+
+def test_a_grid_mapping_of_another_name_is_kept(tmp_path, rng):
+    scene = memory_scene(rng, SHAPE).assign_coords(
+        y=5_700_000.0 - 10 * np.arange(SHAPE[1]), x=500_000.0 + 10 * np.arange(SHAPE[2])
+    )
+    scene["crs"] = xr.DataArray(0, attrs=CRS.from_epsg(32631).to_cf())
+    scene["slc"].attrs["grid_mapping"] = "crs"
+    write_scene(scene, tmp_path / "new.zarr")
+    found = of_scene(open_scene(tmp_path / "new.zarr"))
+    assert found.crs.to_epsg() == 32631
+    assert tuple(found.transform)[:6] == (10.0, 0.0, 499_995.0, 0.0, -10.0, 5_700_005.0)
