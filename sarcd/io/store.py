@@ -221,12 +221,16 @@ class SceneStore:
 
         In a store of others that has no list of them, those are all arrays but what sarcd has begun in it.
         """
+        return {name: metadata for name, metadata in self.listed().items() if metadata.get("node_type") == "array"}
+
+    def listed(self) -> dict[str, Json]:
+        """Return the metadata of all that plain opens see, groups that others keep inside included."""
         consolidated = self.read_json("zarr.json").get("consolidated_metadata")
         if consolidated is not None:
             return cast(dict[str, Json], consolidated.get("metadata", {}))
-        listed = {name: self.read_json(f"{name}/zarr.json") for name in self.members()}
-        flags = {name: schema.flags_of(metadata.get("attributes", {})) for name, metadata in listed.items()}
-        return {name: metadata for name, metadata in listed.items() if not flags[name] or any(flags[name])}
+        found = {name: self.read_json(f"{name}/zarr.json") for name in self.members()}
+        flags = {name: schema.flags_of(metadata.get("attributes", {})) for name, metadata in found.items()}
+        return {name: metadata for name, metadata in found.items() if not flags[name] or any(flags[name])}
 
     def members(self) -> list[str]:
         """Return the names of all arrays, finished or not, but for those that sarcd keeps for itself."""
@@ -246,8 +250,9 @@ class SceneStore:
     @property
     def shape(self) -> tuple[int, int]:
         """Size of the scene along y and x."""
-        listed = self.published()
-        return listed["y"]["shape"][0], listed["x"]["shape"][0]
+        published = self.published()
+        height, width = next(published[name] for name in schema.IMAGES if name in published)["shape"][1:]
+        return height, width
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -349,7 +354,7 @@ def publish(
         for name in names:
             settle(store.folder / name)  # what is listed is on the disk, whatever happens to the power
     with contextlib.nullcontext() if locked else structure_lock(store.path):
-        root, listed = store.read_json("zarr.json"), store.published()
+        root, listed = store.read_json("zarr.json"), store.listed()
         for name in remove:
             listed.pop(name, None)
         for name in names:

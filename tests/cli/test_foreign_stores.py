@@ -88,7 +88,47 @@ def emptied(path, rng):
     zarr.consolidate_metadata(path)
 
 
+def without_coordinates(path, rng):
+    labelled(rng).drop_vars(["y", "x"]).to_zarr(path)
+
+
+def sharded(path, rng):
+    encoding = {"slc": {"chunks": (1, 13, 12), "shards": (2, 26, 24)}}
+    labelled(rng).to_zarr(path, encoding=encoding)
+
+
+def big_endian(path, rng):
+    scene = labelled(rng)
+    scene.assign(slc=scene["slc"].astype(">c8")).to_zarr(path)
+
+
+def latest_first(path, rng):
+    labelled(rng).isel(time=slice(None, None, -1)).to_zarr(path)
+
+
+def one_date(path, rng):
+    labelled(rng).isel(time=[0]).drop_dims("pair").drop_vars(["before", "after"], errors="ignore").to_zarr(path)
+
+
+def with_a_group_inside(path, rng):
+    labelled(rng).to_zarr(path)
+    xr.Dataset({"slc": (("a", "b"), np.ones((3, 4)))}).to_zarr(path, group="other", mode="a")
+    zarr.consolidate_metadata(path)
+
+
+def a_mask_of_its_own(path, rng):
+    scene = labelled(rng)
+    scene.assign(mask=(("y", "x"), rng.random(SHAPE[1:]) > 0.5)).to_zarr(path)
+
+
 STORES = (
+    without_coordinates,
+    sharded,
+    big_endian,
+    latest_first,
+    one_date,
+    with_a_group_inside,
+    a_mask_of_its_own,
     by_xarray,
     images_alone,
     in_hours,
