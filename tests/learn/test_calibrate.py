@@ -33,6 +33,7 @@ def test_measures_are_those_of_the_single_pixels():
     counts, logits, labels = overconfident(2.0)
     p = 1 / (1 + np.exp(-logits))
     expected = -np.where(labels, np.log(p), np.log(1 - p)).mean()
+    # Logits are counted in bins of 1/64: what a bin does to a mean, not what a processor does.
     assert cross_entropy(counts) == pytest.approx(expected, abs=1e-4)
     bins = np.minimum((p * 15).astype(int), 14)
     error = sum((bins == b).mean() * abs(p[bins == b].mean() - labels[bins == b].mean()) for b in range(15))
@@ -55,4 +56,5 @@ def test_a_network_is_calibrated_in_its_last_layer():
         network.head.bias.fill_(-1.5)
         before = network(x)
         divide_logits(network, 2.5)
+        # The last layer alone sums anew: 4 products of float32, 2 roundings of 2^-24 of logits of 1.5.
         torch.testing.assert_close(network(x), before / 2.5, atol=1e-5, rtol=1e-5)
