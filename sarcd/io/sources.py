@@ -129,6 +129,11 @@ def check_same_grid(
         raise InputError(f"has {size}", where=image.path, mend=mend)
     difference = georeference.difference(layer.georeference, shape)
     if difference:
+        if {layer.georeference.kind, georeference.kind} == {"transform"} and None in (
+            layer.georeference.crs,
+            georeference.crs,
+        ):
+            mend = "write the CRS of the other into the file that has none, as with 'gdal_edit.py -a_srs'"
         raise InputError(f"differs from {first} in {difference}", where=image.path, mend=mend)
 
 

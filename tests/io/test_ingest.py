@@ -234,6 +234,11 @@ def test_images_that_do_not_fit(tmp_path, images, rng, other, message):
     assert refused(tmp_path, [images[0][0], path], message).where == path
 
 
+def test_a_crs_that_one_image_lacks(tmp_path, images, rng):
+    bare = write_raster(tmp_path / "20230424.tif", slc(rng), transform=UTM["transform"])
+    assert "gdal_edit.py -a_srs" in refused(tmp_path, [images[0][0], bare], "differs from the first image in CRS").mend
+
+
 def test_ground_control_points_are_compared(tmp_path, rng):
     points = ground_control_points((40, 50))
     first = write_raster(tmp_path / f"{DAYS[0]}.tif", slc(rng), gcps=(points, "EPSG:4326"))
