@@ -152,8 +152,10 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
     if geometry is None or not len(geometry):
         raise InputError("has no shapes", where=path, mend="draw some, or choose another layer with --label-layer")
     doubts = [] if used else _doubts(path, {known: held[known] for known in _may_be_labels(info)})
-    if used is None and fields:
-        said.append(f"its attributes ({_listed(fields)}) are not read")
+    dates = dates_of_shapes({known: held[known] for known in ends_in(fields)})
+    unread = [known for known in fields if dates is None or known not in ends_in(fields)]
+    if used is None and unread:
+        said.append(f"its attributes ({_listed(unread)}) are not read")
     if info["driver"] == "ESRI Shapefile" and not fields and not _has_table(path):
         doubts.append(f"{path}: its .dbf file is missing, so that no attribute is read: copy it beside the .shp file")
     return Shapes(
@@ -164,7 +166,7 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
         geometry=_geometries(path, geometry),
         field=used,
         values=None if used is None else held[used],
-        dates=dates_of_shapes({known: held[known] for known in ends_in(fields)}),
+        dates=dates,
         notes=(*chosen, *said),
         warnings=tuple(doubts),
     )
