@@ -18,6 +18,7 @@ from sarcd.attributes import encode
 from sarcd.errors import OptionError, SceneError, StoreError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.intake import require_stored, take
+from sarcd.io.places import is_url
 from sarcd.ops.ground import INCIDENCE, pixel_area, range_spacing_of
 from sarcd.ops.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling
 from sarcd.view import made_by
@@ -132,6 +133,7 @@ def export(
         raise OptionError(f"a '{target.suffix}' file holds no polygons", where="min_pixels", mend="leave it out")
     if min_pixels is not None and min_pixels < 1:
         raise OptionError(f"least size of {min_pixels} pixels", where="min_pixels", mend="use a whole number from 1")
+    _refuse_place(path, target)
     if target.is_dir() or (target.exists() and not overwrite):
         mend = "choose another name" if target.is_dir() else "choose another name, or pass --overwrite"
         raise StoreError("is there already", where=str(path), mend=mend)
@@ -151,6 +153,18 @@ def export(
             _write_raster(scene, wanted, positions, unfinished)
         names = _pair_names(scene) if "pair" in wanted.dims else []
         return Exported(target, str(wanted.name), tuple(names[position] for position in positions), count)
+
+
+def _refuse_place(path: str | Path, target: Path) -> None:
+    """Raise where a file of this disk cannot be meant, or would lie among the arrays of a store."""
+    if is_url(path) or str(path).startswith("/vsi"):
+        mend = "write it to a folder of this machine, and copy it from there"
+        raise StoreError("is no file of this machine", where=str(path), mend=mend)
+    holders = ("zarr.json", ".zgroup")
+    store = next((folder for folder in target.parents if any((folder / name).exists() for name in holders)), None)
+    if store is not None:
+        mend = "write it beside the store, where it is no part of the scene"
+        raise StoreError(f"lies within the store {store}", where=str(path), mend=mend)
 
 
 def _kinds() -> str:

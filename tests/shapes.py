@@ -11,7 +11,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from sarcd.io.georef import Georeference
-from sarcd.io.labels import LabelWords, blocks, open_labels
+from sarcd.io.label_words import LabelWords
+from sarcd.io.labels import blocks, open_labels
 from tests.rasters import UTM
 
 SHAPE = (40, 60)

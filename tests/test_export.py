@@ -224,6 +224,24 @@ def test_a_file_is_replaced_only_if_told(scene, tmp_path, suffix):
         export(scene, path.parent.rename(path.parent.with_suffix(suffix)), overwrite=True)
 
 
+@pytest.mark.parametrize("path", ["s3://bucket/a.tif", "https://host/a.gpkg", "file:///tmp/a.png", "/vsimem/a.tif"])
+def test_addresses_are_no_files_of_this_machine(scene, tmp_path, monkeypatch, path):
+    """A folder called s3: would be made, and nothing copied anywhere."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match="is no file of this machine: write it to a folder of this machine") as caught:
+        export(scene, path)
+    assert caught.value.where == path
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_takes_no_files_of_others(scene, tmp_path):
+    (tmp_path / "a.zarr").mkdir()
+    (tmp_path / "a.zarr" / "zarr.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"lies within the store .*a\.zarr: write it beside the store"):
+        export(scene, tmp_path / "a.zarr" / "maps" / "a.tif")
+    assert [file.name for file in (tmp_path / "a.zarr").iterdir()] == ["zarr.json"]
+
+
 @pytest.mark.parametrize("suffix", [".tif", ".gpkg", ".png"])
 def test_nothing_is_left_of_a_failure(scene, tmp_path, suffix):
     def fail(block):

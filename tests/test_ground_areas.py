@@ -238,3 +238,11 @@ def test_control_points_on_both_sides_of_the_180th_meridian(rng, tmp_path, place
     np.testing.assert_allclose(told["area_m2"], [24 * 121.27, 9 * 121.27], rtol=1e-3)
     assert sorted(part.bounds[0] for part in shapely.get_parts(shapes[0])) == pytest.approx([-180, 179.9997])
     assert np.isfinite(float(evaluate(scene, objects=True)["false_objects_per_km2"][0]))
+
+
+def test_a_grid_of_an_unknown_unit_has_no_areas(rng):
+    crs = CRS.from_wkt('LOCAL_CS["mine grid",UNIT["unknown",1],AXIS["X",EAST],AXIS["Y",NORTH]]')
+    georeference = Georeference(crs, Affine(10.0, 0.0, 0.0, 0.0, -10.0, 500.0))
+    scene = scene_with_results(rng, georeference=georeference)
+    assert pixel_area(scene, georeference) is None
+    assert ground_of(scene).x.metres is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ _NO_PART = re.compile(
     r"(?:.*[_ ])?(?:[HV][HV]|[RL][HV]|amp\w*|mag\w*|pha\w*|int\w*|sigma0|beta0|gamma0)(?:[_ ].*)?", re.I
 )
 """What polarisations and other layers call themselves: two of these are no complex image unless --iq says so."""
+_PART_AT_END = re.compile(r"[_ ](?:i|q|re|real|im|imag|imaginary)$", re.IGNORECASE)
 
 
 def band_name(dataset: Any, index: int) -> str:
@@ -46,6 +48,8 @@ def choose_bands(path: str, dataset: Any, band: str | None, iq: bool) -> tuple[l
         parts = _parts(dataset, bands)
         if parts:
             return parts[0][1], "iq"
+        if iq:
+            _warn_of_other_names(path, dataset, bands)
         if iq or (band is not None and not any(_NO_PART.fullmatch(band_name(dataset, i)) for i in bands)):
             return bands, "iq"
     if iq:
@@ -60,6 +64,14 @@ def choose_bands(path: str, dataset: Any, band: str | None, iq: bool) -> tuple[l
         where=path,
         mend=_which(dataset, bands, is_complex=is_complex),
     )
+
+
+def _warn_of_other_names(path: str, dataset: Any, bands: Sequence[int]) -> None:
+    """Warn where bands call themselves something else than parts of a complex image, which --iq says they are."""
+    names = [band_name(dataset, index) for index in bands]
+    if all(_NO_PART.fullmatch(name) and not _PART_AT_END.search(name) for name in names):
+        told = f"bands {' and '.join(names)} are taken for a real and an imaginary part, as --iq says"
+        warnings.warn(f"{path}: {told}: leave it out and choose one with --band if they are not", stacklevel=3)
 
 
 def _named_bands(path: str, dataset: Any, band: str, bands: Sequence[int]) -> list[int]:

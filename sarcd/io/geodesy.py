@@ -80,6 +80,81 @@ def metres_per_unit(crs: Any) -> float:
     return float(horizontal(crs).axis_info[0].unit_conversion_factor)
 
 
+def has_unit(crs: Any) -> bool:
+    """Return whether a CRS tells the unit of its plane: a grid of one's own may call it unknown.
+
+    Examples
+    --------
+    >>> has_unit("EPSG:32632"), has_unit('LOCAL_CS["mine grid",UNIT["unknown",1]]')
+    (True, False)
+    """
+    return str(horizontal(crs).axis_info[0].unit_name).lower() not in ("unknown", "")
+
+
+def angle_unit(crs: Any) -> str:
+    """Return the unit of a geographic CRS in words.
+
+    Examples
+    --------
+    >>> angle_unit("EPSG:4326"), angle_unit("EPSG:4807")
+    ('degrees', 'grad')
+    """
+    name = str(horizontal(crs).axis_info[0].unit_name)
+    return "degrees" if name == "degree" else name
+
+
+def same_crs(one: Any, other: Any) -> bool:
+    """Return whether two CRS are one, however their names are spelt and in whatever order they list their axes.
+
+    Rasters have x before y in any CRS; Esri's programs write names of their own.
+
+    Examples
+    --------
+    >>> import rasterio.crs
+    >>> known = rasterio.crs.CRS.from_epsg(3035)
+    >>> same_crs(known, rasterio.crs.CRS.from_wkt(known.to_wkt(version="WKT1_ESRI"))), same_crs(known, None)
+    (True, False)
+    """
+    import pyproj
+
+    if one is None or other is None or one == other:
+        return bool(one == other)
+    code = one.to_authority()
+    if code is not None and code == other.to_authority():
+        return True
+    known = pyproj.CRS.from_user_input(one)
+    return bool(known.equals(pyproj.CRS.from_user_input(other), ignore_axis_order=True))
+
+
+def check_latitudes(furthest: float, crs: Any, half_a_pixel: float) -> None:
+    """Raise if rows lie past a pole; half a pixel does where centres lie on it.
+
+    Parameters
+    ----------
+    furthest : float
+        From the equator, of the outer edges of the rows, in the unit of the CRS.
+    crs : CRS
+    half_a_pixel : float
+
+    Raises
+    ------
+    SceneError
+        If they do.
+    """
+    turn = full_turn(crs)
+    if turn is not None and furthest > turn / 4 + half_a_pixel * (1 + 1e-6):
+        mend = "check the transform: is it of metres, while the CRS is of degrees?"
+        raise SceneError(f"rows lie past the pole, at a latitude of {furthest:.6g}", mend=mend)
+
+
+def check_rows(crs: Any, transform: Any, shape: tuple[int, int]) -> None:
+    """Raise, as `check_latitudes` does, if rows of a raster lie past a pole; without CRS or transform none do."""
+    if crs is not None and transform is not None:
+        d, e, f = transform[3:6]
+        corners = [f + d * column + e * row for column in (0, shape[1]) for row in (0, shape[0])]
+        check_latitudes(max(map(abs, corners)), crs, (abs(d) + abs(e)) / 2)
+
+
 def full_turn(crs: Any) -> float | None:
     """Return 360 degrees in the unit of a geographic CRS, or None where x is no longitude.
 

@@ -16,8 +16,8 @@ import xarray as xr
 from affine import Affine
 
 from sarcd.errors import InputError, SceneError
-from sarcd.io.geodesy import SMALLEST_PIXEL_M, full_turn, kind_of, metres_per_unit
-from sarcd.io.grid_mapping import crs_of, grid_mapping_of, unit_of
+from sarcd.io.geodesy import SMALLEST_PIXEL_M, check_rows, full_turn, kind_of, metres_per_unit, same_crs
+from sarcd.io.grid_mapping import axis_attrs, crs_of, grid_mapping_of, unit_of
 
 Json = dict[str, Any]
 
@@ -103,7 +103,7 @@ class Georeference:
         """
         if self.kind != other.kind:
             return f"georeference ({other.kind}, not {self.kind})"
-        if self.crs != other.crs:
+        if not same_crs(self.crs, other.crs):
             return f"CRS ({_name(other.crs)}, not {_name(self.crs)})"
         if self.kind == "none":
             return None
@@ -193,14 +193,27 @@ def of_dataset(dataset: Any) -> Georeference:
         found = Georeference(crs_of_points, None, tuple(points))
     else:
         found = Georeference()
-        if dataset.crs is not None:
-            told = f"{dataset.name} names a CRS ({_name(dataset.crs)}) but has no transform"
-            warnings.warn(f"{told}: it is taken as tied to no place", stacklevel=2)
+        _warn_of_no_place(dataset)
     try:
         found.check()
+        check_rows(found.crs, found.transform, dataset.shape)
     except SceneError as error:
         raise InputError(error.error, where=dataset.name, mend=error.mend) from error
     return found
+
+
+def _warn_of_no_place(dataset: Any) -> None:
+    """Say what a file tells of its place that places no pixel here."""
+    told, cure = "", ""
+    if dataset.crs is not None:
+        told = f"names a CRS ({_name(dataset.crs)}) but has no transform"
+    elif dataset.rpcs is not None:
+        told, cure = "is placed by rational polynomials (RPC), which are not read", "-rpc"
+    elif dataset.tags(ns="GEOLOCATION"):
+        told, cure = "is placed by arrays of coordinates, which are not read", "-geoloc"
+    if told:
+        hint = f"; gdalwarp {cure} brings it to a map" if cure else ""
+        warnings.warn(f"{dataset.name} {told}: it is taken as tied to no place{hint}", stacklevel=3)
 
 
 @dataclass(frozen=True)
@@ -247,20 +260,8 @@ def to_coordinates(georeference: Georeference, shape: tuple[int, int]) -> Coordi
         )
     y = transform.f + (np.arange(height) + 0.5) * transform.e
     x = transform.c + (np.arange(width) + 0.5) * transform.a
-    attrs = _axis_attrs(crs)
+    attrs = axis_attrs(crs)
     return Coordinates(y, x, spatial_ref, attrs["Y"], attrs["X"])
-
-
-def _axis_attrs(crs: Any) -> dict[str, Json]:
-    """Return what CF says of the axes of a CRS, by axis."""
-    found: dict[str, Json] = {"Y": {}, "X": {}}
-    if crs is None:
-        return found
-    import pyproj
-
-    for axis in pyproj.CRS.from_user_input(crs).cs_to_cf():
-        found[axis["axis"]] = {key: value for key, value in axis.items() if key != "axis"}
-    return found
 
 
 def of_scene(scene: xr.Dataset) -> Georeference:

@@ -8,6 +8,8 @@ from typing import Any
 import rasterio.crs
 import xarray as xr
 
+from sarcd.io.geodesy import angle_unit
+
 Json = dict[str, Any]
 
 _DEFAULT = "spatial_ref"
@@ -87,3 +89,25 @@ def unit_of(scene: xr.Dataset, dim: str) -> tuple[str, float] | None:
             if told in words or (what == "angle" and told.startswith(("degrees_", "degree_"))):
                 return what, size
     return None
+
+
+def axis_attrs(crs: Any) -> dict[str, Json]:
+    """Return what CF says of the axes of a CRS, by axis, in the unit that the CRS has.
+
+    Examples
+    --------
+    >>> axis_attrs("EPSG:4326")["Y"]["units"], axis_attrs("EPSG:4807")["Y"]["units"]
+    ('degrees_north', 'grad')
+    """
+    found: dict[str, Json] = {"Y": {}, "X": {}}
+    if crs is None:
+        return found
+    import pyproj
+
+    known = pyproj.CRS.from_user_input(crs)
+    for axis in known.cs_to_cf():
+        found[axis["axis"]] = {key: value for key, value in axis.items() if key != "axis"}
+        # CF knows longitudes and latitudes in degrees alone.
+        if str(axis.get("units", "")).startswith("degrees_") and angle_unit(known) != "degrees":
+            found[axis["axis"]]["units"] = angle_unit(known)
+    return found

@@ -33,6 +33,7 @@ BORDER_SHARE = 0.01
 DUST_DB = -100.0
 """Amplitudes so far below the median are what resampling leaves where there was nothing; speckle hardly ever is."""
 
+_LOPSIDED = 10  # times as many zeros in one part of complex pixels as in the other are of no chance
 _SAMPLE = 2**20  # pixels, about, that the level of an image is measured on
 _LABEL_BYTES = 12  # a pixel: numbers of areas, and masks
 
@@ -65,8 +66,8 @@ def write_image(
     """Stream an image into one date of the store.
 
     Exact zeros of floating-point amplitude or intensity that touch the edge are no-data if they cover more than
-    `BORDER_SHARE` of the image: which pixels these are is known after the last window, and the windows that have some
-    are then read and written again.
+    `BORDER_SHARE` of the image, or whole rows or columns: which pixels these are is known after the last window, and
+    the windows that have some are then read and written again.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def write_image(
     array, image = store.array(name), dated.image
     size = image.layer.shape[0] * image.layer.shape[1]
     causes: dict[str, int] = {}
-    sample = _LevelSample(image.layer.shape)
+    sample, parts_lost = _LevelSample(image.layer.shape), _LostParts()
     with LayerReader(image.layer) as reader, zarr.config.set({"async.concurrency": 4}):
         suspects = _suspects(image, reader)
         pixel_bytes = image.layer.pixel_bytes + _LABEL_BYTES * len(suspects)
@@ -88,24 +89,26 @@ def write_image(
         for window in parts:
             decoded = _decode(image, reader, window, suspects)
             for suspect in suspects:
-                suspect.areas.add(window, suspect.mask | decoded.invalid, suspect.mask)
-                suspect.count += int(np.count_nonzero(suspect.mask))
+                suspect.add(window, decoded.invalid)
+            parts_lost.add(decoded.values)
             array[(index, *window)] = decoded.values
             for cause, count in decoded.causes.items():
                 causes[cause] = causes.get(cause, 0) + count
             sample.add(window, decoded.values)
             advance(decoded.values.size)
         found = {suspect: suspect.areas.close() for suspect in suspects}
-        borders = {suspect: count for suspect, count in found.items() if count > BORDER_SHARE * size}
+        borders = {each: count for each, count in found.items() if count > BORDER_SHARE * size or each.fills_lines()}
         for suspect, count in borders.items():
             if suspect.hide:
                 causes["border"] = count
                 _hide_border(array, index, image, reader, parts, suspect)
     valid = size - sum(causes.values())
     if not valid:
-        hint = "if the values are decibels, say --kind db" if image.kind in ("amplitude", "intensity") else None
-        raise InputError("has no valid pixel", where=dated.path, mend=hint or "check the file and its no-data value")
-    for text in _doubts(dated, suspects, borders, causes, sample, size):
+        raise InputError(
+            f"has no valid pixel: {causes_text(causes, size)}", where=dated.path, mend=_how_to_have_some(image, causes)
+        )
+    doubts = _doubts(dated, suspects, borders, causes, sample, size)
+    for text in doubts or parts_lost.doubts(dated.path, size):
         _LOG.warning("%s", text)
     level = sample.level_db(with_zeros="border" not in causes)
     return Written(valid / size, causes, level, tuple(_notes(dated, causes, size)))
@@ -136,8 +139,30 @@ class _Suspect:
     value: float | complex
     hide: bool  # or only warn
     areas: EdgeAreas
+    lines: tuple[np.ndarray, np.ndarray]  # of each row and column, the pixels that have it, and those without data
     count: int = 0  # valid pixels that have it, anywhere
     mask: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))  # of the window at hand, where valid
+
+    @classmethod
+    def of(cls, value: float | complex, shape: tuple[int, int], *, hide: bool) -> _Suspect:
+        """Return one that was not looked for yet."""
+        height, width = shape
+        return cls(value, hide, EdgeAreas(width, height), (np.zeros((2, height), int), np.zeros((2, width), int)))
+
+    def add(self, window: Window, invalid: np.ndarray) -> None:
+        """Count what `mask` holds in a window."""
+        self.areas.add(window, self.mask | invalid, self.mask)
+        self.count += int(np.count_nonzero(self.mask))
+        for axis, (own, part) in enumerate(zip(self.lines, window, strict=True)):
+            own[:, part] += [np.count_nonzero(where, axis=1 - axis) for where in (self.mask, invalid)]
+
+    def fills_lines(self) -> bool:
+        """Tell whether a row or column holds nothing else, and mostly it: a line that was lost."""
+        return any(((has + lacks == across) & (2 * has > across)).any() for (has, lacks), across in self._across())
+
+    def _across(self) -> list[tuple[np.ndarray, int]]:
+        rows, columns = self.lines
+        return [(rows, columns.shape[1]), (columns, rows.shape[1])]
 
 
 def _suspects(image: Image, reader: LayerReader) -> list[_Suspect]:
@@ -145,13 +170,12 @@ def _suspects(image: Image, reader: LayerReader) -> list[_Suspect]:
     layer = image.layer
     if not image.nodata.guess:
         return []
-    height, width = layer.shape
     if layer.is_complex:  # whose exact zeros are no-data wherever they lie
-        return [_Suspect(value, False, EdgeAreas(width, height)) for value in _corner_values(image, reader)]
+        return [_Suspect.of(value, layer.shape, hide=False) for value in _corner_values(image, reader)]
     is_float = np.dtype(layer.dtype).kind == "f" and layer.palette is None
     hide = is_float and image.kind in ("amplitude", "intensity")  # 0 dB is a value, and so is the darkest of 8 bits
     others = [value for value in _corner_values(image, reader, zeros=not hide) if value != 0]
-    return [_Suspect(value, hide and value == 0, EdgeAreas(width, height)) for value in (0.0, *others)]
+    return [_Suspect.of(value, layer.shape, hide=hide and value == 0) for value in (0.0, *others)]
 
 
 def _corner_values(image: Image, reader: LayerReader, *, zeros: bool = True) -> list[float | complex]:
@@ -226,6 +250,37 @@ def _doubts(
             f"data: if they fill a border, set them to NaN or to the file's no-data value, else pass --nodata none"
         )
     return [f"{dated.path}: {text}" for text in found]
+
+
+class _LostParts:
+    """Pixels of complex images that lack one of their parts."""
+
+    def __init__(self) -> None:
+        self._lost = {"real": 0, "imaginary": 0}
+
+    def add(self, values: np.ndarray) -> None:
+        if values.dtype.kind == "c":
+            self._lost["real"] += int(np.count_nonzero((values.real == 0) & (values.imag != 0)))
+            self._lost["imaginary"] += int(np.count_nonzero((values.imag == 0) & (values.real != 0)))
+
+    def doubts(self, path: str, size: int) -> list[str]:
+        """Say which part is missing; zeros of small whole numbers are as many in both."""
+        (_, few), (part, many) = sorted(self._lost.items(), key=lambda item: item[1])
+        if many <= BORDER_SHARE * size or many < _LOPSIDED * few:
+            return []
+        return [
+            f"{path}: {percent(many / size)} of the pixels have an exact zero as their {part} part and no other: "
+            f"that was lost, and with it the phase: read the image anew, or pass --kind amplitude if it never had one"
+        ]
+
+
+def _how_to_have_some(image: Image, causes: Mapping[str, int]) -> str:
+    """Say what to do where no pixel of an image is valid."""
+    most = max(causes, key=lambda name: causes[name])
+    if most == "impossible" and image.kind in ("amplitude", "intensity"):
+        return "if the values are decibels, say --kind db"
+    cures = {"declared": "check its no-data value and mask", "option": "check --nodata"}
+    return cures.get(most, "check whether the file was written to its end")
 
 
 def _notes(dated: DatedImage, causes: dict[str, int], size: int) -> Iterator[str]:

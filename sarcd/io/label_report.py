@@ -20,7 +20,7 @@ class Understood:
     shapes : mapping of str to int
         Counts of shapes of a vector file: ``read``, ``used``, ``without_geometry``, ``without_value``, ``outside``,
         ``cut`` (reach beyond the scene), ``too_small`` (cover no pixel centre), ``repaired``, ``points``, ``lines``,
-        and ``point_and_line_pixels``.
+        ``point_and_line_pixels``, and ``other_pairs`` (left out, and not among those read).
     notes : tuple of str
         What else was decided.
     warnings : tuple of str
@@ -155,4 +155,5 @@ _SHAPE_WORDS = {
     "too_small": "too small to cover a pixel centre",
     "without_value": "without a value, unlabelled",
     "repaired": "self-crossing, repaired",
+    "other_pairs": "further ones of other pairs, by before and after, left out",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,27 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import InputError, OptionError
+from sarcd.io.label_pairs import ENDS, dates_of_shapes, ends_in
+from sarcd.io.label_words import YES_AND_NO
 
 FIELD = "label"
 """Attribute of the shapes that holds their value, if there is one; without it every shape is change."""
 
 _LAYER = re.compile(r"(?P<file>.+?)\|layername=(?P<layer>[^|]+)(?P<rest>\|.*)?")
-_LIKE_LABELS = {"change", "changed", "changes", "class", "classes", "klass", "value", "truth", "category", "type"}
+_LIKE_LABELS = {
+    "change",
+    "changed",
+    "changes",
+    "class",
+    "classes",
+    "klass",
+    "value",
+    "truth",
+    "category",
+    "type",
+    "dn",
+    "gridcode",
+}
 _MOST_LISTED = 12
 
 
@@ -45,6 +60,8 @@ class Shapes:
         Attribute that holds the values.
     values : (N,) ndarray or None
         Of that attribute.
+    dates : (N, 2) datetime64[s] ndarray or None
+        Of the pair that each shape is of, where the file tells.
     notes, warnings : tuple of str
         What was chosen on the way, and what may be meant otherwise.
     """
@@ -56,6 +73,7 @@ class Shapes:
     geometry: np.ndarray
     field: str | None
     values: np.ndarray | None
+    dates: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -103,7 +121,7 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
         If it holds no shapes, the choice of layer or attribute is open, or geometries cannot be read.
     """
     import pyogrio
-    from pyogrio.errors import DataSourceError
+    from pyogrio.errors import DataSourceError, GeometryError
 
     said: list[str] = []
     try:
@@ -114,11 +132,14 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
             info = pyogrio.read_info(path, layer=name)
             fields = [str(known) for known in info["fields"]]
             used = _choose_field(path, fields, field)
-            doubtful = None if used else next((known for known in fields if known.lower() in _LIKE_LABELS), None)
-            columns = [known for known in (used, doubtful) if known is not None]
+            columns = [*ends_in(fields), *([used] if used else _may_be_labels(info))]
             meta, _, geometry, data = pyogrio.raw.read(path, layer=name, columns=columns)
+            held = dict(zip((str(known) for known in meta["fields"]), data, strict=True))
         said += _own_words(caught)
     except DataSourceError as error:
+        if Path(path).exists() and re.search("[;!]", path):  # which pyogrio takes for parts of an address
+            mend = "rename it, or its folder, without ; and !"
+            raise InputError("has a name that vector files are not opened by", where=path, mend=mend) from error
         if re.search("no such file|does not exist in the file system", str(error), re.IGNORECASE):
             raise NotAVectorFileError("no such file", where=path, mend="check the path") from error
         said_by_ogr = _first_line(error).replace(f"'{path}' ", "").split("; It might help")[0].rstrip(".")
@@ -126,12 +147,15 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
             f"cannot be read ({said_by_ogr})", where=path, mend="check that the file is whole"
         ) from error
     except RuntimeError as error:  # every other error of pyogrio
-        raise InputError(f"cannot be read ({_first_line(error)})", where=path, mend="save it anew") from error
+        flat = "save it flat, as with ogr2ogr -dim XY" if isinstance(error, GeometryError) else "save it anew"
+        raise InputError(f"cannot be read ({_first_line(error)})", where=path, mend=flat) from error
     if geometry is None or not len(geometry):
         raise InputError("has no shapes", where=path, mend="draw some, or choose another layer with --label-layer")
-    doubts = [] if doubtful is None else _doubts(path, doubtful, data[0])
-    if used is None and not doubtful and fields:
-        said.append(f"its attributes ({_listed(fields)}) are not read")
+    doubts = [] if used else _doubts(path, {known: held[known] for known in _may_be_labels(info)})
+    dates = dates_of_shapes({known: held[known] for known in ends_in(fields)})
+    unread = [known for known in fields if dates is None or known not in ends_in(fields)]
+    if used is None and unread:
+        said.append(f"its attributes ({_listed(unread)}) are not read")
     if info["driver"] == "ESRI Shapefile" and not fields and not _has_table(path):
         doubts.append(f"{path}: its .dbf file is missing, so that no attribute is read: copy it beside the .shp file")
     return Shapes(
@@ -141,7 +165,8 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
         crs=_placed(meta["crs"]),
         geometry=_geometries(path, geometry),
         field=used,
-        values=None if used is None else data[0],
+        values=None if used is None else held[used],
+        dates=dates,
         notes=(*chosen, *said),
         warnings=tuple(doubts),
     )
@@ -170,7 +195,9 @@ def _choose_layer(path: str, layers: Sequence[tuple[str, Any]], wanted: str | No
         raise InputError(
             f"has no shapes in its layers ({_listed(names)})" if names else "has no layer with shapes",
             where=path,
-            mend="save the shapes themselves, not a table of attributes",
+            mend="call the column of its shapes, as well-known text, WKT; or save them in a GeoPackage"
+            if Path(path).suffix.lower() in (".csv", ".tsv", ".txt")
+            else "save the shapes themselves, not a table of attributes",
         )
     others = [name for name in names if name != drawn[0]]
     return drawn[0], [f"layers without shapes passed over: {_listed(others)}"] if others else []
@@ -191,15 +218,29 @@ def _choose_field(path: str, fields: Sequence[str], wanted: str | None) -> str |
     return alike[0] if alike else None
 
 
-def _doubts(path: str, name: str, values: np.ndarray) -> list[str]:
-    """Warn of an attribute that looks as if it held classes, and is not read."""
-    known = sorted({str(value) for value in values if not _is_absent(value)})
-    if len(known) < 2 and known not in (["0"], ["0.0"], ["False"]):
-        return []
-    return [
-        f"{path}: it has no attribute '{FIELD}', so that every shape is change; '{name}' holds {_listed(known)}: "
-        f"if that is the label, say --label-field {name}"
-    ]
+def _may_be_labels(info: Mapping[str, Any]) -> list[str]:
+    """Return the attributes that may hold labels under another name: those that look like it first."""
+    kinds = dict(zip((str(name) for name in info["fields"]), info["dtypes"], strict=True))
+    few = [name for name, kind in kinds.items() if re.match("bool|u?int|float|object|str", str(kind))]
+    named = [name for name in few if name.lower() in _LIKE_LABELS]
+    return [*named, *(name for name in few if name not in named and name.lower() not in ENDS)]
+
+
+def _doubts(path: str, attributes: Mapping[str, np.ndarray]) -> list[str]:
+    """Warn of an attribute that is not read and looks like labels: by its name, or by 0 and 1, or no and yes."""
+    for name, values in attributes.items():
+        known = sorted({str(value) for value in values if not _is_absent(value)})
+        if name.lower() in _LIKE_LABELS:
+            is_like = len(known) > 1 or known in (["0"], ["0.0"], ["False"])
+        else:
+            plain = {str(YES_AND_NO.get(text.lower(), text)).removesuffix(".0") for text in known[:_MOST_LISTED]}
+            is_like = len(plain) > 1 and plain <= {"0", "1", "255"}
+        if is_like:
+            return [
+                f"{path}: it has no attribute '{FIELD}', so that every shape is change; '{name}' holds "
+                f"{_listed(known)}: if that is the label, say --label-field {name}"
+            ]
+    return []
 
 
 def _has_table(path: str) -> bool:
@@ -284,9 +325,8 @@ def numbers_of(path: str, field: str, values: np.ndarray) -> np.ndarray | None:
             mend="choose another with --label-field, or use 0 and 1",
         )
     words = [None if _is_absent(one) else str(one).strip().lower() for one in values]
-    meanings = {"yes": 1.0, "y": 1.0, "true": 1.0, "t": 1.0, "no": 0.0, "n": 0.0, "false": 0.0, "f": 0.0}
     try:
-        return np.array([np.nan if word is None else meanings.get(word, word) for word in words], "float64")
+        return np.array([np.nan if word is None else YES_AND_NO.get(word, word) for word in words], "float64")
     except ValueError:
         return None
 

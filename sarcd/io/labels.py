@@ -4,177 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from sarcd.errors import InputError, OptionError
+from sarcd.errors import InputError
 from sarcd.io.georef import Georeference
 from sarcd.io.label_report import Understood
 from sarcd.io.label_shapes import NotAVectorFileError, split_layer
+from sarcd.io.label_words import LabelWords
+from sarcd.io.pairs import Pair
 from sarcd.io.rasters import Layer, LayerReader, is_declared_nodata, open_layer
-from sarcd.schema import NO_LABEL
 
 _BLOCK = 1024  # rows and columns looked at a time when values are listed
-_MOST_LISTED = 12
-_KINDS = ((1, "change"), (0, "none"), (NO_LABEL, "unlabelled"))
 
 Window = tuple[slice, slice]
-
-
-@dataclass(frozen=True)
-class LabelWords:
-    """Which values of a label file mean change, and which mean that nothing is known.
-
-    Parameters
-    ----------
-    change, ignore : tuple of (lowest, highest)
-        Ranges with both ends; empty where the user said nothing.
-    change_names, ignore_names : tuple of str
-        Words that an attribute of a vector file may hold in place of numbers, in lower case.
-    """
-
-    change: tuple[tuple[float, float], ...] = ()
-    ignore: tuple[tuple[float, float], ...] = ()
-    change_names: tuple[str, ...] = ()
-    ignore_names: tuple[str, ...] = ()
-
-    @classmethod
-    def parse(cls, change: str | None, ignore: str | None) -> LabelWords:
-        """Read the words of ``--label-change`` and ``--label-ignore``.
-
-        Examples
-        --------
-        >>> LabelWords.parse("1,128-255", None).change
-        ((1.0, 1.0), (128.0, 255.0))
-        >>> LabelWords.parse("Slide, dump", None).change_names
-        ('slide', 'dump')
-        """
-        (changed, changed_names), (ignored, ignored_names) = (
-            _ranges(change, "--label-change"),
-            _ranges(ignore, "--label-ignore"),
-        )
-        return cls(changed, ignored, changed_names, ignored_names)
-
-    def translate(self, values: np.ndarray, unknown: np.ndarray | None) -> np.ndarray:
-        """Return 1, 0 and 255 for the values of a file; `unknown` is where the file itself declares no-data.
-
-        255 means unlabelled, unless ``--label-change`` names it.
-        """
-        change = _within(values, self.change) if self.change else values == 1
-        ignore = _within(values, self.ignore) | ~np.isfinite(values) | ((values == NO_LABEL) & ~change)
-        if unknown is not None:
-            ignore |= unknown
-        labels = change.astype("uint8")
-        labels[ignore] = NO_LABEL
-        return labels
-
-    def check(self, values: set[float], where: str) -> None:
-        """Raise unless every value of a file has a meaning.
-
-        Raises
-        ------
-        InputError
-            Listing the values.
-        """
-        if self.change:
-            return
-        if self.change_names:
-            raise InputError(
-                f"label values are numbers ({_listed(sorted(values))}), none of them {self.change_names[0]!r}",
-                where=where,
-                mend="say which mean change, as --label-change 128-255",
-            )
-        rest = {value for value in values if not _within(np.array([value]), self.ignore)[0]}
-        # 0 and 255 alone are the commonest way of writing "no" and "yes": not to be taken for "no" and "unlabelled".
-        if rest <= {0.0, 1.0} or (rest <= {0.0, 1.0, 255.0} and 1.0 in rest):
-            return
-        raise InputError(
-            f"label values are {_listed(sorted(rest))}, not 0 and 1",
-            where=where,
-            mend="say which mean change, as --label-change 128-255, and which mean unlabelled, as --label-ignore 255",
-        )
-
-    def describe(self, values: set[float]) -> str:
-        """Say what each of the values of a file is taken for.
-
-        Examples
-        --------
-        >>> LabelWords.parse("128-255", "7").describe({0.0, 2.0, 7.0, 200.0})
-        '200: change; 0, 2: none; 7: unlabelled'
-        """
-        ordered = np.array(sorted(values))
-        labels = self.translate(ordered, None)
-        if len(ordered) > _MOST_LISTED:
-            ranges = [(self.change, "change"), (self.ignore, "unlabelled")]
-            said = [f"{_ranges_text(own)}: {kind}" for own, kind in ranges if own]
-            return "; ".join([*said, f"other values from {ordered[0]:g} to {ordered[-1]:g}: none"])
-        found = [(ordered[labels == value].tolist(), kind) for value, kind in _KINDS]
-        return "; ".join(f"{_listed(own)}: {kind}" for own, kind in found if own)
-
-    def translate_texts(self, texts: np.ndarray, field: str, where: str) -> tuple[np.ndarray, str]:
-        """Return 1, 0 and 255 for an attribute of words, 255 where there is none, and the rule in words.
-
-        Raises
-        ------
-        InputError
-            If nobody said which words mean change, or none of the words is there.
-        """
-        lower = np.array([text.lower() for text in texts], object)
-        known = sorted({text for text in texts if text})
-        changed, ignored = (np.isin(lower, list(names)) for names in (self.change_names, self.ignore_names))
-        if not changed.any():
-            more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
-            unnamed = ", none of which --label-change names" if self.change_names or self.change else ""
-            raise InputError(
-                f"its attribute '{field}' is no number: it holds {', '.join(known[:_MOST_LISTED])}{more}{unnamed}",
-                where=where,
-                mend=f"say which mean change, as --label-change {known[0]!r}, and which unlabelled (--label-ignore)",
-            )
-        ignored |= lower == ""
-        labels = changed.astype("uint8")
-        labels[ignored] = NO_LABEL
-        found = [(sorted({text for text in texts[labels == value] if text}), kind) for value, kind in _KINDS]
-        return labels, "; ".join(f"{', '.join(own[:_MOST_LISTED])}: {kind}" for own, kind in found if own)
-
-
-def _ranges_text(ranges: Sequence[tuple[float, float]]) -> str:
-    return ", ".join(f"{low:g}" if low == high else f"{low:g} to {high:g}" for low, high in ranges)
-
-
-def _listed(values: Sequence[float]) -> str:
-    more = f" and {len(values) - _MOST_LISTED} more" if len(values) > _MOST_LISTED else ""
-    return ", ".join(f"{value:g}" for value in values[:_MOST_LISTED]) + more
-
-
-def _ranges(text: str | None, option: str) -> tuple[tuple[tuple[float, float], ...], tuple[str, ...]]:
-    """Return ranges of numbers, and words."""
-    if text is None:
-        return (), ()
-    number = r"-?\d+(?:\.\d+)?"
-    found, names = [], []
-    for word in text.split(","):
-        if re.fullmatch(r"\s*[^\W\d_][\w ]*", word):
-            names.append(word.strip().lower())
-            continue
-        match = re.fullmatch(rf"\s*({number})(?:\s*-\s*({number}))?\s*", word)
-        low, high = (float(match[1]), float(match[2] or match[1])) if match else (1.0, 0.0)
-        if low > high:
-            raise OptionError(
-                f"{word!r} is no value or range", where=option, mend="use values as in 255, 1,2 or 128-255"
-            )
-        found.append((low, high))
-    return tuple(found), tuple(names)
-
-
-def _within(values: np.ndarray, ranges: tuple[tuple[float, float], ...]) -> np.ndarray:
-    inside = np.zeros(values.shape, bool)
-    for low, high in ranges:
-        inside |= (values >= low) & (values <= high)
-    return inside
 
 
 class LabelReader(Protocol):
@@ -239,6 +86,7 @@ def open_labels(
     words: LabelWords,
     layer: str | None = None,
     field: str | None = None,
+    pair: Pair | None = None,
 ) -> LabelFile:
     """Find the labels that a file holds for a scene, and check that they fit it.
 
@@ -255,6 +103,8 @@ def open_labels(
         What values mean.
     layer, field : str, optional
         Layer of a vector file, where the path names none, and attribute that holds the values of its shapes.
+    pair : (before, after), optional
+        Pair that is labelled: shapes that say they are of another one are left out.
 
     Raises
     ------
@@ -264,9 +114,10 @@ def open_labels(
     from sarcd.io.vectors import open_vector
 
     file, named = (path, None) if Path(path).exists() else split_layer(path)
+    given: dict[str, Any] = {"shape": shape, "georeference": georeference, "words": words, "field": field, "pair": pair}
     try:
         if named is not None:
-            return open_vector(file, shape=shape, georeference=georeference, words=words, layer=named, field=field)
+            return open_vector(file, layer=named, **given)
         raster = _open_raster(file)
     except NotAVectorFileError as error:
         raise _unread(file, error, error) from error
@@ -275,7 +126,7 @@ def open_labels(
         if error.error != "no such file" and not error.error.startswith("cannot be read"):
             raise
         try:
-            return open_vector(file, shape=shape, georeference=georeference, words=words, layer=layer, field=field)
+            return open_vector(file, layer=layer, **given)
         except NotAVectorFileError as other:
             raise _unread(file, error, other) from other
     return _raster_labels(raster, shape, georeference, words)

@@ -152,6 +152,12 @@ def repeated_corners(corners: Sequence[Sequence[np.ndarray]]) -> list[float | co
 
 def _plain(parts: Sequence[np.generic]) -> float | complex:
     if len(parts) == 1 and not np.iscomplexobj(parts[0]):
-        return float(parts[0])
-    value = complex(parts[0]) if len(parts) == 1 else complex(float(parts[0]), float(parts[1]))
+        return _shortest(parts[0])
+    real, imaginary = parts if len(parts) == 2 else (np.real(parts[0]), np.imag(parts[0]))
+    value = complex(_shortest(real), _shortest(imaginary))
     return value.real if value.imag in (0.0, value.real) else value
+
+
+def _shortest(value: np.generic) -> float:
+    """Return the shortest number that is the same in the type of the file: 1e-10 of float32, not 1.00000001e-10."""
+    return float(str(value))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sarcd.errors import SceneError, StoreError
-from sarcd.io.geodesy import areas_m2, full_turn, has_jumps, kind_of
+from sarcd.errors import StoreError
+from sarcd.io.geodesy import areas_m2, check_latitudes, full_turn, has_jumps, kind_of
 from sarcd.io.georef import Georeference
 from sarcd.io.world import WGS84, to_world
 
@@ -154,9 +154,7 @@ def _up_to_the_pole(placed: np.ndarray, crs: Any, half_a_pixel: float) -> np.nda
     _, south, _, north = shapely.total_bounds(placed)
     if max(north, -south) <= pole:
         return placed
-    if max(north, -south) > pole + half_a_pixel * (1 + 1e-6):
-        mend = "check the transform: is it of metres, while the CRS is of degrees?"
-        raise SceneError(f"rows lie past the pole, at a latitude of {max(north, -south):.6g}", mend=mend)
+    check_latitudes(max(north, -south), crs, half_a_pixel)
     return _moved(placed, lambda corners: np.clip(corners, [-np.inf, -pole], [np.inf, pole]))
 
 

@@ -15,7 +15,8 @@ from sarcd.config import IngestOptions
 from sarcd.errors import InputError, OptionError
 from sarcd.io.dates import acquisition_date, from_names, parse_date
 from sarcd.io.georef import Georeference
-from sarcd.io.labels import LabelFile, LabelWords, RasterLabels, open_labels
+from sarcd.io.label_words import LabelWords
+from sarcd.io.labels import LabelFile, RasterLabels, open_labels
 from sarcd.io.nodata import NoData
 from sarcd.io.pairs import Pair, consecutive, select_pairs
 from sarcd.io.paths import source_name, split_path
@@ -128,6 +129,11 @@ def check_same_grid(
         raise InputError(f"has {size}", where=image.path, mend=mend)
     difference = georeference.difference(layer.georeference, shape)
     if difference:
+        if {layer.georeference.kind, georeference.kind} == {"transform"} and None in (
+            layer.georeference.crs,
+            georeference.crs,
+        ):
+            mend = "write the CRS of the other into the file that has none, as with 'gdal_edit.py -a_srs'"
         raise InputError(f"differs from {first} in {difference}", where=image.path, mend=mend)
 
 
@@ -183,9 +189,12 @@ def gather_labels(
     wanted = _label_pairs(options.labels, times, consecutive(times) if pairs is None else list(pairs))
     chosen = {"layer": options.label_layer, "field": options.label_field}
     found = [
-        PairLabels(pair, open_labels(path, shape=shape, georeference=georeference, words=words, **chosen))
+        PairLabels(pair, open_labels(path, shape=shape, georeference=georeference, words=words, pair=pair, **chosen))
         for pair, path in wanted
     ]
+    for one in found:
+        if isinstance(one.labels, RasterLabels) and one.labels.path in options.labels:  # which names no dates itself
+            _refuse_other_dates(one.pair, one.labels.path, times, names=one.labels.layer.names)
     for option, value in _of_vectors(options):
         if value is not None and all(isinstance(one.labels, RasterLabels) for one in found):
             raise OptionError("is of vector files, and every --label is a raster", where=option, mend="leave it out")
@@ -236,9 +245,9 @@ def _refuse_unread_dates(text: str) -> None:
         )
 
 
-def _refuse_other_dates(pair: Pair, path: str, times: np.ndarray) -> None:
-    """Raise if the name of a file that goes by its order says that it is of two other dates of the scene."""
-    named = [date.astype("datetime64[D]") for date in from_names([split_path(path)[0].name])]
+def _refuse_other_dates(pair: Pair, path: str, times: np.ndarray, names: Sequence[str] | None = None) -> None:
+    """Raise if a file that goes by its order, or its band, is by its name of two other dates of the scene."""
+    named = [date.astype("datetime64[D]") for date in from_names(names or [split_path(path)[0].name])]
     days = [date.astype("datetime64[D]") for date in pair]
     if len(named) == 2 and named != days and set(named) <= set(times.astype("datetime64[D]")):
         raise OptionError(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sarcd.errors import InputError
 from sarcd.io.georef import Georeference
+from sarcd.io.label_pairs import of_pair
 from sarcd.io.label_places import to_pixels
 from sarcd.io.label_report import Understood
 from sarcd.io.label_shapes import FIELD, Shapes, numbers_of, read_shapes
-from sarcd.io.labels import LabelReader, LabelWords, blocks
+from sarcd.io.label_words import LabelWords
+from sarcd.io.labels import LabelReader, blocks
+from sarcd.io.pairs import Pair
 from sarcd.schema import NO_LABEL
 
 __all__ = ["FIELD", "VectorLabels", "open_vector"]
@@ -69,12 +72,13 @@ def open_vector(
     words: LabelWords,
     layer: str | None = None,
     field: str | None = None,
+    pair: Pair | None = None,
 ) -> VectorLabels:
     """Return the shapes of a vector file in a scene's pixel coordinates.
 
     Parameters
     ----------
-    path, shape, georeference, words, layer, field
+    path, shape, georeference, words, layer, field, pair
         See `sarcd.io.labels.open_labels`.
 
     Raises
@@ -86,8 +90,8 @@ def open_vector(
     """
     import shapely
 
-    found = read_shapes(path, layer=layer, field=field)
-    labels, rule = _labels_of(found, words)
+    found, others = _of_pair(read_shapes(path, layer=layer, field=field), pair)
+    labels, rule, doubts = _labels_of(found, words)
     there = ~shapely.is_missing(found.geometry)
     if not there.any():
         raise InputError(
@@ -106,12 +110,12 @@ def open_vector(
         raise InputError(
             f"has no shape within the scene: {_where(found)}",
             where=path,
-            mend=f"check its coordinates{' and its CRS' if found.crs else ', and set its CRS if it has one'}",
+            mend=_how_to_place(found),
         )
     shapes, owners, kinds, kept = shapes[seen], owners[seen], kinds[seen], kept[seen]
     values, tree = labels[owners], shapely.STRtree(shapes)
     counts = _count(found, shapes, owners, kinds, shape)
-    counts["repaired"] = repaired
+    counts["repaired"], counts["other_pairs"] = repaired, others
     counts["without_value"] = int((there & (labels == NO_LABEL) & _no_value(found)).sum())
     cut = kept < 1 - 1e-9
     cut |= ~shapely.covered_by(shapes, shapely.box(-_NEAR, -_NEAR, shape[1] + _NEAR, shape[0] + _NEAR))
@@ -124,7 +128,9 @@ def open_vector(
         notes=(*found.notes, *placed.notes, "ground outside all shapes is none"),
         warnings=(
             *found.warnings,
+            *doubts,
             *_losses(path, counts),
+            *_hidden(path, tree, owners, values),
             *_cut_change(path, shapes[cut & (values == 1)], kept[cut & (values == 1)], scene),
             *_lonely_zeros(path, shapes, values),
         ),
@@ -132,23 +138,45 @@ def open_vector(
     return VectorLabels(path, shapes, values, tree, understood)
 
 
+def _of_pair(found: Shapes, pair: Pair | None) -> tuple[Shapes, int]:
+    """Return the shapes that are of a pair, where the file tells, and how many are of others."""
+    if pair is None or found.dates is None:
+        return found, 0
+    mine = of_pair(found.path, found.dates, pair)
+    values = None if found.values is None else found.values[mine]
+    kept = replace(found, geometry=found.geometry[mine], values=values, dates=found.dates[mine])
+    return kept, int(np.count_nonzero(~mine))
+
+
 # -- values ---------------------------------------------------------------------------------------------------------
 
 
-def _labels_of(found: Shapes, words: LabelWords) -> tuple[np.ndarray, str]:
-    """Return 1, 0 or 255 of each shape, and the rule in words."""
-    count = len(found.geometry)
+def _labels_of(found: Shapes, words: LabelWords) -> tuple[np.ndarray, str, list[str]]:
+    """Return 1, 0 or 255 of each shape, the rule in words, and warnings."""
     if found.values is None or found.field is None:
-        return np.ones(count, "uint8"), "every shape is change"
-    numbers = numbers_of(found.path, found.field, found.values)
+        return np.ones(len(found.geometry), "uint8"), "every shape is change", []
+    texts = np.array(["" if one is None else str(one).strip() for one in found.values], object)
+    lower = np.array([text.lower() for text in texts], object)
+    are_words = found.values.dtype.kind in "Ob"
+    ignored = np.isin(lower, list(words.ignore_names)) & are_words
+    is_named = are_words and bool(np.isin(lower, list(words.change_names)).any())
+    values = found.values.copy()
+    if ignored.any():
+        values = values.astype(object)
+        values[ignored] = None
+    numbers = None if is_named else numbers_of(found.path, found.field, values)
     if numbers is None:
-        texts = np.array(["" if one is None else str(one).strip() for one in found.values], object)
         labels, rule = words.translate_texts(texts, found.field, found.path)
     else:
         known = set(numbers[np.isfinite(numbers)].tolist())
         words.check(known, found.path)
         labels, rule = words.translate(numbers, None), words.describe(known)
-    return labels, f"attribute '{found.field}': {rule}"
+        rule += f"; {', '.join(sorted(set(texts[ignored].tolist())))}: unlabelled" if ignored.any() else ""
+    doubts = [
+        f"{found.path}: no shape has {word!r}, which {option} names: check how it is written"
+        for option, word in (words.absent(texts.tolist()) if are_words else [])
+    ]
+    return labels, f"attribute '{found.field}': {rule}", doubts
 
 
 def _no_value(found: Shapes) -> np.ndarray:
@@ -295,6 +323,20 @@ def _cut_change(path: str, shapes: np.ndarray, kept: np.ndarray, scene: Any) -> 
     ]
 
 
+def _hidden(path: str, tree: Any, owners: np.ndarray, values: np.ndarray) -> list[str]:
+    """Warn of shapes that lie wholly under a later one of another label: ground that was drawn twice."""
+    under, over = tree.query(tree.geometries, predicate="covered_by")
+    parts = np.unique(under[(owners[over] > owners[under]) & (values[over] != values[under])])
+    shapes, gone = np.unique(owners[parts], return_counts=True)
+    lost = shapes[gone == np.bincount(owners)[shapes]]
+    if not len(lost):
+        return []
+    return [
+        f"{path}: {len(lost)} of its shapes lie wholly under later ones of another label and leave nothing, the first "
+        f"is number {lost[0] + 1}: delete the wrong one of the two, or draw the smaller one last"
+    ]
+
+
 def _lonely_zeros(path: str, shapes: np.ndarray, values: np.ndarray) -> list[str]:
     """Warn of shapes of "no change" that change nothing, since ground outside all shapes is none too."""
     import shapely
@@ -317,3 +359,12 @@ def _where(found: Shapes) -> str:
 
     left, low, right, high = (f"{value:.6g}" for value in shapely.total_bounds(found.geometry))
     return f"its shapes span x {left} to {right} and y {low} to {high}" + (f" in {found.crs[:40]}" if found.crs else "")
+
+
+def _how_to_place(found: Shapes) -> str:
+    """Say how shapes that lie elsewhere may come to lie within the scene."""
+    import shapely
+
+    if found.driver == "GeoJSON" and (np.abs(shapely.total_bounds(found.geometry)) > [360, 90, 360, 90]).any():
+        return "a GeoJSON file that names no CRS is in degrees, which these are not: save a GeoPackage with its CRS"
+    return f"check its coordinates{' and its CRS' if found.crs else ', and set its CRS if it has one'}"

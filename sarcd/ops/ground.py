@@ -143,7 +143,7 @@ def pixel_area(scene: xr.Dataset, georeference: Georeference) -> PixelArea | Non
     >>> round(pixel_area(scene, Georeference()).m2, 6)
     16.0
     """
-    from sarcd.io.geodesy import kind_of, metres_per_unit
+    from sarcd.io.geodesy import has_unit, kind_of, metres_per_unit
 
     transform, crs = georeference.transform, georeference.crs
     if georeference.kind == "gcps":
@@ -158,6 +158,8 @@ def pixel_area(scene: xr.Dataset, georeference: Georeference) -> PixelArea | Non
         told = np.atleast_1d(scene.attrs.get("spacing_m", ()))  # beside coordinates in a unit that nobody tells
         return _of_spacing(scene, tuple(told.tolist()) if len(told) == 2 else None)
     georeference.check()
+    if kind_of(crs) == "local" and not has_unit(crs):
+        return None
     if kind_of(crs) == "local" or (kind_of(crs) == "projected" and _is_true(scene, georeference)):
         return PixelArea(abs(transform.determinant) * metres_per_unit(crs) ** 2)
     return _measured(scene, georeference)
@@ -278,12 +280,12 @@ def _sides_or_none(scene: xr.Dataset, georeference: Georeference) -> tuple[float
 
 
 def _mapped(scene: xr.Dataset, georeference: Georeference) -> Ground:
-    from sarcd.io.geodesy import kind_of, metres_per_unit
+    from sarcd.io.geodesy import angle_unit, has_unit, kind_of, metres_per_unit
 
     t, crs = georeference.transform, georeference.crs
     x = t.c, t.c + t.a * scene.sizes["x"]  # type: ignore[union-attr]
     y = t.f, t.f + t.e * scene.sizes["y"]  # type: ignore[union-attr]
-    if crs is None:
+    if crs is None or not has_unit(crs):
         metres = _own_metres(scene)
         factor, is_slant = ground_factor(scene) if metres else (1.0, False)
         return Ground(
@@ -293,8 +295,9 @@ def _mapped(scene: xr.Dataset, georeference: Georeference) -> Ground:
     sides = _sides_or_none(scene, georeference)
     if kind_of(crs) == "geographic":
         lengths = (None, None) if sides is None else (sides[0] / abs(t.e), sides[1] / abs(t.a))  # type: ignore[union-attr]
+        unit = angle_unit(crs)
         return Ground(
-            Axis(*y, "latitude (degrees)", lengths[0]), Axis(*x, "longitude (degrees)", lengths[1]), north_up=True
+            Axis(*y, f"latitude ({unit})", lengths[0]), Axis(*x, f"longitude ({unit})", lengths[1]), north_up=True
         )
     metres = metres_per_unit(crs)
     factors = [1.0, 1.0]

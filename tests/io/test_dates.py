@@ -270,6 +270,10 @@ def test_a_date_that_a_user_gave_is_taken_with_a_warning():
         'HDF5:"/vsicurl/https://127.0.0.1:8080/20230319.h5"://slc',
         "NETCDF:https://127.0.0.1:8080/a/20230319.nc:slc",
         "https://127.0.0.1:8080/20230319/image.tif",
+        "/vsicurl?pc_url_signing=yes&url=https%3A%2F%2Fhost%2F20230319.tif%3Fse%3D2024-01-01",
+        "ZARR:/vsicurl/https://me:pass@host/20230319.zarr",
+        "GTIFF_DIR:2:/data/20200101/20230319.tif",
+        "DERIVED_SUBDATASET:AMPLITUDE:/data/20200101/20230319.tif",
     ],
 )
 def test_dates_of_urls_are_those_of_the_file(path):

@@ -211,6 +211,11 @@ def vrt(path, *, transform=None, points=(), wkt=""):
             "pixels are 0.0001 m wide: the transform is in",
         ),
         ({"transform": "6e5, 10, 0, 5e6, 0, -10", "wkt": "EPSG:4978"}, "geocentric, which is none of a map: reproject"),
+        (
+            {"transform": "6e5, 10, 0, 5e6, 0, -10", "wkt": "EPSG:4326"},
+            "rows lie past the pole, at a latitude of 5e.06",
+        ),
+        ({"transform": "10, 1e-3, 0, 90.002, 0, -1e-3", "wkt": "EPSG:4326"}, "at a latitude of 90.002"),
         ({"points": [(0, 0, "nan", 1), (8, 0, 1, 1), (0, 6, 0, 0)], "wkt": "EPSG:4326"}, "is not finite"),
     ],
 )
@@ -220,6 +225,52 @@ def test_what_places_no_pixel_is_refused_with_its_file(tmp_path, told, wrong):
         of_dataset(dataset)
     assert caught.value.where == path
     assert caught.value.mend
+
+
+def test_rows_whose_centres_lie_on_the_pole_are_rows(tmp_path):
+    path = vrt(tmp_path / "a.vrt", transform="10, 1e-3, 0, 90.0005, 0, -1e-3", wkt="EPSG:4326")
+    with open_raster(path) as dataset:
+        assert of_dataset(dataset).transform.f == 90.0005
+
+
+@pytest.mark.parametrize("code", [2180, 3035, 4326, 31467])
+def test_crs_that_are_spelt_in_another_way_are_no_difference(code):
+    """Esri's programs write other names, and name no order of axes."""
+    transform = Affine(1e-3, 0.0, 4.0, 0.0, -1e-3, 50.0)
+    known = CRS.from_epsg(code)
+    spelt = CRS.from_wkt(known.to_wkt(version="WKT1_ESRI"))
+    assert Georeference(known, transform).difference(Georeference(spelt, transform), SHAPE) is None
+    other = Georeference(CRS.from_epsg(4258), transform)
+    assert Georeference(known, transform).difference(other, SHAPE).startswith("CRS (EPSG:4258, not")
+
+
+@pytest.mark.parametrize(
+    ("domain", "text", "said"),
+    [
+        (
+            "RPC",
+            {"LINE_OFF": 3, "LINE_SCALE": 3},
+            "placed by rational polynomials .RPC., which are not read.* gdalwarp -rpc",
+        ),
+        (
+            "GEOLOCATION",
+            {"X_DATASET": "lon.tif"},
+            "placed by arrays of coordinates, which are not read.* gdalwarp -geoloc",
+        ),
+    ],
+)
+def test_places_that_are_not_read_are_said(tmp_path, domain, text, said):
+    polynomials = {f"{name}_NUM_COEFF": "1 " + "0 " * 19 for name in ("LINE", "SAMP")}
+    polynomials |= {f"{name}_DEN_COEFF": "1 " + "0 " * 19 for name in ("LINE", "SAMP")}
+    offsets = {f"{name}_{kind}": 1 for name in ("SAMP", "LAT", "LONG", "HEIGHT") for kind in ("OFF", "SCALE")}
+    items = {**offsets, **polynomials, **text} if domain == "RPC" else text
+    listed = "".join(f'<MDI key="{key}">{value}</MDI>' for key, value in items.items())
+    path = vrt(tmp_path / "a.vrt")
+    file = tmp_path / "a.vrt"
+    own = f'<Metadata domain="{domain}">{listed}</Metadata><VRTRasterBand'
+    file.write_text(file.read_text().replace("<VRTRasterBand", own))
+    with open_raster(path) as dataset, pytest.warns(UserWarning, match=said):
+        assert of_dataset(dataset) == Georeference()
 
 
 @pytest.mark.parametrize("transform", [None, Affine.identity()])
@@ -237,6 +288,7 @@ def test_a_crs_without_a_transform_places_nothing(tmp_path, transform):
         'LOCAL_CS["mine grid",LOCAL_DATUM["d",0],UNIT["foot",0.3048],AXIS["X",EAST],AXIS["Y",NORTH]]',
         "EPSG:32632+5773",
         "EPSG:2180",
+        "EPSG:4807",  # in grads
         "EPSG:2053",
         "EPSG:3031",
         "+proj=utm +zone=32 +datum=WGS84 +units=km",

@@ -234,6 +234,11 @@ def test_images_that_do_not_fit(tmp_path, images, rng, other, message):
     assert refused(tmp_path, [images[0][0], path], message).where == path
 
 
+def test_a_crs_that_one_image_lacks(tmp_path, images, rng):
+    bare = write_raster(tmp_path / "20230424.tif", slc(rng), transform=UTM["transform"])
+    assert "gdal_edit.py -a_srs" in refused(tmp_path, [images[0][0], bare], "differs from the first image in CRS").mend
+
+
 def test_ground_control_points_are_compared(tmp_path, rng):
     points = ground_control_points((40, 50))
     first = write_raster(tmp_path / f"{DAYS[0]}.tif", slc(rng), gcps=(points, "EPSG:4326"))
@@ -419,6 +424,18 @@ def test_files_whose_names_say_another_pair(tmp_path, images, labels):
     ingest(images[0], tmp_path / "scene.zarr", IngestOptions(labels=tuple(map(str, names))))
     named = (f"20230319:20230331={names[1]}",)  # what is said counts more than a name
     ingest(images[0], tmp_path / "named.zarr", IngestOptions(labels=named))
+
+
+def test_bands_whose_names_say_another_pair(tmp_path, images, labels):
+    """As of a GeoTIFF that `sarcd export` wrote, whatever its file is called."""
+    names = [str(tmp_path / f"{letter}.tif") for letter in "ab"]
+    for name, days, values in zip(
+        names, ("2023-03-19 to 2023-03-31", "2023-03-31 to 2023-04-12"), labels[1], strict=True
+    ):
+        write_raster(name, values, names=[days], **UTM)
+    message = "it would label 2023-03-19 to 2023-03-31, and its name says 2023-03-31 to 2023-04-12"
+    assert refused(tmp_path, images[0], message, IngestOptions(labels=tuple(names[::-1])), OptionError)
+    ingest(images[0], tmp_path / "scene.zarr", IngestOptions(labels=tuple(names)))
 
 
 TIMES = np.array(["2023-03-19T05:58", "2023-03-19T17:00", "2023-03-31T05:58"], "datetime64[us]")

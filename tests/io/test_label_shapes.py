@@ -235,3 +235,98 @@ def test_a_crs_that_is_tied_to_no_place_is_none(tmp_path):
     local = f'LOCAL_CS["Undefined Cartesian SRS with unknown unit",UNIT["unknown",0],{axes}]'
     path = write_shapes(tmp_path / "a.gpkg", [shapely.box(10, 5, 20, 15)], crs=local)
     assert burned(opened(path, Georeference())).sum() == 100
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "rule", "pixels"),
+    [
+        (
+            ["landslide (new)", "no-change"],
+            {"change": "landslide (new)"},
+            "landslide (new): change; no-change: none",
+            100,
+        ),
+        (["2 (new)", "0 (old)"], {"change": "2 (new)"}, "2 (new): change; 0 (old): none", 100),
+        (["1", "n/a"], {"ignore": "n/a"}, "1: change; n/a: unlabelled", 100),
+        (["Yes", "unknown"], {"ignore": "unknown"}, "1: change; unknown: unlabelled", 100),
+        (["yes", "no"], {"change": "yes"}, "yes: change; no: none", 100),
+        (["7", "slide"], {"change": "7"}, "7: change; slide: none", 100),
+        ([0.001, 1.0], {"change": "1e-3"}, "0.001: change; 1: none", 100),
+    ],
+)
+def test_words_of_every_spelling(tmp_path, values, options, rule, pixels):
+    path = write_shapes(tmp_path / "a.gpkg", BOXES, label=np.array(values, None if values[0] == 0.001 else object))
+    found = opened(path, **options)
+    assert found.understood.rule == f"attribute 'label': {rule}"
+    assert (burned(found) == 1).sum() == pixels
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        (["No", "Slide"], "as --label-change 'Slide'"),
+        (["no-change", "rock fall"], "as --label-change 'rock fall'"),
+        (["1", "n/a"], "if 'n/a' means unlabelled, say --label-ignore 'n/a'"),
+        (["No", "unknown"], "if 'unknown' means unlabelled, say --label-ignore 'unknown'"),
+    ],
+)
+def test_hints_name_words_that_help(tmp_path, values, hint):
+    path = write_shapes(tmp_path / "a.gpkg", BOXES, label=np.array(values, object))
+    with pytest.raises(InputError) as caught:
+        opened(path)
+    assert hint in caught.value.mend
+    option, words = re.search(r"--label-(change|ignore) '([^']*)'", caught.value.mend).groups()
+    opened(path, **{option: words})
+
+
+def test_a_word_that_no_shape_has_is_warned_of(tmp_path):
+    path = write_shapes(tmp_path / "a.gpkg", BOXES, label=np.array(["slide", "rockfall"], object))
+    (said,) = opened(path, change="slide,rock fall").understood.warnings[:1]
+    assert "no shape has 'rock fall', which --label-change names" in said
+
+
+@pytest.mark.parametrize("name", ["DN", "gridcode", "damaged", "is_new"])
+@pytest.mark.parametrize("values", [[0, 1], [False, True], ["no", "yes"]])
+def test_attributes_of_zeros_and_ones_are_warned_of_whatever_their_name(tmp_path, name, values):
+    kind = object if isinstance(values[0], str) else None
+    path = write_shapes(tmp_path / "a.gpkg", BOXES, id=np.array([7, 8]), **{name: np.array(values, kind)})
+    assert f"say --label-field {name}" in opened(path).understood.warnings[0]
+
+
+DAYS = np.array(["2023-03-19", "2023-03-31"], "datetime64[us]")
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "shp"])
+def test_shapes_of_other_pairs_are_left_out(tmp_path, suffix):
+    """As `sarcd export` writes all pairs of a scene into one file."""
+    dates = np.array(["2023-03-19", "2023-03-31", "2023-04-12"], "datetime64[ms]")
+    kind = "Polygon" if suffix == "shp" else "Unknown"
+    path = write_shapes(tmp_path / f"a.{suffix}", BOXES, kind=kind, before=dates[:2], after=dates[1:])
+    found = opened(path, pair=tuple(DAYS))
+    assert ((burned(found) == 1).sum(), found.understood.shapes["other_pairs"]) == (100, 1)
+    with pytest.raises(
+        InputError, match=r"are of 2023-03-19 to 2023-03-31 and 1 other pair .* none of 2023-03-19 to 2023-04-12"
+    ):
+        opened(path, pair=(DAYS[0], np.datetime64("2023-04-12", "us")))
+    words = write_shapes(
+        tmp_path / "b.gpkg", BOXES, before=np.array(["dry"] * 2, object), after=np.array(["wet"] * 2, object)
+    )
+    assert (burned(opened(words, pair=tuple(DAYS))) == 1).sum() == 250
+
+
+def test_names_and_columns_that_are_not_read_say_why(tmp_path):
+    (tmp_path / "a.csv").write_text('id,geometry\n1,"POLYGON ((0 0,1 0,1 1,0 0))"\n')
+    with pytest.raises(InputError, match="WKT"):
+        opened(tmp_path / "a.csv")
+    path = write_shapes(tmp_path / "a.gpkg", BOXES)
+    path.rename(tmp_path / "a;1.gpkg")
+    with pytest.raises(InputError, match="rename it, or its folder, without ; and !"):
+        opened(tmp_path / "a;1.gpkg")
+    (tmp_path / "m.geojson").write_text(
+        '{"type": "Polygon", "coordinates": [[[5e5, 5e6], [6e5, 5e6], [6e5, 6e6], [5e5, 5e6]]]}'
+    )
+    with pytest.raises(InputError, match="is in degrees, which these are not"):
+        opened(tmp_path / "m.geojson")
+    write_shapes(tmp_path / "z.gml", [shapely.force_3d(BOXES[0], 1.0)])
+    with pytest.raises(InputError, match="save it flat"):
+        opened(tmp_path / "z.gml")

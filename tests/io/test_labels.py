@@ -13,7 +13,8 @@ from rasterio.crs import CRS
 
 from sarcd.errors import InputError, OptionError
 from sarcd.io.georef import Georeference
-from sarcd.io.labels import LabelWords, blocks, open_labels
+from sarcd.io.label_words import LabelWords
+from sarcd.io.labels import blocks, open_labels
 from tests.rasters import UTM, ground_control_points, write_raster
 from tests.shapes import opened
 

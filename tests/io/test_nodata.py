@@ -120,6 +120,58 @@ def test_an_image_of_zeros_alone(tmp_path, rng):
     assert not (tmp_path / "scene.zarr").exists()
 
 
+@pytest.mark.parametrize(
+    ("fill", "kind", "cause", "hint"),
+    [
+        (0.0, "intensity", "a border of zeros", "written to its end"),
+        (np.nan, "amplitude", "not finite", "written to its end"),
+        (-12.5, "intensity", "impossible", "say --kind db"),
+        (7.0, "amplitude", "no-data by --nodata", "check --nodata"),
+    ],
+)
+def test_images_without_a_valid_pixel_say_why(tmp_path, rng, fill, kind, cause, hint):
+    with pytest.raises(InputError, match=f"has no valid pixel: 100 % {cause}") as caught:
+        made(tmp_path, (np.full(SHAPE, fill, "float32"), speckle(rng)), kind=kind, nodata=("7",))
+    assert hint in caught.value.mend
+
+
+@pytest.mark.parametrize("memory", [1, 2**28])
+@pytest.mark.parametrize("line", [np.s_[31], np.s_[:, 40], np.s_[:, :1]])
+def test_one_line_of_zeros_was_lost(tmp_path, rng, line, memory):
+    """However small its part of the image is: no ground is exactly zero from edge to edge."""
+    lost = speckle(rng)
+    lost[line] = 0
+    lost[:5, :3] = np.nan  # within a footprint lines are lost too
+    report, images = made(tmp_path, (lost, speckle(rng)), memory_bytes=memory)
+    assert np.isnan(images[0][line]).all()
+    assert report.invalid[0]["border"] == np.count_nonzero(lost == 0)
+    assert "exact zeros that touch the edge" in report.notes[0]
+
+
+def test_one_line_of_zeros_in_whole_numbers_is_warned_of(tmp_path, rng):
+    lost = speckle(rng, "uint8")
+    lost[31] = 0
+    with logged("is an area of the one value 0 at its edge"):
+        made(tmp_path, (lost, speckle(rng, "uint8")))
+
+
+@pytest.mark.parametrize("part", ["real", "imag"])
+@pytest.mark.parametrize("dtype", ["complex64", "int16"])
+def test_a_part_that_was_lost_is_warned_of(tmp_path, rng, part, dtype):
+    """Amplitudes written as complex numbers would be coherent everywhere."""
+    whole, lost = slc(rng, SHAPE), slc(rng, SHAPE)
+    getattr(lost, part)[20:40] = 0
+    images = [np.stack([one.real, one.imag]).astype(dtype) if dtype == "int16" else one for one in (lost, whole)]
+    word = {"real": "real", "imag": "imaginary"}[part]
+    with logged(f"33.33 % of the pixels have an exact zero as their {word} part and no other"):
+        made(tmp_path, images, kind="slc", iq=dtype == "int16")
+
+
+def test_zeros_of_small_whole_numbers_are_no_lost_part(tmp_path, rng):
+    with nothing_logged():
+        made(tmp_path, rng.integers(-3, 4, (2, 2, *SHAPE)).astype("int16"), kind="slc", iq=True)
+
+
 def test_appended_images_too(tmp_path, rng):
     made(tmp_path, (speckle(rng), speckle(rng)))
     path = write_raster(tmp_path / "20230412.tif", bordered(speckle(rng), 0))
@@ -161,11 +213,11 @@ def test_values_that_are_not_finite(tmp_path, rng, fill):
         ("amplitude", "uint8", 0, "0"),
         ("amplitude", "uint8", 255, "255"),
         ("amplitude", "uint16", 7, "7"),
-        ("amplitude", "float32", 1e-3, "0.00100000005"),
+        ("amplitude", "float32", 1e-3, "0.001"),
         ("amplitude", "float64", 12.5, "12.5"),
         ("db", "db", 0, "0"),
         ("db", "db", -99, "-99"),
-        ("slc", "complex64", 1e-20, "9.99999968e-21"),
+        ("slc", "complex64", 1e-20, "1e-20"),
         ("slc", "complex64", 3 - 4j, "3-4j"),
         ("slc", "complex64", -32768 - 32768j, "-32768"),
     ],

@@ -1,6 +1,7 @@
 """Which bands a file gives, and what their pixels become."""
 
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -40,6 +41,20 @@ def test_bands_that_call_themselves_real_and_imaginary(tmp_path, rng, dtype, nam
     values = slc(rng)
     parts = np.stack([values.real, values.imag]).astype(dtype)
     np.testing.assert_array_equal(read(write_raster(tmp_path / "a.tif", parts, names=names)), values)
+
+
+@pytest.mark.parametrize(
+    ("names", "is_told"), [(("VV", "VH"), True), (("Amplitude", "Phase"), True), (("HH_I", "HH_Q"), False)]
+)
+def test_bands_of_other_names_that_are_called_parts(tmp_path, rng, names, is_told):
+    """A polarisation or a phase would be half of a complex image."""
+    image = slc(rng)
+    path = write_raster(tmp_path / "a.tif", np.stack([image.real, image.imag]), names=names)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert open_layer(path, iq=True).role == "iq"
+    told = [str(one.message) for one in caught if "as --iq says" in str(one.message)]
+    assert [f"bands {names[0]} and {names[1]} are taken for" in text for text in told] == [True] * is_told
 
 
 def test_bands_named_by_the_user(tmp_path, rng):
@@ -216,6 +231,7 @@ def test_hints_name_the_options_that_help(tmp_path, count, dtype, names, options
         open_layer(path, **options)
 
 
+@pytest.mark.filterwarnings("ignore:.*as --iq says")  # of bands called VV and VH
 def test_the_hints_work(tmp_path, rng):
     values = slc(rng)
     parts = np.stack([values.real * 2, values.imag * 2, values.real, values.imag]).astype("float32")

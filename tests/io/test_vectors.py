@@ -100,3 +100,13 @@ def test_shapes_of_no_change_that_alter_nothing(tmp_path):
     assert "255" in warning
     on_top = write_shapes(tmp_path / "b.gpkg", [box(0, 0, 10, 10), box(5, 0, 20, 10)], label=np.array([1, 0]))
     assert opened(on_top).understood.warnings == ()
+
+
+def test_shapes_under_others_of_another_label_are_warned_of(tmp_path):
+    path = write_shapes(tmp_path / "a.gpkg", [box(5, 5, 15, 15), box(5, 5, 15, 15)], label=np.array([1, 0]))
+    (said,) = opened(path).understood.warnings
+    assert (
+        "1 of its shapes lie wholly under later ones of another label and leave nothing, the first is number 1" in said
+    )
+    path = write_shapes(tmp_path / "b.gpkg", [box(0, 0, 60, 40), box(5, 5, 15, 15)], label=np.array([255, 1]))
+    assert opened(path).understood.warnings == ()

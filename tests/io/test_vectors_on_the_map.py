@@ -8,7 +8,8 @@ from rasterio.crs import CRS
 
 from sarcd.errors import InputError
 from sarcd.io.georef import Georeference
-from sarcd.io.labels import LabelWords, open_labels
+from sarcd.io.label_words import LabelWords
+from sarcd.io.labels import open_labels
 from sarcd.io.polygons import to_ground, write_polygons
 
 SHAPE = (40, 60)
