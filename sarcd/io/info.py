@@ -48,7 +48,7 @@ def scene_info(path: str | Path) -> Json:
     SceneError
         If there is no scene.
     """
-    scene = open_scene(path, chunks=None)
+    scene = open_scene(path, chunks=None, damaged=True)
     store = SceneStore(path)
     listed = store.published()
     names = sorted({*store.members(), *listed} - set(schema.COORDINATES))
