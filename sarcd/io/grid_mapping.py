@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import rasterio.crs
 import xarray as xr
 
@@ -87,3 +88,10 @@ def unit_of(scene: xr.Dataset, dim: str) -> tuple[str, float] | None:
             if told in words or (what == "angle" and told.startswith(("degrees_", "degree_"))):
                 return what, size
     return None
+
+
+def pixel_places(scene: xr.Dataset, dim: str) -> np.ndarray:
+    """Return a coordinate, or the numbers of the pixels where it is none or no number, as times of azimuth are."""
+    if dim in scene.coords and scene[dim].dtype.kind in "iuf":
+        return np.asarray(scene[dim].values)
+    return np.arange(scene.sizes[dim])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import threading
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.conform import conform, dates
 from sarcd.errors import CorruptChunkError, SceneError, StoreError
 from sarcd.io.places import is_url
 
@@ -133,6 +137,32 @@ def refuse_no_images(scene: xr.Dataset, where: str) -> None:
         raise SceneError(
             f"the images are in groups inside ({listed})", where=where, mend=f"name one of them: {inner[0]}"
         )
+
+
+def validated(scene: xr.Dataset, where: str) -> xr.Dataset:
+    """Return a scene that is in the schema's own form, or refuse it with what could be done."""
+    try:
+        return schema.validate(scene)
+    except SceneError as error:
+        with _in_silence():
+            conform(scene)  # which says better what could be done, unless it understands the dataset
+        mend = f"write it as commands need it: sarcd.io.write.write_scene(xr.open_zarr('{where}'), 'NEW')"
+        raise SceneError(error.error, where=where, mend=mend) from error
+
+
+@contextlib.contextmanager
+def _in_silence() -> Iterator[None]:
+    """Keep this thread's check from logging what it would do: nothing is done with a store that is refused."""
+    thread, logger = threading.get_ident(), logging.getLogger(dates.__name__)
+
+    def elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger.addFilter(elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(elsewhere)
 
 
 def require_listed(store: SceneStore, names: Iterable[str] | None = None) -> None:

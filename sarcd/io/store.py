@@ -23,7 +23,6 @@ from zarr.core.sync import sync
 
 from sarcd import schema
 from sarcd.attributes import plain
-from sarcd.conform import conform
 from sarcd.errors import SceneError, StoreError
 from sarcd.io.coordinates import decode_dates
 from sarcd.io.durable import settle, write_durably
@@ -38,6 +37,7 @@ from sarcd.io.openable import (
     refuse_no_images,
     require_coordinates,
     require_listed,
+    validated,
 )
 from sarcd.io.places import is_url, zarr_place
 
@@ -105,12 +105,7 @@ def _checked(scene: xr.Dataset, where: str) -> xr.Dataset:
     scene = schema.with_pair_dates(scene.drop_vars(unfinished))
     refuse_encoded(scene, where)
     refuse_no_images(scene, where)
-    try:
-        return schema.validate(scene)
-    except SceneError as error:
-        conform(scene)  # which says better what could be done, unless it understands the dataset
-        mend = f"write it as commands need it: sarcd.io.write.write_scene(xr.open_zarr('{where}'), 'NEW')"
-        raise SceneError(error.error, where=where, mend=mend) from error
+    return validated(scene, where)
 
 
 def completeness(array: xr.DataArray | zarr.Array[Any]) -> list[bool]:
