@@ -89,6 +89,10 @@ def read_layers(
     needs_threshold : bool
         Whether a score without a threshold, and without one by default, is an error.
     """
+    if variable == truth:
+        raise OptionError(
+            f"'{truth}' would be judged by itself", where="variable", mend="name a result, or other labels"
+        )
     judged, labels = (_paired(scene, name) for name in (variable, truth))
     layers = Layers(scene, judged, labels, variable, truth, None)
     if labels.dtype.kind not in "bui":
