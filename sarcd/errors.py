@@ -78,7 +78,7 @@ class MismatchError(StoreError):
     """Stored or half-made results were made with other parameters than those asked for."""
 
 
-_INPUTS = ("slc", "amplitude", "label", "time", "y", "x", "before", "after")
+_INPUTS = ("slc", "amplitude", "label", "mask", "true_coherence", "time", "y", "x", "before", "after", "spatial_ref")
 
 
 class CorruptChunkError(StoreError):

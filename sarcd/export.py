@@ -15,6 +15,7 @@ import xarray as xr
 import sarcd
 from sarcd import schema
 from sarcd.attributes import encode
+from sarcd.conform.values import whole_numbers
 from sarcd.errors import OptionError, SceneError, StoreError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.intake import require_stored, take
@@ -215,7 +216,9 @@ def _result(scene: xr.Dataset, name: str | None, kind: str) -> xr.DataArray:
         mend = "use a map of 0 and 1 (change, label, pseudo_label), or write a GeoTIFF"
         raise OptionError(f"'{name}' has no outlines", where="variable", mend=mend)
     leading = ["pair"] if "pair" in array.dims else []
-    return array.transpose(*leading, "y", "x").astype(known.dtype)
+    array = array.transpose(*leading, "y", "x")
+    is_whole = np.dtype(known.dtype).kind in "iu"
+    return whole_numbers(array, known) if is_whole else array.astype(known.dtype)
 
 
 def _positions(scene: xr.Dataset, array: xr.DataArray, pair: WhichPair | None) -> list[int]:

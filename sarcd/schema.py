@@ -160,7 +160,16 @@ def images_of(scene: xr.Dataset) -> xr.DataArray:
         mend = f"name the complex images so: scene.rename({{'{candidates[0]}': 'slc'}})"
         if len(candidates) > 1:
             mend = f"put the complex images {', '.join(candidates[:4])} along one dim: xr.concat([...], 'time')"
+    elif len(parts := _parts(scene)) == 2:
+        mend = f"join both parts: scene['slc'] = scene['{parts[0]}'] + 1j * scene['{parts[1]}']"
     raise SceneError("no 'slc' and no 'amplitude'", where=source_of(scene), mend=mend)
+
+
+def _parts(scene: xr.Dataset) -> list[str]:
+    """Return the names of real and imaginary part, where a scene keeps its images so."""
+    names = {str(name).lower(): str(name) for name in scene.data_vars}
+    pairs = (("i", "q"), ("real", "imag"), ("re", "im"), ("slc_real", "slc_imag"), ("i_vv", "q_vv"), ("i_vh", "q_vh"))
+    return next(([names[one], names[two]] for one, two in pairs if one in names and two in names), [])
 
 
 def source_of(scene: xr.Dataset) -> str | None:
@@ -270,7 +279,8 @@ def _check_array(name: str, array: xr.DataArray, where: str | None) -> None:
             mend=f"convert it: scene['{name}'] = scene['{name}']{_conversion(wanted, array.dtype)}",
         )
     if 0 in array.shape:
-        raise SceneError(f"'{name}' is empty: shape {array.shape}", where=where)
+        mend = "take it out of the store, or write it anew" if name not in IMAGES else None
+        raise SceneError(f"'{name}' is empty: shape {array.shape}", where=where, mend=mend)
 
 
 def _conversion(wanted: Variable, dtype: np.dtype[Any]) -> str:

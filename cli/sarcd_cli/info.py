@@ -61,6 +61,8 @@ def _list_pairs(pairs: list[list[str]]) -> str:
 def _georeference(found: Mapping[str, Any]) -> str:
     if found["kind"] == "none":
         return "none: radar geometry"
+    if found["kind"] == "unknown":
+        return f"unknown: {found['problem']}"
     crs = found.get("crs", "without CRS")
     if found["kind"] == "gcps":
         return f"{found['points']} ground control points, {crs}"

@@ -35,6 +35,9 @@ TESTS = ("ratio-test", "coherence-test", "combined-test")
 OF_LEVELS = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio", "ratio-test", "combined-test")
 """Methods that compare the brightness of two dates as it is."""
 
+OF_COHERENCE = ("coherence-loss", "coherence-test", "combined-test", "coherence-network")
+"""Methods that look at coherence, which one pixel has none of."""
+
 METHODS = ("auto", "network", *DIFFERENCES, *TESTS, "coherence-network")
 
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
@@ -113,6 +116,8 @@ class DetectOptions:
             one_of("decision", self.decision, DECISIONS)
         if self.window is not None:
             object.__setattr__(self, "window", Window.of(self.window))
+            if self.window.pixels < 2 and self.method in OF_COHERENCE:
+                raise OptionError("coherence over one pixel is always 1", where="window", mend="use 3 or more")
         if not 0 < self.false_alarms < 0.5:
             raise OptionError(
                 f"a rate of false alarms of {self.false_alarms}", where="false_alarms", mend="use one such as 0.001"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,9 @@ from sarcd.errors import SceneError
 _LOG = logging.getLogger(__name__)
 
 _CALENDARS = {"standard", "gregorian", "proleptic_gregorian"}
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?")  # without a time zone
+# Without a time zone, unless it is UTC; what is finer than a microsecond is zeros.
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?)(?<=\d)0{0,3}(Z|\+00:00)?")
+_COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)Z?)?")
 
 
 def conform_times(scene: xr.Dataset) -> xr.Dataset:
@@ -159,11 +162,34 @@ def _dates_of(coordinate: xr.DataArray) -> np.ndarray | None:
         if decoded.dtype.kind == "M":
             return np.asarray(decoded.values).astype("datetime64[us]")
         variable = decoded
-    values = [getattr(value, "isoformat", lambda value=value: value)() for value in variable.values.ravel().tolist()]
-    calendars = {getattr(value, "calendar", "standard") for value in variable.values.ravel().tolist()}
-    if not calendars <= _CALENDARS or not all(isinstance(text, str) and _DATE.fullmatch(text) for text in values):
+    values = variable.values.ravel().tolist()
+    if not {getattr(value, "calendar", "standard") for value in values} <= _CALENDARS:
         return None
-    return np.array(values, "datetime64[us]").reshape(variable.shape)
+    texts = [_iso(getattr(value, "isoformat", lambda value=value: value)()) for value in values]
+    if None in texts:
+        return None
+    return np.array(texts, "datetime64[us]").reshape(variable.shape)
+
+
+def _iso(value: Any) -> str | None:
+    """Return a date in UTC as NumPy reads it, from any of the usual texts; None where it is none.
+
+    Examples
+    --------
+    >>> _iso("2023-03-19T05:58:00Z"), _iso("20230319"), _iso(b"2023-03-19 05:58:00.000000000")
+    ('2023-03-19T05:58:00', '2023-03-19', '2023-03-19 05:58:00.000000')
+    >>> _iso("2023-03-19T00:00+02:00"), _iso(20230319)
+    (None, None)
+    """
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+    if not isinstance(text, str):
+        return None
+    compact = _COMPACT.fullmatch(text.strip())
+    if compact is not None:
+        year, month, day, *clock = compact.groups()
+        return f"{year}-{month}-{day}" + (f"T{':'.join(clock)}" if clock[0] else "")
+    found = _DATE.fullmatch(text.strip())
+    return None if found is None else found[1]
 
 
 def _plain_attrs(coordinate: xr.DataArray) -> dict[str, object]:

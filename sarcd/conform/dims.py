@@ -12,8 +12,9 @@ from sarcd.errors import SceneError
 _WORDS = {
     "time": "time date dates datetime t epoch acquisition acquisition_time acquisition_date",
     "pair": "pair pairs interferogram ifg",
-    "y": "y lat latitude northing north azimuth az line lines row rows rlat",
-    "x": "x lon longitude easting east range rg slant_range sample samples pixel col cols column columns rlon",
+    "y": "y lat latitude northing north azimuth az azimuth_time line lines row rows rlat",
+    "x": "x lon longitude easting east range rg slant_range slant_range_time sample samples pixel pixels "
+    "col cols column columns rlon",
 }
 _NAMES = {role: tuple(words.split()) for role, words in _WORDS.items()}
 _ROLES = {name: role for role, names in _NAMES.items() for name in names}
@@ -62,20 +63,26 @@ def _without_pair_index(scene: xr.Dataset) -> xr.Dataset:
 
 
 def _role(scene: xr.Dataset, dim: Hashable) -> str | None:
-    """Return what a dim is: by its coordinate's CF attributes or dates, else by its name; None where nothing says."""
+    """Return what a dim is, None where nothing says.
+
+    By its coordinate's CF attributes, else by its name, else by dates in its coordinate or a coordinate along it that
+    has the schema's name, as after `swap_dims`.
+    """
     if dim in _NAMES:
         return str(dim)
+    named = _ROLES.get(str(dim).lower())
     if dim in scene.coords:
         coordinate = scene[dim]
         attrs = {key: str(value) for key, value in {**coordinate.encoding, **coordinate.attrs}.items()}
         told = _AXES.get(attrs.get("axis", "").upper()) or _STANDARD_NAMES.get(attrs.get("standard_name", "").lower())
         units = attrs.get("units", "").lower()
         told = told or next((role for role, words in _DEGREES.items() if units in words), None)
-        if told is None and coordinate.dtype.kind == "M":
-            told = "time"
+        if told is None and named is None and coordinate.dtype.kind == "M":
+            told = "time"  # azimuth may be counted in time too
         if told is not None:
             return told
-    return _ROLES.get(str(dim).lower())
+    along = [role for role in _NAMES if role in scene.coords and scene[role].dims == (dim,)]
+    return named or (along[0] if len(along) == 1 else None)  # a list of points has both y and x
 
 
 def _renamed(scene: xr.Dataset, roles: dict[Hashable, str]) -> xr.Dataset:
@@ -119,11 +126,26 @@ def _squeezed(scene: xr.Dataset, extra: Iterable[Hashable]) -> xr.Dataset:
             raise SceneError(
                 f"'{name}' has the extra dim '{dim}' of {size}{listed}",
                 where=schema.source_of(scene),
-                mend=f"choose one element, as scene.isel({dim}=0), or name it if it is time, y or x: "
-                f"scene.rename({{'{dim}': '...'}})",
+                mend=_cure_of_extra(scene, name, dim),
             )
         scene = scene.isel({dim: 0})
     return scene
+
+
+def _cure_of_extra(scene: xr.Dataset, name: str, dim: Hashable) -> str:
+    index = scene.indexes.get(dim)
+    if index is not None and index.nlevels > 1:
+        return f"take it apart: scene.unstack('{dim}')"
+    if name == "slc" and scene[name].dtype.kind == "f" and scene.sizes[dim] == 2:
+        real, imaginary = (f"scene['slc'].isel({dim}={part})" for part in (0, 1))
+        return f"join both parts: scene.assign(slc=({real} + 1j * {imaginary}).astype('complex64'))"
+    missing = [role for role in schema.VARIABLES[name].dims if role not in scene[name].dims]
+    taken = [role for role in missing if role in scene.variables]  # such as coordinates along both y and x
+    dropped = f".drop_vars({taken})" if taken else ""
+    choose = f"choose one element, as scene.isel({dim}=0)"
+    if not missing:
+        return choose
+    return f"{choose}, or name it if it is {' or '.join(missing)}: scene{dropped}.rename({{'{dim}': '...'}})"
 
 
 def _with_selected(scene: xr.Dataset) -> xr.Dataset:

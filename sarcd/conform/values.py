@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,7 +13,9 @@ import xarray as xr
 from sarcd import schema
 from sarcd.errors import SceneError
 
-_DECIBELS = ("db", "decibel", "decibels")
+_DECIBELS = re.compile(r"\W*(10\s*\*?\s*log10|db|decibels?)\b")  # what units begin with: dB, [dB], dB re 1
+_POWER = re.compile(r"backwards_scattering_coefficient|\b(intensity|power|(sigma|gamma|beta)[ _-]?(0|nought|naught))\b")
+_ROOT = re.compile(r"amplitude|root|sqrt")
 _INPUTS = (*schema.IMAGES, "mask", "coherence")
 
 
@@ -36,7 +39,8 @@ def conform_values(scene: xr.Dataset, *, images: bool = True) -> xr.Dataset:
         if wanted is None or (name in schema.IMAGES and not images):
             continue
         if 0 in scene[name].shape:
-            raise SceneError(f"'{name}' is empty: shape {scene[name].shape}", where=schema.source_of(scene))
+            mend = f"leave it out: scene.drop_vars('{name}')" if name not in schema.IMAGES else "select less narrowly"
+            raise SceneError(f"'{name}' is empty: shape {scene[name].shape}", where=schema.source_of(scene), mend=mend)
         scene = _conform_array(scene, name, wanted)
     return scene
 
@@ -44,11 +48,18 @@ def conform_values(scene: xr.Dataset, *, images: bool = True) -> xr.Dataset:
 def _conform_array(scene: xr.Dataset, name: str, wanted: schema.Variable) -> xr.Dataset:
     variable = scene[name].variable
     units = str(variable.attrs.get("units", "")).strip().lower()
-    if name in schema.IMAGES and units in _DECIBELS:
+    if name in schema.IMAGES and _DECIBELS.match(units):
         raise SceneError(
             f"'{name}' is in {variable.attrs['units']}, should be linear amplitude",
             where=schema.source_of(scene),
-            mend=f"convert it, with the units: scene['{name}'] = 10 ** (scene['{name}'] / 20)",
+            mend=f"convert it, without the units: scene['{name}'] = (10 ** (scene['{name}'] / 20)).drop_attrs()",
+        )
+    told = " ".join(str(variable.attrs.get(key, "")) for key in ("standard_name", "long_name")).lower()
+    if name == "amplitude" and not schema.is_own(scene) and _POWER.search(told) and not _ROOT.search(told):
+        raise SceneError(
+            f"'amplitude' holds power ({told.strip()}), should be amplitude",
+            where=schema.source_of(scene),
+            mend="take the root, without its attributes: scene['amplitude'] = (scene['amplitude'] ** 0.5).drop_attrs()",
         )
     convert = _conversion(scene, name, wanted, variable.dtype)
     if convert is None:
@@ -82,9 +93,9 @@ def _conversion(
     if wanted.dtype == "float32" and dtype.kind == "f":
         return partial(np.asarray, dtype="float32")
     if wanted.dtype == "uint8" and wanted.flags and dtype.kind in "biu":
-        return partial(_flags, name=name, allowed=tuple(int(flag.split()[0]) for flag in wanted.flags))
+        return partial(_flags, name=name, allowed=_allowed(wanted))
     if wanted.dtype == "uint8" and dtype.kind in "iu":
-        return partial(_flags, name=name, allowed=tuple(range(256)))
+        return partial(_flags, name=name, allowed=range(256))
     if name not in _INPUTS:
         return None  # a result: who reads it says what it should be
     raise SceneError(
@@ -93,6 +104,14 @@ def _conversion(
 
 
 def _cure(name: str, wanted: schema.Variable, dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "V" and len(dtype.names or ()) == 2:
+        real, imaginary = (f"scene['{name}'].values['{part}']" for part in dtype.names or ())
+        return f"join both parts: scene['{name}'] = scene['{name}'].dims, ({real} + 1j * {imaginary})"
+    if name == "coherence":
+        drop = "drop it: scene.drop_vars('coherence')"
+        if dtype.kind == "c":
+            return f"take its magnitude: scene['coherence'] = abs(scene['coherence']), or {drop}"
+        return f"it goes from 0 to 1: scale whole numbers, as scene['coherence'] / 255, or {drop}"
     if name == "slc" and dtype.kind in "fiu":
         return "real images are called 'amplitude': scene.rename({'slc': 'amplitude'}); or join both parts: i + 1j * q"
     if name == "amplitude" and dtype.kind == "c":
@@ -110,10 +129,33 @@ def labels_as_flags(label: xr.DataArray) -> xr.DataArray:
     SceneError
         If there are other values than 0, 1 and 255; of lazy labels when they are computed.
     """
-    if label.dtype == np.uint8:
-        return label
-    convert = partial(_flags, name=str(label.name), allowed=(0, 1, schema.NO_LABEL))
-    return label.copy(data=_by_block(label.variable, convert, "uint8"))
+    return label if label.dtype == np.uint8 else whole_numbers(label, schema.VARIABLES["label"])
+
+
+def as_map(name: str) -> str:
+    """Return how floats become a map of 0, 1 and 255 again, for a message."""
+    return f"scene['{name}'] = scene['{name}'].fillna(255).astype('uint8')"
+
+
+def whole_numbers(array: xr.DataArray, wanted: schema.Variable) -> xr.DataArray:
+    """Return an array in the whole numbers that the schema has for a variable, NaN as what is unknown.
+
+    `where`, `reindex` and other functions of xarray make floats of them; cast back as they are, NaN would become 0.
+
+    Raises
+    ------
+    SceneError
+        If there are other values, such as percents or grey levels; of lazy arrays when they are computed.
+    """
+    convert = partial(_flags, name=str(array.name), allowed=_allowed(wanted), wanted=wanted)
+    return array.copy(data=_by_block(array.variable, convert, wanted.dtype))
+
+
+def _allowed(wanted: schema.Variable) -> tuple[int, ...] | range:
+    if wanted.flags:
+        return tuple(int(flag.split()[0]) for flag in wanted.flags)
+    limits = np.iinfo(wanted.dtype)
+    return range(int(limits.min), int(limits.max) + 1)
 
 
 def as_image(name: str, values: np.ndarray) -> np.ndarray:
@@ -153,16 +195,24 @@ def _amplitude_image(values: np.ndarray) -> np.ndarray:
     return np.where(np.isinf(values), np.float32(np.nan), values) if np.isinf(values).any() else values
 
 
-def _flags(values: np.ndarray, *, name: str, allowed: tuple[int, ...]) -> np.ndarray:
-    """Return flags as uint8; refuse values that the schema does not know."""
-    values = np.asarray(values)
+def _flags(
+    values: np.ndarray, *, name: str, allowed: tuple[int, ...] | range, wanted: schema.Variable | None = None
+) -> np.ndarray:
+    """Return flags, or other whole numbers of the schema; refuse values that the schema does not know."""
+    values, fill, dtype = np.asarray(values), schema.NO_LABEL, "uint8"
+    if wanted is not None:
+        fill, dtype = wanted.fill, wanted.dtype
     if values.dtype.kind == "f":
-        values = np.where(np.isnan(values), schema.NO_LABEL, values)
-    foreign = ~np.isin(values, allowed)
+        values = np.where(np.isnan(values), fill, values)
+    if isinstance(allowed, range):
+        foreign = (values < allowed.start) | (values >= allowed.stop) | (values != np.floor(values))
+    else:
+        foreign = ~np.isin(values, allowed)
     if foreign.any():
         listed = ", ".join(f"{value:g}" for value in np.unique(values[foreign])[:4])
+        told = f"whole numbers from {allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else None
         raise SceneError(
             f"'{name}' holds {listed}, which the schema does not know",
-            mend=f"use {', '.join(map(str, allowed)) if len(allowed) < 5 else '0 to 255'}",
+            mend=f"use {told or ', '.join(map(str, allowed))}",
         )
-    return values.astype("uint8")
+    return values.astype(dtype)

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.conform.values import as_map
 from sarcd.errors import OptionError, SceneError
 from sarcd.io.chunks import chunk_errors
 from sarcd.io.intake import require_stored
@@ -61,14 +62,15 @@ class Layers:
             return None
         return "probability" if is_probability(self.variable) else "score"
 
-    def wrong(self, name: str, what: str) -> SceneError:
+    def wrong(self, name: str, what: str, mend: str | None = None) -> SceneError:
         """Return an error about one of the variables."""
-        return SceneError(f"'{name}' {what}", where=self.where)
+        return SceneError(f"'{name}' {what}", where=self.where, mend=mend)
 
 
 def is_probability(name: str) -> bool:
-    """Tell whether a score of this name is a probability."""
-    return name.startswith("change_probability")
+    """Tell whether a score of this name is a probability: one by name, or a map of 0 and 1 that became floats."""
+    known = schema.known(name)
+    return known is not None and (known.name == "change_probability" or bool(known.flags))
 
 
 def read_layers(
@@ -87,12 +89,15 @@ def read_layers(
     needs_threshold : bool
         Whether a score without a threshold, and without one by default, is an error.
     """
+    if variable == truth:
+        raise OptionError(
+            f"'{truth}' would be judged by itself", where="variable", mend="name a result, or other labels"
+        )
     judged, labels = (_paired(scene, name) for name in (variable, truth))
     layers = Layers(scene, judged, labels, variable, truth, None)
     if labels.dtype.kind not in "bui":
-        mend = f"convert it: scene['{truth}'] = scene['{truth}'].fillna(255).astype('uint8')"
-        raise SceneError(
-            f"'{truth}' is {labels.dtype}, and cannot be a map of 0, 1 and 255", where=layers.where, mend=mend
+        raise layers.wrong(
+            truth, f"is {labels.dtype}, and cannot be a map of 0, 1 and 255", f"convert it: {as_map(truth)}"
         )
     found = _threshold(layers, threshold) if needs_threshold else threshold
     return Layers(scene, judged, labels, variable, truth, found)
@@ -121,8 +126,12 @@ def _threshold(layers: Layers, threshold: float | None) -> float | None:
     if judged.dtype.kind != "f":
         raise layers.wrong(name, f"is {judged.dtype}, neither a map nor a score")
     if threshold is None:
-        if not is_probability(name):
-            raise OptionError(f"the score '{name}' needs a threshold", where="threshold", mend="give one in its units")
+        known = schema.known(name)
+        if known is None or known.name != "change_probability":
+            mend = "give one in its units"
+            if known is not None and known.flags:
+                mend = f"give one, or make a map of it again: {as_map(name)}"
+            raise OptionError(f"the score '{name}' needs a threshold", where="threshold", mend=mend)
         return 0.5
     if not math.isfinite(threshold):
         raise OptionError(f"threshold is {threshold}", where="threshold", mend="use a number")

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
+from sarcd.conform.values import as_map
 from sarcd.errors import OptionError, SceneError
 from sarcd.evaluate._layers import Layers, gather, pair_names, pixel_area_m2, read_layers
 from sarcd.evaluate._tables import curves_dataset, scores_dataset, scores_of
@@ -238,9 +239,11 @@ def check_counts(layers: Layers, counts: np.ndarray, outside: int = 0) -> None:
     total: dict[str, int] = dict(zip(COUNTS, counts.tolist(), strict=True))
     for name, key in ((layers.truth, "foreign_truth"), (layers.variable, "foreign_prediction")):
         if total[key]:
-            raise layers.wrong(name, f"holds values other than 0, 1 and 255 in {total[key]} pixels")
+            mend = f"1 is change, 0 none, 255 unknown: scene['{name}'] = (scene['{name}'] == ...).astype('uint8')"
+            raise layers.wrong(name, f"holds values other than 0, 1 and 255 in {total[key]} pixels", mend)
     if outside:
-        raise layers.wrong(layers.variable, f"holds values below 0 or above 1 in {outside} labelled pixels")
+        mend = f"divide percents by 100; a map of 0, 1 and 255 is uint8: {as_map(layers.variable)}"
+        raise layers.wrong(layers.variable, f"holds values below 0 or above 1 in {outside} labelled pixels", mend)
     judged = sum(total[key] for key in ("tp", "fp", "fn", "tn"))
     if judged + total["unjudged"] == 0:
         mend = "add labels with 'sarcd ingest --label'"

@@ -13,7 +13,8 @@ import zarr
 
 from sarcd import schema
 from sarcd.errors import CorruptChunkError, SceneError
-from sarcd.io.store import SceneStore, first_line
+from sarcd.io.openable import first_line
+from sarcd.io.store import SceneStore
 
 _DECODERS = 4  # threads, whatever the cores: as many chunks in memory
 
@@ -108,7 +109,7 @@ def find_corrupt_chunk(path: str | Path) -> CorruptChunkError | None:
         return None
     for name in store.published():
         array = store.array(name)
-        for key in sorted(store.keys(name)):
+        for key in sorted(store.keys(name)) if array.ndim else ["c"]:
             fault = _fault(array, key)
             if fault is not None:
                 return CorruptChunkError(name, key, fault)

@@ -17,7 +17,7 @@ from affine import Affine
 
 from sarcd.errors import InputError, SceneError
 from sarcd.io.geodesy import SMALLEST_PIXEL_M, check_rows, full_turn, kind_of, metres_per_unit, same_crs
-from sarcd.io.grid_mapping import axis_attrs, crs_of, grid_mapping_of, unit_of
+from sarcd.io.grid_mapping import axis_attrs, crs_of, grid_mapping_of, pixel_places, unit_of
 
 Json = dict[str, Any]
 
@@ -288,7 +288,7 @@ def of_scene(scene: xr.Dataset) -> Georeference:
     except Exception as error:
         text = " ".join(str(error).split())[:200]
         raise SceneError(f"'{name}' cannot be read ({text})", mend="write it with rioxarray") from error
-    y, x = (scene[dim].values if dim in scene.coords else np.arange(scene.sizes[dim]) for dim in ("y", "x"))
+    y, x = (pixel_places(scene, dim) for dim in ("y", "x"))
     stored = Georeference(crs, transform, gcps if transform is None else ())
     if not stored.is_rectilinear and _are_numbers(scene, stored, y, x):
         first, step = (float(y[0]), float(x[0])), (_step(y), _step(x))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import rasterio.crs
 import xarray as xr
 
@@ -111,3 +112,10 @@ def axis_attrs(crs: Any) -> dict[str, Json]:
         if str(axis.get("units", "")).startswith("degrees_") and angle_unit(known) != "degrees":
             found[axis["axis"]]["units"] = angle_unit(known)
     return found
+
+
+def pixel_places(scene: xr.Dataset, dim: str) -> np.ndarray:
+    """Return a coordinate, or the numbers of the pixels where it is none or no number, as times of azimuth are."""
+    if dim in scene.coords and scene[dim].dtype.kind in "iuf":
+        return np.asarray(scene[dim].values)
+    return np.arange(scene.sizes[dim])

@@ -11,6 +11,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.attributes import PARAMETERS, decode, parameters_of
+from sarcd.errors import SceneError
 from sarcd.io.chunks import expected_keys, owes_every_chunk
 from sarcd.io.store import SceneStore, open_scene
 
@@ -48,7 +49,7 @@ def scene_info(path: str | Path) -> Json:
     SceneError
         If there is no scene.
     """
-    scene = open_scene(path, chunks=None)
+    scene = open_scene(path, chunks=None, damaged=True)
     store = SceneStore(path)
     listed = store.published()
     names = sorted({*store.members(), *listed} - set(schema.COORDINATES))
@@ -76,7 +77,10 @@ def _texts(dates: Iterable[np.datetime64]) -> list[str]:
 def _georeference(scene: xr.Dataset) -> Json:
     from sarcd.io.georef import of_scene
 
-    found = of_scene(scene)
+    try:
+        found = of_scene(scene)
+    except SceneError as error:  # what else the scene holds can be told all the same
+        return {"kind": "unknown", "problem": error.error}
     told: Json = {"kind": found.kind}
     if found.crs is not None:
         code = found.crs.to_authority()

@@ -72,7 +72,7 @@ def require_stored(scene: xr.Dataset, names: Iterable[str], pairs: Sequence[Pair
     Parameters
     ----------
     scene : xr.Dataset
-        Of any origin; what does not come from a store of sarcd's is passed over.
+        Of any origin; of what does not come from a store of sarcd's only whole arrays can be told to be lost.
     names : iterable of str
         Variables; those that the scene does not have, or that were assigned since it was opened, are passed over.
     pairs : sequence of (before, after), optional
@@ -82,17 +82,24 @@ def require_stored(scene: xr.Dataset, names: Iterable[str], pairs: Sequence[Pair
     ------
     CorruptChunkError
         Naming the first absent chunk.
+    StoreError
+        Naming an array that the store lists and has lost.
     """
-    source = schema.source_of(scene)
-    if source is None or not schema.is_own(scene) or not (is_url(source) or (Path(source) / "zarr.json").exists()):
+    source, own = schema.source_of(scene), schema.is_own(scene)
+    if source is None or not (own if is_url(source) else (Path(source) / "zarr.json").exists()):
         return
     stored = [name for name in names if name in scene and "chunks" in scene[name].encoding]
     if not stored:
         return
     from sarcd.io.chunks import require_chunks, require_finished
+    from sarcd.io.openable import require_coordinates, require_listed
     from sarcd.io.store import SceneStore
 
     store = SceneStore(source)
+    require_listed(store, stored)
+    if not own:
+        return
+    require_coordinates(store)
     if pairs is None:
         require_finished(store, stored)
         return

@@ -48,5 +48,7 @@ def zarr_place(path: str | Path) -> Any:
             retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
         )
     except (BaseError, ValueError) as error:
-        raise SceneError(f"no URL of object storage ({str(error).splitlines()[0]})", where=str(path)) from error
+        mend = "give a path, or a URL as s3://bucket/scene.zarr, gs:// or az://"
+        told = f"no URL of object storage ({str(error).splitlines()[0]})"
+        raise SceneError(told, where=str(path), mend=mend) from error
     return ObjectStore(store)

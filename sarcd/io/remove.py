@@ -38,7 +38,7 @@ def remove(path: str | Path, names: Sequence[str]) -> list[str]:
         If another process writes one of them.
     """
     store = SceneStore(path)
-    members = store.members()
+    members = sorted({*store.members(), *store.lost()})  # a folder that was deleted leaves its entry in the list
     for name in names:
         if name not in members:
             listed = ", ".join(known for known in members if _is_result(known)) or "none"

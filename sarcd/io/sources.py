@@ -80,7 +80,18 @@ def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[D
                 where=after.path,
                 mend="say the dates with --date, once for each image in their order, with times of day if need be",
             )
+    _refuse_given_twice(names, bands)
     return found
+
+
+def _refuse_given_twice(names: Sequence[str], bands: Sequence[Any]) -> None:
+    """Raise if one image stands for two dates: compared with itself nothing changes."""
+    seen: set[tuple[str, Any]] = set()
+    for name, band in zip(names, bands, strict=True):
+        image = (str(Path(name).resolve()) if Path(name).exists() else name), band
+        if image in seen:
+            raise InputError("is given twice", where=name, mend="name each image once, with its own date")
+        seen.add(image)
 
 
 def _one_each(

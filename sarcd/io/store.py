@@ -6,10 +6,10 @@ are created and resized in place meanwhile, unseen by a plain `xr.open_zarr`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import warnings
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -23,17 +23,33 @@ from zarr.core.sync import sync
 
 from sarcd import schema
 from sarcd.attributes import plain
-from sarcd.conform import conform
 from sarcd.errors import SceneError, StoreError
 from sarcd.io.coordinates import decode_dates
 from sarcd.io.durable import settle, write_durably
 from sarcd.io.locks import structure_lock
+from sarcd.io.openable import (
+    corrupt_coordinate,
+    node_kind,
+    not_openable,
+    not_writable,
+    refuse_encoded,
+    refuse_no_folder,
+    refuse_no_images,
+    require_coordinates,
+    require_listed,
+    validated,
+)
 from sarcd.io.places import is_url, zarr_place
 
 Json = dict[str, Any]
 
 
-def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  {} is xarray's own word for "as stored"
+def open_scene(
+    path: str | Path,
+    *,
+    chunks: Any = {},  # noqa: B006  {} is xarray's own word for "as stored"
+    damaged: bool = False,
+) -> xr.Dataset:
     """Open a stored scene and check it against the schema.
 
     Parameters
@@ -42,6 +58,8 @@ def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B0
         A Zarr group, by path or URL.
     chunks : dict or None, optional
         As in `xarray.open_zarr`; ``{}`` gives dask arrays in the stored chunks, None arrays read when indexed.
+    damaged : bool
+        Open a store that has lost a whole array of labels or results too, to tell of it.
 
     Returns
     -------
@@ -52,82 +70,47 @@ def open_scene(path: str | Path, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B0
     ------
     SceneError
         If the path holds no Zarr group, or one that is not a scene.
+    StoreError
+        If the store lists an array that is gone, or a coordinate cannot be read.
     """
     where = str(path)
     if not is_url(where):
-        _refuse_no_folder(Path(where))
-    place = zarr_place(where)
+        refuse_no_folder(Path(where))
+    place, store = zarr_place(where), None
+    with contextlib.suppress(SceneError):  # of another format, or not to be opened at all, which xarray says below
+        store = SceneStore(where)
+    if store is not None:
+        require_listed(store, (*schema.IMAGES, *schema.COORDINATES) if damaged else None)
+        require_coordinates(store)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a foreign store without a metadata list is worth an error or nothing
             scene = xr.open_zarr(place, chunks=chunks)
+        scene.encoding["source"] = where  # which xarray does not know of object storage
+        return _checked(scene, where)
+    except SceneError:
+        raise
     except Exception as error:
-        raise SceneError(f"not a Zarr group that xarray can open ({first_line(error)})", where=where) from error
-    scene.encoding["source"] = where  # which xarray does not know of object storage
+        torn = None if store is None else corrupt_coordinate(store)
+        raise torn or not_openable(where, error) from error
+
+
+def _checked(scene: xr.Dataset, where: str) -> xr.Dataset:
+    """Return what of an opened store is finished, or refuse it."""
     unfinished = [
         name
         for name, array in scene.data_vars.items()
         if schema.COMPLETE in array.attrs and not any(completeness(array))
     ]
     scene = schema.with_pair_dates(scene.drop_vars(unfinished))
-    _refuse_encoded(scene, where)
-    try:
-        return schema.validate(scene)
-    except SceneError as error:
-        conform(scene)  # which says better what could be done, unless it understands the dataset
-        mend = f"write it as commands need it: sarcd.io.write.write_scene(xr.open_zarr('{where}'), 'NEW')"
-        raise SceneError(error.error, where=where, mend=mend) from error
-
-
-def _refuse_no_folder(path: Path) -> None:
-    if not path.exists():
-        raise SceneError("no such scene", where=str(path), mend="make one with 'sarcd ingest' or 'sarcd simulate'")
-    if path.is_dir():
-        return
-    if zipfile.is_zipfile(path):
-        mend = f"unpack it first: python -m zipfile -e {path} {path.with_suffix('')}"
-        raise SceneError("is a zip file, which cannot be written to in place", where=str(path), mend=mend)
-    raise SceneError("is a file, and a scene is a folder", where=str(path), mend="images are read by 'sarcd ingest'")
-
-
-def _refuse_encoded(scene: xr.Dataset, where: str) -> None:
-    """Raise on variables whose stored numbers xarray decodes: jobs read what is stored."""
-    for name in scene.data_vars:
-        known, encoding = schema.known(name), scene[name].encoding
-        if known is None:
-            continue
-        found = [key for key in ("scale_factor", "add_offset") if key in encoding]
-        for key in ("_FillValue", "missing_value"):
-            value = encoding.get(key)
-            if value is not None and not np.array_equal(
-                value, np.asarray(known.fill), equal_nan=known.dtype[0] in "fc"
-            ):
-                found.append(key)
-        if found:
-            raise SceneError(
-                f"'{name}' is stored encoded ({', '.join(found)}), which the commands do not decode",
-                where=where,
-                mend=f"write it decoded: sarcd.io.write.write_scene(xr.open_zarr('{where}'), 'NEW')",
-            )
+    refuse_encoded(scene, where)
+    refuse_no_images(scene, where)
+    return validated(scene, where)
 
 
 def completeness(array: xr.DataArray | zarr.Array[Any]) -> list[bool]:
     """Return the flags, one a pair, of what is finished in a derived array."""
     return schema.flags_of(array.attrs)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
-
-
-def _not_writable(path: str | Path, error: Exception) -> SceneError:
-    if not is_url(path) and any((Path(path) / key).exists() for key in (".zgroup", ".zmetadata", ".zattrs")):
-        mend = f"write it anew: sarcd.io.write.write_scene(xr.open_zarr('{path}'), 'NEW')"
-        return SceneError("is in Zarr format 2, and commands keep results in format 3", where=str(path), mend=mend)
-    told = f"not a Zarr v3 group that can be written ({first_line(error)})"
-    return SceneError(told, where=str(path), mend="make a scene with 'sarcd ingest'")
 
 
 class SceneStore:
@@ -147,10 +130,12 @@ class SceneStore:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         place = zarr_place(path)
+        if not is_url(path):
+            refuse_no_folder(Path(path))
         try:
             self._group = zarr.open_group(place, mode="r+", use_consolidated=False, zarr_format=3)
         except Exception as error:
-            raise _not_writable(path, error) from error
+            raise not_writable(self.path, error) from error
 
     @property
     def address(self) -> str:
@@ -173,6 +158,16 @@ class SceneStore:
             return cast(Json, json.loads(buffer.to_bytes()))
         except ValueError as error:
             raise StoreError(f"metadata cannot be read ({error})", where=f"{self.path}/{key}") from error
+
+    def documents(self, keys: Iterable[str]) -> dict[str, bytes | None]:
+        """Return what lies under several keys, None where there is nothing, in one round to the storage."""
+        wanted = list(keys)
+
+        async def fetch() -> list[Any]:
+            prototype = default_buffer_prototype()
+            return await asyncio.gather(*(self._group.store.get(self._key(key), prototype) for key in wanted))
+
+        return {key: data and data.to_bytes() for key, data in zip(wanted, sync(fetch()), strict=True)}
 
     def write_json(self, key: str, value: Json) -> None:
         """Replace a JSON document of the store in one stroke."""
@@ -232,12 +227,32 @@ class SceneStore:
         flags = {name: schema.flags_of(metadata.get("attributes", {})) for name, metadata in found.items()}
         return {name: metadata for name, metadata in found.items() if not flags[name] or any(flags[name])}
 
+    def lost(self) -> list[str]:
+        """Return the names that are listed without an array or group of which the metadata can be read."""
+        for _ in range(2):  # twice, since another process may just have taken one off the list
+            names = [name for name in self.listed() if "/" not in name]
+            kinds = self._kinds(names)
+            lost = [name for name in names if kinds[name] is None]
+            if not lost:
+                break
+        return lost
+
     def members(self) -> list[str]:
         """Return the names of all arrays, finished or not, but for those that sarcd keeps for itself."""
-        return sorted(name for name, _ in self._group.arrays() if not name.startswith(schema.PRIVATE))
+
+        async def listing() -> list[str]:
+            return [name async for name in self._group.store.list_dir(self._group.path)]
+
+        kinds = self._kinds(name for name in sync(listing()) if not name.startswith(schema.PRIVATE))
+        return sorted(name for name, kind in kinds.items() if kind == "array")
 
     def __contains__(self, name: str) -> bool:
-        return name in self._group
+        return self._kinds([name])[name] is not None
+
+    def _kinds(self, names: Iterable[str]) -> dict[str, str | None]:
+        """Return of each name whether its metadata are of an array or a group, None where there are none."""
+        documents = self.documents(f"{name}/zarr.json" for name in names)
+        return {key.rpartition("/")[0]: node_kind(data) for key, data in documents.items()}
 
     def array(self, name: str) -> zarr.Array[Any]:
         """Return an array, finished or not, that writes every chunk it is given, empty ones too."""

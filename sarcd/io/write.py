@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -14,9 +15,12 @@ from sarcd import schema
 from sarcd.conform.values import labels_as_flags
 from sarcd.io.create import NewScene, SceneLayout, grid_of
 from sarcd.io.georef import of_scene, to_coordinates
+from sarcd.io.grid_mapping import pixel_places
 from sarcd.io.intake import take
 from sarcd.io.progress import Progress, silent
 from sarcd.io.store import SceneStore
+
+_LOG = logging.getLogger(__name__)
 
 
 def write_scene(
@@ -57,6 +61,7 @@ def write_scene(
     """
     scene = take(scene)
     images, spatial_ref = schema.images_of(scene), _spatial_ref(scene)
+    _tell(scene, str(images.name))
     scene = scene[[str(images.name), *(name for name in ("label", "mask") if name in scene)]]
     if "label" in scene:
         scene = scene.assign(label=labels_as_flags(scene["label"]))
@@ -67,8 +72,8 @@ def write_scene(
     )
     layout = SceneLayout(
         times=schema.dates_of(scene, "time"),
-        y=scene["y"].values,
-        x=scene["x"].values,
+        y=pixel_places(scene, "y"),
+        x=pixel_places(scene, "x"),
         images=str(images.name),
         spatial_ref=spatial_ref,
         attrs={key: value for key, value in scene.attrs.items() if key != "coordinates"},
@@ -95,6 +100,16 @@ def write_scene(
                 for count in _copy(scene[name], store, name):
                     advance(count)
     return path
+
+
+def _tell(scene: xr.Dataset, images: str) -> None:
+    """Log what of a scene the new store will not hold."""
+    lost = [str(name) for name in scene.data_vars if name not in (images, "label", "mask")]
+    if lost:
+        _LOG.info("left out, images, label and mask being all that is written: %s", ", ".join(sorted(lost)))
+    for dim in ("y", "x"):
+        if dim in scene.coords and scene[dim].dtype.kind not in "iuf":
+            _LOG.warning("'%s' is %s: the new store has the numbers of the pixels instead", dim, scene[dim].dtype)
 
 
 def _spatial_ref(scene: xr.Dataset) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sarcd import schema
 from sarcd.errors import SceneError, StoreError, TrainingError
-from sarcd.io.chunks import chunk_errors
+from sarcd.io.chunks import chunk_errors, require_finished
 from sarcd.io.fingerprint import fingerprint
 from sarcd.io.locks import structure_lock, variable_locks
 from sarcd.io.reader import SceneReader
@@ -51,6 +51,7 @@ def index_patches(reader: SceneReader, size: int, truth: str = "label") -> Patch
             mend="choose smaller patches with --patch",
         )
     store = SceneStore(reader.path)
+    require_finished(store, [truth])  # a chunk that was lost would count as unlabelled, and nobody would look there
     name = f"{schema.PRIVATE}patches_{truth}_{size}"
     source = fingerprint(store, (reader.images, truth, "time", "before", "after"))
     counts = _kept(store, name, source)

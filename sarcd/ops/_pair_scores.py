@@ -125,8 +125,15 @@ class Pair:
             return np.asarray(self.after / self.before)
 
 
-def pair_of(before: np.ndarray, after: np.ndarray, window: Window, min_valid: float, looks: WindowLooks) -> Pair:
-    """Return what the tests take from two images (Y, X), complex or amplitudes."""
+def pair_of(
+    before: np.ndarray,
+    after: np.ndarray,
+    window: Window,
+    min_valid: float,
+    looks: WindowLooks,
+    first_row: int = 0,
+) -> Pair:
+    """Return what the tests take from two images (Y, X), complex or amplitudes, that begin at a row of the scene."""
     from sarcd.kernels.significance.windows import count_valid, enough, looks_of, mean_power
 
     size = window.y, window.x
@@ -138,7 +145,7 @@ def pair_of(before: np.ndarray, after: np.ndarray, window: Window, min_valid: fl
     if np.iscomplexobj(before) and window.pixels > 1:
         from sarcd.kernels.coherence import boxcar
 
-        sample = boxcar(before, after, size, min_valid).astype(np.float64)
+        sample = boxcar(before, after, size, min_valid, first_row).astype(np.float64)
         sample[~known] = np.nan
     for power in powers:
         power[~known] = np.nan
@@ -161,10 +168,11 @@ def ratio_score(
     min_valid: float,
     coherence: float | str,
     looks: WindowLooks,
+    first_row: int = 0,
 ) -> np.ndarray:
     from sarcd.kernels.significance.ratio import coherent_ratio_p, ratio_p
 
-    pair = pair_of(before, after, window, min_valid, looks)
+    pair = pair_of(before, after, window, min_valid, looks, first_row)
     if coherence == "estimated":
         assert pair.sample is not None
         return score(coherent_ratio_p(pair.ratio, pair.power_looks, pair.sample))
@@ -173,11 +181,17 @@ def ratio_score(
 
 
 def correlation_score(
-    before: np.ndarray, after: np.ndarray, *, window: Window, min_valid: float, looks: WindowLooks
+    before: np.ndarray,
+    after: np.ndarray,
+    *,
+    window: Window,
+    min_valid: float,
+    looks: WindowLooks,
+    first_row: int = 0,
 ) -> np.ndarray:
     from sarcd.kernels.significance.coherence import correlation_p
 
-    pair = pair_of(before, after, window, min_valid, looks)
+    pair = pair_of(before, after, window, min_valid, looks, first_row)
     return score(correlation_p(np.asarray(pair.sample), pair.power_looks))
 
 
@@ -190,6 +204,7 @@ def expected_score(
     expectation: Expectation,
     looks: WindowLooks,
     history: PairHistory | None = None,
+    first_row: int = 0,
 ) -> np.ndarray:
     """Return the score, and as imaginary part the power of finding a complete loss of coherence."""
     from sarcd.kernels.significance.coherence import coherence_cdf, power_of_loss
@@ -199,11 +214,11 @@ def expected_score(
     from sarcd.kernels.significance.windows import berger
 
     expected, kind, rate = expectation.expected, expectation.kind, expectation.rate
-    pair = pair_of(before, after, window, min_valid, looks)
+    pair = pair_of(before, after, window, min_valid, looks, first_row)
     sample = np.asarray(pair.sample)
     now = sample if kind == "sample" else berger(sample, pair.before, pair.after)
     if expected == "history":
-        earlier = [pair_of(*images, window, min_valid, looks) for images in itertools.pairwise(given)]
+        earlier = [pair_of(*images, window, min_valid, looks, first_row) for images in itertools.pairwise(given)]
         if earlier:
             past, past_looks = (
                 np.stack([getattr(one, name) for one in earlier]) for name in ("sample", "coherence_looks")

@@ -102,7 +102,14 @@ def ratio_test(
     kernel = partial(ratio_score, window=size, min_valid=share, coherence=mode)
     kernels, measures = with_gains(scene, match_gain, chosen, kernel, measured)
     layers = [
-        window_map(kernels[i], [images[a], images[b], *known[i]], halo=size.halo, dtype="float32", measured=measures[i])
+        window_map(
+            kernels[i],
+            [images[a], images[b], *known[i]],
+            halo=size.halo,
+            dtype="float32",
+            measured=measures[i],
+            placed=True,
+        )
         for i, (a, b) in enumerate(chosen)
     ]
     parameters = parameters_of(size, rate, share, looks) | {"coherence": mode} | recorded(match_gain)

@@ -195,7 +195,7 @@ def no_correlation_test(
     measured = {"looks": window_looks(scene, size, looks, rate)}
     kernel = partial(correlation_score, window=size, min_valid=share)
     layers = [
-        window_map(kernel, [images[a], images[b]], halo=size.halo, dtype="float32", measured=measured)
+        window_map(kernel, [images[a], images[b]], halo=size.halo, dtype="float32", measured=measured, placed=True)
         for a, b in chosen
     ]
     attrs = made_by_attrs("no_correlation_test", parameters_of(size, rate, share, looks))
@@ -234,6 +234,7 @@ def _with_expected(
                 halo=size.halo,
                 dtype="complex64",
                 measured=measures[i] | ({"history": past[i]} if past else {}),
+                placed=True,
             )
             for i, (a, b) in enumerate(chosen)
         ]

@@ -37,7 +37,7 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
             where=schema.source_of(scene),
             mend="add images with 'sarcd ingest --append'",
         )
-    if pairs is None and "pair" in scene.dims:
+    if pairs is None and scene.sizes.get("pair"):  # an empty list is none
         chosen = list(zip(schema.dates_of(scene, "before"), schema.dates_of(scene, "after"), strict=True))
     elif pairs is None or isinstance(pairs, str):
         chosen = select_pairs(pairs or "consecutive", times)

@@ -11,6 +11,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.config import SummaryOptions, Window, to_dict
+from sarcd.conform.values import as_map, whole_numbers
 from sarcd.errors import SceneError
 from sarcd.io.intake import take
 from sarcd.ops._excluded import named_dates, without_dates
@@ -239,11 +240,19 @@ def _in_order(scene: xr.Dataset, changes: xr.DataArray, threshold: float | None)
     """Return decisions over consecutive dates in order of time."""
     ordered = changes.transpose("pair", "y", "x").isel(pair=positions_of(scene, changes))
     if threshold is None:
-        return ordered
-    return pointwise(partial(_above, threshold=threshold), ordered, dtype=np.uint8)
+        return whole_numbers(ordered, schema.VARIABLES["change"])
+    known = schema.known(changes.name)
+    name = None if known is not None and known.name == "change_score" else str(changes.name)
+    return pointwise(partial(_above, threshold=threshold, probability=name), ordered, dtype=np.uint8)
 
 
-def _above(values: np.ndarray, threshold: float) -> np.ndarray:
+def _above(values: np.ndarray, threshold: float, probability: str | None) -> np.ndarray:
+    """Return decisions; of probabilities, those above 1 are refused: percents, or a map in which 255 is unknown."""
+    if probability is not None and (values > 1).any():
+        raise SceneError(
+            f"'{probability}' holds {np.nanmax(values):g}, and probabilities end at 1",
+            mend=f"divide percents by 100; a map of 0, 1 and 255 is uint8: {as_map(probability)}",
+        )
     return np.where(np.isnan(values), schema.NO_LABEL, values >= threshold).astype(np.uint8)
 
 

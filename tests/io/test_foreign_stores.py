@@ -291,3 +291,40 @@ def test_a_grid_mapping_of_another_name_is_kept(tmp_path, rng):
     found = of_scene(open_scene(tmp_path / "new.zarr"))
     assert found.crs.to_epsg() == 32631
     assert tuple(found.transform)[:6] == (10.0, 0.0, 499_995.0, 0.0, -10.0, 5_700_005.0)
+
+
+@pytest.mark.filterwarnings("ignore:The data type")  # zarr's own, of text and dates
+@pytest.mark.parametrize("kind", ["text", "times", "uneven"])
+def test_coordinates_that_place_nothing(tmp_path, rng, kind, caplog):
+    scene = memory_scene(rng, SHAPE)
+    rows = np.arange(SHAPE[1])
+    values = {
+        "text": np.array([f"row {row}" for row in rows]),
+        "times": np.datetime64("2023-03-19T05:58", "us") + rows * np.timedelta64(2, "ms"),
+        "uneven": rows**1.5,
+    }
+    scene.assign_coords(y=values[kind]).to_zarr(tmp_path / "s.zarr")
+    told = scene_info(tmp_path / "s.zarr")["georeference"]["kind"]
+    assert told == ("unknown" if kind == "uneven" else "none")
+    if kind == "uneven":
+        return
+    with caplog.at_level("WARNING"):
+        write_scene(xr.open_zarr(tmp_path / "s.zarr"), tmp_path / "new.zarr")
+    assert "numbers of the pixels instead" in caplog.text
+    np.testing.assert_array_equal(open_scene(tmp_path / "new.zarr")["y"], rows)
+
+
+def test_a_refusal_does_not_log_what_is_not_done(tmp_path, rng, caplog):
+    path = stored_scene(tmp_path / "s.zarr", rng, SHAPE)
+    xr.open_zarr(path).isel(time=[0, 2]).to_zarr(tmp_path / "cut.zarr")
+    with pytest.raises(SceneError, match="not in 'time'"):
+        write_coherence(tmp_path / "cut.zarr")
+    assert not caplog.records
+
+
+def test_a_new_store_says_what_it_leaves_out(foreign, tmp_path, caplog):
+    write_coherence(foreign)
+    with caplog.at_level("INFO"):
+        write_scene(open_scene(foreign), tmp_path / "new.zarr")
+    assert "left out" in caplog.text
+    assert "coherence" in caplog.text

@@ -13,11 +13,13 @@ from sarcd.detect.job import write_detection
 from sarcd.errors import CorruptChunkError
 from sarcd.evaluate import evaluate
 from sarcd.export import export
+from sarcd.io.reader import SceneReader
 from sarcd.io.store import SceneStore, open_scene
 from sarcd.io.write import write_scene
 from sarcd.jobs import write_coherence, write_prediction
 from sarcd.jobs.statistics import write_statistics
 from sarcd.jobs.summary import write_summary
+from sarcd.learn.index import index_patches
 
 METHODS = ("ratio-test", "log-ratio", "coherence-test", "network", "coherence-loss")
 
@@ -136,3 +138,11 @@ def test_pairs_that_were_never_computed_are_no_loss(tmp_path):
     assert np.isnan(opened["coherence"][1]).all()
     assert np.isfinite(opened.sarcd.features()[1, 2]).any()  # computed, since it is not stored
     assert dataclasses.is_dataclass(write_coherence(path))
+
+
+def test_training_on_labels_that_lost_a_chunk(scene):
+    """Read as they are, they would count as unlabelled, and no patch would be drawn there."""
+    lose(scene, "label/c/0/1/1")
+    with pytest.raises(CorruptChunkError, match=r"label/c/0/1/1.*absent"):
+        index_patches(SceneReader(scene), 32)
+    assert not list(scene.glob("sarcd_patches*"))

@@ -1,14 +1,16 @@
 """What can be refused is refused before anything is computed or written; what is left can be finished or removed."""
 
+import numpy as np
 import pytest
 import xarray as xr
 
 from sarcd import sites
-from sarcd.config import CoherenceOptions, DetectOptions, PredictOptions, SummaryOptions, Window
+from sarcd.config import CoherenceOptions, DetectOptions, IngestOptions, PredictOptions, SummaryOptions, Window
 from sarcd.detect import job as detect_job
 from sarcd.detect.job import write_detection
-from sarcd.errors import MismatchError, SceneError, StoreError
+from sarcd.errors import InputError, MismatchError, OptionError, SceneError, StoreError
 from sarcd.io.info import scene_info
+from sarcd.io.ingest import ingest
 from sarcd.io.remove import remove
 from sarcd.io.store import SceneStore
 from sarcd.jobs import coherence as coherence_job
@@ -16,6 +18,7 @@ from sarcd.jobs import prediction as prediction_job
 from sarcd.jobs import write_coherence, write_prediction
 from sarcd.jobs.summary import write_summary
 from sarcd_cli.main import main
+from tests.rasters import write_raster
 
 
 @pytest.fixture
@@ -144,3 +147,25 @@ def test_remove_takes_results_alone(scene):
     assert "coherence" not in xr.open_zarr(scene)
     assert not (scene / "coherence").exists()
     xr.testing.assert_identical(xr.open_zarr(scene)[["slc", "label"]].load(), before)
+
+
+@pytest.mark.parametrize("method", ["coherence-test", "combined-test", "coherence-loss", "coherence-network"])
+def test_coherence_over_one_pixel(scene, method):
+    with pytest.raises(OptionError, match="over one pixel is always 1: use 3 or more"):
+        DetectOptions(method, window=Window.of(1))
+    assert main(["detect", str(scene), "--method", "ratio-test", "--window", "1", "--looks", "1"]) == 0
+
+
+def test_one_image_for_two_dates(tmp_path):
+    image = write_raster(tmp_path / "a.tif", np.ones((40, 50), "complex64"))
+    (tmp_path / "link.tif").symlink_to(image)
+    for other in (image, tmp_path / "link.tif"):
+        options = IngestOptions(dates=("2023-03-19", "2023-03-31"))
+        with pytest.raises(InputError, match="is given twice"):
+            ingest([image, other], tmp_path / "s.zarr", options)
+    assert not (tmp_path / "s.zarr").exists()
+
+
+def test_labels_are_not_judged_by_themselves(scene):
+    with pytest.raises(OptionError, match="judged by itself"):
+        xr.open_zarr(scene).sarcd.evaluate(variable="label")

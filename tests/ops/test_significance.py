@@ -238,3 +238,11 @@ def test_caller_is_left_alone(rng):
     for test in TESTS.values():
         test(scene)
     assert scene.identical(before)
+
+
+@pytest.mark.parametrize("name", TESTS)
+@pytest.mark.parametrize("y", [(10, 9), (7, 7, 5)])
+def test_scores_have_the_same_bytes_wherever_the_scene_is_cut(name, y):
+    found = TESTS[name](SCENE.chunk(time=1, y=y, x=23))
+    for key, expected in EAGER[name].items():
+        np.testing.assert_array_equal(found[key].compute(scheduler="synchronous"), expected)
