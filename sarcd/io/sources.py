@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from sarcd.io.nodata import NoData
 from sarcd.io.pairs import Pair, consecutive, select_pairs
 from sarcd.io.paths import source_name, split_path
 from sarcd.io.pixels import Image, open_image
+
+_LOG = logging.getLogger(__name__)
 
 _Value = TypeVar("_Value")
 
@@ -80,17 +83,17 @@ def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[D
                 where=after.path,
                 mend="say the dates with --date, once for each image in their order, with times of day if need be",
             )
-    _refuse_given_twice(names, bands)
+    _tell_of_one_image_twice(names, bands)
     return found
 
 
-def _refuse_given_twice(names: Sequence[str], bands: Sequence[Any]) -> None:
-    """Raise if one image stands for two dates: compared with itself nothing changes."""
+def _tell_of_one_image_twice(names: Sequence[str], bands: Sequence[Any]) -> None:
+    """Say if one image stands for two dates: it may be meant, as to try a file out, and its map is empty."""
     seen: set[tuple[str, Any]] = set()
     for name, band in zip(names, bands, strict=True):
         image = (str(Path(name).resolve()) if Path(name).exists() else name), band
         if image in seen:
-            raise InputError("is given twice", where=name, mend="name each image once, with its own date")
+            _LOG.warning("%s is given for two dates: compared with itself, it shows no change", name)
         seen.add(image)
 
 

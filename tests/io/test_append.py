@@ -284,7 +284,9 @@ def test_readers_see_the_old_state_or_the_new(tmp_path, scene, rng, monkeypatch)
     thread = threading.Thread(target=poll)
     thread.start()
     append([added], path)
-    time.sleep(0.1)
+    patience = time.monotonic() + 60
+    while (3, 2, 2) not in seen and not failures and time.monotonic() < patience:
+        time.sleep(0.01)
     ended.set()
     thread.join()
     assert failures == []
