@@ -77,9 +77,10 @@ def write_summary(
     asked = {} if options.of is None else {"of": options.of}
     every = [f"{base}_{suffix}" if suffix else base for base in LAYERS]
     refuse_mismatch(store, every, MadeBy(OPERATION, asked), overwrite=overwrite, partly=True)
-    require_finished(store, [str(name) for name in scene.data_vars])
+    require_finished(store, [name for name in schema.IMAGES if name in scene])
     with chunk_errors(path):
         fitted = fit_summary(scene, options)
+    require_finished(store, [str(fitted.options.of)])  # of the omnibus test, no array
     _tell(options, fitted, note)
     names = {f"{base}_{suffix}" if suffix else base: base for base in fitted.layers}
     for name in names:

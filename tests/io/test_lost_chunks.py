@@ -122,6 +122,11 @@ def test_a_summary_of_a_map_that_lost_a_chunk(scene):
         write_summary(scene, SummaryOptions(of="change"))
 
 
+def test_a_summary_needs_what_it_reads_alone(scene):
+    lose(scene, "label/c/0/1/1")
+    assert write_summary(scene, SummaryOptions(of="omnibus"), suffix="new").computed > 0
+
+
 def test_a_mask_that_lost_a_chunk(tmp_path):
     path = tmp_path / "s.zarr"
     sites.write_site(path, "A", size=96)
