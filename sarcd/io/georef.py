@@ -17,7 +17,7 @@ from affine import Affine
 
 from sarcd.errors import InputError, SceneError
 from sarcd.io.geodesy import SMALLEST_PIXEL_M, check_rows, full_turn, kind_of, metres_per_unit, same_crs
-from sarcd.io.grid_mapping import axis_attrs, crs_of, grid_mapping_of, pixel_places, unit_of
+from sarcd.io.grid_mapping import axis_attrs, crs_of, grid_mapping_of, is_counted, pixel_places, unit_of
 
 Json = dict[str, Any]
 
@@ -301,10 +301,11 @@ def of_scene(scene: xr.Dataset) -> Georeference:
 
 def _are_numbers(scene: xr.Dataset, stored: Georeference, y: np.ndarray, x: np.ndarray) -> bool:
     """Tell pixel numbers from the places of a map, which may be whole numbers too."""
-    if not (y.dtype.kind in "iu" and x.dtype.kind in "iu"):
+    if y.dtype.kind in "iu" and x.dtype.kind in "iu":
+        if stored.kind != "none" or stored.crs is None:
+            return True
+    elif stored.kind != "none" or stored.crs is not None or not (is_counted(y) and is_counted(x)):
         return False
-    if stored.kind != "none" or stored.crs is None:
-        return True
     return not any(unit_of(scene, dim) or "standard_name" in scene[dim].attrs for dim in ("y", "x") if dim in scene)
 
 

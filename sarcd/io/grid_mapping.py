@@ -119,3 +119,8 @@ def pixel_places(scene: xr.Dataset, dim: str) -> np.ndarray:
     if dim in scene.coords and scene[dim].dtype.kind in "iuf":
         return np.asarray(scene[dim].values)
     return np.arange(scene.sizes[dim])
+
+
+def is_counted(values: np.ndarray) -> bool:
+    """Tell whether a coordinate holds the numbers of the pixels from 0 on, be it as floats."""
+    return np.array_equal(values, np.arange(len(values)))

@@ -303,3 +303,12 @@ def test_crs_of_every_kind_survive_a_scene(crs):
     scene = xr.Dataset(coords={**coords, "spatial_ref": ((), 0, found.spatial_ref)})
     assert of_scene(scene).transform == georeference.transform
     assert of_scene(scene).crs.to_wkt() == georeference.crs.to_wkt() or of_scene(scene).crs == georeference.crs
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "float64", "float32"])
+def test_pixels_that_are_counted_lie_nowhere(dtype):
+    scene = xr.Dataset(coords={"y": np.arange(40).astype(dtype), "x": np.arange(50).astype(dtype)})
+    assert of_scene(scene).kind == "none"
+    scene["x"].attrs["units"] = "m"
+    assert of_scene(scene).kind == ("none" if dtype.startswith("int") else "transform")
+    assert of_scene(scene.drop_attrs().assign_coords(x=scene["x"] + 0.5)).kind == "transform"
