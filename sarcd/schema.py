@@ -276,17 +276,17 @@ def _check_array(name: str, array: xr.DataArray, where: str | None) -> None:
         raise SceneError(
             f"'{name}' is {array.dtype}, should be {wanted.dtype}",
             where=where,
-            mend=f"convert it: scene['{name}'] = scene['{name}']{_conversion(wanted, array.dtype)}",
+            mend=f"convert it: {conversion(name, wanted, array.dtype)}",
         )
     if 0 in array.shape:
         mend = "take it out of the store, or write it anew" if name not in IMAGES else None
         raise SceneError(f"'{name}' is empty: shape {array.shape}", where=where, mend=mend)
 
 
-def _conversion(wanted: Variable, dtype: np.dtype[Any]) -> str:
-    """Return how values become the schema's: NaN of labels, cast as it is, would become "no change"."""
+def conversion(name: str, wanted: Variable, dtype: np.dtype[Any]) -> str:
+    """Return how values become the schema's, for a message: NaN of flags, cast as it is, would become "no change"."""
     unknown = f".fillna({wanted.fill})" if wanted.flags and dtype.kind == "f" else ""
-    return f"{unknown}.astype('{wanted.dtype}')"
+    return f"scene['{name}'] = scene['{name}']{unknown}.astype('{wanted.dtype}')"
 
 
 def _check_coordinates(scene: xr.Dataset, where: str | None) -> None:

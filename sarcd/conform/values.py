@@ -118,7 +118,7 @@ def _cure(name: str, wanted: schema.Variable, dtype: np.dtype[Any]) -> str:
         return "complex images are called 'slc': scene.rename({'amplitude': 'slc'})"
     if name == "mask":
         return "0 has to mean usable and other values why not: scene['mask'] = (~usable).astype('uint8')"
-    return f"convert it: scene['{name}'] = scene['{name}'].astype('{wanted.dtype}')"
+    return f"convert it: {schema.conversion(name, wanted, dtype)}"
 
 
 def labels_as_flags(label: xr.DataArray) -> xr.DataArray:
@@ -134,7 +134,7 @@ def labels_as_flags(label: xr.DataArray) -> xr.DataArray:
 
 def as_map(name: str) -> str:
     """Return how floats become a map of 0, 1 and 255 again, for a message."""
-    return f"scene['{name}'] = scene['{name}'].fillna(255).astype('uint8')"
+    return schema.conversion(name, schema.VARIABLES["label"], np.dtype("float32"))
 
 
 def whole_numbers(array: xr.DataArray, wanted: schema.Variable) -> xr.DataArray:
