@@ -11,9 +11,9 @@ import xarray as xr
 
 import sarcd  # noqa: F401  registers the .sarcd accessor
 from sarcd.config import TrainOptions
-from sarcd.io.write import write_scene
-from sarcd.learn.train import train
-from sarcd.sites import site
+from sarcd.simulation.sites import site
+from sarcd.store.write import write_scene
+from sarcd.training.trainer import train
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "first_map")
 folder.mkdir(parents=True, exist_ok=True)

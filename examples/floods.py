@@ -18,9 +18,9 @@ import rasterio.errors
 import xarray as xr
 
 from sarcd.config import TrainOptions, read_toml
-from sarcd.io.write import write_scene
-from sarcd.kernels.scores import best_threshold, confusion_counts, scores
-from sarcd.learn.train import train
+from sarcd.metrics.kernels.scores import best_threshold, confusion_counts, scores
+from sarcd.store.write import write_scene
+from sarcd.training.trainer import train
 
 SIDE, COLUMNS = 256, 6
 DATES = np.array(["2021-01-01", "2021-01-02"], "datetime64[us]")  # the files do not tell; only the order matters

@@ -7,7 +7,7 @@ import numpy as np
 
 import sarcd  # noqa: F401  registers the .sarcd accessor
 from sarcd.config import Window
-from sarcd.sites import site
+from sarcd.simulation.sites import site
 
 scene = site("A", size=256, truth=True)
 for window in (Window(y=5, x=5), Window(y=15, x=3)):

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sarcd.config.detection import DetectOptions, Method
-    from sarcd.evaluate import Bootstrap, ObjectRules
-    from sarcd.export import Exported
-    from sarcd.io.pairs import Pair
-    from sarcd.ops.results import WhichPair
+    from sarcd.exporting.export_files import Exported
+    from sarcd.metrics import Bootstrap, ObjectRules
+    from sarcd.store.pairs import Pair
+    from sarcd.store.results import WhichPair
 
 
 @xr.register_dataset_accessor("sarcd")
@@ -34,10 +34,10 @@ class SceneAccessor:
         self._scene = scene
 
     def statistics(self, *, per_date: bool = False) -> xr.Dataset:
-        """Exact median and MAD of amplitude; see `sarcd.ops.amplitude_statistics`."""
-        from sarcd import ops
+        """Exact median and MAD of amplitude; see `sarcd.estimation.amplitude_statistics`."""
+        from sarcd import estimation
 
-        return ops.amplitude_statistics(self._scene, per_date=per_date)
+        return estimation.amplitude_statistics(self._scene, per_date=per_date)
 
     def coherence(
         self,
@@ -48,10 +48,10 @@ class SceneAccessor:
         min_valid: float = 0.5,
         pairs: str | Sequence[Pair] | None = None,
     ) -> xr.DataArray:
-        """Windowed coherence of every pair; see `sarcd.ops.coherence`."""
-        from sarcd import ops
+        """Windowed coherence of every pair; see `sarcd.estimation.coherence`."""
+        from sarcd import estimation
 
-        return ops.coherence(
+        return estimation.coherence(
             self._scene, window=window, estimator=estimator, debias=debias, min_valid=min_valid, pairs=pairs
         )
 
@@ -63,22 +63,24 @@ class SceneAccessor:
         min_valid: float = 0.5,
         pairs: str | Sequence[Pair] | None = None,
     ) -> xr.DataArray:
-        """Phase of the coherence of every pair; see `sarcd.ops.coherence_phase`."""
-        from sarcd import ops
+        """Phase of the coherence of every pair; see `sarcd.estimation.coherence_phase`."""
+        from sarcd import estimation
 
-        return ops.coherence_phase(self._scene, window=window, estimator=estimator, min_valid=min_valid, pairs=pairs)
+        return estimation.coherence_phase(
+            self._scene, window=window, estimator=estimator, min_valid=min_valid, pairs=pairs
+        )
 
     def effective_looks(self, window: int | Window = 5, *, estimator: Estimator = "boxcar") -> float:
-        """Independent looks in a window of the scene's speckle; see `sarcd.ops.effective_looks`."""
-        from sarcd import ops
+        """Independent looks in a window of the scene's speckle; see `sarcd.estimation.effective_looks`."""
+        from sarcd import estimation
 
-        return ops.effective_looks(self._scene, window, estimator=estimator)
+        return estimation.effective_looks(self._scene, window, estimator=estimator)
 
     def normalize(self, *, statistics: Any = "scene") -> xr.DataArray:
-        """Amplitudes normalised by median and MAD; see `sarcd.ops.normalize`."""
-        from sarcd import ops
+        """Amplitudes normalised by median and MAD; see `sarcd.estimation.normalize`."""
+        from sarcd import estimation
 
-        return ops.normalize(self._scene, statistics=statistics)
+        return estimation.normalize(self._scene, statistics=statistics)
 
     def features(
         self,
@@ -88,10 +90,12 @@ class SceneAccessor:
         coherence: CoherenceOptions | None = None,
         pairs: str | Sequence[Pair] | None = None,
     ) -> xr.DataArray:
-        """Input of the networks; see `sarcd.ops.features`."""
-        from sarcd import ops
+        """Input of the networks; see `sarcd.estimation.features`."""
+        from sarcd import estimation
 
-        return ops.features(self._scene, channels=channels, statistics=statistics, coherence=coherence, pairs=pairs)
+        return estimation.features(
+            self._scene, channels=channels, statistics=statistics, coherence=coherence, pairs=pairs
+        )
 
     def detect(  # noqa: PLR0913  the signature of the function behind it
         self,
@@ -108,8 +112,8 @@ class SceneAccessor:
         adapt: bool = False,
         uncertainty: bool = False,
     ) -> xr.Dataset:
-        """Map of changes, by a trained network or without labels; see `sarcd.detect.detect`."""
-        from sarcd.detect import detect
+        """Map of changes, by a trained network or without labels; see `sarcd.detection.detect`."""
+        from sarcd.detection import detect
 
         return detect(
             self._scene,
@@ -134,10 +138,12 @@ class SceneAccessor:
         looks: float | None = None,
         min_valid: float = 0.5,
     ) -> xr.Dataset:
-        """One test of the brightness of all dates, and when it changed; see `sarcd.ops.omnibus_test`."""
-        from sarcd import ops
+        """One test of the brightness of all dates, and when it changed; see `sarcd.change.omnibus_test`."""
+        from sarcd import change
 
-        return ops.omnibus_test(self._scene, window=window, false_alarms=false_alarms, looks=looks, min_valid=min_valid)
+        return change.omnibus_test(
+            self._scene, window=window, false_alarms=false_alarms, looks=looks, min_valid=min_valid
+        )
 
     def summarise(
         self,
@@ -150,10 +156,10 @@ class SceneAccessor:
         looks: float | None = None,
         min_valid: float = 0.5,
     ) -> xr.Dataset:
-        """How often, when, and whether for good the ground changed; see `sarcd.ops.summarise_changes`."""
-        from sarcd import ops
+        """How often, when, and whether for good the ground changed; see `sarcd.change.summarise_changes`."""
+        from sarcd import change
 
-        return ops.summarise_changes(
+        return change.summarise_changes(
             self._scene,
             changes,
             threshold=threshold,
@@ -174,8 +180,8 @@ class SceneAccessor:
         objects: ObjectRules | bool = False,
         bins: int = 15,
     ) -> xr.Dataset:
-        """Scores against labels; see `sarcd.evaluate.evaluate`."""
-        from sarcd.evaluate import evaluate
+        """Scores against labels; see `sarcd.metrics.evaluate`."""
+        from sarcd.metrics import evaluate
 
         return evaluate(
             self._scene,
@@ -188,8 +194,8 @@ class SceneAccessor:
         )
 
     def plot(self, *, pair: WhichPair = 0, variable: str | None = None, stretch_percent: float = 1.0) -> Figure:
-        """Figure that explains the result of a pair; see `sarcd.plot.plot`."""
-        from sarcd.plot import plot
+        """Figure that explains the result of a pair; see `sarcd.figures.change_figure.plot`."""
+        from sarcd.figures.change_figure import plot
 
         return plot(self._scene, pair=pair, variable=variable, stretch_percent=stretch_percent)
 
@@ -202,7 +208,7 @@ class SceneAccessor:
         min_pixels: int | None = None,
         overwrite: bool = False,
     ) -> Exported:
-        """Write a result as a file that other programs read, by its suffix; see `sarcd.export.export`."""
-        from sarcd.export import export
+        """Write a result as a file for other programs, by suffix; see `sarcd.exporting.export_files.export`."""
+        from sarcd.exporting.export_files import export
 
         return export(self._scene, path, variable=variable, pair=pair, min_pixels=min_pixels, overwrite=overwrite)

@@ -67,8 +67,9 @@ def parameters_of(array: xr.DataArray | Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from sarcd import ops, sites
-    >>> parameters_of(ops.coherence(sites.site("A", size=64), window=7))["window"]
+    >>> from sarcd import estimation
+    >>> from sarcd.simulation import sites
+    >>> parameters_of(estimation.coherence(sites.site("A", size=64), window=7))["window"]
     {'y': 7, 'x': 7}
     """
     found = _decoded(array, PARAMETERS)
@@ -76,7 +77,7 @@ def parameters_of(array: xr.DataArray | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fitted_of(array: xr.DataArray | Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what `sarcd.detect` fitted to each pair of a map: its dates `before` and `after`, and a `rule` or others.
+    """Return what `sarcd.detection` fitted to each pair of a map: its dates, and a `rule` or others.
 
     Parameters
     ----------
@@ -90,8 +91,9 @@ def fitted_of(array: xr.DataArray | Mapping[str, Any]) -> list[dict[str, Any]]:
 
     Examples
     --------
-    >>> from sarcd import detect, sites
-    >>> found = detect.detect(sites.site("A", size=64), method="log-ratio")
+    >>> from sarcd.detection import detect
+    >>> from sarcd.simulation import sites
+    >>> found = detect(sites.site("A", size=64), method="log-ratio")
     >>> [sorted(fact) for fact in fitted_of(found.change)]
     [['after', 'before', 'rule']]
     """

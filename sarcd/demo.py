@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from sarcd import ops, sites
+from sarcd import change
 from sarcd.errors import OptionError
-from sarcd.evaluate import evaluate
-from sarcd.export import export
-from sarcd.io.progress import Progress, silent
-from sarcd.io.store import open_scene
-from sarcd.io.write import write_scene
+from sarcd.exporting.export_files import export
 from sarcd.jobs import write_coherence, write_prediction, write_statistics
-from sarcd.kernels.scores import best_threshold
+from sarcd.metrics import evaluate
+from sarcd.metrics.kernels.scores import best_threshold
+from sarcd.progress import Progress, silent
+from sarcd.simulation import sites
+from sarcd.store.scene import open_scene
+from sarcd.store.write import write_scene
 
 SITE: sites.SiteName = "B"
 """The one with the most varied land cover; the model has seen no site of its kind."""
@@ -120,7 +121,7 @@ def scores_of(path: str | Path) -> dict[str, float]:
     truth = scene["label"].values
     candidates: dict[str, Any] = {
         "coherence_threshold": -scene["coherence"].values,  # low coherence speaks for change
-        "log_ratio_threshold": ops.log_ratio(scene).values,
+        "log_ratio_threshold": change.log_ratio(scene).values,
     }
     best = {name: float(best_threshold(truth, np.asarray(score))[1]) for name, score in candidates.items()}
     return {"network": float(evaluate(scene)["f1"].sel(over="pooled")), **best}

@@ -56,7 +56,7 @@ def errors(change, scene):
 
 def percent(false_alarms, misses, scene):
     """Percentage correct and kappa times 100."""
-    from sarcd.kernels.scores import kappa, overall_accuracy
+    from sarcd.metrics.kernels.scores import kappa, overall_accuracy
 
     real = int(scene.label.sum())
     counts = real - misses, false_alarms, misses, scene.label.size - real - false_alarms

@@ -3,8 +3,8 @@
 import torch
 
 from sarcd.config import CoherenceOptions
-from sarcd.model_file import ModelCard, save_model
-from sarcd.models import create_model, model_options
+from sarcd.models.file import ModelCard, save_model
+from sarcd.networks import create_model, model_options
 
 WIDTHS = (4, 8, 12, 16)
 

@@ -7,9 +7,9 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 
 from sarcd import schema
-from sarcd.io.create import NewScene, SceneLayout
-from sarcd.io.georef import Georeference, to_coordinates
-from sarcd.io.store import publish
+from sarcd.geography.georeference import Georeference, to_coordinates
+from sarcd.store.create import NewScene, SceneLayout
+from sarcd.store.scene import publish
 from tests.scenes import dates, random_slc
 
 UTM = Georeference(rasterio.crs.CRS.from_epsg(32632), Affine(20.0, 0.0, 600_000.0, 0.0, -10.0, 5_100_000.0))

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from sarcd.io.create import NewScene, SceneLayout
+from sarcd.store.create import NewScene, SceneLayout
 
 
 def dates(count):

@@ -10,9 +10,9 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
-from sarcd.io.georef import Georeference
-from sarcd.io.label_words import LabelWords
-from sarcd.io.labels import blocks, open_labels
+from sarcd.geography.georeference import Georeference
+from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.labels import blocks, open_labels
 from tests.rasters import UTM
 
 SHAPE = (40, 60)

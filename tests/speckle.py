@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sarcd.simulate.speckle import speckle
+from sarcd.simulation.core.speckle import speckle
 
 
 def noise(rng, shape):

@@ -9,12 +9,12 @@ import xarray as xr
 from sarcd import config, schema
 from sarcd.attributes import FITTED, PARAMETERS, decode, encode, fitted_of, parameters_of, plain, portable
 from sarcd.config import CoherenceOptions, DetectOptions
-from sarcd.detect.job import write_detection
-from sarcd.io.info import scene_info
-from sarcd.io.store import SceneStore, open_scene, publish
+from sarcd.estimation.amplitudes import ATTRIBUTE, AmplitudeStatistics
 from sarcd.jobs import write_coherence
-from sarcd.jobs.statistics import write_statistics
-from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.jobs.stored_statistics import write_statistics
+from sarcd.store.info import scene_info
+from sarcd.store.scene import SceneStore, open_scene, publish
 from tests.scenes import stored_scene
 
 

@@ -6,8 +6,8 @@ import xarray as xr
 from matplotlib.colors import to_rgba
 from matplotlib.image import imread
 
-from sarcd.error_map import COLOURS, plot_errors, write_errors
 from sarcd.errors import OptionError, SceneError
+from sarcd.figures.error_map import COLOURS, plot_errors, write_errors
 from sarcd_cli.main import main
 from tests.results import scene_with_results, stored_results
 
@@ -47,7 +47,7 @@ def test_colours_and_counts_by_hand():
 
 
 def test_a_large_scene_shows_every_miss_and_counts_all(monkeypatch):
-    monkeypatch.setattr("sarcd.error_map.LONGEST", 2)
+    monkeypatch.setattr("sarcd.figures.error_map.LONGEST", 2)
     change, label = np.ones((2, 8, 8), np.uint8)
     change[0, 0] = 0  # one miss in a block of hits
     label[7, 7] = 0  # and a false alarm

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sarcd.errors import OptionError, SceneError
-from sarcd.evaluate import evaluate
+from sarcd.metrics import evaluate
 from tests.judged import scene_of
 
 SCORES = ["f1", "precision", "recall", "iou", "kappa", "overall_accuracy"]

@@ -16,10 +16,10 @@ from rasterio.errors import NotGeoreferencedWarning
 
 import sarcd
 from sarcd.errors import CorruptChunkError, OptionError, SceneError, StoreError
-from sarcd.export import SUFFIXES, export
-from sarcd.io import cog
-from sarcd.io.georef import of_dataset
-from sarcd.io.store import open_scene
+from sarcd.exporting import cog
+from sarcd.exporting.export_files import SUFFIXES, export
+from sarcd.geography.georeference import of_dataset
+from sarcd.store.scene import open_scene
 from tests.results import ASKEW, DEGREES, UTM, control_points, made, scene_with_results, stored_results
 
 PAIRS = ("2023-03-19 to 2023-03-31", "2023-03-31 to 2023-04-12")

@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from sarcd.errors import OptionError
-from sarcd.export import export
+from sarcd.exporting.export_files import export
 from tests.results import UTM, control_points, scene_with_results
 
 

@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import ops
+from sarcd import change, estimation
 from sarcd.config import DetectOptions
-from sarcd.detect.job import write_detection
 from sarcd.errors import SarcdError
-from sarcd.io.info import scene_info
 from sarcd.jobs import write_coherence
-from sarcd.jobs.statistics import write_statistics
-from sarcd.pretrained import MINES
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.jobs.stored_statistics import write_statistics
+from sarcd.models.pretrained import MINES
+from sarcd.store.info import scene_info
 from sarcd_cli.main import main
 from tests.scenes import random_slc
 
@@ -66,14 +66,14 @@ def scenes(draw):
 
 
 VERBS = {
-    "coherence": lambda s: ops.coherence(s, window=3),
-    "coherence_phase": lambda s: ops.coherence_phase(s, window=3),
+    "coherence": lambda s: estimation.coherence(s, window=3),
+    "coherence_phase": lambda s: estimation.coherence_phase(s, window=3),
     "normalize": lambda s: s.sarcd.normalize(),
     "features": lambda s: s.sarcd.features(),
     "statistics": lambda s: s.sarcd.statistics(),
     "statistics of dates": lambda s: s.sarcd.statistics(per_date=True),
-    "log_ratio": ops.log_ratio,
-    "mean_ratio": lambda s: ops.mean_ratio(s, pairs="reference"),
+    "log_ratio": change.log_ratio,
+    "mean_ratio": lambda s: change.mean_ratio(s, pairs="reference"),
     "detect": lambda s: s.sarcd.detect(method="ratio-test"),
     "detect by ratio": lambda s: s.sarcd.detect(method="log-ratio"),
     "omnibus": lambda s: s.sarcd.omnibus_test(looks=4.0),
@@ -182,8 +182,12 @@ def test_what_is_no_scene_is_refused(data):
     kind = data.draw(st.sampled_from(sorted(WRONG)))
     wrong = WRONG[kind](data.draw(scenes()))
     verbs = ["coherence", "normalize", "log_ratio", "detect", "omnibus", "statistics"]
-    functions = {"normalize": ops.normalize, "detect": ops.ratio_test, "omnibus": ops.omnibus_test}
-    functions |= {"statistics": ops.amplitude_statistics, "coherence": ops.coherence, "log_ratio": ops.log_ratio}
+    functions = {"normalize": estimation.normalize, "detect": change.ratio_test, "omnibus": change.omnibus_test}
+    functions |= {
+        "statistics": estimation.amplitude_statistics,
+        "coherence": estimation.coherence,
+        "log_ratio": change.log_ratio,
+    }
     with pytest.raises(SarcdError):
         functions[data.draw(st.sampled_from(verbs))](wrong).compute()
 
@@ -203,7 +207,7 @@ def test_parts_of_a_scene(data):
     for number, (before, after) in enumerate(zip(found["before"].values, found["after"].values, strict=True)):
         assert before in dates
         assert after in dates
-        wanted = ops.coherence(scene, window=3, pairs=[(before, after)])[0]
+        wanted = estimation.coherence(scene, window=3, pairs=[(before, after)])[0]
         np.testing.assert_array_equal(found[number], wanted)
 
 
@@ -223,7 +227,7 @@ def stores(draw, scene, folder):
 
 
 JOBS = {
-    "coherence": (write_coherence, "coherence", ops.coherence),
+    "coherence": (write_coherence, "coherence", estimation.coherence),
     "detect": (
         lambda path: write_detection(path, DetectOptions("ratio-test"), suffix="new"),
         "change_new",

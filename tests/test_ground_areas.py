@@ -13,14 +13,15 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
-from sarcd import schema, sites
+from sarcd import schema
 from sarcd.errors import SceneError
-from sarcd.evaluate import ObjectRules, evaluate
-from sarcd.export import export
-from sarcd.io.georef import Georeference
-from sarcd.ops.ground import ground_of, pixel_area
-from sarcd.plot import plot
-from sarcd.simulate.projection import View, project
+from sarcd.exporting.export_files import export
+from sarcd.figures.change_figure import plot
+from sarcd.geography.georeference import Georeference
+from sarcd.geography.ground import ground_of, pixel_area
+from sarcd.metrics import ObjectRules, evaluate
+from sarcd.simulation import sites
+from sarcd.simulation.core.projection import View, project
 from tests.results import UTM, control_points, scene_with_results
 from tests.said import logged
 

@@ -6,8 +6,8 @@ import sys
 import psutil
 import pytest
 
-from sarcd import _limits
-from sarcd._limits import cores, free_memory, memory_limits
+from sarcd.engine import limits as _limits
+from sarcd.engine.limits import cores, free_memory, memory_limits
 
 GIB = 2**30
 PAGES = 9223372036854771712  # no limit, in version 1 with pages of 4 KiB
@@ -220,7 +220,7 @@ def test_limits_of_the_shell(name):
     """In a process of its own: what is lowered cannot be raised again."""
     code = (
         f"import resource; resource.setrlimit(resource.{name}, (2**35, 2**35))\n"
-        "from sarcd import _limits\n"
+        "from sarcd.engine import limits as _limits\n"
         "print(*[(limit.source, 0 < limit.free < 2**35) for limit in _limits._of_process()])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

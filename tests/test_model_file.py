@@ -15,9 +15,9 @@ import torch
 
 from sarcd.config import CoherenceOptions, Window
 from sarcd.errors import ModelError, OptionError
-from sarcd.model_file import ModelCard, load_model, save_model
-from sarcd.models import create_model
-from sarcd.ops.statistics import AmplitudeStatistics
+from sarcd.estimation.amplitudes import AmplitudeStatistics
+from sarcd.models.file import ModelCard, load_model, save_model
+from sarcd.networks import create_model
 
 CARD = ModelCard(
     architecture="unet",
@@ -344,7 +344,7 @@ def test_nothing_is_unpickled(path):
 import pickle, torch
 def forbidden(*args, **kwargs): raise SystemExit("unpickled")
 pickle.load = pickle.loads = pickle.Unpickler = torch.load = forbidden
-from sarcd.model_file import load_model
+from sarcd.models.file import load_model
 print(load_model({str(path)!r}).network.stride)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,12 +12,12 @@ from matplotlib.contour import ContourSet
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 
 from sarcd import schema
-from sarcd._layout import WIDTH, arrange
 from sarcd.errors import CorruptChunkError, OptionError, SceneError
-from sarcd.evaluate import evaluate
-from sarcd.io.store import SceneStore, open_scene
-from sarcd.plot import plot
-from sarcd.view import made_by, view_of
+from sarcd.figures.change_figure import plot
+from sarcd.figures.layout import WIDTH, arrange
+from sarcd.figures.view import made_by, view_of
+from sarcd.metrics import evaluate
+from sarcd.store.scene import SceneStore, open_scene
 from tests.results import DEGREES, UTM, control_points, scene_with_results, stored_results
 
 SHAPE = (60, 80)
@@ -296,7 +296,7 @@ def test_pyplot_and_global_state_stay_alone(tmp_path):
     program = """
 import sys, matplotlib, numpy as np, xarray as xr
 before = dict(matplotlib.rcParams)
-from sarcd.plot import plot
+from sarcd.figures.change_figure import plot
 images = np.ones((2, 8, 9), np.float32)
 times = np.array(["2023-03-19", "2023-03-31"], "datetime64[us]")
 figure = plot(xr.Dataset({"amplitude": (("time", "y", "x"), images)}, coords={"time": times}))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarcd.errors import ModelError, OptionError
-from sarcd.models.inference import for_inference
-from sarcd.predict import Predictor, Tiling, area, choose_batch, choose_tile, decide, forward_bytes, sigmoid
+from sarcd.inference import Predictor, Tiling, area, choose_batch, choose_tile, decide, forward_bytes, sigmoid
+from sarcd.networks.folding import for_inference
 from tests.networks import random_network
 from tests.tolerance import LOGIT
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sarcd.errors import ModelError, OptionError
-from sarcd.models import create_model
-from sarcd.predict import BlendedTiling, Predictor, Tiling, choose_tile, sigmoid, tiling_of, trained_tile
+from sarcd.inference import BlendedTiling, Predictor, Tiling, choose_tile, sigmoid, tiling_of, trained_tile
+from sarcd.networks import create_model
 from tests.networks import random_network
 from tests.tolerance import LOGIT, PROBABILITY_GLOBAL
 

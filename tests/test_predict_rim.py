@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import sites
 from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
-from sarcd.detect import detect
-from sarcd.io.store import open_scene
+from sarcd.detection import detect
+from sarcd.inference.kernels.rim import near_holes
 from sarcd.jobs import write_prediction
-from sarcd.kernels.rim import near_holes
-from sarcd.pretrained import MINES
+from sarcd.models.pretrained import MINES
+from sarcd.simulation import sites
+from sarcd.store.scene import open_scene
 from tests.scenes import stored_scene
 
 SIZE = 192

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sarcd.errors import SceneError
-from sarcd.predict import PLAIN, BlendedTiling, Ensemble, Predictor, Tiling, Variant, sigmoid, tiling_of, variants
-from sarcd.predict.adapt import adapted, digest_of, reestimate, sample_places, take_sample, tiles_wanted
+from sarcd.inference import PLAIN, BlendedTiling, Ensemble, Predictor, Tiling, Variant, sigmoid, tiling_of, variants
+from sarcd.inference.adabn import adapted, digest_of, reestimate, sample_places, take_sample, tiles_wanted
 from tests.networks import random_network
 from tests.tolerance import PROBABILITY, PROBABILITY_GLOBAL
 

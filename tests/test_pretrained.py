@@ -6,17 +6,18 @@ import shutil
 import numpy as np
 import pytest
 
-from sarcd import ops, sites
+from sarcd import estimation
 from sarcd.attributes import parameters_of
-from sarcd.detect import detect
+from sarcd.detection import detect
 from sarcd.errors import SceneError
-from sarcd.evaluate import evaluate
-from sarcd.io.store import open_scene
-from sarcd.io.write import write_scene
 from sarcd.jobs import write_prediction
-from sarcd.kernels.scores import best_threshold
-from sarcd.model_file import load_model
-from sarcd.pretrained import MINES
+from sarcd.metrics import evaluate
+from sarcd.metrics.kernels.scores import best_threshold
+from sarcd.models.file import load_model
+from sarcd.models.pretrained import MINES
+from sarcd.simulation import sites
+from sarcd.store.scene import open_scene
+from sarcd.store.write import write_scene
 from sarcd_cli.main import main
 from tests.tolerance import PROBABILITY
 
@@ -88,7 +89,7 @@ def test_no_model_is_not_the_default(stored):
 def test_it_finds_what_thresholds_do_not(mine):
     found = mine.assign(detect(mine))
     network = float(evaluate(found).f1.sel(over="pooled"))
-    threshold = best_threshold(mine.label.values, -ops.coherence(mine).values)[1]
+    threshold = best_threshold(mine.label.values, -estimation.coherence(mine).values)[1]
     assert network > max(0.6, 1.5 * float(threshold))
 
 
@@ -101,6 +102,6 @@ def test_a_damaged_file_is_told(tmp_path, mine, monkeypatch):
     broken = tmp_path / "mines.safetensors"
     shutil.copy(MINES, broken)
     broken.write_bytes(broken.read_bytes()[:1000])
-    monkeypatch.setattr("sarcd.detect.MINES", broken)
+    monkeypatch.setattr("sarcd.detection.MINES", broken)
     with pytest.raises(Exception, match=r"mines\.safetensors"):
         detect(mine)

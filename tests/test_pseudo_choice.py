@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import sarcd.pseudo_label as module
+import sarcd.jobs.stored_pseudo_labels as module
 from sarcd.attributes import parameters_of
 from sarcd.config import PseudoOptions, TrainOptions
 from sarcd.errors import MismatchError
-from sarcd.io.store import open_scene
-from sarcd.learn import train as training
-from sarcd.pseudo_label import PseudoLabelResult, pseudo_label, self_train
+from sarcd.jobs.stored_pseudo_labels import PseudoLabelResult, pseudo_label, self_train
+from sarcd.store.scene import open_scene
+from sarcd.training import trainer as training
 from tests.learn.toys import add_layer
 from tests.networks import random_model_file
 from tests.scenes import stored_scene

@@ -9,10 +9,10 @@ import xarray as xr
 from sarcd.attributes import parameters_of
 from sarcd.config import CoherenceOptions, PseudoOptions, TrainOptions, Window
 from sarcd.errors import MismatchError, TrainingError
-from sarcd.io.store import open_scene
-from sarcd.learn.train import train
-from sarcd.model_file import load_model
-from sarcd.pseudo_label import pseudo_label, self_train
+from sarcd.jobs.stored_pseudo_labels import pseudo_label, self_train
+from sarcd.models.file import load_model
+from sarcd.store.scene import open_scene
+from sarcd.training.trainer import train
 from sarcd_cli.main import main
 from tests.learn.toys import toy_scene
 

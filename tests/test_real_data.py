@@ -8,7 +8,7 @@ import rasterio
 import xarray as xr
 
 from sarcd.config import TrainOptions
-from sarcd.learn.train import train
+from sarcd.training.trainer import train
 from sarcd_cli.main import main
 from tests.networks import random_model_file
 

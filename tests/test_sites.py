@@ -7,8 +7,8 @@ from scipy import ndimage
 
 from sarcd import schema
 from sarcd.errors import OptionError, StoreError
-from sarcd.kernels.scores import best_threshold
-from sarcd.sites import SITES, site, varied, write_site
+from sarcd.metrics.kernels.scores import best_threshold
+from sarcd.simulation.sites import SITES, site, varied, write_site
 
 NAMES = tuple(SITES)
 

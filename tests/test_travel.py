@@ -8,13 +8,16 @@ import pytest
 import rasterio
 import xarray as xr
 
-from sarcd import detect, evaluate, ops, schema, sites
+from sarcd import detection as detect
+from sarcd import estimation, schema
+from sarcd import metrics as evaluate
 from sarcd.attributes import PARAMETERS, decode, fitted_of, parameters_of, portable
 from sarcd.config import CoherenceOptions, DetectOptions, SummaryOptions
-from sarcd.detect.job import write_detection
-from sarcd.export import export
+from sarcd.exporting.export_files import export
 from sarcd.jobs import write_coherence, write_statistics, write_summary
-from sarcd.pretrained import MINES
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.models.pretrained import MINES
+from sarcd.simulation import sites
 
 ENGINES = {"h5netcdf": "h5netcdf", "netcdf4": "netCDF4", "scipy": "scipy"}
 
@@ -35,21 +38,21 @@ def stored(tmp_path_factory):
 def _results(scene):
     change = detect.detect(scene, method="ratio-test")
     yield "scene", scene
-    yield "statistics", ops.amplitude_statistics(scene)
-    yield "coherence", ops.coherence(scene, debias=True).to_dataset()
-    yield "phase", ops.coherence_phase(scene).to_dataset()
-    yield "normalize", ops.normalize(scene).to_dataset()
-    yield "features", ops.features(scene).to_dataset()
-    yield "difference", ops.log_ratio(scene, signed=True).to_dataset()
-    yield "decide", ops.opening(ops.decide(ops.log_ratio(scene), method="kmeans"), radius=1).to_dataset()
-    yield "fuse", ops.fuse([ops.log_ratio(scene), ops.mean_ratio(scene)]).to_dataset()
-    yield "lee", ops.lee(scene)
+    yield "statistics", estimation.amplitude_statistics(scene)
+    yield "coherence", estimation.coherence(scene, debias=True).to_dataset()
+    yield "phase", estimation.coherence_phase(scene).to_dataset()
+    yield "normalize", estimation.normalize(scene).to_dataset()
+    yield "features", estimation.features(scene).to_dataset()
+    yield "difference", change.log_ratio(scene, signed=True).to_dataset()
+    yield "decide", change.opening(change.decide(change.log_ratio(scene), method="kmeans"), radius=1).to_dataset()
+    yield "fuse", change.fuse([change.log_ratio(scene), change.mean_ratio(scene)]).to_dataset()
+    yield "lee", change.lee(scene)
     yield "detect", change
     yield "rules", detect.detect(scene, method=DetectOptions(method="neighbourhood-ratio"))
     yield "combined", detect.detect(scene, method=DetectOptions(method="combined-test", uncertainty=True))
     yield "network", detect.detect(scene, model=MINES, device="cpu")
-    yield "summarise", ops.summarise_changes(scene, change.change)
-    yield "omnibus", ops.omnibus_test(scene)
+    yield "summarise", change.summarise_changes(scene, change.change)
+    yield "omnibus", change.omnibus_test(scene)
     yield "evaluate", evaluate.evaluate(scene.assign(change=change.change), bootstrap=20, objects=True)
     report = evaluate.report([scene.assign(change_score=change.change_score)], variable="change_score", threshold=3.0)
     yield "curves", report.curves

@@ -15,7 +15,7 @@ A seam is far beyond all of these: a halo one step too small moves logits by mor
 place probabilities by more than 1e-2. The networks are those of `tests.networks`, whose logits spread by 1.5.
 """
 
-from sarcd.models import Network
+from sarcd.networks import Network
 
 PROBABILITY = 1e-5
 """Probabilities of networks that can be tiled exactly: docs/architecture.md, five times what was measured."""

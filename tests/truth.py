@@ -3,10 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from sarcd import ops
-from sarcd.kernels.coherence import boxcar
-from sarcd.kernels.looks import effective_looks
-from sarcd.simulate.speckle import impulse_response
+from sarcd import estimation
+from sarcd.estimation.kernels.boxcar import boxcar
+from sarcd.estimation.kernels.looks import effective_looks
+from sarcd.simulation.core.speckle import impulse_response
 from tests.scenes import dates
 from tests.speckle import noise_pair
 
@@ -45,7 +45,7 @@ def moments(sample):
 def mean_of(truth, *, oversampling=None, ramp=(0.0, 0.0), side=600, power=1, seed=7, **options):
     """Mean over a scene of one true coherence, away from its border."""
     pair = noise_pair(np.random.default_rng(seed), (side, side), truth, oversampling=oversampling, ramp=ramp)
-    found = ops.coherence(scene_of(*pair), **options).values[0, 10:-10, 10:-10]
+    found = estimation.coherence(scene_of(*pair), **options).values[0, 10:-10, 10:-10]
     return float((found.astype(float) ** power).mean())
 
 
@@ -69,7 +69,7 @@ def blur_and_deviation(scene, **options):
 
     The distance is the area between profile and step over the height of the step.
     """
-    found = ops.coherence(scene, **options).values[0, 10:-10, 12:-12].astype(float)
+    found = estimation.coherence(scene, **options).values[0, 10:-10, 12:-12].astype(float)
     profile, half = found.mean(axis=0), found.shape[1] // 2
     left, right = profile[:10].mean(), profile[-10:].mean()
     blur = (np.abs(profile[:half] - left).sum() + np.abs(profile[half:] - right).sum()) / (left - right)

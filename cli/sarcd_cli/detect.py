@@ -101,7 +101,7 @@ def command(
     Writes change_score and change, region by region; stopped at any moment, the same command goes on where it was.
     """
     from sarcd.config import DetectOptions, from_dict
-    from sarcd.detect.job import write_detection
+    from sarcd.jobs.stored_detection import write_detection
 
     values = {**knobs, "window": None if window is None else parse_window(window)}
     result = write_detection(

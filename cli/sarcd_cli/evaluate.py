@@ -9,7 +9,7 @@ import click
 from sarcd_cli._frame import common_options, dask_progress, echo_result, echo_table
 
 if TYPE_CHECKING:
-    from sarcd.evaluate import Report
+    from sarcd.metrics import Report
 
 _SCORES = {
     "f1": "F1",
@@ -80,8 +80,8 @@ def command(
     over the pixels that are labelled. Of a probability (--variable change_probability) also average precision and
     calibration, with the curves behind them in --json.
     """
-    from sarcd.evaluate import Bootstrap, ObjectRules, report
-    from sarcd.io.store import open_scene
+    from sarcd.metrics import Bootstrap, ObjectRules, report
+    from sarcd.store.scene import open_scene
 
     rules = _given(min_pixels=min_pixels, min_area_m2=min_area, min_overlap=min_overlap)
     draw = _given(patch=patch, seed=seed, level=level)
@@ -101,7 +101,7 @@ def command(
             bins=bins,
         )
     if picture is not None:
-        from sarcd.error_map import write_errors
+        from sarcd.figures.error_map import write_errors
 
         write_errors(picture, open_scene(scenes[0]), pair=_which(pair), variable=variable)
     if json:

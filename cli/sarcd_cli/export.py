@@ -24,8 +24,8 @@ def command(
 
     .tif is a cloud-optimised GeoTIFF; .gpkg and .geojson hold the changes as polygons; .png explains one pair.
     """
-    from sarcd.export import export
-    from sarcd.io.store import open_scene
+    from sarcd.exporting.export_files import export
+    from sarcd.store.scene import open_scene
 
     which = int(pair) if pair is not None and pair.lstrip("-").isdigit() else pair
     with dask_progress("exporting"):

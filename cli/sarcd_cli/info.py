@@ -19,7 +19,7 @@ _COMMANDS = {"summarise_changes": "summarise"}  # where the operation is called 
 @common_options(json=True)
 def command(scene: str, json: bool) -> None:
     """Show what a scene holds, what was made from what, and what is unfinished."""
-    from sarcd.io.info import scene_info
+    from sarcd.store.info import scene_info
 
     info = scene_info(scene)
     if json:

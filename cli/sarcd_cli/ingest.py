@@ -96,9 +96,9 @@ def command(
     shape is change, unless an attribute called label says otherwise, and ground outside all shapes is none.
     """
     from sarcd.config import IngestOptions, merge, read_toml
-    from sarcd.io.append import append as append_images
-    from sarcd.io.images import causes_text, percent
-    from sarcd.io.ingest import ingest
+    from sarcd.ingestion.append import append as append_images
+    from sarcd.ingestion.images import causes_text, percent
+    from sarcd.ingestion.scene import ingest
 
     if append and any(given[name] is not None for name in _ONLY_NEW):
         raise click.UsageError("--chunk and --shard are of a new scene; --append uses those of the scene")

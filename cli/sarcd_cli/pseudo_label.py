@@ -51,7 +51,7 @@ def command(
     by people are neither read nor touched. Stopped at any moment, the same command goes on where it was.
     """
     from sarcd.config import PredictOptions, PseudoOptions, from_dict, merge
-    from sarcd.pseudo_label import pseudo_label
+    from sarcd.jobs.stored_pseudo_labels import pseudo_label
 
     options = merge(
         PseudoOptions(), confidence=confidence, share=share, reading=reading, most=most, choice=choice, seed=seed

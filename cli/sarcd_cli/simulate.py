@@ -43,7 +43,7 @@ def command(
     Changes of interest are labelled; wet ground, vegetation, water and vehicles change too, and are not. The store also
     holds the expected coherence, and which pixels are laid over or in shadow.
     """
-    from sarcd.sites import SITES, with_settings, write_site
+    from sarcd.simulation.sites import SITES, with_settings, write_site
 
     parts = size.lower().split("x")
     if not all(part.isdigit() for part in parts) or len(parts) > 2:

@@ -27,10 +27,10 @@ def command(scene: str, per_date: bool | None, refresh: bool, memory_bytes: int 
     their own where there is one a date.
     """
     from sarcd.config.ingest import LEVEL_JUMP_DB
-    from sarcd.io.images import causes_text, percent, stored_causes
-    from sarcd.io.store import SceneStore, open_scene
+    from sarcd.ingestion.images import causes_text, percent, stored_causes
     from sarcd.jobs import write_statistics
     from sarcd.schema import images_of
+    from sarcd.store.scene import SceneStore, open_scene
 
     statistics, computed = write_statistics(
         scene, per_date=per_date, refresh=refresh, memory_bytes=memory_bytes, progress=progress

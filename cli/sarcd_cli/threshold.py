@@ -49,11 +49,11 @@ def command(
     if sum(value is not None for value in given.values()) != 1:
         raise click.UsageError(f"give one of {', '.join(given)}")
 
-    from sarcd.evaluate import choose_threshold
-    from sarcd.io.store import open_scene
+    from sarcd.metrics import choose_threshold
+    from sarcd.store.scene import open_scene
 
     if model is not None:
-        from sarcd.model_file import load_model, save_model
+        from sarcd.models.file import load_model, save_model
 
         loaded = load_model(model)  # what cannot be read is known before the scenes are
     with dask_progress("counting"):

@@ -119,13 +119,13 @@ def command(
     if pseudo and unlabelled:
         raise click.UsageError("--pseudo and --unlabelled: labels are there already, or are to be made.")
     if unlabelled:
-        from sarcd.pseudo_label import self_train
+        from sarcd.jobs.stored_pseudo_labels import self_train
 
         result = self_train(
             options, scenes, validation, unlabelled, output, overwrite=overwrite, progress=progress, note=note
         )
     else:
-        from sarcd.learn.train import train
+        from sarcd.training.trainer import train
 
         result = train(
             options, scenes, validation, output, pseudo=pseudo, overwrite=overwrite, progress=progress, note=note

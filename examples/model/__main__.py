@@ -1,6 +1,6 @@
 """Make the model that ships with sarcd, from nothing: ``python examples/model [FOLDER]``.
 
-Simulates mines that all differ (`sarcd.sites.varied`), some without any change, and learns from them by
+Simulates mines that all differ (`sarcd.simulation.sites.varied`), some without any change, and learns from them by
 ``config.toml``. Stopped at any moment, the same command goes on where it was. Two cores take three quarters of an hour
 where they multiply bfloat16, and longer elsewhere; the scenes take 8.5 GB.
 """
@@ -11,10 +11,10 @@ import argparse
 import time
 from pathlib import Path
 
-from sarcd import sites
 from sarcd.config import TrainOptions, read_toml
-from sarcd.io.write import write_scene
 from sarcd.jobs import write_coherence, write_statistics
+from sarcd.simulation import sites
+from sarcd.store.write import write_scene
 
 CONFIG = Path(__file__).with_name("config.toml")
 SIZE, DATES = 1024, 3
@@ -38,7 +38,7 @@ def scenes(folder: Path, kind: str, count: int, options: TrainOptions) -> list[P
 
 def main() -> None:
     """Simulate, and learn."""
-    from sarcd.learn.train import train
+    from sarcd.training.trainer import train
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default="model", type=Path, help="what is made is kept here")

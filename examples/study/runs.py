@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from sarcd import sites
 from sarcd.config import TrainOptions, read_toml, to_dict
 from sarcd.errors import MismatchError
-from sarcd.evaluate import evaluate
-from sarcd.io.store import open_scene
+from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.jobs import write_coherence, write_statistics
-from sarcd.learn.train import train
-from sarcd.ops.statistics import AmplitudeStatistics
-from sarcd.pseudo_label import pseudo_label
+from sarcd.jobs.stored_pseudo_labels import pseudo_label
+from sarcd.metrics import evaluate
+from sarcd.simulation import sites
+from sarcd.store.scene import open_scene
+from sarcd.training.trainer import train
 
 CONFIGS = Path(__file__).with_name("configs")
 FOLDS = (("A", "B"), ("B", "A"))
@@ -151,7 +151,7 @@ class Run:
             if self.row == "pseudo-labels":
                 pseudo = {"pseudo": [self.study.scene(self.judged)], "pseudo_name": self._label()}
             train(self.options, [scene], [validation], self.model, **pseudo)
-        from sarcd.model_file import load_model
+        from sarcd.models.file import load_model
 
         return dict(load_model(self.model).card.training)
 

@@ -1,12 +1,12 @@
 """Whole jobs on a stored scene, region by region, resumed where they were stopped."""
 
-from sarcd.io.progress import Progress, silent
-from sarcd.jobs._cluster import cluster
-from sarcd.jobs._run import JobResult
-from sarcd.jobs.coherence import write_coherence
-from sarcd.jobs.prediction import write_prediction
-from sarcd.jobs.statistics import write_statistics
-from sarcd.jobs.summary import write_summary
+from sarcd.engine.cluster import cluster
+from sarcd.engine.run import JobResult
+from sarcd.jobs.stored_coherence import write_coherence
+from sarcd.jobs.stored_prediction import write_prediction
+from sarcd.jobs.stored_statistics import write_statistics
+from sarcd.jobs.stored_summary import write_summary
+from sarcd.progress import Progress, silent
 
 __all__ = [
     "JobResult",

@@ -11,10 +11,10 @@ import zarr
 from numba import njit
 from scipy.ndimage import uniform_filter
 
-from sarcd.io.store import SceneStore
+from sarcd.estimation.kernels import boxcar as kernel
+from sarcd.estimation.kernels.boxcar import boxcar
 from sarcd.jobs import write_coherence
-from sarcd.kernels import coherence as kernel
-from sarcd.kernels.coherence import boxcar
+from sarcd.store.scene import SceneStore
 from tests.benchmarks.measure import ROUNDS, compare, seconds, speeds, table
 from tests.benchmarks.test_statistics import store_noise
 

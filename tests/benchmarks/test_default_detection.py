@@ -8,11 +8,11 @@ import pytest
 from scipy import ndimage
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import sites
 from sarcd.config import DetectOptions
-from sarcd.detect.choice import choose
-from sarcd.kernels.scores import kappa
-from sarcd.simulate.classes import Cover
+from sarcd.detection.auto import choose
+from sarcd.metrics.kernels.scores import kappa
+from sarcd.simulation import sites
+from sarcd.simulation.core.classes import Cover
 from tests.benchmarks.measure import table
 from tests.default_scenes import SHARES, amplitude_scene, complex_scene, counts
 

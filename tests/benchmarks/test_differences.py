@@ -9,16 +9,16 @@ import pytest
 import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
+from sarcd.change.fusion import fuse
+from sarcd.change.ratio_gauss import gauss_log_ratio
+from sarcd.change.ratio_log import log_ratio
+from sarcd.change.ratio_mean import mean_ratio
+from sarcd.change.ratio_neighbourhood import neighbourhood_ratio
+from sarcd.change.speckle_filters import lee, refined_lee
+from sarcd.change.thresholding import DECISIONS, decide
 from sarcd.config import DetectOptions
-from sarcd.error_map import write_errors
-from sarcd.ops.decide import DECISIONS, decide
-from sarcd.ops.fuse import fuse
-from sarcd.ops.gauss_log_ratio import gauss_log_ratio
-from sarcd.ops.intensity_looks import intensity_looks
-from sarcd.ops.lee import lee, refined_lee
-from sarcd.ops.log_ratio import log_ratio
-from sarcd.ops.mean_ratio import mean_ratio
-from sarcd.ops.neighbourhood_ratio import neighbourhood_ratio
+from sarcd.estimation.looks_of_intensity import intensity_looks
+from sarcd.figures.error_map import write_errors
 from tests.benchmarks.measure import seconds, table
 from tests.changed_pairs import LEARNED, PUBLISHED, errors, percent, read_pair
 from tests.scenes import dates

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from sarcd.io.store import codecs_of
+from sarcd.store.scene import codecs_of
 from tests.benchmarks.measure import compare, ratio, table
 
 pytestmark = pytest.mark.benchmark

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from sarcd.config import TrainOptions
-from sarcd.learn.losses import total_loss
-from sarcd.learn.micro_batch import bytes_per_patch
-from sarcd.models import ARCHITECTURES, create_model
-from sarcd.models.inference import for_inference
+from sarcd.networks import ARCHITECTURES, create_model
+from sarcd.networks.folding import for_inference
+from sarcd.training.gradient_accumulation import bytes_per_patch
+from sarcd.training.losses import total_loss
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,10 +11,10 @@ import torch
 from dask.callbacks import Callback
 
 from sarcd.config import CoherenceOptions
-from sarcd.io.store import open_scene
 from sarcd.jobs import write_statistics
-from sarcd.model_file import ModelCard, save_model
-from sarcd.models import create_model
+from sarcd.models.file import ModelCard, save_model
+from sarcd.networks import create_model
+from sarcd.store.scene import open_scene
 from tests.benchmarks.measure import run_measured, table
 from tests.benchmarks.test_statistics import store_noise
 from tests.scenes import stored_scene

@@ -13,13 +13,13 @@ import torch
 import xarray as xr
 
 from sarcd.config import TrainOptions
-from sarcd.io.reader import SceneReader
-from sarcd.io.store import SceneStore
 from sarcd.jobs import write_coherence, write_statistics
-from sarcd.learn.batches import Batches
-from sarcd.learn.losses import total_loss
-from sarcd.learn.prepare import prepare
-from sarcd.models import create_model
+from sarcd.networks import create_model
+from sarcd.store.reader import SceneReader
+from sarcd.store.scene import SceneStore
+from sarcd.training.batches import Batches
+from sarcd.training.datasets import prepare
+from sarcd.training.losses import total_loss
 from tests.benchmarks.measure import compare, table
 from tests.learn.toys import store_toy
 

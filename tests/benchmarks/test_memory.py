@@ -7,8 +7,8 @@ import torch
 from rasterio.windows import Window
 
 from sarcd.config import CoherenceOptions
-from sarcd.model_file import ModelCard, save_model
-from sarcd.models import create_model
+from sarcd.models.file import ModelCard, save_model
+from sarcd.networks import create_model
 from tests.benchmarks.measure import run_measured, table
 
 pytestmark = pytest.mark.benchmark

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd import sites
-from sarcd.evaluate import report
-from sarcd.io.store import open_scene
-from sarcd.io.write import write_scene
-from sarcd.simulate.classes import Cover
+from sarcd.metrics import report
+from sarcd.simulation import sites
+from sarcd.simulation.core.classes import Cover
+from sarcd.store.scene import open_scene
+from sarcd.store.write import write_scene
 from sarcd_cli.main import main
 from tests.benchmarks.measure import table
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from sarcd.demo import run
-from sarcd.io.store import open_scene
-from sarcd.model_file import load_model
-from sarcd.models import create_model
-from sarcd.models.inference import for_inference
-from sarcd.ops.features import features, fill_holes
-from sarcd.predict import forward
-from sarcd.pretrained import MINES
+from sarcd.estimation.channels import features, fill_holes
+from sarcd.inference import forward
+from sarcd.models.file import load_model
+from sarcd.models.pretrained import MINES
+from sarcd.networks import create_model
+from sarcd.networks.folding import for_inference
+from sarcd.store.scene import open_scene
 from tests.benchmarks.measure import compare, ratio, table
 
 pytestmark = pytest.mark.benchmark

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from sarcd.config import CoherenceOptions, PredictOptions
-from sarcd.io.store import open_scene
-from sarcd.io.write import write_scene
+from sarcd.inference import Tiling, forward
 from sarcd.jobs import write_prediction, write_statistics
-from sarcd.model_file import ModelCard, load_model, save_model
-from sarcd.models import create_model
-from sarcd.predict import Tiling, forward
-from sarcd.sites import site
+from sarcd.models.file import ModelCard, load_model, save_model
+from sarcd.networks import create_model
+from sarcd.simulation.sites import site
+from sarcd.store.scene import open_scene
+from sarcd.store.write import write_scene
 from tests.benchmarks.measure import compare, ratio, table
 
 pytestmark = pytest.mark.benchmark

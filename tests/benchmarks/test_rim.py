@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd import sites
-from sarcd.detect import detect
-from sarcd.pretrained import MINES
+from sarcd.detection import detect
+from sarcd.models.pretrained import MINES
+from sarcd.simulation import sites
 from tests.benchmarks.measure import table
 
 pytestmark = pytest.mark.benchmark
@@ -53,7 +53,7 @@ HOLES = {
 
 
 def test_rim(monkeypatch):
-    monkeypatch.setattr("sarcd.detect.by_network.rim_of", lambda *_: (0, 0))
+    monkeypatch.setattr("sarcd.jobs.lazy_prediction.rim_of", lambda *_: (0, 0))
     counts = {name: np.zeros((len(DISTANCES), 2), int) for name in HOLES}
     plain = np.zeros(2, int)
     for name, seed in SITES:

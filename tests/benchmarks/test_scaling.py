@@ -10,13 +10,13 @@ import torch
 
 from sarcd import jobs
 from sarcd.config import PredictOptions
-from sarcd.io.create import NewScene, SceneLayout
-from sarcd.io.reader import SceneReader
-from sarcd.io.regions import MadeBy, stage
-from sarcd.io.store import SceneStore
-from sarcd.jobs._cluster import in_runs
-from sarcd.jobs._run import run_regions
-from sarcd.jobs._task import RegionTask
+from sarcd.engine.cluster import in_runs
+from sarcd.engine.run import run_regions
+from sarcd.engine.task import RegionTask
+from sarcd.store.create import NewScene, SceneLayout
+from sarcd.store.reader import SceneReader
+from sarcd.store.regions import MadeBy, stage
+from sarcd.store.scene import SceneStore
 from tests.benchmarks.measure import compare, ratio, run_measured, seconds, table
 from tests.networks import random_model_file
 from tests.processes import local_cluster
@@ -97,8 +97,8 @@ def test_cost_of_a_task(tmp_path, scheduler):
 
 def core_seconds_a_region(tmp_path, path, monkeypatch):
     """Seconds that one core takes to decode a chunk, and for a region besides: coherence, and a small network."""
-    monkeypatch.setattr("sarcd.jobs.coherence._MOST_WORKERS", 1)
-    monkeypatch.setattr("sarcd.jobs._prediction_settings._MOST_WORKERS", 1)
+    monkeypatch.setattr("sarcd.jobs.stored_coherence._MOST_WORKERS", 1)
+    monkeypatch.setattr("sarcd.jobs.prediction_settings._MOST_WORKERS", 1)
     model = random_model_file(tmp_path / "m.safetensors", widths=(8, 16, 32))
     options = PredictOptions(tiles=1024, batch=1)
     regions = (SIDE // 1024) ** 2

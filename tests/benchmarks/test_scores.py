@@ -6,11 +6,11 @@ from scipy import ndimage, special
 from sklearn.metrics import average_precision_score
 
 from sarcd import schema
-from sarcd.evaluate import evaluate
-from sarcd.io.create import NewScene, SceneLayout
-from sarcd.io.store import publish
-from sarcd.kernels.patches import bootstrap_intervals
-from sarcd.kernels.scores import scores
+from sarcd.metrics import evaluate
+from sarcd.metrics.kernels.patches import bootstrap_intervals
+from sarcd.metrics.kernels.scores import scores
+from sarcd.store.create import NewScene, SceneLayout
+from sarcd.store.scene import publish
 from tests.benchmarks.measure import run_measured, table
 from tests.judged import DAYS, scene_of
 from tests.kernels.test_patches import simulated_units

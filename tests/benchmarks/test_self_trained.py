@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from sarcd.learn.self_train import FitOptions, map_pair
-from sarcd.simulate.amplitude_pairs import Wanted, amplitude_pair
+from sarcd.detection.self_trained import FitOptions, map_pair
+from sarcd.simulation.core.amplitude_pairs import Wanted, amplitude_pair
 from tests.benchmarks.measure import table
 from tests.changed_pairs import LEARNED, PUBLISHED
 

@@ -6,19 +6,19 @@ import time
 import numpy as np
 import pytest
 
-from sarcd import ops
-from sarcd.kernels.bias import unbias
-from sarcd.kernels.coherence import boxcar
-from sarcd.kernels.looks import eigenvalues, floor_looks
-from sarcd.kernels.significance.coherence import coherence_cdf, correlation_p
-from sarcd.kernels.significance.combined import fisher_p
-from sarcd.kernels.significance.history import history_p
-from sarcd.kernels.significance.looks import ratio_looks, stack_looks
-from sarcd.kernels.significance.omnibus import change_times, omnibus_p
-from sarcd.kernels.significance.ratio import coherent_ratio_p, ratio_p
-from sarcd.kernels.significance.windows import berger, mean_power
-from sarcd.ops.looks import looks_sample, measure_correlation
-from sarcd.simulate.speckle import impulse_response, speckle
+from sarcd import change, estimation
+from sarcd.change.kernels.significance.coherence import coherence_cdf, correlation_p
+from sarcd.change.kernels.significance.combined import fisher_p
+from sarcd.change.kernels.significance.history import history_p
+from sarcd.change.kernels.significance.looks import ratio_looks, stack_looks
+from sarcd.change.kernels.significance.omnibus import change_times, omnibus_p
+from sarcd.change.kernels.significance.ratio import coherent_ratio_p, ratio_p
+from sarcd.change.kernels.significance.windows import berger, mean_power
+from sarcd.estimation.kernels.bias import unbias
+from sarcd.estimation.kernels.boxcar import boxcar
+from sarcd.estimation.kernels.looks import eigenvalues, floor_looks
+from sarcd.estimation.looks import looks_sample, measure_correlation
+from sarcd.simulation.core.speckle import impulse_response, speckle
 from tests.benchmarks.measure import table
 from tests.speckle import noise_pair
 from tests.stacks import coherence_of, pair_sums, rates, speckle_stack, stack_scene
@@ -125,7 +125,7 @@ def test_oversampled():
                 looks = ratio_looks(weights, correlation, rate)
                 estimated = coherent_ratio_p(ratio, looks, g)
                 lost = coherence_cdf(b, truth, floor, "berger")
-                plain = ops.effective_looks(scene, side)
+                plain = estimation.effective_looks(scene, side)
                 found = (
                     ratio_p(ratio, plain, truth),
                     ratio_p(ratio, looks, truth),
@@ -159,13 +159,13 @@ def test_moving_centroid():
         flagged = []
         for rate in (0.05, 0.01, 0.001):
             scores = (
-                ops.ratio_test(scenes[0.6], false_alarms=rate).change_score,
-                ops.no_correlation_test(scenes[0.0]),
-                ops.coherence_test(scenes[0.6], expected=0.6, false_alarms=rate).change_score,
+                change.ratio_test(scenes[0.6], false_alarms=rate).change_score,
+                change.no_correlation_test(scenes[0.0]),
+                change.coherence_test(scenes[0.6], expected=0.6, false_alarms=rate).change_score,
             )
             flagged.append([float((score.values >= -np.log10(rate)).mean()) / rate for score in scores])
-        mean = float(ops.coherence(scenes[0.0], debias=True).mean())
-        looks = ops.effective_looks(scenes[0.6], 5)
+        mean = float(estimation.coherence(scenes[0.0], debias=True).mean())
+        looks = estimation.effective_looks(scenes[0.6], 5)
         ratios = [" / ".join(f"{each:.2f}" for each in test) for test in zip(*flagged, strict=True)]
         rows.append((name, f"{looks:.2f}", *ratios, f"{mean:.3f}"))
     header = ("centroid", "effective looks", "ratio test", "no correlation", "lost coherence", "mean at 0 without bias")
@@ -245,15 +245,15 @@ def test_coherent_stacks():
 def test_speed():
     scene = stack_scene(speckle_stack(np.random.default_rng(0), (5, 1024, 1024), 0.7))
     runs = {
-        "ratio, dates independent": lambda: ops.ratio_test(scene.isel(time=[0, 1]), coherence="none"),
-        "ratio, coherence estimated": lambda: ops.ratio_test(scene.isel(time=[0, 1])),
-        "lost coherence, 0.7": lambda: ops.coherence_test(scene.isel(time=[0, 1]), expected=0.7),
-        "ratio and coherence, 0.7": lambda: ops.combined_test(scene.isel(time=[0, 1]), expected=0.7),
-        "lost coherence, history of 3 (last of 4 pairs)": lambda: ops.coherence_test(
+        "ratio, dates independent": lambda: change.ratio_test(scene.isel(time=[0, 1]), coherence="none"),
+        "ratio, coherence estimated": lambda: change.ratio_test(scene.isel(time=[0, 1])),
+        "lost coherence, 0.7": lambda: change.coherence_test(scene.isel(time=[0, 1]), expected=0.7),
+        "ratio and coherence, 0.7": lambda: change.combined_test(scene.isel(time=[0, 1]), expected=0.7),
+        "lost coherence, history of 3 (last of 4 pairs)": lambda: change.coherence_test(
             scene, expected="history", pairs=[tuple(scene.time.values[3:])]
         ),
-        "omnibus, 5 dates": lambda: ops.omnibus_test(scene),
-        "boxcar coherence": lambda: ops.coherence(scene.isel(time=[0, 1])),
+        "omnibus, 5 dates": lambda: change.omnibus_test(scene),
+        "boxcar coherence": lambda: estimation.coherence(scene.isel(time=[0, 1])),
     }
     rows = []
     for name, run in runs.items():

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd.kernels.scores import best_threshold
-from sarcd.simulate.classes import Cover
-from sarcd.simulate.part import Part
-from sarcd.simulate.presets import SITES
-from sarcd.simulate.scene import simulate
+from sarcd.metrics.kernels.scores import best_threshold
+from sarcd.simulation.core.classes import Cover
+from sarcd.simulation.core.part import Part
+from sarcd.simulation.core.presets import SITES
+from sarcd.simulation.core.scene import simulate
 from tests.benchmarks.measure import run_measured, seconds, table
 
 pytestmark = pytest.mark.benchmark

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd.io.create import NewScene, SceneLayout
 from sarcd.jobs import write_statistics
+from sarcd.store.create import NewScene, SceneLayout
 from tests.benchmarks.measure import compare, ratio, table
 
 pytestmark = pytest.mark.benchmark

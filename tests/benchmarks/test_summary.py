@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import ops, sites
+from sarcd import change
+from sarcd.simulation import sites
 from tests.benchmarks.measure import table
 from tests.scenes import dates
 from tests.stacks import KINDS, TRUTH, speckle_stack, stack_scene
@@ -35,7 +36,7 @@ def test_known_times():
             scene = blocks(rng, coherence, decibels)
             sources = {"omnibus": "omnibus"}
             if coherence:
-                test = ops.combined_test(scene, expected=coherence, false_alarms=0.001, looks=25)
+                test = change.combined_test(scene, expected=coherence, false_alarms=0.001, looks=25)
                 sources["combined-test, coherence known"] = test.change
             for name, source in sources.items():
                 found = scene.sarcd.summarise(source, looks=25)
@@ -70,7 +71,7 @@ def test_mine():
     pseudo, calm = judged & ~real & wet, judged & ~real & ~wet
     sources = {
         "omnibus": "omnibus",
-        "combined-test": ops.combined_test(scene, expected="history", false_alarms=0.001).change,
+        "combined-test": change.combined_test(scene, expected="history", false_alarms=0.001).change,
         "the labels themselves": "label",
     }
     rows, more = [], []

@@ -6,13 +6,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from sarcd import ops
+from sarcd import estimation
 from sarcd.config import ESTIMATORS, CoherenceOptions
-from sarcd.kernels import adaptive, fringe
-from sarcd.kernels.bias import mean_coherence
-from sarcd.kernels.coherence import boxcar
-from sarcd.ops._estimate import estimate
-from sarcd.ops.looks import calibrate
+from sarcd.estimation.estimators import estimate
+from sarcd.estimation.kernels import adaptive, fringe
+from sarcd.estimation.kernels.bias import mean_coherence
+from sarcd.estimation.kernels.boxcar import boxcar
+from sarcd.estimation.looks import calibrate
 from tests.benchmarks.measure import table
 from tests.speckle import noise_pair
 from tests.truth import (
@@ -64,7 +64,7 @@ def _half(truth, oversampling):
     """Means of both halves where one half of the scene is ramped, and the other is not."""
     before, after = noise_pair(np.random.default_rng(7), (600, 600), truth, oversampling=oversampling)
     turned = after * np.exp(1j * PERIOD_10[1] * np.maximum(np.arange(600) - 300, 0))
-    found = ops.coherence(scene_of(before, turned.astype("complex64")), estimator="fringe").values[0, 10:-10]
+    found = estimation.coherence(scene_of(before, turned.astype("complex64")), estimator="fringe").values[0, 10:-10]
     return [float(found[:, part].mean()) for part in (slice(20, 280), slice(320, 580))]
 
 
@@ -72,7 +72,7 @@ def _local(truth, oversampling):
     """Mean with half the scene ramped one way and half the other, of which one alone is the pair's ramp."""
     before, after = noise_pair(np.random.default_rng(7), (600, 600), truth, oversampling=oversampling)
     turned = after * np.exp(1j * PERIOD_10[1] * np.abs(np.arange(600) - 300))
-    found = ops.coherence(scene_of(before, turned.astype("complex64")), estimator="fringe").values[0, 10:-10]
+    found = estimation.coherence(scene_of(before, turned.astype("complex64")), estimator="fringe").values[0, 10:-10]
     return float(found[:, np.r_[20:280, 320:580]].mean())
 
 
@@ -96,7 +96,7 @@ def test_effective_looks():
     for side in (3, 5, 7, 9):
         looks = calibrate(scene, CoherenceOptions(window=side, debias=True), []).looks
         found = 1 / mean_of(0.0, oversampling=1.2, window=side, power=2, side=1200)
-        row = (f"{ops.effective_looks(scene, side):.2f}", f"{looks_by_formula(1.2, side):.2f}")
+        row = (f"{estimation.effective_looks(scene, side):.2f}", f"{looks_by_formula(1.2, side):.2f}")
         rows.append((f"{side} x {side}", *row, f"{looks.floor:.2f}", f"{found:.2f}"))
     header = ("window", "effective looks", "formula", "looks of the bias", "1 / mean square at coherence 0")
     table("Looks, Hamming 0.6, 1.2 times oversampled", header, rows)

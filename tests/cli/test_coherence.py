@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import ops
+from sarcd import estimation
 from sarcd.config import ESTIMATORS, Window
 from sarcd_cli.main import main
 from tests.scenes import stored_scene
@@ -22,8 +22,8 @@ def test_estimators(tmp_path, rng, capsys, estimator):
     assert (result["variable"], result["phase_variable"]) == ("coherence_mine", "coherence_phase_mine")
     scene = xr.open_zarr(path)
     wanted = {"window": Window(y=7, x=5), "estimator": estimator}
-    np.testing.assert_allclose(scene.coherence_mine, ops.coherence(scene, debias=True, **wanted), atol=1e-5)
-    np.testing.assert_allclose(scene.coherence_phase_mine, ops.coherence_phase(scene, **wanted), atol=1e-5)
+    np.testing.assert_allclose(scene.coherence_mine, estimation.coherence(scene, debias=True, **wanted), atol=1e-5)
+    np.testing.assert_allclose(scene.coherence_phase_mine, estimation.coherence_phase(scene, **wanted), atol=1e-5)
     assert scene.coherence_mine.attrs["effective_looks"] > 15
 
 

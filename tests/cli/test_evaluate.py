@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd.evaluate import Bootstrap, ObjectRules, evaluate, report
-from sarcd.io.create import NewScene, SceneLayout
-from sarcd.io.store import SceneStore, open_scene, publish
+from sarcd.metrics import Bootstrap, ObjectRules, evaluate, report
+from sarcd.store.create import NewScene, SceneLayout
+from sarcd.store.scene import SceneStore, open_scene, publish
 from sarcd_cli.main import main
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from sarcd.config import IngestOptions
-from sarcd.io.append import append
-from sarcd.io.info import scene_info
-from sarcd.io.ingest import ingest
-from sarcd.io.regions import MadeBy, stage
-from sarcd.io.store import SceneStore, publish
+from sarcd.ingestion.append import append
+from sarcd.ingestion.scene import ingest
+from sarcd.store.info import scene_info
+from sarcd.store.regions import MadeBy, stage
+from sarcd.store.scene import SceneStore, publish
 from sarcd_cli.main import main
 from tests.rasters import UTM, slc, write_raster
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 
-from sarcd.io.store import open_scene
+from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
 from tests.rasters import UTM, slc, write_raster
 from tests.shapes import write_shapes

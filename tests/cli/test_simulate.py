@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd.sites import site
+from sarcd.simulation.sites import site
 from sarcd_cli.main import main
 
 

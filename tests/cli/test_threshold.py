@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sarcd.attributes import parameters_of
-from sarcd.evaluate import choose_threshold
-from sarcd.io.store import open_scene
-from sarcd.model_file import load_model
+from sarcd.metrics import choose_threshold
+from sarcd.models.file import load_model
+from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
 from tests.networks import random_model_file
 from tests.results import stored_results

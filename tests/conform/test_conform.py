@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import ops
+from sarcd import change, estimation
 from sarcd.conform import conform
 from sarcd.errors import OptionError, SarcdError, SceneError
-from sarcd.io.intake import take
+from sarcd.store.intake import take
 from tests.scenes import dates, memory_scene
 
 SHAPE = (3, 24, 20)
@@ -61,7 +61,7 @@ UNDERSTOOD = {
 def test_is_understood_as_the_canonical_form(scene, kind):
     given = UNDERSTOOD[kind](scene)
     kept = {name: dict(array.attrs) for name, array in given.variables.items()}
-    for verb in (ops.coherence, ops.normalize, ops.log_ratio):
+    for verb in (estimation.coherence, estimation.normalize, change.log_ratio):
         wanted, found = verb(scene), verb(given)
         assert found.dims == wanted.dims
         np.testing.assert_array_equal(found.values, wanted.values)
@@ -78,7 +78,7 @@ def test_names_by_cf_attributes(scene):
     odd["u"].attrs = {"standard_name": "projection_y_coordinate"}
     odd["v"].attrs = {"axis": "X"}
     odd["w"].attrs = {}
-    np.testing.assert_array_equal(ops.coherence(odd), ops.coherence(scene))
+    np.testing.assert_array_equal(estimation.coherence(odd), estimation.coherence(scene))
 
 
 def test_the_schemas_own_names_go_before_cf_attributes(scene):
@@ -93,7 +93,7 @@ def test_the_schemas_own_names_go_before_cf_attributes(scene):
 def test_numbers_of_days_are_dates(scene):
     numbers = scene.assign_coords(time=("time", [0.0, 12.0, 24.0], {"units": "days since 2023-03-19"}))
     assert (conform(numbers)["time"].values == dates(3)).all()
-    np.testing.assert_array_equal(ops.coherence(numbers), ops.coherence(scene))
+    np.testing.assert_array_equal(estimation.coherence(numbers), estimation.coherence(scene))
 
 
 @pytest.mark.parametrize("texts", [["2023-03-19", "2023-03-31", "2023-04-12"]])
@@ -103,15 +103,15 @@ def test_dates_as_text(scene, texts):
 
 def test_some_of_the_dates_with_the_pairs_among_them(scene, caplog):
     with caplog.at_level(logging.WARNING):
-        found = ops.coherence(scene.isel(time=slice(1, 3)))
-    np.testing.assert_array_equal(found, ops.coherence(scene)[1:])
+        found = estimation.coherence(scene.isel(time=slice(1, 3)))
+    np.testing.assert_array_equal(found, estimation.coherence(scene)[1:])
     assert "1 of 2 pairs" in caplog.text
 
 
 def test_dates_without_a_pair_among_them_are_compared_and_what_is_left_out_is_said(scene, caplog):
     with caplog.at_level(logging.WARNING):
-        found = ops.coherence(scene.isel(time=[0, 2]))
-    np.testing.assert_array_equal(found, ops.coherence(scene, pairs="reference")[1:])
+        found = estimation.coherence(scene.isel(time=[0, 2]))
+    np.testing.assert_array_equal(found, estimation.coherence(scene, pairs="reference")[1:])
     assert "label" in caplog.text
 
 
@@ -131,18 +131,18 @@ def test_a_picture_shows_pairs_of_its_images(scene, tmp_path):
 
 
 def test_one_selected_pair_is_one_pair(scene):
-    np.testing.assert_array_equal(ops.coherence(scene.isel(pair=1)), ops.coherence(scene)[1:])
+    np.testing.assert_array_equal(estimation.coherence(scene.isel(pair=1)), estimation.coherence(scene)[1:])
     assert change_of(scene).isel(pair=1).sarcd.evaluate().sizes["over"] == 2
 
 
 def test_one_selected_date_is_one_date(scene):
-    assert ops.normalize(scene.isel(time=0)).sizes["time"] == 1
+    assert estimation.normalize(scene.isel(time=0)).sizes["time"] == 1
     with pytest.raises(SceneError, match="time has 1 date; change needs 2"):
-        ops.coherence(scene.isel(time=0))
+        estimation.coherence(scene.isel(time=0))
 
 
 def test_flags_of_selected_pairs_do_not_follow_by_position(scene):
-    stored = ops.coherence(scene).assign_attrs(sarcd_complete=[1, 0])
+    stored = estimation.coherence(scene).assign_attrs(sarcd_complete=[1, 0])
     cut = take(scene.assign(coherence=stored).isel(pair=[1]))
     assert list(cut["coherence"].attrs["sarcd_complete"]) == [0]
     whole = take(scene.assign(coherence=stored.assign_attrs(sarcd_complete=[1, 1])).isel(pair=[1]))
@@ -158,8 +158,10 @@ def test_zeros_and_infinities_of_foreign_images_are_no_data(scene):
         scene.assign(slc=scene["slc"].copy(data=images)).chunk(y=5),
     ):
         wanted = scene.assign(slc=scene["slc"].copy(data=hidden))
-        np.testing.assert_array_equal(ops.coherence(given), ops.coherence(wanted))
-        assert float(ops.amplitude_statistics(given)["median"]) == float(ops.amplitude_statistics(wanted)["median"])
+        np.testing.assert_array_equal(estimation.coherence(given), estimation.coherence(wanted))
+        assert float(estimation.amplitude_statistics(given)["median"]) == float(
+            estimation.amplitude_statistics(wanted)["median"]
+        )
 
 
 REFUSED = {
@@ -209,7 +211,7 @@ REFUSED = {
 def test_is_refused_in_one_line(scene, kind):
     change, match = REFUSED[kind]
     given = change(scene)
-    for verb in (ops.coherence, ops.normalize, ops.amplitude_statistics, ops.omnibus_test):
+    for verb in (estimation.coherence, estimation.normalize, estimation.amplitude_statistics, change.omnibus_test):
         with pytest.raises(SceneError, match=match) as caught:
             verb(given)
         assert "\n" not in str(caught.value)
@@ -227,17 +229,19 @@ def test_decibels_are_no_amplitude(scene):
     detected = scene.drop_vars("slc").assign(amplitude=abs(scene["slc"]))
     decibels = 20 * np.log10(detected["amplitude"])
     with pytest.raises(SceneError, match="linear"):
-        ops.normalize(detected.assign(amplitude=decibels.assign_attrs(units="dB")))
+        estimation.normalize(detected.assign(amplitude=decibels.assign_attrs(units="dB")))
     with pytest.raises(SceneError, match="below 0"):
-        ops.normalize(detected.assign(amplitude=decibels.drop_attrs()))
+        estimation.normalize(detected.assign(amplitude=decibels.drop_attrs()))
     with pytest.raises(SceneError, match="below 0"):
-        ops.normalize(detected.assign(amplitude=decibels.drop_attrs()).chunk(y=8)).compute()
+        estimation.normalize(detected.assign(amplitude=decibels.drop_attrs()).chunk(y=8)).compute()
 
 
 def test_detected_images_of_whole_numbers(scene):
     whole = (abs(scene["slc"]) * 50).astype("uint16")
     given = scene.drop_vars("slc").assign(amplitude=whole)
-    np.testing.assert_array_equal(ops.log_ratio(given), ops.log_ratio(given.assign(amplitude=whole.astype("float32"))))
+    np.testing.assert_array_equal(
+        change.log_ratio(given), change.log_ratio(given.assign(amplitude=whole.astype("float32")))
+    )
 
 
 @pytest.mark.parametrize(
@@ -252,8 +256,8 @@ def test_detected_images_of_whole_numbers(scene):
     ],
 )
 def test_pairs_one_by_one(scene, pairs):
-    found = ops.coherence(scene, pairs=pairs)
-    np.testing.assert_array_equal(found, ops.coherence(scene, pairs="reference")[1:])
+    found = estimation.coherence(scene, pairs=pairs)
+    np.testing.assert_array_equal(found, estimation.coherence(scene, pairs="reference")[1:])
 
 
 @pytest.mark.parametrize(
@@ -261,7 +265,7 @@ def test_pairs_one_by_one(scene, pairs):
 )
 def test_pairs_that_are_none(scene, pairs):
     with pytest.raises(OptionError):
-        ops.coherence(scene, pairs=pairs)
+        estimation.coherence(scene, pairs=pairs)
 
 
 def test_what_was_taken_is_not_looked_at_again_but_what_the_user_changes_is(scene):

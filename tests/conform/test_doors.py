@@ -7,11 +7,15 @@ import pytest
 import xarray as xr
 
 import sarcd
-from sarcd import error_map, evaluate, export, ops, plot
-from sarcd.detect import detect
+from sarcd import change, estimation
+from sarcd import metrics as evaluate
+from sarcd.detection import detect
 from sarcd.errors import SceneError
-from sarcd.evaluate import thresholds
-from sarcd.io.write import write_scene
+from sarcd.exporting import export_files as export
+from sarcd.figures import change_figure as plot
+from sarcd.figures import error_map
+from sarcd.metrics import thresholds
+from sarcd.store.write import write_scene
 
 
 def functions_of_a_scene(module):
@@ -24,7 +28,8 @@ def functions_of_a_scene(module):
     ]
 
 
-DOORS = [*functions_of_a_scene(ops), detect, evaluate.evaluate, plot.plot, error_map.plot_errors]
+DOORS = [*functions_of_a_scene(estimation), *functions_of_a_scene(change)]
+DOORS += [detect, evaluate.evaluate, plot.plot, error_map.plot_errors]
 METHODS = [name for name, method in vars(sarcd.SceneAccessor).items() if not name.startswith("_") and callable(method)]
 
 

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import ops
+from sarcd import estimation
 from sarcd.conform import conform
 from sarcd.errors import SceneError
 from tests.scenes import dates, memory_scene
@@ -46,7 +46,7 @@ def days():
 @pytest.mark.parametrize("kind", UNDERSTOOD)
 def test_is_understood(scene, kind):
     given = UNDERSTOOD[kind](scene)
-    found, wanted = ops.coherence(given), ops.coherence(scene)
+    found, wanted = estimation.coherence(given), estimation.coherence(scene)
     assert found.dims == wanted.dims
     np.testing.assert_array_equal(found.values, wanted.values)
     np.testing.assert_array_equal(found["after"], wanted["after"])
@@ -90,11 +90,11 @@ CURED = {
         "scene['slc'] = scene['slc'].dims, (scene['slc'].values['r'] + 1j * scene['slc'].values['i'])",
     ),
     "complex coherence": (
-        lambda s: s.assign(coherence=ops.coherence(s) * np.complex64(1j)),
+        lambda s: s.assign(coherence=estimation.coherence(s) * np.complex64(1j)),
         "scene['coherence'] = abs(scene['coherence'])",
     ),
     "coherence in bytes": (
-        lambda s: s.assign(coherence=(ops.coherence(s) * 255).astype("uint8")),
+        lambda s: s.assign(coherence=(estimation.coherence(s) * 255).astype("uint8")),
         "scene['coherence'] / 255",
     ),
     "no pair": (
@@ -111,14 +111,14 @@ def test_the_cure_that_is_named_cures(scene, kind):
     change, cure = CURED[kind]
     held = {"scene": change(scene)}
     with pytest.raises(SceneError) as caught:
-        ops.coherence(held["scene"])
+        estimation.coherence(held["scene"])
     told = caught.value.mend
     if kind == "coordinates of two dims":  # names are for the user to fill in
         assert "scene.drop_vars(['y', 'x']).rename({'j': '...'})" in told
     else:
         assert cure.removeprefix("scene = ") in told
     exec(cure if "=" in cure else f"scene['coherence'] = {cure}", held)
-    np.testing.assert_array_equal(ops.coherence(held["scene"]), ops.coherence(scene))
+    np.testing.assert_array_equal(estimation.coherence(held["scene"]), estimation.coherence(scene))
 
 
 DECIBELS = ["dB", "[dB]", "dB re 1", "decibels", "10*log10"]
@@ -130,9 +130,11 @@ def test_units_that_say_decibels(scene, units):
     decibels = (20 * np.log10(detected["amplitude"])).assign_attrs(units=units)
     held = {"scene": detected.assign(amplitude=decibels)}
     with pytest.raises(SceneError, match=r"should be linear amplitude.*drop_attrs") as caught:
-        ops.normalize(held["scene"])
+        estimation.normalize(held["scene"])
     exec(caught.value.mend.split(": ", 1)[1], held)
-    np.testing.assert_allclose(ops.normalize(held["scene"]), ops.normalize(detected), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        estimation.normalize(held["scene"]), estimation.normalize(detected), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,8 +149,10 @@ def test_power_that_says_so_is_no_amplitude(scene, attrs):
     detected = scene.drop_vars("slc").assign(amplitude=abs(scene["slc"]))
     held = {"scene": detected.assign(amplitude=(detected["amplitude"] ** 2).assign_attrs(attrs))}
     with pytest.raises(SceneError, match="holds power") as caught:
-        ops.normalize(held["scene"])
+        estimation.normalize(held["scene"])
     exec(caught.value.mend.split(": ", 1)[1], held)
-    np.testing.assert_allclose(ops.normalize(held["scene"]), ops.normalize(detected), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        estimation.normalize(held["scene"]), estimation.normalize(detected), rtol=1e-4, atol=1e-4
+    )
     root = detected["amplitude"].assign_attrs(long_name="square root of intensity")
-    assert ops.normalize(detected.assign(amplitude=root)).sizes["time"] == 3
+    assert estimation.normalize(detected.assign(amplitude=root)).sizes["time"] == 3

@@ -3,7 +3,7 @@
 import pytest
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd.kernels.scores import kappa
+from sarcd.metrics.kernels.scores import kappa
 from tests.default_scenes import amplitude_scene, complex_scene, complex_stack, counts
 
 KINDS = {

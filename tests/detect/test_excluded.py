@@ -8,9 +8,9 @@ import xarray as xr
 
 from sarcd.attributes import parameters_of
 from sarcd.config import DetectOptions
-from sarcd.detect.job import write_detection
 from sarcd.errors import MismatchError, OptionError
-from sarcd.io.store import open_scene
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
 from tests.scenes import stored_scene
 from tests.stacks import speckle_stack

@@ -10,11 +10,11 @@ import sarcd  # noqa: F401  registers .sarcd
 from sarcd.attributes import fitted_of, parameters_of
 from sarcd.config import DetectOptions, Window
 from sarcd.config.detection import DECISIONS, METHODS, STARTS
-from sarcd.detect.job import write_detection
-from sarcd.detect.label_free import fit
+from sarcd.detection.label_free import fit
+from sarcd.engine import task as _task
 from sarcd.errors import MismatchError, OptionError, SceneError
-from sarcd.io.store import open_scene
-from sarcd.jobs import _task
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.store.scene import open_scene
 from sarcd_cli.detect import command
 from sarcd_cli.main import main
 from tests.scenes import stored_scene
@@ -116,14 +116,14 @@ def test_pairs_that_are_mapped_later_leave_the_earlier_ones_alone(path, method):
 
 def test_what_was_fitted_is_not_fitted_again(path, monkeypatch):
     write_detection(path, DetectOptions("log-ratio"))
-    monkeypatch.setattr("sarcd.ops._histogram._count_band", None)  # what reads the scene for a rule
+    monkeypatch.setattr("sarcd.change.histogram._count_band", None)  # what reads the scene for a rule
     assert write_detection(path, DetectOptions("log-ratio")).computed == 0
     with pytest.raises(TypeError):
         write_detection(path, DetectOptions("log-ratio"), overwrite=True)
 
 
 def test_memory_is_reckoned_for_whole_shards(tmp_path, rng, monkeypatch):
-    from sarcd.detect import job
+    from sarcd.jobs import stored_detection as job
 
     asked = []
 

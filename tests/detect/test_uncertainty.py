@@ -6,10 +6,10 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.config import DetectOptions
-from sarcd.detect.doubt import OF_DECISION, OF_EITHER, wrong
-from sarcd.detect.job import write_detection
+from sarcd.detection.uncertainty import OF_DECISION, OF_EITHER, wrong
 from sarcd.errors import OptionError
-from sarcd.io.store import open_scene
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
 from tests.detect.test_label_free import CHANGED, SHAPE, images
 from tests.scenes import stored_scene

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import sites
 from sarcd.attributes import fitted_of
 from sarcd.config import DetectOptions
 from sarcd.config.detection import METHODS
-from sarcd.detect.job import write_detection
-from sarcd.io.store import open_scene
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.simulation import sites
+from sarcd.store.scene import open_scene
 from tests.detect.test_label_free import SHAPE, images
 
 LAYOVER = slice(50, 60), slice(10, 30)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
 
 from sarcd.errors import OptionError, SceneError
-from sarcd.evaluate import Bootstrap, ObjectRules, evaluate, report
-from sarcd.io.georef import Georeference
-from sarcd.kernels.scores import confusion_counts, scores
+from sarcd.geography.georeference import Georeference
+from sarcd.metrics import Bootstrap, ObjectRules, evaluate, report
+from sarcd.metrics.kernels.scores import confusion_counts, scores
 from tests.judged import in_play, random_scene, scene_of
 from tests.results import ASKEW, DEGREES, UTM, control_points, scene_with_results
 from tests.said import logged
@@ -101,7 +101,7 @@ def test_objects_intervals_and_curves_do_not_depend_on_chunks(data, seed, least)
 
 
 def test_a_scene_without_chunks_is_read_in_windows(rng, monkeypatch):
-    from sarcd.evaluate import _layers
+    from sarcd.metrics import layers as _layers
 
     scene = random_scene(rng)
     options = {"variable": "change_probability", "objects": True, "bootstrap": Bootstrap(resamples=9, patch=16)}

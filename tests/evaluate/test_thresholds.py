@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from sarcd.errors import OptionError, SceneError
-from sarcd.evaluate import ObjectRules, _search, choose_threshold, evaluate
-from sarcd.kernels.scores import best_threshold
+from sarcd.metrics import ObjectRules, choose_threshold, evaluate
+from sarcd.metrics import search as _search
+from sarcd.metrics.kernels.scores import best_threshold
 from tests.judged import in_play, random_scene, scene_of
 
 SPACING = {"spacing_m": [20.0, 10.0], "range_spacing": "ground"}

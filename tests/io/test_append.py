@@ -16,14 +16,14 @@ import xarray as xr
 from sarcd.attributes import decode
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, LockedError, MismatchError, OptionError, SceneError
-from sarcd.io import append as module
-from sarcd.io.append import append
-from sarcd.io.chunks import expected_keys, require_chunks
-from sarcd.io.ingest import ingest
-from sarcd.io.locks import variable_locks
-from sarcd.io.pairs import pair_indices, select_pairs
-from sarcd.io.regions import MadeBy, stage
-from sarcd.io.store import SceneStore, open_scene, publish
+from sarcd.ingestion import append as module
+from sarcd.ingestion.append import append
+from sarcd.ingestion.scene import ingest
+from sarcd.store.chunks import expected_keys, require_chunks
+from sarcd.store.locks import variable_locks
+from sarcd.store.pairs import pair_indices, select_pairs
+from sarcd.store.regions import MadeBy, stage
+from sarcd.store.scene import SceneStore, open_scene, publish
 from tests.rasters import UTM, slc, truncate, write_raster
 from tests.said import logged
 
@@ -297,8 +297,8 @@ def test_readers_see_the_old_state_or_the_new(tmp_path, scene, rng, monkeypatch)
 KILLED = """
     import os, signal, sys
     from sarcd.config import IngestOptions
-    from sarcd.io.append import append
-    from sarcd.io import store
+    from sarcd.ingestion.append import append
+    from sarcd.store import scene as store
     from zarr.storage import LocalStore
 
     left, done, done_durably = int(sys.argv[1]), LocalStore.set, store.write_durably

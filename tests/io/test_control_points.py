@@ -7,7 +7,7 @@ from rasterio.crs import CRS
 from rasterio.transform import GCPTransformer
 
 from sarcd.errors import SceneError
-from sarcd.io.control_points import surface, unwrapped
+from sarcd.geography.control_points import surface, unwrapped
 
 SHAPE = (60, 80)
 BOUNDS = (0.0, 0.0, 80.0, 60.0)

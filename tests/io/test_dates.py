@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sarcd.errors import InputError, OptionError
-from sarcd.io.dates import acquisition_date, from_metadata, from_names, parse_date
+from sarcd.ingestion.dates import acquisition_date, from_metadata, from_names, parse_date
 
 
 @pytest.mark.parametrize(

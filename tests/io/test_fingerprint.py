@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from sarcd.io.fingerprint import fingerprint
-from sarcd.io.store import SceneStore
+from sarcd.store.fingerprint import fingerprint
+from sarcd.store.scene import SceneStore
 from tests.scenes import stored_scene
 
 

@@ -10,19 +10,20 @@ import zarr
 from pyproj import CRS
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import ops, sites
+from sarcd import estimation
 from sarcd.config import DetectOptions, IngestOptions
-from sarcd.detect.job import write_detection
 from sarcd.errors import SarcdError, SceneError
-from sarcd.io.append import append
-from sarcd.io.coordinates import encode_dates
-from sarcd.io.georef import of_scene
-from sarcd.io.info import scene_info
-from sarcd.io.intake import take
-from sarcd.io.store import SceneStore, open_scene
-from sarcd.io.write import write_scene
+from sarcd.geography.georeference import of_scene
+from sarcd.ingestion.append import append
 from sarcd.jobs import write_coherence
-from sarcd.jobs.statistics import write_statistics
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.jobs.stored_statistics import write_statistics
+from sarcd.simulation import sites
+from sarcd.store.coordinates import encode_dates
+from sarcd.store.info import scene_info
+from sarcd.store.intake import take
+from sarcd.store.scene import SceneStore, open_scene
+from sarcd.store.write import write_scene
 from tests.scenes import dates, memory_scene, random_slc, stored_scene
 
 SHAPE = (3, 70, 60)
@@ -59,7 +60,7 @@ def test_info_reads_the_stores_own_units(foreign):
 
 def test_coherence_into_a_foreign_store(foreign):
     before = xr.open_zarr(foreign).load()
-    wanted = ops.coherence(before)
+    wanted = estimation.coherence(before)
     write_coherence(foreign)
     opened = xr.open_zarr(foreign)
     np.testing.assert_array_equal(opened["coherence"], wanted)
@@ -94,7 +95,7 @@ def test_a_later_date_in_the_stores_own_units_or_in_finer_ones(foreign, tmp_path
     assert report.pairs == opened.sizes["pair"]
     assert opened["after"].values.astype("datetime64[us]")[-1] == np.datetime64(date, "us")
     write_coherence(foreign)
-    wanted = ops.coherence(open_scene(foreign)[["slc"]])
+    wanted = estimation.coherence(open_scene(foreign)[["slc"]])
     np.testing.assert_array_equal(xr.open_zarr(foreign)["coherence"], wanted)
 
 
@@ -142,18 +143,18 @@ def test_without_a_list_of_what_is_finished(tmp_path, rng):
     write_coherence(path)
     opened = xr.open_zarr(path)
     np.testing.assert_array_equal(opened["slc"], scene["slc"])
-    np.testing.assert_array_equal(opened["coherence"], ops.coherence(scene))
+    np.testing.assert_array_equal(opened["coherence"], estimation.coherence(scene))
 
 
 def test_format_2(tmp_path, rng):
     path, scene = tmp_path / "old.zarr", memory_scene(rng, SHAPE)
     scene.to_zarr(path, zarr_format=2)
-    np.testing.assert_array_equal(xr.open_zarr(path).sarcd.coherence(), ops.coherence(scene))
+    np.testing.assert_array_equal(xr.open_zarr(path).sarcd.coherence(), estimation.coherence(scene))
     with pytest.raises(SceneError, match=r"Zarr format 2.*write_scene"):
         write_coherence(path)
     write_scene(xr.open_zarr(path), tmp_path / "new.zarr")
     write_coherence(tmp_path / "new.zarr")
-    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "new.zarr")["coherence"], ops.coherence(scene))
+    np.testing.assert_array_equal(xr.open_zarr(tmp_path / "new.zarr")["coherence"], estimation.coherence(scene))
 
 
 def test_zipped(tmp_path, rng):
@@ -207,7 +208,7 @@ def test_a_date_that_xarray_appended(tmp_path, rng):
     assert scene_info(path)["dates"][-1] == "2023-04-24"
     write_coherence(path, pairs="consecutive")
     opened = xr.open_zarr(path)
-    np.testing.assert_array_equal(opened["coherence"], ops.coherence(before, pairs="consecutive"))
+    np.testing.assert_array_equal(opened["coherence"], estimation.coherence(before, pairs="consecutive"))
     np.testing.assert_array_equal(opened["slc"], before["slc"])
 
 
@@ -219,7 +220,7 @@ def test_zeros_where_others_have_no_data(tmp_path, rng):
     write_coherence(path)
     stored = xr.open_zarr(path)["coherence"]
     hidden = scene.assign(slc=scene["slc"].where(scene["slc"] != 0, np.nan + 1j * np.nan).astype("complex64"))
-    np.testing.assert_array_equal(stored, ops.coherence(hidden))
+    np.testing.assert_array_equal(stored, estimation.coherence(hidden))
     assert np.isnan(stored[:, :, :15]).all()
 
 
@@ -277,7 +278,7 @@ def test_unlabelled_stays_unlabelled(tmp_path, rng):
 def test_what_is_opened_without_dask_is_not_read_by_the_check(foreign):
     opened = xr.open_zarr(foreign, chunks=None)
     assert take(opened)["slc"].chunks is not None
-    np.testing.assert_array_equal(ops.coherence(opened), ops.coherence(xr.open_zarr(foreign)))
+    np.testing.assert_array_equal(estimation.coherence(opened), estimation.coherence(xr.open_zarr(foreign)))
     assert not opened["slc"].variable._in_memory
 
 

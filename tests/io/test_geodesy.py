@@ -9,7 +9,7 @@ import shapely
 from rasterio.crs import CRS
 
 from sarcd.errors import SceneError
-from sarcd.io.geodesy import areas_are_true, areas_m2, full_turn, horizontal, kind_of, lengths_m, metres_per_unit
+from sarcd.geography.geodesy import areas_are_true, areas_m2, full_turn, horizontal, kind_of, lengths_m, metres_per_unit
 
 LOCAL = {
     "metres": ('LOCAL_CS["mine grid",UNIT["metre",1]]', 1.0),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from sarcd.errors import SceneError
-from sarcd.io.georef import Georeference, of_dataset, of_scene, to_coordinates
+from sarcd.geography.georeference import Georeference, of_dataset, of_scene, to_coordinates
 from tests.rasters import UTM, ground_control_points, open_raster, write_raster
 
 SHAPE = (30, 40)

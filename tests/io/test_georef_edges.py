@@ -8,7 +8,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from sarcd.errors import InputError, SceneError
-from sarcd.io.georef import Georeference, of_dataset, of_scene, to_coordinates
+from sarcd.geography.georeference import Georeference, of_dataset, of_scene, to_coordinates
 from tests.rasters import open_raster, write_raster
 
 SHAPE = (6, 8)

@@ -9,11 +9,11 @@ import zarr
 
 from sarcd.config import IngestOptions
 from sarcd.errors import SceneError
-from sarcd.io.append import append
-from sarcd.io.info import scene_info
-from sarcd.io.ingest import ingest
-from sarcd.io.regions import MadeBy, stage
-from sarcd.io.store import SceneStore, publish
+from sarcd.ingestion.append import append
+from sarcd.ingestion.scene import ingest
+from sarcd.store.info import scene_info
+from sarcd.store.regions import MadeBy, stage
+from sarcd.store.scene import SceneStore, publish
 from tests.rasters import UTM, ground_control_points, slc, write_raster
 
 MADE_BY = MadeBy("coherence", {"window": {"y": 5, "x": 5}})

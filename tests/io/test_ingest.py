@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, LockedError, OptionError, StoreError
-from sarcd.io import ingest as module
-from sarcd.io.chunks import expected_keys
-from sarcd.io.georef import of_dataset, of_scene
-from sarcd.io.ingest import ingest, windows
-from sarcd.io.locks import new_scene_lock
-from sarcd.io.sources import _label_pairs
-from sarcd.io.store import SceneStore, open_scene
+from sarcd.geography.georeference import of_dataset, of_scene
+from sarcd.ingestion import scene as module
+from sarcd.ingestion.scene import ingest, windows
+from sarcd.ingestion.sources import _label_pairs
+from sarcd.store.chunks import expected_keys
+from sarcd.store.locks import new_scene_lock
+from sarcd.store.scene import SceneStore, open_scene
 from tests.rasters import UTM, ground_control_points, open_raster, slc, truncate, write_raster
 from tests.said import logged
 from tests.shapes import write_shapes
@@ -96,7 +96,7 @@ def test_every_chunk_is_written(tmp_path, rng, shard):
     memory=st.integers(1, 60_000),
 )
 def test_windows_tile_the_image_in_whole_chunks_within_memory(shape, chunk, per_shard, memory):
-    from sarcd.io.create import grid_of
+    from sarcd.store.create import grid_of
 
     class Array:
         pass

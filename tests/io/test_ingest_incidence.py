@@ -8,9 +8,9 @@ import xarray as xr
 
 from sarcd.config import IngestOptions
 from sarcd.errors import OptionError
-from sarcd.io.append import append
-from sarcd.io.info import scene_info
-from sarcd.io.ingest import ingest
+from sarcd.ingestion.append import append
+from sarcd.ingestion.scene import ingest
+from sarcd.store.info import scene_info
 from sarcd_cli.main import main
 from tests.rasters import UTM, slc, write_raster
 

@@ -9,8 +9,8 @@ import pytest
 import shapely
 
 from sarcd.errors import InputError, OptionError
-from sarcd.io.georef import Georeference
-from sarcd.io.label_shapes import split_layer
+from sarcd.geography.georeference import Georeference
+from sarcd.ingestion.label_shapes import split_layer
 from tests.shapes import add_table, box, burned, opened, write_shapes
 
 BOXES = [box(10, 5, 20, 15), box(30, 20, 45, 30)]  # 100 and 150 pixels

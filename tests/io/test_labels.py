@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from sarcd.errors import InputError, OptionError
-from sarcd.io.georef import Georeference
-from sarcd.io.label_words import LabelWords
-from sarcd.io.labels import blocks, open_labels
+from sarcd.geography.georeference import Georeference
+from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.labels import blocks, open_labels
 from tests.rasters import UTM, ground_control_points, write_raster
 from tests.shapes import opened
 

@@ -8,15 +8,15 @@ import xarray as xr
 import zarr
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import ops
+from sarcd import estimation
 from sarcd.config import DetectOptions
-from sarcd.detect.job import write_detection
 from sarcd.errors import CorruptChunkError, SceneError, StoreError
-from sarcd.io.info import scene_info
-from sarcd.io.remove import remove
-from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs import write_coherence
-from sarcd.jobs.statistics import write_statistics
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.jobs.stored_statistics import write_statistics
+from sarcd.store.info import scene_info
+from sarcd.store.remove import remove
+from sarcd.store.scene import SceneStore, open_scene
 from sarcd_cli.main import main
 from tests.rasters import write_raster
 from tests.scenes import memory_scene, random_slc, stored_scene
@@ -67,7 +67,7 @@ def test_an_array_that_is_listed_and_gone(foreign, lose, name):
 def test_images_that_are_gone_are_no_no_data_for_plain_opens(foreign):
     folder(foreign, "slc")
     with pytest.raises(StoreError, match="slc: the store lists this array"):
-        ops.coherence(xr.open_zarr(foreign))
+        estimation.coherence(xr.open_zarr(foreign))
 
 
 def test_labels_that_are_gone_are_not_no_change(foreign):
@@ -97,7 +97,7 @@ def test_a_result_that_was_deleted_is_told_taken_off_the_list_and_made_again(own
         write_coherence(own)
     assert remove(own, ["coherence"]) == ["coherence"]
     write_coherence(own)
-    np.testing.assert_array_equal(xr.open_zarr(own)["coherence"], ops.coherence(xr.open_zarr(own)[["slc"]]))
+    np.testing.assert_array_equal(xr.open_zarr(own)["coherence"], estimation.coherence(xr.open_zarr(own)[["slc"]]))
 
 
 @pytest.mark.parametrize("name", ["time", "before", "y"])

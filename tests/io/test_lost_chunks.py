@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import ops, sites
+from sarcd import change, estimation
 from sarcd.config import DetectOptions, SummaryOptions
-from sarcd.detect.job import write_detection
 from sarcd.errors import CorruptChunkError
-from sarcd.evaluate import evaluate
-from sarcd.export import export
-from sarcd.io.reader import SceneReader
-from sarcd.io.store import SceneStore, open_scene
-from sarcd.io.write import write_scene
+from sarcd.exporting.export_files import export
 from sarcd.jobs import write_coherence, write_prediction
-from sarcd.jobs.statistics import write_statistics
-from sarcd.jobs.summary import write_summary
-from sarcd.learn.index import index_patches
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.jobs.stored_statistics import write_statistics
+from sarcd.jobs.stored_summary import write_summary
+from sarcd.metrics import evaluate
+from sarcd.simulation import sites
+from sarcd.store.reader import SceneReader
+from sarcd.store.scene import SceneStore, open_scene
+from sarcd.store.write import write_scene
+from sarcd.training.patch_index import index_patches
 
 METHODS = ("ratio-test", "log-ratio", "coherence-test", "network", "coherence-loss")
 
@@ -96,15 +97,15 @@ def test_evidence_that_lost_a_chunk(scene, tmp_path):
 
 
 LAZY = {
-    "coherence": ops.coherence,
-    "normalize": ops.normalize,
-    "features": ops.features,
-    "statistics": ops.amplitude_statistics,
-    "omnibus": ops.omnibus_test,
-    "looks": ops.effective_looks,
+    "coherence": estimation.coherence,
+    "normalize": estimation.normalize,
+    "features": estimation.features,
+    "statistics": estimation.amplitude_statistics,
+    "omnibus": change.omnibus_test,
+    "looks": estimation.effective_looks,
     "plot": lambda scene: scene.sarcd.plot(),
-    "cut": lambda scene: ops.coherence(scene.isel(x=slice(0, 60))),
-    "renamed": lambda scene: ops.coherence(scene.rename(y="azimuth", x="range")),
+    "cut": lambda scene: estimation.coherence(scene.isel(x=slice(0, 60))),
+    "renamed": lambda scene: estimation.coherence(scene.rename(y="azimuth", x="range")),
 }
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError, OptionError
-from sarcd.io.append import append
-from sarcd.io.ingest import ingest
-from sarcd.io.store import open_scene
+from sarcd.ingestion.append import append
+from sarcd.ingestion.scene import ingest
+from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
 from tests.rasters import slc, write_raster
 from tests.said import logged, nothing_logged

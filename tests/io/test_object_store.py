@@ -9,12 +9,12 @@ import xarray as xr
 import sarcd  # noqa: F401  registers .sarcd
 from sarcd.config import CoherenceOptions, Window
 from sarcd.errors import CorruptChunkError, MismatchError, SceneError, StoreError
-from sarcd.io.create import NewScene, SceneLayout
-from sarcd.io.info import scene_info
-from sarcd.io.places import zarr_place
-from sarcd.io.reader import SceneReader
-from sarcd.io.store import SceneStore, open_scene, publish
 from sarcd.jobs import cluster, write_coherence
+from sarcd.store.create import NewScene, SceneLayout
+from sarcd.store.info import scene_info
+from sarcd.store.reader import SceneReader
+from sarcd.store.scene import SceneStore, open_scene, publish
+from sarcd.store.storage import zarr_place
 from sarcd_cli.main import main
 from tests import processes
 from tests.networks import random_model_file

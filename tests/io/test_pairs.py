@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sarcd.errors import OptionError
-from sarcd.io.pairs import select_pairs
+from sarcd.store.pairs import select_pairs
 
 TIMES = np.array(["2023-03-19T05:00", "2023-03-31", "2023-04-12", "2023-03-19T17:00"], "datetime64[us]")
 

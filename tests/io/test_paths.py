@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sarcd.io.ingest import ingest
-from sarcd.io.paths import source_name, split_path
-from sarcd.io.store import open_scene
+from sarcd.ingestion.paths import source_name, split_path
+from sarcd.ingestion.scene import ingest
+from sarcd.store.scene import open_scene
 from tests.rasters import slc, write_raster
 
 

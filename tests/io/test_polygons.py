@@ -12,9 +12,9 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from sarcd.errors import StoreError
-from sarcd.io import polygons
-from sarcd.io.georef import Georeference
-from sarcd.io.polygons import areas_m2, find_patches, to_ground, write_polygons
+from sarcd.geography import polygons
+from sarcd.geography.georeference import Georeference
+from sarcd.geography.polygons import areas_m2, find_patches, to_ground, write_polygons
 from tests.results import ASKEW, DEGREES, UTM, control_points
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarcd.errors import InputError
-from sarcd.io.pixels import open_image
-from sarcd.io.rasters import LayerReader, gdal_session, open_layer
+from sarcd.ingestion.pixels import open_image
+from sarcd.ingestion.rasters import LayerReader, gdal_session, open_layer
 from tests.rasters import slc, truncate, write_raster
 
 

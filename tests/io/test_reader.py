@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sarcd.errors import CorruptChunkError
-from sarcd.io.reader import SceneReader
+from sarcd.store.reader import SceneReader
 from tests.scenes import random_slc, stored_scene
 
 SHAPE = (3, 61, 83)

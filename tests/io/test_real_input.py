@@ -6,10 +6,10 @@ import xarray as xr
 
 from sarcd.config import IngestOptions
 from sarcd.errors import InputError
-from sarcd.io.georef import of_dataset, of_scene
-from sarcd.io.ingest import ingest
-from sarcd.io.rasters import open_layer
-from sarcd.io.store import open_scene
+from sarcd.geography.georeference import of_dataset, of_scene
+from sarcd.ingestion.rasters import open_layer
+from sarcd.ingestion.scene import ingest
+from sarcd.store.scene import open_scene
 from tests.rasters import open_raster
 
 pytestmark = pytest.mark.realdata

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from sarcd.io.reader import SceneReader
+from sarcd.store.reader import SceneReader
 from tests.scenes import stored_scene
 
 SHAPE = (2, 100, 130)

@@ -7,10 +7,10 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from sarcd.errors import InputError
-from sarcd.io.georef import Georeference
-from sarcd.io.label_words import LabelWords
-from sarcd.io.labels import open_labels
-from sarcd.io.polygons import to_ground, write_polygons
+from sarcd.geography.georeference import Georeference
+from sarcd.geography.polygons import to_ground, write_polygons
+from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.labels import open_labels
 
 SHAPE = (40, 60)
 ACROSS = Georeference(CRS.from_epsg(4326), Affine(1e-3, 0.0, 179.98, 0.0, -1e-3, 10.0))

@@ -6,8 +6,8 @@ import pytest
 import shapely
 
 from sarcd.errors import SceneError
-from sarcd.io.geodesy import areas_m2, has_jumps
-from sarcd.io.world import to_world
+from sarcd.geography.geodesy import areas_m2, has_jumps
+from sarcd.geography.wgs84 import to_world
 
 
 def square(x, y, side, hole=None):

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import sites
 from sarcd.config import CoherenceOptions, DetectOptions, IngestOptions, PredictOptions, SummaryOptions, Window
-from sarcd.detect import job as detect_job
-from sarcd.detect.job import write_detection
 from sarcd.errors import MismatchError, OptionError, SceneError, StoreError
-from sarcd.io.info import scene_info
-from sarcd.io.ingest import ingest
-from sarcd.io.remove import remove
-from sarcd.io.store import SceneStore
-from sarcd.jobs import coherence as coherence_job
-from sarcd.jobs import prediction as prediction_job
+from sarcd.ingestion.scene import ingest
+from sarcd.jobs import stored_coherence as coherence_job
+from sarcd.jobs import stored_detection as detect_job
+from sarcd.jobs import stored_prediction as prediction_job
 from sarcd.jobs import write_coherence, write_prediction
-from sarcd.jobs.summary import write_summary
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.jobs.stored_summary import write_summary
+from sarcd.simulation import sites
+from sarcd.store.info import scene_info
+from sarcd.store.remove import remove
+from sarcd.store.scene import SceneStore
 from sarcd_cli.main import main
 from tests.rasters import write_raster
 from tests.said import logged

@@ -17,14 +17,14 @@ import sarcd
 from sarcd import jobs
 from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
+from sarcd.engine import cluster as _cluster
+from sarcd.engine.run import run_regions
+from sarcd.engine.task import Opened, RegionTask
 from sarcd.errors import ClusterError, CorruptChunkError, ModelError
-from sarcd.io.regions import MadeBy, stage
-from sarcd.io.store import SceneStore, open_scene
-from sarcd.jobs import _cluster
-from sarcd.jobs._members import Member, open_ensemble
-from sarcd.jobs._run import run_regions
-from sarcd.jobs._task import Opened, RegionTask
-from sarcd.predict import PLAIN, Tiling
+from sarcd.inference import PLAIN, Tiling
+from sarcd.inference.members import Member, open_ensemble
+from sarcd.store.regions import MadeBy, stage
+from sarcd.store.scene import SceneStore, open_scene
 from sarcd_cli.main import main
 from tests import processes
 from tests.networks import random_model_file
@@ -199,8 +199,8 @@ def test_what_is_sent_is_small(scenes, tmp_path, monkeypatch):
         run_regions(staging, regions, compute, **options)
         sizes[staging.names[0]] = before, len(pickle.dumps(task))
 
-    monkeypatch.setattr("sarcd.jobs.coherence.run_regions", weighed)
-    monkeypatch.setattr("sarcd.jobs.prediction.run_regions", weighed)
+    monkeypatch.setattr("sarcd.jobs.stored_coherence.run_regions", weighed)
+    monkeypatch.setattr("sarcd.jobs.stored_prediction.run_regions", weighed)
     jobs.write_prediction(scenes[0], model)
     jobs.write_coherence(scenes[0])
     assert set(sizes) == {"coherence", "change_probability"}

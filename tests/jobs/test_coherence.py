@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import config, ops
+from sarcd import config, estimation
 from sarcd.attributes import parameters_of
 from sarcd.config import ESTIMATORS, CoherenceOptions, Window
+from sarcd.engine.run import in_bands
 from sarcd.errors import CorruptChunkError, MismatchError, SceneError
-from sarcd.io.regions import Region
-from sarcd.io.store import SceneStore, open_scene, publish
 from sarcd.jobs import write_coherence
-from sarcd.jobs._run import in_bands
+from sarcd.store.regions import Region
+from sarcd.store.scene import SceneStore, open_scene, publish
 from tests.scenes import stored_scene
 
 
@@ -22,7 +22,7 @@ def test_equals_the_lazy_operation(tmp_path, rng, chunk, window):
     result = write_coherence(path, CoherenceOptions(window=window))
     assert result.computed == -(-70 // chunk) * -(-100 // chunk)
     scene = open_scene(path)
-    np.testing.assert_allclose(scene.coherence, ops.coherence(scene, window=window), atol=1e-5)
+    np.testing.assert_allclose(scene.coherence, estimation.coherence(scene, window=window), atol=1e-5)
     assert parameters_of(scene.coherence)["window"] == {"y": window.y, "x": window.x}
 
 
@@ -35,9 +35,9 @@ def test_every_estimator_equals_the_lazy_operation_and_records_its_looks(tmp_pat
     assert result.variables == ("coherence", "coherence_phase")
     scene = xr.open_zarr(path)
     wanted = {"window": options.window, "estimator": estimator}
-    np.testing.assert_allclose(scene.coherence, ops.coherence(scene, debias=debias, **wanted), atol=1e-5)
-    np.testing.assert_allclose(scene.coherence_phase, ops.coherence_phase(scene, **wanted), atol=1e-5)
-    looks = ops.effective_looks(scene, options.window, estimator=estimator)
+    np.testing.assert_allclose(scene.coherence, estimation.coherence(scene, debias=debias, **wanted), atol=1e-5)
+    np.testing.assert_allclose(scene.coherence_phase, estimation.coherence_phase(scene, **wanted), atol=1e-5)
+    looks = estimation.effective_looks(scene, options.window, estimator=estimator)
     for variable in (scene.coherence, scene.coherence_phase):
         assert variable.attrs["effective_looks"] == looks
         assert parameters_of(variable) == config.to_dict(options)
@@ -112,7 +112,7 @@ def test_further_pairs(tmp_path, rng):
     result = write_coherence(path, pairs="all")
     assert (result.pairs, result.computed, result.kept) == (3, 4, 8)
     scene = open_scene(path)
-    np.testing.assert_allclose(scene.coherence, ops.coherence(scene, pairs=None), atol=1e-5)
+    np.testing.assert_allclose(scene.coherence, estimation.coherence(scene, pairs=None), atol=1e-5)
     np.testing.assert_array_equal(scene.before.values[2], scene.time.values[0])
     np.testing.assert_array_equal(scene.after.values[2], scene.time.values[2])
 

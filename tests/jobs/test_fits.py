@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sarcd.config import CoherenceOptions, DetectOptions
-from sarcd.detect.job import write_detection
 from sarcd.jobs import write_coherence, write_prediction
+from sarcd.jobs.stored_detection import write_detection
 from sarcd_cli.main import main
 from tests.networks import random_model_file
 from tests.scenes import stored_scene

@@ -5,12 +5,13 @@ import psutil
 import pytest
 import xarray as xr
 
-from sarcd._limits import Limit
 from sarcd.config import PredictOptions
+from sarcd.engine import memory as _memory
+from sarcd.engine.limits import Limit
+from sarcd.engine.memory import Shares, budget, free_bytes, left, share_out
 from sarcd.errors import OptionError
-from sarcd.io.store import open_scene
-from sarcd.jobs import _memory, write_coherence, write_prediction, write_statistics
-from sarcd.jobs._memory import Shares, budget, free_bytes, left, share_out
+from sarcd.jobs import write_coherence, write_prediction, write_statistics
+from sarcd.store.scene import open_scene
 from tests.networks import random_model_file
 from tests.scenes import stored_scene
 

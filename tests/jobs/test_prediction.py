@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import ops
+from sarcd import estimation
 from sarcd.attributes import parameters_of
 from sarcd.config import ESTIMATORS, CoherenceOptions, PredictOptions, Window
 from sarcd.errors import MismatchError, ModelError, OptionError, SceneError
-from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs import write_coherence, write_prediction
+from sarcd.store.scene import SceneStore, open_scene
 from tests.networks import random_model_file
 from tests.scenes import stored_scene
 from tests.tolerance import PROBABILITY
@@ -39,7 +39,7 @@ def test_any_tile_gives_the_same_map_as_one_pass(path, model):
     assert np.nanstd(maps["whole"]) > 0.1
     for found in maps.values():
         np.testing.assert_allclose(found, maps["whole"], atol=PROBABILITY)
-    features = ops.features(open_scene(path))
+    features = estimation.features(open_scene(path))
     np.testing.assert_array_equal(np.isnan(maps["whole"]), np.isnan(features).any("feature"))
 
 
@@ -110,7 +110,7 @@ def test_a_partly_done_run_goes_on_to_the_same_bytes(path, model, tmp_path):
     store = SceneStore(path)
     for name in ("change_probability", "change"):
         store.set_attrs(name, {"sarcd_complete": [False]})
-    from sarcd.io.store import publish
+    from sarcd.store.scene import publish
 
     publish(store, remove=["change_probability", "change"])
     for key in ("c/0/1/2", "c/0/3/3"):
@@ -122,7 +122,7 @@ def test_a_partly_done_run_goes_on_to_the_same_bytes(path, model, tmp_path):
 
 
 def test_detected_images_with_a_model_of_two_channels(tmp_path, rng, model):
-    from sarcd.io.create import NewScene, SceneLayout
+    from sarcd.store.create import NewScene, SceneLayout
     from tests.scenes import dates
 
     amplitude = rng.rayleigh(size=(2, 60, 70)).astype("float32")

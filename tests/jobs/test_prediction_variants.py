@@ -9,10 +9,10 @@ import xarray as xr
 
 from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
+from sarcd.engine.task import RegionTask
 from sarcd.errors import MismatchError, ModelError, OptionError
-from sarcd.io.store import SceneStore, open_scene, publish
 from sarcd.jobs import write_prediction
-from sarcd.jobs._task import RegionTask
+from sarcd.store.scene import SceneStore, open_scene, publish
 from sarcd_cli.main import main
 from tests.networks import random_model_file
 from tests.scenes import random_slc, stored_scene
@@ -207,7 +207,7 @@ def test_the_command_takes_several_models_and_variants(path, exact, capsys):
 
 
 def test_what_is_sent_to_workers_is_small_but_for_statistics(path, exact, blended, monkeypatch):
-    from sarcd.jobs import prediction
+    from sarcd.jobs import stored_prediction as prediction
 
     sizes = []
     run = prediction.run_regions

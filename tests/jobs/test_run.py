@@ -7,10 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-from sarcd.io.regions import MadeBy, stage
-from sarcd.io.store import SceneStore
-from sarcd.jobs._run import run_regions
-from sarcd.jobs._task import Opened, RegionTask
+from sarcd.engine.run import run_regions
+from sarcd.engine.task import Opened, RegionTask
+from sarcd.store.regions import MadeBy, stage
+from sarcd.store.scene import SceneStore
 from tests.scenes import stored_scene
 
 

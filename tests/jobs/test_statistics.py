@@ -9,10 +9,10 @@ import xarray as xr
 from sarcd.attributes import decode
 from sarcd.config import PredictOptions
 from sarcd.errors import CorruptChunkError, StatisticsError
-from sarcd.io.append import append
-from sarcd.io.store import SceneStore
+from sarcd.estimation.amplitudes import ATTRIBUTE
+from sarcd.ingestion.append import append
 from sarcd.jobs import write_prediction, write_statistics
-from sarcd.ops.statistics import ATTRIBUTE
+from sarcd.store.scene import SceneStore
 from sarcd_cli.main import main
 from tests.networks import random_model_file
 from tests.rasters import write_raster

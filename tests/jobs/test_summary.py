@@ -12,15 +12,16 @@ import xarray as xr
 import sarcd
 from sarcd.attributes import parameters_of
 from sarcd.config import DetectOptions, IngestOptions, SummaryOptions, Window
-from sarcd.detect.job import write_detection
+from sarcd.engine import task as _task
 from sarcd.errors import MismatchError
-from sarcd.io.append import append
-from sarcd.io.info import scene_info
-from sarcd.io.ingest import ingest
-from sarcd.io.pairs import consecutive, extend_pairs
-from sarcd.io.regions import Region
-from sarcd.io.store import SceneStore, open_scene
-from sarcd.jobs import _task, write_summary
+from sarcd.ingestion.append import append
+from sarcd.ingestion.scene import ingest
+from sarcd.jobs import write_summary
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.store.info import scene_info
+from sarcd.store.pairs import consecutive, extend_pairs
+from sarcd.store.regions import Region
+from sarcd.store.scene import SceneStore, open_scene
 from sarcd_cli.main import main
 from tests.learn.toys import add_layer
 from tests.networks import random_model_file
@@ -138,7 +139,7 @@ def test_every_part_knows_its_first_row(path, monkeypatch):
         rows = (np.arange(len(before)) + first_row) // 3 % 2
         return np.broadcast_to(np.float32(0.999) * rows[:, None], before.shape).astype(np.float32)
 
-    monkeypatch.setattr("sarcd.kernels.summary.boxcar", by_row)
+    monkeypatch.setattr("sarcd.change.kernels.summary.boxcar", by_row)
     write_summary(path)
     scene = open_scene(path).load()[["slc"]]
     returns = scene.sarcd.summarise("omnibus").persistence.isel(x=slice(52, 68), y=slice(6, 12)).mean("x").values

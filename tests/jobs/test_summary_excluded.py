@@ -6,10 +6,10 @@ import xarray as xr
 
 from sarcd.attributes import parameters_of
 from sarcd.config import DetectOptions, SummaryOptions
-from sarcd.detect.job import write_detection
 from sarcd.errors import OptionError
-from sarcd.io.store import open_scene
 from sarcd.jobs import write_summary
+from sarcd.jobs.stored_detection import write_detection
+from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
 from tests.scenes import stored_scene
 from tests.stacks import changing_stack

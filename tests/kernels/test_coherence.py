@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sarcd.kernels.coherence import boxcar
+from sarcd.estimation.kernels.boxcar import boxcar
 
 
 def brute_force(before, after, window, min_valid=0.5):

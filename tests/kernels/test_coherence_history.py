@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sarcd.kernels.coherence_history import coherence_loss, coherence_z, fisher, never_coherent
+from sarcd.change.kernels.coherence_history import coherence_loss, coherence_z, fisher, never_coherent
 from tests.speckle import noise_pair
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sarcd.kernels.frequencies import prominent, spectrum
+from sarcd.estimation.kernels.frequencies import prominent, spectrum
 from tests.speckle import noise_pair
 
 

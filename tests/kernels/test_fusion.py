@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import combine_pvalues
 
-from sarcd.kernels.decisions.histogram import count_cells, histogram
-from sarcd.kernels.fusion import rank_sum, standardised_sum, sum_deviation
+from sarcd.change.kernels.fusion import rank_sum, standardised_sum, sum_deviation
+from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.7])

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarcd.kernels.holes import fill_interleaved
-from sarcd.ops.features import AMPLITUDES, FILL, WITH_COHERENCE, fill_holes
+from sarcd.estimation.channels import AMPLITUDES, FILL, WITH_COHERENCE, fill_holes
+from sarcd.training.kernels.holes import fill_interleaved
 
 
 @given(st.integers(0, 99), st.integers(1, 9), st.integers(1, 9), st.sampled_from([AMPLITUDES, WITH_COHERENCE]))

@@ -5,10 +5,10 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import hyp2f1
 
-from sarcd.kernels.bias import LEAST_LOOKS, mean_coherence, unbias
-from sarcd.kernels.gaussian import gaussian_weights
-from sarcd.kernels.looks import effective_looks, floor_looks, lag_correlation, valid_count
-from sarcd.simulate.speckle import impulse_response, speckle
+from sarcd.estimation.kernels.bias import LEAST_LOOKS, mean_coherence, unbias
+from sarcd.estimation.kernels.gaussian import gaussian_weights
+from sarcd.estimation.kernels.looks import effective_looks, floor_looks, lag_correlation, valid_count
+from sarcd.simulation.core.speckle import impulse_response, speckle
 from tests.speckle import noise
 
 TRUTHS = (0.0, 0.3, 0.6, 0.9)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sarcd.kernels.normalize import modified_tanh
+from sarcd.estimation.kernels.normalize import modified_tanh
 
 
 def test_by_hand():

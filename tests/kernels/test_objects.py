@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from sarcd.kernels.objects import OBJECT_COUNTS, Rules, block_objects, join_objects, object_counts
+from sarcd.metrics.kernels.objects import OBJECT_COUNTS, Rules, block_objects, join_objects, object_counts
 
 CORNERS = np.ones((3, 3), bool)
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarcd.kernels.bins import Bins
-from sarcd.kernels.curves import score_histogram
-from sarcd.kernels.patches import bootstrap_intervals, merge_patches, patch_counts, patch_histograms
-from sarcd.kernels.scores import scores
+from sarcd.metrics.kernels.bins import Bins
+from sarcd.metrics.kernels.curves import score_histogram
+from sarcd.metrics.kernels.patches import bootstrap_intervals, merge_patches, patch_counts, patch_histograms
+from sarcd.metrics.kernels.scores import scores
 
 BINS = Bins("probability", 1)
 

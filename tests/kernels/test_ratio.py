@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import polygamma
 
-from sarcd.kernels.gaussian import gaussian_weights
-from sarcd.kernels.ratio import gauss_log_ratio, log_ratio, mean_ratio, neighbourhood_ratio
-from sarcd.kernels.windows import box, window_moments, window_sum
+from sarcd.change.kernels.ratio import gauss_log_ratio, log_ratio, mean_ratio, neighbourhood_ratio
+from sarcd.estimation.kernels.gaussian import gaussian_weights
+from sarcd.estimation.kernels.windows import box, window_moments, window_sum
 
 KERNELS = (log_ratio, gauss_log_ratio, mean_ratio, neighbourhood_ratio)
 

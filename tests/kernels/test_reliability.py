@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import brier_score_loss, log_loss
 
-from sarcd.kernels import reliability
+from sarcd.metrics.kernels import reliability
 
 PROBABILITIES = hnp.arrays(np.float32, st.integers(1, 50), elements=st.floats(0, 1, width=32))
 

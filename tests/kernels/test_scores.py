@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sarcd.kernels import scores
-from sarcd.kernels.scores import COUNTS, best_threshold, confusion_counts
+from sarcd.metrics.kernels import scores
+from sarcd.metrics.kernels.scores import COUNTS, best_threshold, confusion_counts
 
 COUNT = st.integers(0, 10**12)
 LABELLED_SCORE = st.tuples(st.sampled_from([0, 1, 255]), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, np.nan, np.inf]))

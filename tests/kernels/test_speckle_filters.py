@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sarcd.kernels.speckle_filters import lee, refined_lee
+from sarcd.change.kernels.speckle_filters import lee, refined_lee
 
 
 def between(own, window, looks):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sarcd.kernels import statistics
+from sarcd.estimation.kernels import median as statistics
 
 
 def exact_median(parts, centre=None):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sarcd.kernels import summary
-from sarcd.kernels.summary import count_changes, persistence
+from sarcd.change.kernels import summary
+from sarcd.change.kernels.summary import count_changes, persistence
 from tests.stacks import speckle_stack
 
 ARGUMENTS = {"window": (5, 5), "looks": (25.0, 25.0), "false_alarms": 0.01}

@@ -9,9 +9,9 @@ import torch
 
 from sarcd.config import AugmentOptions
 from sarcd.errors import OptionError
-from sarcd.kernels.normalize import SATURATION, SCALE, modified_tanh
-from sarcd.learn import augment as module
-from sarcd.learn.augment import (
+from sarcd.estimation.kernels.normalize import SATURATION, SCALE, modified_tanh
+from sarcd.training import augmentation as module
+from sarcd.training.augmentation import (
     augment,
     cut_mix,
     flip_azimuth,

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from sarcd.config import CoherenceOptions, TrainOptions, Window
-from sarcd.io.store import open_scene
 from sarcd.jobs import write_coherence
-from sarcd.learn import data
-from sarcd.learn.batches import Batches, seed_of
-from sarcd.learn.data import LabelledScene
-from sarcd.learn.prepare import prepare
+from sarcd.store.scene import open_scene
+from sarcd.training import patch_reader as data
+from sarcd.training.batches import Batches, seed_of
+from sarcd.training.datasets import prepare
+from sarcd.training.patch_reader import LabelledScene
 from tests.learn.toys import add_pseudo_labels, toy_scene
 
 CPU = torch.device("cpu")
@@ -114,7 +114,7 @@ def test_the_random_order_does_not_know_of_workers(path):
 
 
 def test_every_chunk_is_read_once(path, monkeypatch):
-    from sarcd.io.reader import SceneReader
+    from sarcd.store.reader import SceneReader
 
     found = batches(path, order="chunks", cache="none", use_coherence=False, patch=24, shuffle=8)
     decoded, real = [], SceneReader._decode
@@ -217,7 +217,7 @@ def test_seeds_of_uses_and_epochs_differ():
 
 def test_stored_coherence_is_read(tmp_path):
     """Values that nothing would compute arrive as they are stored."""
-    from sarcd.io.store import SceneStore
+    from sarcd.store.scene import SceneStore
 
     path = toy_scene(tmp_path / "a.zarr", side=64)
     write_coherence(path, OPTIONS.coherence)

@@ -11,14 +11,14 @@ from filelock import FileLock
 
 from sarcd.config import CoherenceOptions, TrainOptions, Window
 from sarcd.errors import TrainingError
-from sarcd.io.store import SceneStore
 from sarcd.jobs import write_coherence, write_statistics
-from sarcd.learn import cache as module
-from sarcd.learn import data
-from sarcd.learn.data import LabelledScene
-from sarcd.learn.dataset import PatchDataset
-from sarcd.learn.orders import in_batches, requests
-from sarcd.learn.prepare import prepare
+from sarcd.store.scene import SceneStore
+from sarcd.training import cache as module
+from sarcd.training import patch_reader as data
+from sarcd.training.dataset import PatchDataset
+from sarcd.training.datasets import prepare
+from sarcd.training.patch_reader import LabelledScene
+from sarcd.training.sampler import in_batches, requests
 from tests.learn.toys import toy_scene
 
 OPTIONS = TrainOptions(patch=16, coherence=CoherenceOptions(window=Window(5, 5)), batch=4, cache="disk")

@@ -8,14 +8,14 @@ import pytest
 import xarray as xr
 
 from sarcd.config import IngestOptions
-from sarcd.io.append import append
-from sarcd.io.info import scene_info
-from sarcd.io.ingest import ingest
-from sarcd.io.locks import variable_locks
-from sarcd.io.reader import SceneReader
-from sarcd.io.store import SceneStore
-from sarcd.learn import index as module
-from sarcd.learn.index import index_patches
+from sarcd.ingestion.append import append
+from sarcd.ingestion.scene import ingest
+from sarcd.store.info import scene_info
+from sarcd.store.locks import variable_locks
+from sarcd.store.reader import SceneReader
+from sarcd.store.scene import SceneStore
+from sarcd.training import patch_index as module
+from sarcd.training.patch_index import index_patches
 from tests.learn.toys import toy_scene
 from tests.rasters import UTM, slc, write_raster
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from sarcd.config import CoherenceOptions, TrainOptions, Window
-from sarcd.learn.batches import Batches
-from sarcd.learn.judge import calibrated, judge
-from sarcd.learn.prepare import prepare
-from sarcd.learn.ranks import join_ranks
+from sarcd.training.batches import Batches
+from sarcd.training.datasets import prepare
+from sarcd.training.distributed import join_ranks
+from sarcd.training.validation import calibrated, judge
 from tests.learn.toys import toy_scene
 from tests.networks import random_network
 

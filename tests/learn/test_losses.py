@@ -5,7 +5,7 @@ import torch
 
 from sarcd.config import LossOptions
 from sarcd.errors import OptionError
-from sarcd.learn.losses import binary_cross_entropy, focal, soft_dice, total_loss
+from sarcd.training.losses import binary_cross_entropy, focal, soft_dice, total_loss
 
 
 def example():

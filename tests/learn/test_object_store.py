@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from sarcd.config import CoherenceOptions, TrainOptions, Window
-from sarcd.io.fingerprint import fingerprint
-from sarcd.io.store import SceneStore
-from sarcd.learn import index as module
-from sarcd.learn.orders import in_batches, requests
-from sarcd.learn.prepare import prepare
+from sarcd.store.fingerprint import fingerprint
+from sarcd.store.scene import SceneStore
+from sarcd.training import patch_index as module
+from sarcd.training.datasets import prepare
+from sarcd.training.sampler import in_batches, requests
 from tests.learn.toys import toy_scene
 
 pytest.importorskip("obstore")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarcd.learn.orders import chunk_order, in_batches, requests
+from sarcd.training.sampler import chunk_order, in_batches, requests
 
 
 def blocks_of(counts):

@@ -10,13 +10,13 @@ import psutil
 import pytest
 import torch
 
-from sarcd._limits import Limit
 from sarcd.config import AugmentOptions, CoherenceOptions, TrainOptions, Window, read_toml
-from sarcd.learn import micro_batch
-from sarcd.learn.micro_batch import bytes_per_patch, choose_micro_batch
-from sarcd.learn.train import train
-from sarcd.model_file import load_model
-from sarcd.models import create_model
+from sarcd.engine.limits import Limit
+from sarcd.models.file import load_model
+from sarcd.networks import create_model
+from sarcd.training import gradient_accumulation as micro_batch
+from sarcd.training.gradient_accumulation import bytes_per_patch, choose_micro_batch
+from sarcd.training.trainer import train
 from tests.learn import two_steps
 from tests.learn.toys import toy_scene
 
@@ -55,9 +55,9 @@ def test_parts_of_a_batch_add_up(tmp_path, scenes):
 
 def test_gradients_of_parts_are_those_of_the_batch():
     """With fixed batch norms, exactly but for rounding, also where patches have different numbers of labels."""
-    from sarcd.learn.ranks import Ranks
-    from sarcd.learn.state import Learner
-    from sarcd.learn.train import _step
+    from sarcd.training.checkpoint import Learner
+    from sarcd.training.distributed import Ranks
+    from sarcd.training.trainer import _step
 
     torch.manual_seed(0)
     network = create_model("unet", 3, widths=(4, 8)).eval()

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from sarcd import ops
+from sarcd import estimation
 from sarcd.config import ESTIMATORS, CoherenceOptions, Window
 from sarcd.errors import SceneError, TrainingError
-from sarcd.io.reader import SceneReader
-from sarcd.io.store import open_scene
+from sarcd.estimation.amplitudes import compute_statistics
+from sarcd.estimation.channels import WITH_COHERENCE, fill_holes
 from sarcd.jobs import write_coherence
-from sarcd.learn.data import LabelledScene
-from sarcd.learn.index import index_patches
-from sarcd.learn.patches import Patch, balanced_patches, changed_share, every_patch, patch_grid
-from sarcd.ops.features import WITH_COHERENCE, fill_holes
-from sarcd.ops.statistics import compute_statistics
+from sarcd.store.reader import SceneReader
+from sarcd.store.scene import open_scene
+from sarcd.training.patch_index import index_patches
+from sarcd.training.patch_reader import LabelledScene
+from sarcd.training.patches import Patch, balanced_patches, changed_share, every_patch, patch_grid
 from tests.learn.toys import store_toy, toy_images, toy_scene
 from tests.scenes import stored_scene
 
@@ -65,8 +65,8 @@ def test_features_of_a_patch_are_those_of_the_whole_scene(tmp_path, stored, esti
         write_coherence(path, options)
     scene = open_scene(path)
     statistics = compute_statistics(scene)
-    lazy = ops.features(scene, coherence=options, statistics=statistics).values[0]
-    whole = ops.features(scene.load(), coherence=options, statistics=statistics).values[0]
+    lazy = estimation.features(scene, coherence=options, statistics=statistics).values[0]
+    whole = estimation.features(scene.load(), coherence=options, statistics=statistics).values[0]
     assert lazy.tobytes() == whole.tobytes()
     filled, valid = fill_holes(whole, WITH_COHERENCE)
     target = np.where(valid, scene.label.values[0], 255)

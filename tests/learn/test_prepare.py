@@ -7,10 +7,10 @@ import pytest
 
 from sarcd.config import CoherenceOptions, TrainOptions, Window
 from sarcd.errors import OptionError, SceneError, TrainingError
-from sarcd.io.store import SceneStore, open_scene
 from sarcd.jobs import write_statistics
-from sarcd.learn.orders import in_batches, requests
-from sarcd.learn.prepare import prepare
+from sarcd.store.scene import SceneStore, open_scene
+from sarcd.training.datasets import prepare
+from sarcd.training.sampler import in_batches, requests
 from tests.learn.toys import add_pseudo_labels, store_toy, toy_images, toy_scene
 
 OPTIONS = TrainOptions(patch=16, coherence=CoherenceOptions(window=Window(5, 5)), batch=4)

@@ -15,10 +15,10 @@ import torch
 
 from sarcd.config import AugmentOptions, CoherenceOptions, TrainOptions, Window
 from sarcd.errors import TrainingError
-from sarcd.learn import train as training
-from sarcd.learn.state import FILE, Learner, begun_before
-from sarcd.learn.train import train
-from sarcd.models import create_model
+from sarcd.networks import create_model
+from sarcd.training import trainer as training
+from sarcd.training.checkpoint import FILE, Learner, begun_before
+from sarcd.training.trainer import train
 from tests.learn.toys import toy_scene
 
 OPTIONS = TrainOptions(

@@ -7,13 +7,13 @@ import pytest
 import torch
 import xarray as xr
 
+from sarcd.detection.self_trained import FitOptions, Plan, fit, fit_pairs, map_pair, map_pairs
+from sarcd.detection.self_trained.clusters import sure_targets
+from sarcd.detection.self_trained.crops import IGNORE, Example, learn
+from sarcd.detection.self_trained.fit import sample_windows
+from sarcd.detection.self_trained.pretraining import load_prior, make_prior, new_network
 from sarcd.errors import ModelError, OptionError, SceneError
-from sarcd.learn.self_train import FitOptions, Plan, fit, fit_pairs, map_pair, map_pairs
-from sarcd.learn.self_train.clusters import sure_targets
-from sarcd.learn.self_train.crops import IGNORE, Example, learn
-from sarcd.learn.self_train.fit import sample_windows
-from sarcd.learn.self_train.prior import load_prior, make_prior, new_network
-from sarcd.simulate.amplitude_pairs import Wanted, amplitude_pair
+from sarcd.simulation.core.amplitude_pairs import Wanted, amplitude_pair
 from tests.scenes import dates
 
 QUICK = FitOptions(rounds=1, plan=dataclasses.replace(FitOptions().plan, steps=4, batch=2, side=64))
@@ -52,7 +52,7 @@ def test_squares_are_found(fitted_map):
 
 def test_from_clusters_the_squares_are_found_without_the_shipped_network(monkeypatch):
     before, after, truth = squares()
-    module = importlib.import_module("sarcd.learn.self_train.fit")  # the package has a function of this name
+    module = importlib.import_module("sarcd.detection.self_trained.fit")  # the package has a function of this name
     monkeypatch.setattr(module, "load_prior", lambda: new_network(9))
     options = FitOptions(start="clusters", first=dataclasses.replace(FitOptions().first, steps=80, batch=4))
     found = map_pair(before, after, options)
@@ -224,7 +224,7 @@ def test_however_few_the_steps(steps):
 
 
 def test_the_recipe_makes_a_file_that_loads(tmp_path, monkeypatch):
-    from sarcd.learn.self_train import prior
+    from sarcd.detection.self_trained import pretraining as prior
 
     path = tmp_path / "prior.safetensors"
     make_prior(path, pairs=2, plan=Plan(steps=2, batch=1, side=32, average=0.5))

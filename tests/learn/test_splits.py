@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarcd.errors import TrainingError
-from sarcd.io.reader import SceneReader
-from sarcd.learn.ground import Ground
-from sarcd.learn.patches import PatchIndex
-from sarcd.learn.splits import hold_out, places_of
+from sarcd.store.reader import SceneReader
+from sarcd.training.patches import PatchIndex
+from sarcd.training.same_ground import Ground
+from sarcd.training.splits import hold_out, places_of
 from tests.learn.toys import toy_scene
 
 

@@ -11,11 +11,11 @@ import torch
 
 from sarcd.config import CoherenceOptions, TrainOptions, Window, read_toml
 from sarcd.errors import OptionError, SarcdError, SceneError, TrainingError
-from sarcd.io.store import open_scene
 from sarcd.jobs import write_prediction, write_statistics
-from sarcd.learn import train as training
-from sarcd.learn.train import train
-from sarcd.model_file import load_model
+from sarcd.models.file import load_model
+from sarcd.store.scene import open_scene
+from sarcd.training import trainer as training
+from sarcd.training.trainer import train
 from tests.learn.toys import store_toy, toy_images, toy_scene
 
 SHORT = TrainOptions(

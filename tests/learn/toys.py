@@ -4,10 +4,10 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from sarcd.io.create import NewScene, SceneLayout
-from sarcd.io.georef import Georeference, to_coordinates
-from sarcd.io.regions import MadeBy, stage
-from sarcd.io.store import SceneStore
+from sarcd.geography.georeference import Georeference, to_coordinates
+from sarcd.store.create import NewScene, SceneLayout
+from sarcd.store.regions import MadeBy, stage
+from sarcd.store.scene import SceneStore
 from tests.scenes import dates
 
 

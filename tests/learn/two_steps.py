@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from sarcd.config import TrainOptions
-from sarcd.learn.ranks import join_ranks
-from sarcd.learn.state import Learner
-from sarcd.learn.train import _step
-from sarcd.models import create_model
+from sarcd.networks import create_model
+from sarcd.training.checkpoint import Learner
+from sarcd.training.distributed import join_ranks
+from sarcd.training.trainer import _step
 
 
 def batch():

@@ -2,8 +2,8 @@
 
 import torch
 
-from sarcd.models import ChangerEx
-from sarcd.models.changerex import _warp, exchange
+from sarcd.networks import ChangerEx
+from sarcd.networks.changerex import _warp, exchange
 
 
 def size(network):

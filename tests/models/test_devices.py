@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sarcd.errors import OptionError
-from sarcd.models.devices import choose_device
+from sarcd.networks.devices import choose_device
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sarcd.errors import OptionError
-from sarcd.models import create_model
-from sarcd.models.inference import for_inference
+from sarcd.networks import create_model
+from sarcd.networks.folding import for_inference
 from tests.networks import random_network
 from tests.tolerance import LOGIT_GLOBAL, logit
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sarcd.errors import OptionError
-from sarcd.models.inference import for_inference
+from sarcd.networks.folding import for_inference
 from tests.networks import random_network
 from tests.tolerance import LOGIT
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sarcd.errors import OptionError
-from sarcd.models import ARCHITECTURES, UNet, create_model, model_options
+from sarcd.networks import ARCHITECTURES, UNet, create_model, model_options
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -35,7 +35,7 @@ def test_unknown_names_and_options_are_refused():
 
 def test_networks_load_no_scene_library():
     heavy = ("dask.array", "zarr", "rasterio", "numba")
-    code = f"import sys; from sarcd.models import create_model; create_model('changerex', 2); heavy = {heavy}"
+    code = f"import sys; from sarcd.networks import create_model; create_model('changerex', 2); heavy = {heavy}"
     code += "; print([name for name in heavy if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

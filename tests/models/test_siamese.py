@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sarcd.errors import OptionError
-from sarcd.models import SiameseUNet
+from sarcd.networks import SiameseUNet
 from tests.networks import farthest, with_seen_statistics
 
 

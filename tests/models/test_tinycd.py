@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sarcd.models import TinyCD
-from sarcd.models.tinycd import _Mixing, _UpMask
+from sarcd.networks import TinyCD
+from sarcd.networks.tinycd import _Mixing, _UpMask
 
 
 def size(network):

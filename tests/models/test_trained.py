@@ -3,11 +3,11 @@
 import pytest
 
 from sarcd.config import AugmentOptions, PredictOptions, TrainOptions
-from sarcd.evaluate import evaluate
-from sarcd.io.store import open_scene
 from sarcd.jobs import write_prediction
-from sarcd.learn.train import train
-from sarcd.model_file import load_model
+from sarcd.metrics import evaluate
+from sarcd.models.file import load_model
+from sarcd.store.scene import open_scene
+from sarcd.training.trainer import train
 from tests.learn.toys import toy_scene
 
 NETWORKS = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sarcd.errors import OptionError
-from sarcd.models import UNet, create_model
+from sarcd.networks import UNet, create_model
 from tests.networks import farthest, with_seen_statistics
 
 

@@ -7,8 +7,8 @@ import safetensors.torch
 import torch
 
 from sarcd.errors import ModelError
-from sarcd.models import create_model
-from sarcd.models.weights import load_backbone
+from sarcd.networks import create_model
+from sarcd.networks.backbone_weights import load_backbone
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarcd.attributes import parameters_of
+from sarcd.change.cleaning import closing, drop_small, fill_small, opening
+from sarcd.change.kernels import cleaning
 from sarcd.errors import OptionError
-from sarcd.kernels import cleaning
-from sarcd.ops.clean import closing, drop_small, fill_small, opening
 from tests.ops.test_coherence import cuts
 
 

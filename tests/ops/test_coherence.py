@@ -6,11 +6,11 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarcd import ops
+from sarcd import estimation
 from sarcd.attributes import parameters_of
 from sarcd.config import Window
 from sarcd.errors import OptionError, SceneError
-from sarcd.kernels.coherence import boxcar
+from sarcd.estimation.kernels.boxcar import boxcar
 from tests.scenes import memory_scene, stored_scene
 
 
@@ -36,15 +36,15 @@ def _compose(parts, size):
 )
 def test_lazy_equals_eager_for_any_chunking(y, x, window, holes):
     scene = memory_scene(np.random.default_rng(7), (2, 23, 31), holes=holes)
-    eager = ops.coherence(scene, window=window)
-    lazy = ops.coherence(scene.chunk(time=1, y=y, x=x), window=window)
+    eager = estimation.coherence(scene, window=window)
+    lazy = estimation.coherence(scene.chunk(time=1, y=y, x=x), window=window)
     assert lazy.chunks == ((1,), y, x)
     np.testing.assert_array_equal(lazy.values, eager.values)
 
 
 def test_equals_the_kernel_and_names_its_result(rng):
     scene = memory_scene(rng, (3, 20, 22))
-    found = ops.coherence(scene, window=Window(y=7, x=5), pairs="all")
+    found = estimation.coherence(scene, window=Window(y=7, x=5), pairs="all")
     assert found.dims == ("pair", "y", "x")
     assert found.dtype == np.float32
     expected = [boxcar(scene.slc.values[i], scene.slc.values[j], (7, 5)) for i, j in ((0, 1), (0, 2), (1, 2))]
@@ -61,25 +61,25 @@ def test_nothing_computes_until_asked(tmp_path, rng, raise_if_dask_computes):
         features = scene.sarcd.features()
     assert lazy.chunks is not None
     assert features.chunks is not None
-    np.testing.assert_allclose(lazy, ops.coherence(scene.compute(), window=7), atol=1e-5)
+    np.testing.assert_allclose(lazy, estimation.coherence(scene.compute(), window=7), atol=1e-5)
 
 
 def test_caller_is_left_alone(rng):
     scene = memory_scene(rng)
     before = scene.copy(deep=True)
-    ops.coherence(scene)
+    estimation.coherence(scene)
     assert scene.identical(before)
 
 
 def test_bad_input(rng):
     scene = memory_scene(rng)
     with pytest.raises(OptionError, match="odd"):
-        ops.coherence(scene, window=4)
+        estimation.coherence(scene, window=4)
     with pytest.raises(OptionError, match="always 1"):
-        ops.coherence(scene, window=1)
+        estimation.coherence(scene, window=1)
     with pytest.raises(OptionError, match="boxcar"):
-        ops.coherence(scene, estimator="magic")
+        estimation.coherence(scene, estimator="magic")
     with pytest.raises(SceneError, match="change needs 2"):
-        ops.coherence(scene.isel(time=[0]))
+        estimation.coherence(scene.isel(time=[0]))
     with pytest.raises(SceneError, match="no phase"):
-        ops.coherence(abs(scene).rename(slc="amplitude").astype("float32"))
+        estimation.coherence(abs(scene).rename(slc="amplitude").astype("float32"))

@@ -5,12 +5,12 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 
-from sarcd import ops
+from sarcd import estimation
+from sarcd.change.coherence_history import coherence_loss, never_coherent
+from sarcd.change.coherence_past import earlier_pairs, histories, known_looks
+from sarcd.change.kernels import coherence_history as kernels
 from sarcd.config import Window
 from sarcd.errors import OptionError, SceneError
-from sarcd.kernels import coherence_history as kernels
-from sarcd.ops._history import earlier_pairs, histories, known_looks
-from sarcd.ops.coherence_history import coherence_loss, never_coherent
 from tests.ops.test_coherence import cuts
 from tests.scenes import memory_scene
 from tests.speckle import noise
@@ -29,7 +29,7 @@ def test_lazy_equals_eager_for_any_chunking(y, x):
 
 def test_the_past_of_a_pair_are_the_steps_up_to_its_first_date(rng):
     scene = memory_scene(rng, (4, 20, 22))
-    steps = ops.coherence(scene, window=7, pairs="consecutive").values
+    steps = estimation.coherence(scene, window=7, pairs="consecutive").values
     found = coherence_loss(scene)
     assert found[0].isnull().all()
     times, looks = scene.time.values, known_looks(scene, Window(7, 7))
@@ -42,7 +42,7 @@ def test_the_past_of_a_pair_are_the_steps_up_to_its_first_date(rng):
     np.testing.assert_array_equal(found[1], kernels.coherence_loss(steps[1], steps[0], scales=second))
     np.testing.assert_array_equal(found[2], kernels.coherence_loss(steps[2], steps[0], steps[1], scales=third))
     across = coherence_loss(scene, pairs=[(times[1], times[3])])
-    long = ops.coherence(scene, window=7, pairs=[(times[1], times[3])]).values[0]
+    long = estimation.coherence(scene, window=7, pairs=[(times[1], times[3])]).values[0]
     np.testing.assert_array_equal(across[0], kernels.coherence_loss(long, steps[0], scales=jump))
     shuffled = scene.isel(time=[2, 0, 3, 1])
     again = coherence_loss(shuffled, pairs=[(times[2], times[3])])

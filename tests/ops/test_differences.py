@@ -6,16 +6,16 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarcd import ops
+from sarcd import estimation
 from sarcd.attributes import parameters_of
+from sarcd.change.kernels import ratio
+from sarcd.change.ratio_gauss import gauss_log_ratio
+from sarcd.change.ratio_log import log_ratio
+from sarcd.change.ratio_mean import mean_ratio
+from sarcd.change.ratio_neighbourhood import neighbourhood_ratio
+from sarcd.change.speckle_filters import lee, refined_lee
 from sarcd.errors import OptionError, SceneError
-from sarcd.kernels import ratio
-from sarcd.ops.gauss_log_ratio import gauss_log_ratio
-from sarcd.ops.intensity_looks import intensity_looks
-from sarcd.ops.lee import lee, refined_lee
-from sarcd.ops.log_ratio import log_ratio
-from sarcd.ops.mean_ratio import mean_ratio
-from sarcd.ops.neighbourhood_ratio import neighbourhood_ratio
+from sarcd.estimation.looks_of_intensity import intensity_looks
 from tests.ops.test_coherence import cuts
 from tests.scenes import dates, memory_scene
 
@@ -110,7 +110,7 @@ def test_filtered_scenes_are_scenes(rng):
     assert parameters_of(filtered.amplitude)["looks"] == [1.0, 1.0]
     plain, quiet = (log_ratio(one, window=1, signed=True, domain="power").std() for one in (scene, filtered))
     assert quiet < 0.5 * plain
-    assert ops.normalize(filtered).dims == ("time", "y", "x")
+    assert estimation.normalize(filtered).dims == ("time", "y", "x")
     np.testing.assert_array_equal(refined_lee(scene.chunk(y=17, x=23)).amplitude, refined_lee(scene).amplitude)
     found = refined_lee(scene)
     assert 0.7 < parameters_of(found.amplitude)["looks"][0] < 1.4

@@ -8,13 +8,13 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarcd import config, ops
+from sarcd import config, estimation
 from sarcd.config import ESTIMATORS, CoherenceOptions, Window
+from sarcd.engine.lazy import stack
 from sarcd.errors import OptionError, SceneError
-from sarcd.ops._estimate import magnitude
-from sarcd.ops._lazy import stack
-from sarcd.ops.coherence import coherence_with
-from sarcd.ops.looks import calibrate
+from sarcd.estimation.coherence_layers import coherence_with
+from sarcd.estimation.estimators import magnitude
+from sarcd.estimation.looks import calibrate
 from tests.ops.test_coherence import cuts
 from tests.scenes import memory_scene, stored_scene
 from tests.speckle import noise_pair
@@ -39,13 +39,13 @@ def ramped(shape=(61, 83), *, holes=0.1, seed=7):
 def test_lazy_equals_eager_for_any_chunking(estimator, debias, y, x, window):
     scene = ramped()
     options = {"window": window, "estimator": estimator}
-    eager = ops.coherence(scene, debias=debias, **options)
-    lazy = ops.coherence(scene.chunk(time=1, y=y, x=x), debias=debias, **options)
+    eager = estimation.coherence(scene, debias=debias, **options)
+    lazy = estimation.coherence(scene.chunk(time=1, y=y, x=x), debias=debias, **options)
     assert lazy.chunks == ((1,), y, x)
     np.testing.assert_allclose(lazy.values, eager.values, atol=2e-4 if debias else 1e-5)
     if not debias:
-        phase = ops.coherence_phase(scene.chunk(time=1, y=y, x=x), **options)
-        expected = ops.coherence_phase(scene, **options)
+        phase = estimation.coherence_phase(scene.chunk(time=1, y=y, x=x), **options)
+        expected = estimation.coherence_phase(scene, **options)
         np.testing.assert_array_equal(np.isnan(phase), np.isnan(eager))
         np.testing.assert_allclose(phase.values, expected.values, atol=1e-5)
 
@@ -68,9 +68,9 @@ def test_a_part_with_its_halo_is_the_whole_there(estimator, debias):
 @every_estimator
 def test_in_range_and_undefined_alike(estimator):
     scene = ramped(holes=0.45)
-    plain = ops.coherence(scene, estimator=estimator, window=3)
-    unbiased = ops.coherence(scene, estimator=estimator, window=3, debias=True)
-    phase = ops.coherence_phase(scene, estimator=estimator, window=3)
+    plain = estimation.coherence(scene, estimator=estimator, window=3)
+    unbiased = estimation.coherence(scene, estimator=estimator, window=3, debias=True)
+    phase = estimation.coherence_phase(scene, estimator=estimator, window=3)
     for found in (plain, unbiased):
         assert found.dtype == np.float32
         assert 0 <= found.min() <= found.max() <= 1
@@ -86,7 +86,7 @@ def test_in_range_and_undefined_alike(estimator):
 def test_never_above_one(estimator, rng):
     image, _ = noise_pair(rng, (40, 50), 0.0)
     for gain in (1, 1.7, 3.3j, 0.1, 1 + 1j):
-        found = ops.coherence(scene_of(image, np.complex64(gain) * image), estimator=estimator)
+        found = estimation.coherence(scene_of(image, np.complex64(gain) * image), estimator=estimator)
         assert 0.9999 < found.min() <= found.max() <= 1
 
 
@@ -100,11 +100,13 @@ def test_nothing_computes_until_asked(tmp_path, rng, raise_if_dask_computes):
     assert "effective_looks" not in lazy["boxcar"].attrs
     whole = scene.compute()
     for name in ESTIMATORS:
-        expected = ops.coherence(whole, estimator=name, debias=True)
+        expected = estimation.coherence(whole, estimator=name, debias=True)
         assert 20 < expected.attrs["effective_looks"] <= 25 or name == "gaussian"
         np.testing.assert_allclose(lazy[name], expected, atol=1e-5)
-    np.testing.assert_allclose(phase, ops.coherence_phase(whole, estimator="fringe"), atol=1e-5)
-    np.testing.assert_allclose(features[0, 2], ops.coherence(whole, estimator="adaptive", debias=True)[0], atol=1e-5)
+    np.testing.assert_allclose(phase, estimation.coherence_phase(whole, estimator="fringe"), atol=1e-5)
+    np.testing.assert_allclose(
+        features[0, 2], estimation.coherence(whole, estimator="adaptive", debias=True)[0], atol=1e-5
+    )
 
 
 def test_phase_is_that_of_the_interferogram(rng):
@@ -112,36 +114,36 @@ def test_phase_is_that_of_the_interferogram(rng):
     fringes = (0.3 * x - 0.2 * y).astype("float32")
     scene = scene_of(np.ones((40, 50), "complex64"), np.exp(-1j * fringes).astype("complex64"))
     for estimator in ESTIMATORS:
-        found = ops.coherence_phase(scene, estimator=estimator)
+        found = estimation.coherence_phase(scene, estimator=estimator)
         assert (found.attrs["units"], found.dtype) == ("radian", np.float32)
         error = np.angle(np.exp(1j * (found.values[0] - fringes)))
         assert np.abs(error[3:-3, 3:-3]).max() < 2e-3
     half_turn = scene_of(np.ones((9, 9), "complex64"), np.full((9, 9), -1 - 1e-9j, "complex64"))
-    assert (ops.coherence_phase(half_turn) > 0).all()
-    assert (ops.coherence_phase(half_turn.assign(slc=half_turn.slc.conj())) > 0).all()
+    assert (estimation.coherence_phase(half_turn) > 0).all()
+    assert (estimation.coherence_phase(half_turn.assign(slc=half_turn.slc.conj())) > 0).all()
 
 
 def test_looks_are_those_of_the_first_two_dates_whatever_follows(rng):
     scene = memory_scene(rng, (3, 60, 70))
     later = scene.copy(deep=True)
     later.slc[2] = 1
-    assert ops.effective_looks(later) == ops.effective_looks(scene)
-    assert scene.sarcd.effective_looks(7) == ops.effective_looks(scene, 7)
-    assert ops.effective_looks(scene, 7, estimator="gaussian") < ops.effective_looks(scene, 7)
+    assert estimation.effective_looks(later) == estimation.effective_looks(scene)
+    assert scene.sarcd.effective_looks(7) == estimation.effective_looks(scene, 7)
+    assert estimation.effective_looks(scene, 7, estimator="gaussian") < estimation.effective_looks(scene, 7)
 
 
 def test_a_scene_without_valid_pixels(rng):
     scene = memory_scene(rng)
     scene.slc[:] = np.nan
-    assert ops.coherence(scene).isnull().all()
-    assert ops.coherence(scene, estimator="fringe").isnull().all()
+    assert estimation.coherence(scene).isnull().all()
+    assert estimation.coherence(scene, estimator="fringe").isnull().all()
     for options in ({"debias": True}, {"estimator": "adaptive"}):
         with pytest.raises(SceneError, match="looks are unknown"):
-            ops.coherence(scene, **options)
+            estimation.coherence(scene, **options)
         with pytest.raises(SceneError, match="looks are unknown"):
-            ops.coherence(scene.chunk(time=1), **options).compute()
+            estimation.coherence(scene.chunk(time=1), **options).compute()
     with pytest.raises(SceneError, match="looks are unknown"):
-        ops.effective_looks(scene)
+        estimation.effective_looks(scene)
 
 
 def test_options_made_before_there_was_a_choice_are_those_of_today():
@@ -155,13 +157,13 @@ def test_options_made_before_there_was_a_choice_are_those_of_today():
 
 def test_stored_coherence_with_another_estimator_is_not_used(rng):
     scene = memory_scene(rng)
-    plain = ops.coherence(scene)
+    plain = estimation.coherence(scene)
     stored = scene.assign(coherence=plain.copy(data=stack([np.full(plain.shape[1:], 0.25, "float32")])))
-    assert (ops.features(stored, coherence=CoherenceOptions())[0, 2] == 0.25).all()
+    assert (estimation.features(stored, coherence=CoherenceOptions())[0, 2] == 0.25).all()
     for options in (CoherenceOptions(debias=True), CoherenceOptions(estimator="fringe")):
-        assert (ops.features(stored, coherence=options)[0, 2] != 0.25).any()
+        assert (estimation.features(stored, coherence=options)[0, 2] != 0.25).any()
 
 
 def test_bad_estimator(rng):
     with pytest.raises(OptionError, match="use boxcar, gaussian, fringe, adaptive"):
-        ops.coherence(memory_scene(rng), estimator="magic")
+        estimation.coherence(memory_scene(rng), estimator="magic")

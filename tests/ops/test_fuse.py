@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 
 from sarcd.attributes import parameters_of
+from sarcd.change.fusion import fuse
+from sarcd.change.ratio_log import log_ratio
+from sarcd.change.ratio_mean import mean_ratio
 from sarcd.errors import OptionError, StatisticsError
-from sarcd.ops.fuse import fuse
-from sarcd.ops.log_ratio import log_ratio
-from sarcd.ops.mean_ratio import mean_ratio
 from tests.ops.test_coherence import cuts
 from tests.ops.test_decide import changed_scene, truth
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from sarcd.io.georef import Georeference
-from sarcd.ops.ground import PixelArea, ground_of, pixel_area
+from sarcd.geography.georeference import Georeference
+from sarcd.geography.ground import PixelArea, ground_of, pixel_area
 from tests.results import ASKEW, DEGREES, UTM, control_points, scene_with_results
 
 SHAPE = (60, 80)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sarcd import ops
-from sarcd.ops._history import bad_dates
+from sarcd import change
+from sarcd.change.coherence_past import bad_dates
 from tests.stacks import speckle_stack, stack_scene
 
 SIDE, DATES = 96, 6
@@ -33,8 +33,8 @@ def unknown(found):
 
 def test_one_bad_date_neither_is_change_nor_blinds_what_follows(rng):
     """95 and 53 % of unchanged ground were flagged in its pairs, then up to 86 % called undecidable."""
-    calm = ops.coherence_test(mine(rng), expected="history", window=9, false_alarms=RATE)
-    snow = ops.coherence_test(mine(rng, factors=[(2, 0.3)]), expected="history", window=9, false_alarms=RATE)
+    calm = change.coherence_test(mine(rng), expected="history", window=9, false_alarms=RATE)
+    snow = change.coherence_test(mine(rng, factors=[(2, 0.3)]), expected="history", window=9, false_alarms=RATE)
     assert max(flagged(calm)) < 2 * RATE
     assert max(flagged(snow)) < 2 * RATE
     pairs_of_snow, later = unknown(snow)[:2], unknown(snow)[2:]
@@ -45,7 +45,7 @@ def test_one_bad_date_neither_is_change_nor_blinds_what_follows(rng):
 def test_a_loss_of_the_whole_scene_over_a_longer_gap_is_no_change(rng):
     """2.7 to 4.8 % of steady ground were flagged by a pair of 55 days after pairs of 11."""
     scene = mine(rng, factors=[(5, 0.65)])
-    found = ops.coherence_test(scene, expected="history", window=9, false_alarms=RATE)
+    found = change.coherence_test(scene, expected="history", window=9, false_alarms=RATE)
     assert max(flagged(found)) < 2 * RATE
     assert unknown(found)[-1] < 0.6
 
@@ -53,7 +53,7 @@ def test_a_loss_of_the_whole_scene_over_a_longer_gap_is_no_change(rng):
 @pytest.mark.parametrize("factors", [[], [(2, 0.3)]])
 def test_what_changed_is_found(factors, rng):
     changed = slice(40, 60)
-    found = ops.coherence_test(
+    found = change.coherence_test(
         mine(rng, factors=factors, changed=(4, changed)), expected="history", window=9, false_alarms=RATE
     )
     inner = found.change[3].values[45:55, 34:]  # of ground of 0.7 and 0.9
@@ -64,13 +64,13 @@ def test_what_changed_is_found(factors, rng):
 
 def test_a_loss_is_measured_against_the_scene(rng):
     """As of `coherence_loss`: snow is none, and takes no part in what follows."""
-    calm, snow = (ops.coherence_loss(mine(rng, factors=factors)).values for factors in ([], [(2, 0.3)]))
+    calm, snow = (change.coherence_loss(mine(rng, factors=factors)).values for factors in ([], [(2, 0.3)]))
     spread = np.nanstd(calm[3])
     for pair in range(1, DATES - 1):
         assert np.nanmedian(snow[pair]) < 0.3 * spread
         assert (snow[pair] > 5 * spread).mean() < 1e-3
     assert np.nanstd(snow[4]) < 1.3 * spread
-    never = ops.never_coherent(mine(rng, factors=[(2, 0.15)])).values
+    never = change.never_coherent(mine(rng, factors=[(2, 0.15)])).values
     assert (never[1:3] == 1).mean() > 0.5
     assert (never[3:] == 1).mean() < 0.05
 

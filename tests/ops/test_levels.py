@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from sarcd import ops
+from sarcd import change
 from sarcd.attributes import fitted_of, parameters_of
 from sarcd.config import DetectOptions
-from sarcd.detect import detect
+from sarcd.detection import detect
 from sarcd.errors import OptionError
-from sarcd.ops._levels import largest_jump_db, level_ratios_now
+from sarcd.estimation.levels import largest_jump_db, level_ratios_now
 from tests.said import logged, nothing_logged
 from tests.scenes import memory_scene
 
@@ -40,7 +40,9 @@ def test_holes_take_no_part(rng):
     assert level_ratios_now(scene, [(0, 1)]) == [1.0]
 
 
-@pytest.mark.parametrize("operation", [ops.log_ratio, ops.gauss_log_ratio, ops.mean_ratio, ops.neighbourhood_ratio])
+@pytest.mark.parametrize(
+    "operation", [change.log_ratio, change.gauss_log_ratio, change.mean_ratio, change.neighbourhood_ratio]
+)
 def test_matched_differences_do_not_know_of_a_gain(rng, operation):
     scene = memory_scene(rng, (3, 50, 60), holes=0.05)
     louder = brighter(scene, 6.0)
@@ -55,12 +57,12 @@ def test_matched_tests_keep_their_rate(rng):
     """Of unchanged speckle 6 dB apart the ratio test flags half; matched, its own rate again."""
     scene = brighter(memory_scene(rng, (2, 200, 200), coherence=0.0), 6.0)
     told = {"false_alarms": 0.01, "looks": 25.0}
-    assert float(ops.ratio_test(scene, coherence="none", **told).change.mean()) > 0.9
-    matched = ops.ratio_test(scene, coherence="none", match_gain=True, **told)
+    assert float(change.ratio_test(scene, coherence="none", **told).change.mean()) > 0.9
+    matched = change.ratio_test(scene, coherence="none", match_gain=True, **told)
     assert float(matched.change.mean()) == pytest.approx(0.01, abs=0.006)
     assert parameters_of(matched.change)["match_gain"] is True
     combined = [
-        ops.combined_test(one, expected=0.5, match_gain=True, **told).change_score
+        change.combined_test(one, expected=0.5, match_gain=True, **told).change_score
         for one in (scene, brighter(scene, -6.0))
     ]
     np.testing.assert_allclose(*combined, atol=1e-3)
@@ -69,7 +71,7 @@ def test_matched_tests_keep_their_rate(rng):
 @pytest.mark.parametrize("gains", [(1.0, 2.0), (0.0,), (float("nan"),)])
 def test_gains_that_do_not_fit(rng, gains):
     with pytest.raises(OptionError, match="for 1 pairs"):
-        ops.log_ratio(memory_scene(rng), match_gain=gains)
+        change.log_ratio(memory_scene(rng), match_gain=gains)
 
 
 @pytest.mark.parametrize("method", ["log-ratio", "ratio-test"])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sarcd.errors import OptionError
-from sarcd.io.intake import take
-from sarcd.ops.results import find_result, is_made, pair_position, pair_texts, pairs_in
+from sarcd.store.intake import take
+from sarcd.store.results import find_result, is_made, pair_position, pair_texts, pairs_in
 from tests.results import scene_with_results
 
 

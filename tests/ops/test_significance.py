@@ -5,26 +5,29 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 
-from sarcd import ops, schema, sites
+from sarcd import change, estimation, schema
+from sarcd.change.kernels.significance.coherence import coherence_cdf
+from sarcd.change.kernels.significance.ratio import coherent_ratio_p, ratio_p
 from sarcd.errors import OptionError, SceneError
-from sarcd.kernels.coherence import boxcar
-from sarcd.kernels.significance.coherence import coherence_cdf
-from sarcd.kernels.significance.ratio import coherent_ratio_p, ratio_p
+from sarcd.estimation.kernels.boxcar import boxcar
+from sarcd.simulation import sites
 from tests.cuts import cuts
 from tests.scenes import memory_scene, stored_scene
 from tests.speckle import noise_pair
 from tests.stacks import speckle_stack, stack_scene
 
 TESTS = {
-    "ratio": lambda scene: ops.ratio_test(scene, window=3),
-    "plain": lambda scene: ops.ratio_test(scene, window=3, coherence="none"),
-    "coherence": lambda scene: ops.coherence_test(scene, window=3, expected=0.7),
-    "history": lambda scene: ops.coherence_test(scene, window=3, expected="history"),
-    "combined": lambda scene: ops.combined_test(scene, window=3, expected="history"),
-    "correlation": lambda scene: ops.no_correlation_test(scene, window=3).to_dataset(),
-    "omnibus": lambda scene: ops.omnibus_test(scene, window=3),
-    "summary": lambda scene: ops.summarise_changes(scene, ops.ratio_test(scene, window=3, coherence="none").change),
-    "summary of omnibus": lambda scene: ops.summarise_changes(scene, "omnibus", window=3),
+    "ratio": lambda scene: change.ratio_test(scene, window=3),
+    "plain": lambda scene: change.ratio_test(scene, window=3, coherence="none"),
+    "coherence": lambda scene: change.coherence_test(scene, window=3, expected=0.7),
+    "history": lambda scene: change.coherence_test(scene, window=3, expected="history"),
+    "combined": lambda scene: change.combined_test(scene, window=3, expected="history"),
+    "correlation": lambda scene: change.no_correlation_test(scene, window=3).to_dataset(),
+    "omnibus": lambda scene: change.omnibus_test(scene, window=3),
+    "summary": lambda scene: change.summarise_changes(
+        scene, change.ratio_test(scene, window=3, coherence="none").change
+    ),
+    "summary of omnibus": lambda scene: change.summarise_changes(scene, "omnibus", window=3),
 }
 SCENE = memory_scene(np.random.default_rng(7), (4, 19, 23), holes=0.05)
 EAGER = {name: test(SCENE) for name, test in TESTS.items()}
@@ -76,10 +79,10 @@ def test_scores_are_those_of_the_kernels(rng):
         ("none", ratio_p(ratio, 25)),
         (0.5, ratio_p(ratio, 25, 0.5)),
     ):
-        found = ops.ratio_test(scene, coherence=coherence, looks=25)
+        found = change.ratio_test(scene, coherence=coherence, looks=25)
         np.testing.assert_allclose(found.change_score[0, 2:-2, 2:-2], -np.log10(p), rtol=2e-3)
         np.testing.assert_array_equal(found.change[0, 2:-2, 2:-2], p <= 0.01)
-    lost = ops.coherence_test(scene, expected=0.8, looks=25)
+    lost = change.coherence_test(scene, expected=0.8, looks=25)
     np.testing.assert_allclose(
         lost.change_score[0, 2:-2, 2:-2], -np.log10(coherence_cdf(g, 0.8, 25.0)), rtol=2e-3, atol=1e-5
     )
@@ -87,20 +90,20 @@ def test_scores_are_those_of_the_kernels(rng):
 
 def test_coherence_told_as_an_array(rng):
     scene = memory_scene(rng, (2, 20, 22))
-    told = xr.full_like(ops.coherence(scene), 0.6)
+    told = xr.full_like(estimation.coherence(scene), 0.6)
     for data in (told, told.isel(pair=0), told.chunk(y=7)):
         np.testing.assert_allclose(
-            ops.ratio_test(scene, coherence=data).change_score,
-            ops.ratio_test(scene, coherence=0.6).change_score,
+            change.ratio_test(scene, coherence=data).change_score,
+            change.ratio_test(scene, coherence=0.6).change_score,
             rtol=1e-5,
         )
     np.testing.assert_allclose(
-        ops.combined_test(scene, expected=told).change_score,
-        ops.combined_test(scene, expected=0.6).change_score,
+        change.combined_test(scene, expected=told).change_score,
+        change.combined_test(scene, expected=0.6).change_score,
         rtol=1e-4,
     )
     with pytest.raises(OptionError, match="does not go with"):
-        ops.ratio_test(scene, coherence=told.isel(y=slice(5)))
+        change.ratio_test(scene, coherence=told.isel(y=slice(5)))
 
 
 def test_rates_on_oversampled_speckle():
@@ -109,9 +112,9 @@ def test_rates_on_oversampled_speckle():
     scene = stack_scene(np.stack([before, after]))
     for rate, bound in ((0.05, 0.2), (0.01, 0.3)):
         for found in (
-            ops.ratio_test(scene, false_alarms=rate),
-            ops.coherence_test(scene, expected=0.7, false_alarms=rate),
-            ops.combined_test(scene, expected=0.7, false_alarms=rate),
+            change.ratio_test(scene, false_alarms=rate),
+            change.coherence_test(scene, expected=0.7, false_alarms=rate),
+            change.combined_test(scene, expected=0.7, false_alarms=rate),
         ):
             separate = found.change.values[0, 7:-7:7, 7:-7:7]
             assert (separate == 1).mean() / rate == pytest.approx(1, abs=bound)
@@ -123,9 +126,9 @@ def test_windows_cut_by_holes_keep_the_rate():
     images[:, np.random.default_rng(8).random((800, 800)) < 0.33] = np.nan
     scene = stack_scene(images)
     for found in (
-        ops.ratio_test(scene, false_alarms=0.05, looks=25, coherence="none"),
-        ops.ratio_test(scene, false_alarms=0.05, looks=25),
-        ops.omnibus_test(scene, false_alarms=0.05, looks=25),
+        change.ratio_test(scene, false_alarms=0.05, looks=25, coherence="none"),
+        change.ratio_test(scene, false_alarms=0.05, looks=25),
+        change.omnibus_test(scene, false_alarms=0.05, looks=25),
     ):
         separate = found.change.values[0, ::5, ::5]
         assert (separate == 1).sum() / (separate < 255).sum() == pytest.approx(0.05, abs=0.006)
@@ -135,7 +138,7 @@ def test_undecidable_ground_is_called_so(rng):
     parts = [speckle_stack(rng, (4, 60, 60), 0.0), speckle_stack(rng, (4, 60, 60), 0.9, breaks=(3,))]
     parts.append(speckle_stack(rng, (4, 60, 90), 0.9))
     scene = stack_scene(np.concatenate(parts, 2))
-    found = ops.coherence_test(scene, expected="history")
+    found = change.coherence_test(scene, expected="history")
     never, stable = found.isel(x=slice(2, 58)), found.isel(x=slice(62, 118))
     assert (found.undecidable[0] == 1).all()
     assert (found.change[0] == 255).all()
@@ -144,11 +147,11 @@ def test_undecidable_ground_is_called_so(rng):
     assert float((stable.change[1] == 1).mean()) < 0.01
     assert float((stable.change[2] == 1).mean()) > 0.95
     assert float((found.change[2].isel(x=slice(122, None)) == 1).mean()) < 0.01
-    all_lost = ops.coherence_test(scene.isel(x=slice(0, 120)), expected="history")  # or snow: nobody can tell
+    all_lost = change.coherence_test(scene.isel(x=slice(0, 120)), expected="history")  # or snow: nobody can tell
     assert float((all_lost.undecidable[2] == 1).mean()) > 0.99
-    both = ops.combined_test(scene, expected="history")
+    both = change.combined_test(scene, expected="history")
     assert set(np.unique(both.change)) <= {0, 1}
-    brightness = ops.ratio_test(scene)
+    brightness = change.ratio_test(scene)
     np.testing.assert_array_equal(both.change[0], brightness.change[0])
 
 
@@ -158,8 +161,8 @@ def test_summary_of_a_simulated_stack_knows_the_times(rng):
     wet = speckle_stack(rng, (6, 40, 40), 0.85)
     wet[3] *= np.float32(10 ** (6 / 20))
     scene = stack_scene(np.concatenate([calm, broken, wet], 2))
-    change = ops.combined_test(scene, expected=0.85, false_alarms=1e-4).change
-    found = ops.summarise_changes(scene, change)
+    changed = change.combined_test(scene, expected=0.85, false_alarms=1e-4).change
+    found = change.summarise_changes(scene, changed)
     calm, broken, wet = (found.isel(y=slice(3, 37), x=slice(40 * i + 3, 40 * i + 37)) for i in range(3))
     assert float((calm.change_count > 0).mean()) < 0.01
     assert float((broken.change_count == 1).mean()) > 0.97
@@ -173,22 +176,22 @@ def test_summary_of_a_simulated_stack_knows_the_times(rng):
 
 def test_summary_of_a_networks_probabilities(rng):
     scene = sites.site("A", size=64, dates=3)
-    probability = ops.coherence(scene)
+    probability = estimation.coherence(scene)
     probability[0, 0, 0] = np.nan
     scene["change_probability"] = probability.rename("change_probability")
-    found = ops.summarise_changes(scene, threshold=0.8, persistence=False)
+    found = change.summarise_changes(scene, threshold=0.8, persistence=False)
     np.testing.assert_array_equal(found.change_count, (probability >= 0.8).sum("pair"))
     assert "persistence" not in found
     # pairs in another order, and more of them than the consecutive ones
-    more = ops.coherence(scene, pairs="all").isel(pair=[2, 1, 0])
+    more = estimation.coherence(scene, pairs="all").isel(pair=[2, 1, 0])
     more[2, 0, 0] = np.nan
     np.testing.assert_array_equal(
-        ops.summarise_changes(scene, more, threshold=0.8, persistence=False).change_count, found.change_count
+        change.summarise_changes(scene, more, threshold=0.8, persistence=False).change_count, found.change_count
     )
     with pytest.raises(OptionError, match="consecutive"):
-        ops.summarise_changes(scene, more.isel(pair=[0, 1]))
+        change.summarise_changes(scene, more.isel(pair=[0, 1]))
     with pytest.raises(SceneError, match="no 'change_probability'"):
-        ops.summarise_changes(scene.drop_vars("change_probability"), "change_probability")
+        change.summarise_changes(scene.drop_vars("change_probability"), "change_probability")
 
 
 def test_dates_out_of_order_are_put_in_order(rng):
@@ -196,9 +199,9 @@ def test_dates_out_of_order_are_put_in_order(rng):
     scene = stack_scene(stack)
     other = scene.isel(time=[2, 0, 3, 1])
     for test in (
-        lambda s: ops.omnibus_test(s, looks=25),
-        lambda s: ops.coherence_test(s, expected="history", looks=25),
-        lambda s: ops.summarise_changes(s, ops.ratio_test(s, looks=25).change, looks=25),
+        lambda s: change.omnibus_test(s, looks=25),
+        lambda s: change.coherence_test(s, expected="history", looks=25),
+        lambda s: change.summarise_changes(s, change.ratio_test(s, looks=25).change, looks=25),
     ):
         one, two = test(scene), test(other)
         for key in one.data_vars:
@@ -207,29 +210,29 @@ def test_dates_out_of_order_are_put_in_order(rng):
 
 def test_detected_images(rng):
     scene = stack_scene(abs(speckle_stack(rng, (3, 20, 20), 0.0)), "amplitude")
-    assert set(np.unique(ops.ratio_test(scene, looks=25).change)) <= {0, 1}
-    assert ops.omnibus_test(scene, looks=25).omnibus_score.dims == ("y", "x")
+    assert set(np.unique(change.ratio_test(scene, looks=25).change)) <= {0, 1}
+    assert change.omnibus_test(scene, looks=25).omnibus_score.dims == ("y", "x")
     with pytest.raises(OptionError, match="looks of detected images"):
-        ops.ratio_test(scene)
+        change.ratio_test(scene)
     with pytest.raises(OptionError, match="no coherence"):
-        ops.ratio_test(scene, looks=25, coherence="estimated")
+        change.ratio_test(scene, looks=25, coherence="estimated")
     with pytest.raises(SceneError, match="no phase"):
-        ops.coherence_test(scene, expected=0.7, looks=25)
+        change.coherence_test(scene, expected=0.7, looks=25)
 
 
 def test_bad_input(rng):
     scene = memory_scene(rng)
     for options in ({"false_alarms": 0}, {"false_alarms": 0.7}, {"min_valid": 0}, {"looks": -1}, {"coherence": 1.0}):
         with pytest.raises(OptionError):
-            ops.ratio_test(scene, **options)
+            change.ratio_test(scene, **options)
     with pytest.raises(OptionError, match="always 1"):
-        ops.coherence_test(scene, expected=0.7, window=1)
+        change.coherence_test(scene, expected=0.7, window=1)
     with pytest.raises(OptionError, match="expected"):
-        ops.coherence_test(scene, expected="past")
+        change.coherence_test(scene, expected="past")
     with pytest.raises(OptionError, match="sample or berger"):
-        ops.coherence_test(scene, expected=0.7, kind="other")
+        change.coherence_test(scene, expected=0.7, kind="other")
     with pytest.raises(SceneError, match="needs 3"):
-        ops.coherence_test(scene, expected="history")
+        change.coherence_test(scene, expected="history")
 
 
 def test_caller_is_left_alone(rng):

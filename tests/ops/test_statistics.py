@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarcd import ops
+from sarcd import estimation
 from sarcd.errors import StatisticsError
-from sarcd.ops.statistics import ATTRIBUTE, AmplitudeStatistics, completed, compute_statistics
+from sarcd.estimation.amplitudes import ATTRIBUTE, AmplitudeStatistics, completed, compute_statistics
 from tests.scenes import memory_scene
 
 
@@ -21,15 +21,15 @@ def by_numpy(amplitude):
 def test_lazy_equals_numpy_for_any_chunking(y, x, holes, seed):
     scene = memory_scene(np.random.default_rng(seed), (2, 20, 20), holes=holes)
     expected = by_numpy(np.abs(scene.slc.values))
-    found = ops.amplitude_statistics(scene.chunk(time=1, y=y, x=x)).compute()
+    found = estimation.amplitude_statistics(scene.chunk(time=1, y=y, x=x)).compute()
     assert (found["median"].item(), found["mad"].item()) == expected
-    eager = ops.amplitude_statistics(scene)
+    eager = estimation.amplitude_statistics(scene)
     assert (eager["median"].item(), eager["mad"].item()) == expected
 
 
 def test_per_date(rng):
     scene = memory_scene(rng, (3, 30, 30))
-    found = ops.amplitude_statistics(scene.chunk(), per_date=True).compute()
+    found = estimation.amplitude_statistics(scene.chunk(), per_date=True).compute()
     for i, image in enumerate(np.abs(scene.slc.values)):
         assert (found["median"].values[i], found["mad"].values[i]) == by_numpy(image)
 
@@ -37,8 +37,8 @@ def test_per_date(rng):
 def test_lazy_and_shared(rng, raise_if_dask_computes):
     scene = memory_scene(rng).chunk(y=20)
     with raise_if_dask_computes():
-        normalized = ops.normalize(scene)
-    np.testing.assert_allclose(normalized, ops.normalize(scene.compute()), atol=1e-6)
+        normalized = estimation.normalize(scene)
+    np.testing.assert_allclose(normalized, estimation.normalize(scene.compute()), atol=1e-6)
     assert abs(float(np.median(normalized)) - 0.5) < 1e-3
 
 
@@ -46,36 +46,36 @@ def test_no_spread_and_nothing_valid(rng):
     scene = memory_scene(rng)
     flat = scene.copy(data={"slc": np.full(scene.slc.shape, 3, "complex64")})
     with pytest.raises(StatisticsError, match="MAD of amplitude is 0"):
-        ops.amplitude_statistics(flat)
+        estimation.amplitude_statistics(flat)
     with pytest.raises(StatisticsError, match="MAD of amplitude is 0"):
-        ops.normalize(flat.chunk()).compute()
+        estimation.normalize(flat.chunk()).compute()
     empty = scene.copy(data={"slc": np.full(scene.slc.shape, np.nan + 0j, "complex64")})
     with pytest.raises(StatisticsError, match="no valid pixel"):
-        ops.amplitude_statistics(empty)
+        estimation.amplitude_statistics(empty)
 
 
 def test_given_stored_and_model_statistics(rng):
     scene = memory_scene(rng)
-    given_ = ops.normalize(scene, statistics=(1.0, 0.5))
+    given_ = estimation.normalize(scene, statistics=(1.0, 0.5))
     score = 0.6745 * (np.abs(scene.slc.values) - 1.0) / 0.5
     np.testing.assert_allclose(given_, (np.tanh(score / 3) + 1) / 2, atol=1e-6)
     model = AmplitudeStatistics.given(1.0, 0.5)
-    np.testing.assert_array_equal(ops.normalize(scene, statistics=model), given_)
+    np.testing.assert_array_equal(estimation.normalize(scene, statistics=model), given_)
     stored = scene.assign_attrs({ATTRIBUTE: model.to_json()})
-    np.testing.assert_array_equal(ops.normalize(stored), given_)
+    np.testing.assert_array_equal(estimation.normalize(stored), given_)
     with pytest.raises(StatisticsError, match="MAD of amplitude is 0"):
-        ops.normalize(scene, statistics=(1.0, 0.0))
+        estimation.normalize(scene, statistics=(1.0, 0.0))
 
 
 def test_per_date_statistics_normalise_each_date(rng):
     scene = memory_scene(rng)
     statistics = compute_statistics(scene, per_date=True)
-    normalized = ops.normalize(scene, statistics=statistics)
+    normalized = estimation.normalize(scene, statistics=statistics)
     medians = np.median(normalized.values.reshape(2, -1), axis=1)
     np.testing.assert_allclose(medians, 0.5, atol=1e-3)
     later = scene.assign_coords(time=scene.time + np.timedelta64(5, "D"))
     with pytest.raises(StatisticsError, match="--refresh"):
-        ops.normalize(later, statistics=statistics)
+        estimation.normalize(later, statistics=statistics)
 
 
 def test_json_round_trip(rng):
@@ -100,10 +100,10 @@ def test_per_date_where_levels_differ(rng, decibels, per_date):
     assert chosen == explicit[per_date]
     assert explicit[True].level == explicit[False].level == explicit[True].median
     for chunked in (scene, scene.chunk(time=1, y=25)):
-        normalized = ops.normalize(chunked)
-        np.testing.assert_array_equal(normalized, ops.normalize(scene, statistics=chosen))
+        normalized = estimation.normalize(chunked)
+        np.testing.assert_array_equal(normalized, estimation.normalize(scene, statistics=chosen))
         stored = chunked.assign_attrs({ATTRIBUTE: chosen.to_json()})
-        np.testing.assert_array_equal(ops.normalize(stored), normalized)
+        np.testing.assert_array_equal(estimation.normalize(stored), normalized)
 
 
 def test_share_of_valid_pixels(rng):
@@ -129,7 +129,7 @@ def test_a_date_without_a_pixel_is_no_jump(rng):
     statistics = compute_statistics(scene)
     assert statistics.per_date
     assert statistics.level[1] == 0
-    assert np.isfinite(ops.normalize(scene).values[[0, 2]]).all()
+    assert np.isfinite(estimation.normalize(scene).values[[0, 2]]).all()
     with pytest.raises(StatisticsError, match="no valid pixel in an image"):
         compute_statistics(scene, per_date=True)
 

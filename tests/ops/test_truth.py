@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from sarcd import ops
-from sarcd.kernels.bias import mean_coherence
-from sarcd.kernels.coherence import boxcar
-from sarcd.kernels.fringe import fringe
+from sarcd import estimation
+from sarcd.estimation.kernels.bias import mean_coherence
+from sarcd.estimation.kernels.boxcar import boxcar
+from sarcd.estimation.kernels.fringe import fringe
 from tests.speckle import noise_pair
 from tests.truth import (
     PERIOD_10,
@@ -59,8 +59,8 @@ def test_fringe_compensation_keeps_the_mean_with_a_ramp_and_without(truth, overs
 def test_a_ramp_on_half_the_scene_harms_no_flat_ground(truth, oversampling):
     before, after = noise_pair(np.random.default_rng(7), (400, 400), truth, oversampling=oversampling)
     ramp = np.exp(1j * PERIOD_10[1] * np.maximum(np.arange(400) - 200, 0)).astype("complex64")
-    wanted = ops.coherence(scene_of(before, after)).values[0, 10:-10]
-    found = ops.coherence(scene_of(before, after * ramp), estimator="fringe").values[0, 10:-10]
+    wanted = estimation.coherence(scene_of(before, after)).values[0, 10:-10]
+    found = estimation.coherence(scene_of(before, after * ramp), estimator="fringe").values[0, 10:-10]
     for part in (slice(10, 190), slice(210, 390)):
         assert abs(float(found[:, part].mean()) - float(wanted[:, part].mean())) < 0.01
 
@@ -83,7 +83,8 @@ def test_fringe_compensation_follows_ramps_that_differ_from_place_to_place():
     scene = scene_of(before, (after * np.exp(1j * PERIOD_10[1] * x)).astype("complex64"))
     halves = np.r_[20:280, 320:580]
     plain, compensated = (
-        ops.coherence(scene, estimator=estimator).values[0, 10:-10, halves].mean() for estimator in ("boxcar", "fringe")
+        estimation.coherence(scene, estimator=estimator).values[0, 10:-10, halves].mean()
+        for estimator in ("boxcar", "fringe")
     )
     assert plain < 0.56
     assert compensated > 0.79
@@ -104,11 +105,11 @@ def test_without_its_bias_the_mean_is_the_truth(truth, oversampling):
 @pytest.mark.parametrize("window", [5, 7])
 def test_effective_looks_of_an_oversampled_hamming_spectrum(window):
     scene = scene_of(*noise_pair(np.random.default_rng(1), (300, 320), 0.5, oversampling=1.2))
-    found = ops.effective_looks(scene, window)
+    found = estimation.effective_looks(scene, window)
     assert found == pytest.approx(looks_by_formula(1.2, window), rel=0.05)
-    assert ops.effective_looks(scene.chunk(y=100, x=50), window) == found
+    assert estimation.effective_looks(scene.chunk(y=100, x=50), window) == found
     white = scene_of(*noise_pair(np.random.default_rng(1), (300, 320), 0.5))
-    assert ops.effective_looks(white, window) == pytest.approx(window**2, rel=0.01)
+    assert estimation.effective_looks(white, window) == pytest.approx(window**2, rel=0.01)
 
 
 def test_adaptive_blurs_an_edge_less_than_the_boxcar_at_equal_variance():
@@ -124,5 +125,5 @@ def test_windows_with_holes_have_fewer_looks(estimator):
     """Where half the pixels are invalid, the bias is larger, and removed by the looks that are left."""
     before, after = noise_pair(np.random.default_rng(4), (600, 600), 0.3)
     before[:, ::2] = np.nan
-    found = ops.coherence(scene_of(before, after), estimator=estimator, debias=True, min_valid=0.3)
+    found = estimation.coherence(scene_of(before, after), estimator=estimator, debias=True, min_valid=0.3)
     assert abs(float(found[0, 10:-10, 10:-10].mean()) - 0.3) < 0.02

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd.simulate.changes import KEPT, apply_edits
-from sarcd.simulate.classes import Cover, table
-from sarcd.simulate.edits import KINDS, LOUDEST_DB, QUIET_DB, draw_edits
-from sarcd.simulate.fields import Dice, Region
-from sarcd.simulate.ground import build
-from sarcd.simulate.options import SiteOptions
-from sarcd.simulate.plan import draw_mine
+from sarcd.simulation.core.changes import KEPT, apply_edits
+from sarcd.simulation.core.classes import Cover, table
+from sarcd.simulation.core.edits import KINDS, LOUDEST_DB, QUIET_DB, draw_edits
+from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.ground import build
+from sarcd.simulation.core.options import SiteOptions
+from sarcd.simulation.core.plan import draw_mine
 
 OPTIONS = SiteOptions("T", vegetation=0.2, changes=(10, 10), pit=250.0)
 DICE = Dice(2, "T")

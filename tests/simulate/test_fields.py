@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from sarcd.simulate.fields import Dice, Region, above, correlated, filtered, gaussian_kernel
+from sarcd.simulation.core.fields import Dice, Region, above, correlated, filtered, gaussian_kernel
 
 DICE = Dice(3, "T")
 

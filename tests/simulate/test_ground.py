@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sarcd.simulate.classes import SIGNATURES, Cover, table
-from sarcd.simulate.fields import Dice, Region
-from sarcd.simulate.forms import heap_m, stairs_m
-from sarcd.simulate.ground import build
-from sarcd.simulate.options import SiteOptions
-from sarcd.simulate.plan import draw_mine, mines_in
+from sarcd.simulation.core.classes import SIGNATURES, Cover, table
+from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.forms import heap_m, stairs_m
+from sarcd.simulation.core.ground import build
+from sarcd.simulation.core.options import SiteOptions
+from sarcd.simulation.core.plan import draw_mine, mines_in
 
 OPTIONS = SiteOptions("T", vegetation=0.3, town=True, river=True, fields=0.2, tailings=130.0)
 DICE = Dice(0, "T")

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sarcd.simulate.fields import Dice, Region
-from sarcd.simulate.options import SiteOptions
-from sarcd.simulate.phase import RANGE_M, WAVELENGTH_M, baselines_m, geometric_loss, phase_of, pull
+from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.options import SiteOptions
+from sarcd.simulation.core.phase import RANGE_M, WAVELENGTH_M, baselines_m, geometric_loss, phase_of, pull
 
 CALM = SiteOptions("T", turbulence_rad=0.0, height_error_m=0.0, baseline_m=0.0, ramp=(0.0, 0.0))
 DICE = Dice(0, "T")

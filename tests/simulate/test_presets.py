@@ -3,8 +3,8 @@ from dataclasses import fields
 import pytest
 
 from sarcd.errors import OptionError
-from sarcd.simulate.options import SiteOptions
-from sarcd.simulate.presets import SITES, varied, with_settings
+from sarcd.simulation.core.options import SiteOptions
+from sarcd.simulation.core.presets import SITES, varied, with_settings
 
 
 def test_sites_differ_in_what_matters():

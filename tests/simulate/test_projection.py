@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd.simulate.projection import HIGHEST_M, LAYOVER, LOWEST_M, SHADOW, View, gather, project
+from sarcd.simulation.core.projection import HIGHEST_M, LAYOVER, LOWEST_M, SHADOW, View, gather, project
 
 VIEW = View(35.0, 2.0, "right")
 NEAR = 120

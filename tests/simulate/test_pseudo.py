@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sarcd.simulate.classes import Cover, table
-from sarcd.simulate.fields import Dice, Region
-from sarcd.simulate.options import SiteOptions
-from sarcd.simulate.pseudo import (
+from sarcd.simulation.core.classes import Cover, table
+from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.options import SiteOptions
+from sarcd.simulation.core.pseudo import (
     MOISTURE_KEEPS,
     POROUS,
     TRAFFIC,

@@ -5,12 +5,12 @@ import pytest
 from scipy import ndimage
 
 from sarcd.errors import OptionError
-from sarcd.simulate.classes import Cover
-from sarcd.simulate.options import SiteOptions
-from sarcd.simulate.presets import SITES
-from sarcd.simulate.projection import LAYOVER, SHADOW
-from sarcd.simulate.pseudo import Pseudo
-from sarcd.simulate.scene import parts, simulate
+from sarcd.simulation.core.classes import Cover
+from sarcd.simulation.core.options import SiteOptions
+from sarcd.simulation.core.presets import SITES
+from sarcd.simulation.core.projection import LAYOVER, SHADOW
+from sarcd.simulation.core.pseudo import Pseudo
+from sarcd.simulation.core.scene import parts, simulate
 
 # No phase, so that coherence may be pooled over a class; no brightness of weather is left out by that.
 OPTIONS = SiteOptions(

@@ -3,9 +3,9 @@ import pytest
 from scipy import ndimage, stats
 
 from sarcd.errors import OptionError
-from sarcd.simulate.classes import Cover, table
-from sarcd.simulate.fields import Dice, Region
-from sarcd.simulate.speckle import (
+from sarcd.simulation.core.classes import Cover, table
+from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.speckle import (
     HIGHEST_COHERENCE,
     correlate,
     impulse_response,

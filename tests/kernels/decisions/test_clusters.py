@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.cluster import AgglomerativeClustering, KMeans
 
-from sarcd.kernels.decisions.clusters import fuzzy, kmeans, memberships, otsu, ward
-from sarcd.kernels.decisions.histogram import count_cells, histogram
-from sarcd.kernels.decisions.split import Split
+from sarcd.change.kernels.thresholds.clusters import fuzzy, kmeans, memberships, otsu, ward
+from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
+from sarcd.change.kernels.thresholds.split import Split
 
 
 def of(values):

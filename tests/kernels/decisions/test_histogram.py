@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarcd.kernels.decisions.histogram import count_cells, histogram
+from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
 
 
 @given(st.lists(st.floats(width=32, allow_nan=True, allow_infinity=True), min_size=1, max_size=40))

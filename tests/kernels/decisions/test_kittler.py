@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sarcd.kernels.decisions.histogram import count_cells, histogram
-from sarcd.kernels.decisions.kittler import CELLS, kittler
-from sarcd.kernels.ratio import log_ratio
+from sarcd.change.kernels.ratio import log_ratio
+from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
+from sarcd.change.kernels.thresholds.kittler import CELLS, kittler
 
 
 def of(values):

@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from sarcd.kernels.decisions.pca_kmeans import BlockSplit, block_features, pca_kmeans
+from sarcd.change.kernels.thresholds.pca_kmeans import BlockSplit, block_features, pca_kmeans
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import hyp2f1
 
-from sarcd.errors import OptionError
-from sarcd.kernels.significance.coherence import (
+from sarcd.change.kernels.significance.coherence import (
     coherence_cdf,
     correlation_p,
     look_steps,
@@ -14,10 +13,11 @@ from sarcd.kernels.significance.coherence import (
     more,
     power_of_loss,
 )
-from sarcd.kernels.significance.combined import fisher_p
-from sarcd.kernels.significance.history import history_p
-from sarcd.kernels.significance.ratio import coherent_ratio_p
-from sarcd.kernels.significance.windows import berger
+from sarcd.change.kernels.significance.combined import fisher_p
+from sarcd.change.kernels.significance.history import history_p
+from sarcd.change.kernels.significance.ratio import coherent_ratio_p
+from sarcd.change.kernels.significance.windows import berger
+from sarcd.errors import OptionError
 from tests.stacks import coherence_of, pair_sums, rates, speckle_stack
 
 

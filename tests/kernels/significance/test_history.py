@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sarcd.kernels.significance.coherence import look_steps, looks_of_step
-from sarcd.kernels.significance.history import flat_prior, history_p
-from sarcd.kernels.significance.levels import fit_prior, histogram
+from sarcd.change.kernels.significance.coherence import look_steps, looks_of_step
+from sarcd.change.kernels.significance.history import flat_prior, history_p
+from sarcd.change.kernels.significance.levels import fit_prior, histogram
 from tests.stacks import coherence_of, pair_sums
 
 LOOKS, COUNT = 9, 40_000
@@ -53,7 +53,7 @@ def test_scales_move_the_truths(rng):
     """One earlier pair, by integration on a grid of its own."""
     from scipy.special import hyp2f1
 
-    from sarcd.kernels.significance.coherence import coherence_cdf
+    from sarcd.change.kernels.significance.coherence import coherence_cdf
 
     truth = np.tanh(np.linspace(0, 3, 2001))
     before, now = 0.9 * truth, 0.5 * truth

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sarcd.kernels.significance.history import LAST_FOUND, flat_prior, truths
-from sarcd.kernels.significance.levels import fit_prior, fit_scale, histogram, mean_truth
+from sarcd.change.kernels.significance.history import LAST_FOUND, flat_prior, truths
+from sarcd.change.kernels.significance.levels import fit_prior, fit_scale, histogram, mean_truth
 from tests.stacks import coherence_of, pair_sums
 
 LOOKS = 16

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sarcd.kernels.looks import eigenvalues
-from sarcd.kernels.significance.looks import StackLooks, ratio_looks, stack_looks
-from sarcd.kernels.significance.omnibus import change_times, omnibus_p, omnibus_quantile, one_more_p
+from sarcd.change.kernels.significance.looks import StackLooks, ratio_looks, stack_looks
+from sarcd.change.kernels.significance.omnibus import change_times, omnibus_p, omnibus_quantile, one_more_p
+from sarcd.estimation.kernels.looks import eigenvalues
 from tests.stacks import rates
 
 LAGS = np.array([0.657, 0.184, 0.025, 0.0])  # Hamming 0.6, 1.2 times oversampled
@@ -36,7 +36,7 @@ def test_rates_on_oversampled_speckle(dates, over):
 
 def test_of_two_dates_they_are_those_of_the_ratio():
     """The grid and the inversion of characteristic functions are two ways to the same number."""
-    from sarcd.kernels.significance.looks import _levels, _omnibus_looks, _one_more_looks
+    from sarcd.change.kernels.significance.looks import _levels, _omnibus_looks, _one_more_looks
 
     levels = _levels(eigenvalues(SQUARE, (LAGS, LAGS)))
     for rate in (0.05, 0.001):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sarcd.kernels.decisions.histogram import count_cells, histogram
-from sarcd.kernels.significance.two_groups import TwoGroups, fit_two_groups
+from sarcd.change.kernels.significance.two_groups import TwoGroups, fit_two_groups
+from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
 
 
 def fitted(p, **options):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from sarcd.kernels.looks import effective_looks
-from sarcd.kernels.looks import valid_count as counted
-from sarcd.kernels.significance.looks import ratio_looks
-from sarcd.kernels.significance.ratio import ratio_p
-from sarcd.kernels.significance.windows import berger, count_valid, enough, looks_of, mean_power
-from sarcd.simulate.speckle import impulse_response
+from sarcd.change.kernels.significance.looks import ratio_looks
+from sarcd.change.kernels.significance.ratio import ratio_p
+from sarcd.change.kernels.significance.windows import berger, count_valid, enough, looks_of, mean_power
+from sarcd.estimation.kernels.looks import effective_looks
+from sarcd.estimation.kernels.looks import valid_count as counted
+from sarcd.simulation.core.speckle import impulse_response
 from tests.speckle import noise
 from tests.stacks import rates
 

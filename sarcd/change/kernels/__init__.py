@@ -1,0 +1,1 @@
+"""Ratios, tests, thresholds and clean-up, on plain arrays: numba, numpy and scipy, ndarray in and ndarray out."""

@@ -1,0 +1,212 @@
+"""Changes of many dates in few layers: how many, when the first and the last, and whether the ground came back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from sarcd.change.kernels.significance.coherence import correlation_p
+from sarcd.change.kernels.significance.omnibus import one_more_p
+from sarcd.change.kernels.significance.ratio import coherent_ratio_p
+from sarcd.change.kernels.significance.windows import count_valid, looks_of, mean_power
+from sarcd.estimation.kernels.boxcar import boxcar
+
+UNKNOWN, NO_DATE = 255, -1
+MOST_CHANGES = 254
+
+
+def count_changes(changed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count the changes of each pixel, and say when the first and the last show.
+
+    Parameters
+    ----------
+    changed : (P, Y, X) uint8
+        Whether a date differs from the one before: 1, 0, or 255 where that is not known.
+
+    Returns
+    -------
+    count : (Y, X) uint8
+        Number of changes, 254 if more; 255 where nothing is known of any date.
+    first, last : (Y, X) int16
+        Position of the date that shows it, 1 ... P; 0 without a change, -1 where nothing is known.
+
+    Examples
+    --------
+    >>> changed = np.array([[[0, 0, 255]], [[1, 0, 255]], [[1, 255, 255]]], "uint8")
+    >>> [layer.tolist() for layer in count_changes(changed)]
+    [[[2, 0, 255]], [[2, 0, -1]], [[3, 0, -1]]]
+    """
+    is_change = changed == 1
+    position = np.arange(1, len(changed) + 1, dtype=np.int16)[:, None, None]
+    last = (is_change * position).max(0).astype(np.int16)
+    first = np.where(is_change.any(0), is_change.argmax(0) + 1, 0).astype(np.int16)
+    count = np.minimum(is_change.sum(0), MOST_CHANGES).astype(np.uint8)
+    unknown = (changed == UNKNOWN).all(0)
+    count[unknown], first[unknown], last[unknown] = UNKNOWN, NO_DATE, NO_DATE
+    return count, first, last
+
+
+def persistence(
+    images: Sequence[np.ndarray],
+    changed: Sequence[np.ndarray],
+    *,
+    window: tuple[int, int],
+    looks: tuple[float, float],
+    false_alarms: float,
+    min_valid: float = 0.5,
+    first_row: int = 0,
+) -> np.ndarray:
+    """Share of the dates since the first change on which the ground still differs from what it was before.
+
+    Parameters
+    ----------
+    images : sequence of K (Y, X) complex64 or float32
+        Complex images or amplitudes, linear.
+    changed : sequence of K - 1 (Y, X) uint8
+        Whether a date differs from the one before: 1, 0, or 255 where that is not known.
+    window : (int, int)
+        Odd size along y and x in pixels, for means of power and for coherence.
+    looks : (float, float)
+        Independent looks of a mean over the window, as a ratio of powers and as coherence count them.
+    false_alarms : float
+        Rate of the tests.
+    min_valid : float
+        Least share of valid pixels in a window.
+    first_row : int
+        Row of the whole scene at which these images begin: told it, parts have the same bytes as the whole.
+
+    Returns
+    -------
+    (Y, X) float32
+        From 0 (gone with the next image) to 1 (it stays). NaN without a change, where the first shows on the last
+        date so that nobody can tell yet, where the dates after it are invalid, and where this comparison does not tell
+        the date of the change from that before it: whatever saw the change there, it cannot be followed by this.
+
+    Notes
+    -----
+    With b the last date before the first change, a later date t has come back if its power does not differ from that
+    of b, and, on ground that is coherent, if t is coherent with b: speckle that is lost does not return, while wet
+    ground dries and a coherent echo comes back when what stood on it has left. Ground is coherent here if some two
+    consecutive dates without a change are. For amplitudes the power is compared with the mean of all dates up to b.
+
+    Examples
+    --------
+    >>> dark, bright = np.full((1, 1), 1, "float32"), np.full((1, 1), 3, "float32")
+    >>> one, none = np.ones((1, 1), "uint8"), np.zeros((1, 1), "uint8")
+    >>> stays = persistence([dark, bright, bright], [one, none], window=(1, 1), looks=(9, 9), false_alarms=0.01)
+    >>> back = persistence([dark, bright, dark], [one, one], window=(1, 1), looks=(9, 9), false_alarms=0.01)
+    >>> stays.tolist(), back.tolist()
+    ([[1.0]], [[0.0]])
+    """
+    first = count_changes(np.stack(changed))[1]
+    stack = _Stack(images, window, looks, min_valid, first_row)
+    coherent = _coherent(stack, changed, first > 0, false_alarms)
+    judged, differs = np.zeros((2, *first.shape), np.int32)
+    for base in range(stack.dates - 2):
+        at = np.nonzero(first == base + 1)
+        for later in range(base + 1, stack.dates):
+            if not at[0].size:
+                break
+            known, other = _differs(stack, base, later, at, coherent[at], false_alarms)
+            if later == base + 1:  # what does not show as a change cannot be seen to come back
+                at = at[0][known & other], at[1][known & other]
+                continue
+            judged[at] += known
+            differs[at] += known & other
+    return np.where(judged > 0, differs / np.maximum(judged, 1), np.nan).astype(np.float32)
+
+
+class _Stack:
+    """What windows of many dates hold, over the pixels that are valid on all dates of a comparison.
+
+    Where every date is invalid at the same pixels, as in most scenes, powers and counts are those of any comparison,
+    and are kept.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[np.ndarray],
+        window: tuple[int, int],
+        looks: tuple[float, float],
+        min_valid: float,
+        first_row: int,
+    ) -> None:
+        self.images, self.window, self.looks = images, window, looks
+        self.dates = len(images)
+        self.with_phase = np.iscomplexobj(images[0]) and window[0] * window[1] > 1
+        self._min_valid, self._first_row = min_valid, first_row
+        self._masks = [np.isfinite(image) for image in images]
+        self._alike = all(np.array_equal(mask, self._masks[0]) for mask in self._masks[1:])
+        self._inside = count_valid(np.ones(images[0].shape, bool), window)
+        self._kept: dict[int, np.ndarray] = {}
+
+    def valid(self, *dates: int) -> np.ndarray:
+        """Tell which pixels are valid on these dates."""
+        return np.asarray(np.logical_and.reduce([self._masks[date] for date in dates]))
+
+    def count(self, *dates: int) -> np.ndarray:
+        """Count the valid pixels of each window."""
+        return self._once(-1, lambda: count_valid(self.valid(*dates), self.window))
+
+    def power(self, date: int, *others: int) -> np.ndarray:
+        """Return the mean power of a date, over the pixels that are valid on the others too."""
+        return self._once(date, lambda: mean_power(self.images[date], self.valid(date, *others), self.window))
+
+    def known(self, *dates: int) -> np.ndarray:
+        """Tell where the pixel itself is valid, and enough of its window."""
+        return np.asarray(self.valid(*dates) & (self.count(*dates) >= self._min_valid * self._inside))
+
+    def looks_of(self, kind: int, at: Any, *dates: int) -> np.ndarray:
+        """Return the independent looks at some pixels, as a ratio of powers (0) or as coherence (1) counts them."""
+        return looks_of(self.count(*dates)[at], self.looks[kind], self.window[0] * self.window[1])
+
+    def coherence(self, one: int, two: int) -> np.ndarray:
+        """Return the sample coherence of two dates."""
+        return boxcar(self.images[one], self.images[two], self.window, self._min_valid, self._first_row)
+
+    def _once(self, key: int, make: Callable[[], np.ndarray]) -> np.ndarray:
+        if not self._alike:
+            return make()
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
+def _coherent(stack: _Stack, changed: Sequence[np.ndarray], wanted: np.ndarray, false_alarms: float) -> np.ndarray:
+    """Tell where some two consecutive dates without a change are coherent, of the pixels wanted."""
+    coherent, at = np.zeros(wanted.shape, bool), np.nonzero(wanted)
+    if not stack.with_phase or not at[0].size:
+        return coherent
+    # every pair without a change has its chance to look coherent: together they have that of one test
+    rate = false_alarms / (stack.dates - 1)
+    for pair, layer in enumerate(changed):
+        p = _correlation_p(stack, stack.coherence(pair, pair + 1)[at], at, pair, pair + 1)
+        coherent[at] |= (layer[at] == 0) & (p <= rate)
+    return coherent
+
+
+def _correlation_p(stack: _Stack, g: np.ndarray, at: Any, one: int, two: int) -> np.ndarray:
+    """Return the p-value of no correlation; 1 where it is not known."""
+    p = correlation_p(g, stack.looks_of(1, at, one, two))
+    return np.where(np.isnan(p), 1.0, p)
+
+
+def _differs(
+    stack: _Stack, base: int, later: int, at: Any, coherent: np.ndarray, false_alarms: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return, of some pixels, where two dates can be compared, and where they differ."""
+    known, n = stack.known(base, later)[at], stack.looks_of(0, at, base, later)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if stack.with_phase:
+            g = stack.coherence(base, later)[at]
+            p = coherent_ratio_p(stack.power(later, base)[at] / stack.power(base, later)[at], n, g)
+            lost = coherent & (_correlation_p(stack, g, at, base, later) > false_alarms)
+            return known & ~np.isnan(p), (p <= false_alarms) | lost
+        powers = np.stack([stack.power(date, base, later)[at] for date in range(base + 1)])
+        there = np.isfinite(powers) & (powers > 0)
+        count = there.sum(0)
+        mean = np.where(there, powers, 0).sum(0) / count
+        p = one_more_p(stack.power(later, base)[at], mean, count, n)
+        return known & ~np.isnan(p), p <= false_alarms

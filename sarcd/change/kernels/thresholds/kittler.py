@@ -1,0 +1,194 @@
+"""Minimum-error thresholds of Kittler and Illingworth, of Gaussian and of generalised Gaussian classes."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from sarcd.change.kernels.thresholds.histogram import Even, FloatArray, Histogram
+from sarcd.change.kernels.thresholds.split import Split, Tails
+
+CELLS = 256
+"""Cells of equal width that thresholds are sought between; the time grows with the cube."""
+
+SHAPES = 0.5, 8.0
+"""Least and largest shape of a generalised Gaussian: at 1 it is a Laplacian, at 2 a Gaussian, beyond it grows flat."""
+
+LEAST_GAIN = 0.007
+"""Nats a pixel by which further classes must lower the criterion: the signed log-ratio of unchanged single-look
+speckle, whose tails are longer than a Gaussian's, gains 0.005 by two Gaussian classes more, and others gain less."""
+
+
+def kittler(values: Histogram, *, shape: float | None = None, tails: Tails = "both") -> Split:
+    """Thresholds at which values are least often put in the wrong class, if there is more than one class.
+
+    Parameters
+    ----------
+    values : Histogram
+        Of the whole difference image: signed with both tails, else of either kind.
+    shape : float, optional
+        Shape of all classes, 2 for Gaussians; by default each class has its own, by its moments.
+    tails : {"upper", "both"}
+        Two classes at most, the upper of them changed; or three at most, the largest of them unchanged.
+
+    Returns
+    -------
+    Split
+        None found where one class describes the values as well. Its facts: `gain`, by how much the classes lower the
+        criterion below that of one class, in nats a pixel; `shares`, `means`, `deviations` and `shapes` of the classes.
+        Of a magnitude two classes are always found, since one with an end at 0 is no Gaussian of any shape.
+
+    Notes
+    -----
+    A class of the values in an interval, with share P, mean m and standard deviation s, costs
+    ``P (E[(b abs(x - m))^beta] - ln a - ln P)``, the mean negative logarithm of its part of the mixture's density
+    ``P a exp(-(b abs(x - m))^beta)``, with ``b = sqrt(G(3/beta) / G(1/beta)) / s``, ``a = b beta / (2 G(1/beta))``. The
+    thresholds make the sum least. With beta = 2 it is, but for a factor 2 and a constant, the criterion J of [1]_. A
+    class's own beta solves ``E abs(x - m) / s = G(2/beta) / sqrt(G(1/beta) G(3/beta))`` [2]_.
+
+    References
+    ----------
+    .. [1] Kittler and Illingworth 1986, doi:10.1016/0031-3203(86)90030-0, Eq. 15.
+    .. [2] Bazi, Bruzzone and Melgani 2005, doi:10.1109/TGRS.2004.842441.
+
+    Examples
+    --------
+    >>> from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
+    >>> rng = np.random.default_rng(0)
+    >>> still = rng.normal(0, 1, 9500).astype("float32")
+    >>> darker = rng.normal(-6, 1, 500).astype("float32")
+    >>> found = kittler(histogram(count_cells(np.concatenate([still, darker]))))
+    >>> found.above is None, -4.0 < found.below < -2.5
+    (True, True)
+    >>> kittler(histogram(count_cells(still))).found
+    False
+    """
+    method = "kittler" if shape == 2 else "kittler_gg"
+    even = values.even(CELLS)
+    costs, facts = class_costs(even, shape)
+    one = float(costs[0, CELLS])
+    candidates = [_intervals(even.shares, borders) for borders in _candidates(costs, tails)]
+    found = [(sum(float(costs[part]) for part in classes), classes) for classes in candidates]
+    cost, classes = min(found)
+    if cost > one - LEAST_GAIN:
+        cost, classes = one, [(0, CELLS)]
+    unchanged = 0 if tails == "upper" else int(np.argmax([facts[0][part] for part in classes]))
+    names = ("shares", "means", "deviations", "shapes")
+    told: dict[str, Any] = {
+        name: [float(table[part]) for part in classes] for name, table in zip(names, facts, strict=True)
+    }
+    told["gain"] = one - cost
+    start, stop = classes[unchanged]
+    above = float(even.edges[stop]) if stop < CELLS else None
+    below = float(even.edges[start]) if start > 0 else None
+    return Split(method, above, below, told)
+
+
+def _candidates(costs: FloatArray, tails: Tails) -> list[list[int]]:
+    """Return the borders of the best two classes and, with both tails, of the best three."""
+    two = costs[0, 1:CELLS] + costs[1:CELLS, CELLS]
+    found = [[int(two.argmin()) + 1]]
+    if tails == "both":
+        three = costs[0, :CELLS, None] + costs[:CELLS, :CELLS] + costs[None, :CELLS, CELLS]
+        found.append([int(cell) for cell in np.unravel_index(three.argmin(), three.shape)])
+    return found
+
+
+def _intervals(shares: FloatArray, borders: list[int]) -> list[tuple[int, int]]:
+    """Return classes as intervals of cells; a border among empty cells, all as good, lies in their middle."""
+    filled = np.flatnonzero(shares)
+    inner = []
+    for border in borders:
+        left, right = filled[filled < border], filled[filled >= border]
+        inner.append((left[-1] + 1 + right[0]) // 2 if left.size and right.size else border)
+    return [(int(start), int(stop)) for start, stop in pairwise([0, *inner, CELLS])]
+
+
+def class_costs(values: Even, shape: float | None) -> tuple[FloatArray, FloatArray]:
+    """Cost of every interval of cells as one class.
+
+    Parameters
+    ----------
+    values : Even
+        Histogram of N cells.
+    shape : float, optional
+        Of all classes; by default each has its own.
+
+    Returns
+    -------
+    costs : (N + 1, N + 1) float64
+        Of the cells [i, j), in nats a pixel of the image; infinite where there are none, or no values.
+    facts : (4, N + 1, N + 1) float64
+        Share, mean, standard deviation and shape.
+    """
+    ratios = np.linspace(_ratio(SHAPES[0]), _ratio(SHAPES[1]), 512)
+    table = np.geomspace(*SHAPES, 4096)
+    shapes = np.interp(ratios, _ratio(table), table)
+    number = len(values.shares)
+    costs, facts = np.full((number + 1, number + 1), np.inf), np.zeros((4, number + 1, number + 1))
+    width = float(values.edges[1] - values.edges[0])
+    _fill(values.shares, values.centres, width, shape or 0.0, ratios[0], ratios[1] - ratios[0], shapes, costs, facts)
+    return costs, facts
+
+
+def _ratio(shape: Any) -> Any:
+    """Mean deviation over standard deviation of a generalised Gaussian; grows with its shape."""
+    from scipy.special import gammaln
+
+    return np.exp(gammaln(2 / shape) - (gammaln(1 / shape) + gammaln(3 / shape)) / 2)
+
+
+@njit(nogil=True, cache=True)
+def _fill(
+    shares: Any,
+    centres: Any,
+    width: float,
+    fixed: float,
+    least: float,
+    step: float,
+    shapes: Any,
+    costs: Any,
+    facts: Any,
+) -> None:
+    number = shares.size
+    for i in range(number):
+        mass, moment, square = 0.0, 0.0, 0.0
+        origin = centres[i]
+        for j in range(i, number):
+            x = centres[j] - origin
+            mass += shares[j]
+            moment += shares[j] * x
+            square += shares[j] * x * x
+            if mass <= 0:
+                continue
+            mean = origin + moment / mass
+            # values are spread within their cell, so that no class is narrower than one
+            variance = max(square / mass - (moment / mass) ** 2, 0.0) + width * width / 12
+            deviation = math.sqrt(variance)
+            beta = fixed
+            if fixed == 0.0:
+                spread = 0.0
+                for k in range(i, j + 1):
+                    spread += shares[k] * abs(centres[k] - mean)
+                # values are spread within their cell: their mean deviation in a class of one cell is a quarter of it
+                place = (max(spread / mass, width / 4) / deviation - least) / step
+                beta = shapes[int(min(max(place + 0.5, 0.0), shapes.size - 1.0))]
+            root = math.exp((math.lgamma(3 / beta) - math.lgamma(1 / beta)) / 2)
+            b = root / deviation
+            log_a = math.log(b * beta / 2) - math.lgamma(1 / beta)
+            power = 0.0
+            if beta == 2.0:
+                power = 0.5 * mass
+            else:
+                for k in range(i, j + 1):
+                    if shares[k] > 0:
+                        power += shares[k] * (b * abs(centres[k] - mean)) ** beta
+            costs[i, j + 1] = power - mass * (log_a + math.log(mass))
+            facts[0, i, j + 1] = mass
+            facts[1, i, j + 1] = mean
+            facts[2, i, j + 1] = deviation
+            facts[3, i, j + 1] = beta

@@ -1,0 +1,241 @@
+"""Maps of change from difference images: a rule fitted on the whole scene, applied to every part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.attributes import parameters_of
+from sarcd.change.histogram import histogram_of, is_signed
+from sarcd.config.detection import DECISIONS, Decision
+from sarcd.engine.lazy import made_by_attrs, stack, window_map
+from sarcd.errors import OptionError, StatisticsError
+from sarcd.estimation.sample import sample_now
+
+if TYPE_CHECKING:
+    from sarcd.change.kernels.thresholds.histogram import Histogram
+    from sarcd.change.kernels.thresholds.pca_kmeans import BlockSplit
+    from sarcd.change.kernels.thresholds.split import Split, Tails
+
+    Rule = Split | BlockSplit
+
+OPTIONS: dict[str, dict[str, float]] = {
+    "kmeans": {"classes": 2},
+    "hierarchical": {"classes": 2},
+    "fuzzy": {"exponent": 1.01},
+    "pca_kmeans": {"block": 2, "components": 1},
+}
+"""Further options of a decision, and the least value of each."""
+
+
+def decide(
+    difference: xr.DataArray,
+    *,
+    method: Decision = "otsu",
+    tails: Tails | None = None,
+    pooled: bool = False,
+    **options: Any,
+) -> xr.DataArray:
+    """Split difference images into changed and unchanged ground, by what their values show.
+
+    Parameters
+    ----------
+    difference : (pair, y, x) float32 DataArray
+        As of `sarcd.change.log_ratio`, larger where more changed, or signed; NaN where invalid. It is read now, once, a
+        chunk at a time (by ``pca_kmeans``, a sample of it).
+    method : str
+        ``otsu``, ``kmeans`` (option `classes`), ``fuzzy`` (option `exponent`) and ``hierarchical`` (option `classes`)
+        cluster the values, and always find changes. ``kittler`` and ``kittler_gg`` put the thresholds where fewest are
+        wrong, between classes that are Gaussian or generalised Gaussian, and of a signed difference find none where one
+        class is enough. ``pca_kmeans`` (options `block` and `components`) clusters blocks of pixels; not for signed
+        differences.
+    tails : {"upper", "both"}, optional
+        Whether large values alone are changes, or small ones too; by default both of a signed difference.
+    pooled : bool
+        One rule for all pairs instead of one each.
+    **options
+        Of the method, as its function in `sarcd.change.kernels.thresholds` has them.
+
+    Returns
+    -------
+    (pair, y, x) uint8 DataArray
+        `change`: 1 changed, 0 not, 255 where the difference is NaN. Lazy if the difference is. Its attributes hold the
+        rule of each pair.
+
+    Raises
+    ------
+    OptionError
+        If an option cannot be used.
+    StatisticsError
+        If no pixel is valid.
+
+    Examples
+    --------
+    >>> from sarcd import change
+    >>> from sarcd.simulation import sites
+    >>> from sarcd.attributes import parameters_of
+    >>> change = decide(change.log_ratio(sites.site("A", size=64)), method="kmeans")
+    >>> change.dims, parameters_of(change)["method"]
+    (('pair', 'y', 'x'), 'kmeans')
+    """
+    rules = fit_rules(difference, method=method, tails=tails, pooled=pooled, **options)
+    return apply_rules(difference, rules)
+
+
+def fit_rules(
+    difference: xr.DataArray,
+    *,
+    method: Decision = "otsu",
+    tails: Tails | None = None,
+    pooled: bool = False,
+    **options: Any,
+) -> tuple[Rule, ...]:
+    """Fit the rule of each pair, now, without applying it.
+
+    Parameters
+    ----------
+    difference, method, tails, pooled, **options
+        As in `decide`.
+
+    Returns
+    -------
+    tuple of Split or BlockSplit
+        One a pair, in order, or the same one for all.
+
+    Raises
+    ------
+    OptionError, StatisticsError
+        As `decide`.
+
+    Examples
+    --------
+    >>> from sarcd import change
+    >>> from sarcd.simulation import sites
+    >>> rules = fit_rules(change.log_ratio(sites.site("A", size=64)), method="otsu")
+    >>> rules[0].above > 0, rules[0].found
+    (True, True)
+    """
+    if method not in DECISIONS:
+        raise OptionError(f"unknown decision {method!r}", where="method", mend=f"use {', '.join(DECISIONS)}")
+    if tails not in (None, "upper", "both"):
+        raise OptionError(f"tails is {tails!r}", where="tails", mend="use upper or both")
+    _check_options(method, tails, options)
+    groups = [difference] if pooled else [difference[i : i + 1] for i in range(difference.sizes["pair"])]
+    fit = _fit_blocks if method == "pca_kmeans" else _fit_values
+    rules = tuple(fit(group, method, tails, options) for group in groups)
+    return rules * difference.sizes["pair"] if pooled else rules
+
+
+def apply_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray:
+    """Apply rules to difference images: the same ones or others.
+
+    Parameters
+    ----------
+    difference : (pair, y, x) float32 DataArray
+        NaN where invalid.
+    rules : sequence of Split or BlockSplit
+        One a pair.
+
+    Returns
+    -------
+    (pair, y, x) uint8 DataArray
+        As of `decide`.
+
+    Raises
+    ------
+    OptionError
+        If there are more or fewer rules than pairs.
+    """
+    if len(rules) != difference.sizes["pair"]:
+        raise OptionError(f"{len(rules)} rules for {difference.sizes['pair']} pairs", where="rules")
+    layers = [window_map(rule.apply, [difference[i]], halo=rule.halo, dtype="uint8") for i, rule in enumerate(rules)]
+    parameters = {
+        "method": rules[0].method,
+        "difference": difference.attrs.get("sarcd_operation", str(difference.name)),
+        "difference_parameters": parameters_of(difference),
+        "rules": [rule.to_dict() for rule in rules],
+    }
+    grid_mapping = {key: difference.attrs[key] for key in ("grid_mapping",) if key in difference.attrs}
+    attrs = schema.variable("change").attrs() | grid_mapping | made_by_attrs("decide", parameters)
+    return xr.DataArray(stack(layers), dims=difference.dims, coords=difference.coords, name="change", attrs=attrs)
+
+
+def rules_of(change: xr.DataArray) -> tuple[Rule, ...]:
+    """Return the rules that the attributes of a `change` hold.
+
+    Examples
+    --------
+    >>> from sarcd import change
+    >>> from sarcd.simulation import sites
+    >>> difference = change.log_ratio(sites.site("A", size=64))
+    >>> change = decide(difference)
+    >>> bool((apply_rules(difference, rules_of(change)) == change).all())
+    True
+    """
+    return tuple(read_rule(rule) for rule in parameters_of(change)["rules"])
+
+
+def read_rule(values: dict[str, Any]) -> Rule:
+    """Read a rule from the plain values that attributes keep."""
+    from sarcd.change.kernels.thresholds.pca_kmeans import BlockSplit
+    from sarcd.change.kernels.thresholds.split import Split
+
+    return (BlockSplit if "basis" in values else Split).from_dict(values)
+
+
+def _check_options(method: str, tails: Tails | None, options: dict[str, Any]) -> None:
+    known = OPTIONS.get(method, {})
+    for name, value in options.items():
+        if name not in known:
+            mend = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise OptionError(f"{method} has no option {name!r}", where=name, mend=mend)
+        least = 3 if name == "classes" and tails == "both" else known[name]
+        if value is not None and not value >= least:
+            raise OptionError(f"{name} is {value!r}", where=name, mend=f"use {least} or more")
+    block, components = options.get("block", 4), options.get("components", 3)
+    if components > block**2:
+        raise OptionError(f"a block has {block**2} pixels", where="components", mend="use no more of them")
+
+
+def _fit_values(group: xr.DataArray, method: str, tails: Tails | None, options: dict[str, Any]) -> Split:
+    values = histogram_of(group)
+    # its magnitude, too, may carry the attributes of a signed difference
+    chosen: Tails = tails or ("both" if is_signed(group) and values.low[0] < 0 else "upper")
+    return _fits()[method](values, tails=chosen, **options)
+
+
+def _fits() -> dict[str, Callable[..., Split]]:
+    from sarcd.change.kernels.thresholds import clusters
+    from sarcd.change.kernels.thresholds.kittler import kittler
+
+    def gaussian(values: Histogram, *, tails: Tails) -> Split:
+        return kittler(values, tails=tails, shape=2.0)
+
+    def generalised(values: Histogram, *, tails: Tails) -> Split:
+        return kittler(values, tails=tails)
+
+    return {
+        "otsu": clusters.otsu,
+        "kmeans": clusters.kmeans,
+        "fuzzy": clusters.fuzzy,
+        "hierarchical": clusters.ward,
+        "kittler": gaussian,
+        "kittler_gg": generalised,
+    }
+
+
+def _fit_blocks(group: xr.DataArray, method: str, tails: Tails | None, options: dict[str, Any]) -> Rule:
+    from sarcd.change.kernels.thresholds.pca_kmeans import pca_kmeans
+    from sarcd.change.kernels.thresholds.split import Split
+
+    blocks = [block for layer in group for block in sample_now(layer)]
+    if not any(np.isfinite(block).any() for block in blocks):
+        raise StatisticsError("no valid pixel in the sample of the difference image", mend="use a part that holds data")
+    if tails == "both" or (is_signed(group) and any(np.nanmin(block, initial=0) < 0 for block in blocks)):
+        raise OptionError("pca_kmeans wants magnitudes", where="method", mend="use a difference that is not signed")
+    found = pca_kmeans(blocks, **options)
+    return Split(method, None) if found is None else found

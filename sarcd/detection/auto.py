@@ -1,0 +1,51 @@
+"""``auto``: which method suits what a scene holds, and why."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from sarcd import schema
+from sarcd.config import DetectOptions
+from sarcd.config.detection import heeded
+
+
+def choose(scene: xr.Dataset, options: DetectOptions | None = None) -> tuple[str, str]:
+    """Return a method without labels for a scene, and the reason in one sentence.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc` or `amplitude`.
+    options : DetectOptions, optional
+        Whose options that were given the method has to look at.
+
+    Notes
+    -----
+    The order is the one that was measured on simulated mines, see docs/detect.md.
+
+    Examples
+    --------
+    >>> from sarcd.simulation import sites
+    >>> choose(sites.site("A", size=64, dates=3))[0]
+    'coherence-network'
+    >>> choose(sites.site("A", size=64), DetectOptions(false_alarms=0.01))[0]
+    'ratio-test'
+    """
+    if "slc" not in scene:
+        return (
+            "network",
+            "detected images have no coherence: a network that learnt from simulated pairs sees shapes too",
+        )
+    dates = len(schema.dates_of(scene, "time"))
+    if dates > 2:
+        return "coherence-network", (
+            f"{dates} complex images: coherence decides where the pairs before say what to expect of it, "
+            "and elsewhere a network that learnt from simulated pairs"
+        )
+    told = ", ".join(sorted((options or DetectOptions()).given - heeded("network")))
+    if told:
+        return "ratio-test", f"two complex images, and {told} given: brightness decides, by a test"
+    return "network", (
+        "two complex images: how coherent the ground was before is not known, "
+        "so that a network decides that learnt from simulated pairs"
+    )

@@ -1,0 +1,136 @@
+"""The maps of each method without labels, before what is common to all: hidden ground, cleaning, attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import change, schema
+from sarcd.change.thresholding import apply_rules
+from sarcd.config.detection import BOTH_WAYS, DIFFERENCES, SIGNED
+from sarcd.detection.fitted import Fitted
+from sarcd.detection.masking import without_coherence
+from sarcd.detection.uncertainty import by_groups, by_rules
+from sarcd.engine.lazy import pointwise, stack
+from sarcd.errors import SceneError
+from sarcd.estimation.pairs import pairs_of
+
+_DIFFERENCES: dict[str, Callable[..., xr.DataArray]] = {
+    "log-ratio": change.log_ratio,
+    "mean-ratio": change.mean_ratio,
+    "gauss-log-ratio": change.gauss_log_ratio,
+    "neighbourhood-ratio": change.neighbourhood_ratio,
+}
+
+
+def map_of(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    """Map a scene by the method that was fitted to it.
+
+    Returns
+    -------
+    xr.Dataset
+        `change_score` and `change` (pair, y, x); `undecidable` of methods that look at coherence; where the options ask
+        for uncertainty `probability` of change or, of networks, `spread`.
+    """
+    method = fitted.options.method
+    if method == "network":
+        return _of_network(scene, fitted)
+    if method == "coherence-network":
+        return _of_coherence_and_network(scene, fitted)
+    return _of_difference(scene, fitted) if method in DIFFERENCES else of_test(scene, fitted)
+
+
+def difference_of(scene: xr.Dataset, fitted: Fitted) -> xr.DataArray:
+    """Return the difference image of a method that makes one."""
+    options = fitted.options
+    if options.method == "coherence-loss":
+        return change.coherence_loss(scene, window=options.size, pairs=fitted.pairs, history=fitted.history)
+    signed = {"signed": True} if options.method in SIGNED and options.rule in BOTH_WAYS else {}
+    further: dict[str, Any] = {**signed, "match_gain": fitted.gains or False}
+    return _DIFFERENCES[options.method](scene, window=options.size, floor=fitted.floor, pairs=fitted.pairs, **further)
+
+
+def _of_difference(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    difference = difference_of(scene, fitted)
+    change = apply_rules(difference, fitted.rules)
+    by_coherence = fitted.options.method == "coherence-loss"
+    score = difference if by_coherence else abs(difference)
+    score = score.assign_attrs(difference.attrs).rename("change_score")
+    score.attrs["long_name"] = fitted.options.method.replace("-", " ")
+    found = {"change_score": score, "change": change}
+    if by_coherence:
+        undecidable = without_coherence(scene, difference, fitted.options.size, fitted.pairs, fitted.history)
+        found["undecidable"] = undecidable
+        found["change"] = change.where(undecidable == 0, schema.NO_LABEL).astype("uint8").assign_attrs(change.attrs)
+    if fitted.options.uncertainty:
+        found["probability"] = by_rules(difference, fitted.rules)
+    return xr.Dataset(found)
+
+
+def of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    """Map by a test, as of `sarcd.ops`, with `probability` where groups of p-values were fitted."""
+    options = fitted.options
+    common: dict[str, Any] = {
+        "window": options.size,
+        "false_alarms": options.false_alarms,
+        "looks": fitted.looks,
+        "pairs": fitted.pairs,
+    }
+    if options.method == "ratio-test":
+        known: Any = "auto" if options.expected is None else options.expected
+        found = change.ratio_test(scene, coherence=known, match_gain=fitted.gains or False, **common)
+        return _with_probability(found, fitted)
+    schema.require(scene, "slc")
+    if options.expected is None and scene.sizes["time"] < 3:
+        raise SceneError(
+            "two dates: how coherent the ground was before is not known",
+            where=schema.source_of(scene),
+            mend="say what to expect with --expected 0.6, add an earlier date, or use ratio-test",
+        )
+    expected: Any = (fitted.history or "history") if options.expected is None else options.expected
+    if options.method == "combined-test":
+        found = change.combined_test(scene, expected=expected, match_gain=fitted.gains or False, **common)
+    else:
+        found = change.coherence_test(scene, expected=expected, **common)
+    return _with_probability(found, fitted)
+
+
+def _with_probability(found: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    return found.assign(probability=by_groups(found["change_score"], fitted.groups)) if fitted.groups else found
+
+
+def _of_network(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    from sarcd.detection.self_trained import map_pairs
+
+    return map_pairs(scene, pairs_of(scene, fitted.pairs), fitted.networks).rename(uncertainty="spread")
+
+
+def _of_coherence_and_network(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
+    """Let coherence decide where it can tell, and the network elsewhere."""
+    by_coherence, by_network = of_test(scene, fitted), _of_network(scene, fitted)
+    told = by_coherence["undecidable"] == 0
+    evidence = [
+        pointwise(
+            _as_evidence, score, dtype=np.float32, threshold=one.threshold, false_alarms=fitted.options.false_alarms
+        )
+        for score, one in zip(by_network["change_score"], fitted.networks, strict=True)
+    ]
+    by_network["change_score"] = by_network["change_score"].copy(data=stack([each.data for each in evidence]))
+    found = by_coherence.assign(
+        {name: by_coherence[name].where(told, by_network[name]) for name in ("change", "change_score")}
+    )
+    found["change_score"].attrs["long_name"] = "evidence of change, on the scale of -log10 of a p-value"
+    if not fitted.groups:
+        return found
+    return found.assign(probability=by_coherence["probability"].where(told), spread=by_network["spread"].where(~told))
+
+
+def _as_evidence(probability: np.ndarray, *, threshold: float, false_alarms: float) -> np.ndarray:
+    """Return -log10(1 - probability), stretched so that its threshold is that of the p-values."""
+    highest = np.float32(1 - 2**-24)
+    stretch = np.float32(np.log10(false_alarms) / np.log10(1 - threshold))
+    evidence: np.ndarray = -stretch * np.log10(1 - np.minimum(probability, highest))
+    return evidence

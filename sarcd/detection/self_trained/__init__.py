@@ -1,0 +1,19 @@
+"""Change without labels: a network trained on simulated pairs, fitted to the pair at hand by what it is sure of."""
+
+from __future__ import annotations
+
+from sarcd.detection.self_trained.crops import Plan
+from sarcd.detection.self_trained.fit import FitOptions, fit
+from sarcd.detection.self_trained.fitted import SelfTrained
+from sarcd.detection.self_trained.scenes import ChangeMap, fit_pairs, map_pair, map_pairs
+
+__all__ = [
+    "ChangeMap",
+    "FitOptions",
+    "Plan",
+    "SelfTrained",
+    "fit",
+    "fit_pairs",
+    "map_pair",
+    "map_pairs",
+]

@@ -1,0 +1,217 @@
+"""Fitting to one pair: the shipped network says what surely changed, and learns the rest from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from sarcd.detection.kernels.pair_features import PairScale, measure_scale
+from sarcd.detection.self_trained.clusters import sure_targets
+from sarcd.detection.self_trained.crops import IGNORE, Example, Plan, learn
+from sarcd.detection.self_trained.decision import best_threshold
+from sarcd.detection.self_trained.fitted import ReadPair, SelfTrained, features_of, logits_and_spread
+from sarcd.detection.self_trained.pretraining import load_prior, new_network
+from sarcd.engine.rectangles import Rectangle
+from sarcd.errors import OptionError, SceneError
+from sarcd.inference.predictor import sigmoid
+from sarcd.inference.tiling import round_up
+from sarcd.networks.folding import for_inference
+from sarcd.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from sarcd.networks.base import Network
+
+Start = Literal["prior", "clusters"]
+
+WHOLE, WINDOW, WINDOWS = 1024, 256, 4
+"""Scenes of sides up to `WHOLE` are learnt from whole, others from `WINDOWS` x `WINDOWS` squares of side `WINDOW`."""
+
+_SMALL = (12, 16, 24, 32)
+"""Widths of a network that learns from one scene alone: it has little to learn from, and nobody waits long."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a network is fitted to a pair.
+
+    Parameters
+    ----------
+    start : {"prior", "clusters"}
+        ``prior``: the shipped network. ``clusters``: one that has learnt nothing, which learns from where clusters of
+        the ratio at two scales agree; where the values show one kind of ground alone it is the shipped one after all.
+    rounds : int
+        Times that the network learns from what it is sure of; 0 takes the shipped one as it is, and only scale and
+        threshold come from the pair. 0 is the default because learning gained nothing where it was measured.
+    sure : float
+        Probability, or one minus it, from which a pixel is sure.
+    least_share : float
+        Share of the pixels that must be surely changed: with fewer there is nothing to learn from.
+    plan : Plan
+        How it learns in a round.
+    first : Plan
+        How it learns from clusters.
+    lowest, least_kappa, least_gain : float
+        How low the threshold may be, and for which promise; see `best_threshold`. It is 0.5 where it starts from
+        clusters.
+    seed : int
+        Of the crops.
+    """
+
+    start: Start = "prior"
+    rounds: int = 0
+    sure: float = 0.8
+    least_share: float = 0.001
+    plan: Plan = Plan(steps=60, batch=6, side=96, rate=5e-4, about_change=0.5, statistics=False)  # noqa: RUF009  frozen
+    first: Plan = Plan(steps=250, batch=6, side=64)  # noqa: RUF009  frozen
+    lowest: float = 0.3
+    least_kappa: float = 0.2
+    least_gain: float = 0.03
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.start not in ("prior", "clusters"):
+            raise OptionError(f"start is {self.start!r}", where="start", mend="use prior or clusters")
+        if self.rounds < 0:
+            raise OptionError(f"rounds are {self.rounds}", where="rounds", mend="use 0 or more")
+        if not 0.5 <= self.sure < 1:
+            raise OptionError(f"sure is {self.sure}", where="sure", mend="use a probability from 0.5 to 1")
+        if not 0 < self.lowest <= 0.5:
+            raise OptionError(f"lowest is {self.lowest}", where="lowest", mend="use a probability up to 0.5")
+
+
+def fit(
+    read: ReadPair,
+    shape: tuple[int, int],
+    options: FitOptions | None = None,
+    *,
+    decibels: bool = False,
+    progress: Progress = silent,
+) -> SelfTrained:
+    """Fit a network to a pair of detected images, without labels.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the two images of a rectangle of the scene, NaN where invalid.
+    shape : (int, int)
+        Rows and columns of the scene.
+    options : FitOptions, optional
+        How; the defaults are those of the published figures.
+    decibels : bool
+        Whether the values are decibels, of any scale, instead of linear amplitudes.
+    progress : callable
+        Told of every step.
+
+    Returns
+    -------
+    SelfTrained
+        Its `score` maps any part of the pair.
+
+    Raises
+    ------
+    SceneError
+        If no pixel is valid on both dates.
+    """
+    options = options or FitOptions()
+    windows = sample_windows(shape)
+    scale = measure_scale([read(window) for window in windows], decibels=decibels)
+    if scale is None:
+        raise SceneError("no pixel has values at both dates", mend="choose dates that cover the same ground")
+    network: Network = load_prior()
+    parts = [_Part.of(read, window, shape, scale, int(network.stride)) for window in windows]
+    record: dict[str, Any] = {"noise": list(scale.noise), "shift": scale.shift, "strength": scale.strength, "rounds": 0}
+    record["why"] = "the shipped network, with scale and threshold of this pair"
+    lowest = options.lowest
+    if options.start == "clusters":
+        targets = sure_targets([part.features for part in parts], [part.valid for part in parts])
+        if targets is None:
+            record["why"] = (
+                "the values show one kind of ground alone: nothing to learn from, the shipped network as it is"
+            )
+        else:
+            examples = [Example(part.features, target) for part, target in zip(parts, targets, strict=True)]
+            small = new_network(options.seed, _SMALL)
+            network = learn(small, examples, options.first, seed=options.seed, progress=progress)
+            record["why"] = "learnt from nothing, by what clusters of the ratio at two scales agree on"
+            lowest = 0.5  # its probabilities are no shares: they promise nothing
+    begun = network
+    scores = [part.score(network) for part in parts]
+    record |= _shares(parts, scores, options.sure)
+    for number in range(options.rounds):
+        if record["surely_changed"] < options.least_share:
+            record["why"] += "; too little is surely changed to learn more from"
+            break
+        examples = [part.example(score, options.sure) for part, score in zip(parts, scores, strict=True)]
+        network = learn(begun, examples, options.plan, seed=options.seed + number, progress=progress)
+        record["rounds"] = number + 1
+        scores = [part.score(network) for part in parts]
+        record |= _shares(parts, scores, options.sure)
+    if record["rounds"]:
+        record["why"] += "; learnt more from what it was sure of"
+    decision = best_threshold(
+        _valid_scores(parts, scores),
+        lowest=lowest,
+        least_kappa=options.least_kappa,
+        least_gain=options.least_gain,
+    )
+    record |= {"threshold": decision.threshold, "expected_kappa": decision.kappa, "expected_change": decision.changed}
+    return SelfTrained(for_inference(network), scale, decision.threshold, shape, record)
+
+
+def sample_windows(shape: tuple[int, int]) -> list[Rectangle]:
+    """Return the parts of a scene that are learnt from: all of a small one, else squares spread evenly.
+
+    Examples
+    --------
+    >>> sample_windows((350, 290))
+    [(slice(0, 350, None), slice(0, 290, None))]
+    >>> len(sample_windows((20000, 20000)))
+    16
+    """
+    if max(shape) <= WHOLE:
+        return [(slice(0, shape[0]), slice(0, shape[1]))]
+    axes = []
+    for size in shape:
+        side = min(WINDOW, size)
+        starts = np.linspace(0, size - side, min(WINDOWS, -(-size // side))).round().astype(int)
+        axes.append([slice(int(start), int(start) + side) for start in starts])
+    return list(product(*axes))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A window of the scene: its features, at sides that the network can take, and which pixels are valid."""
+
+    features: np.ndarray
+    valid: np.ndarray
+
+    @classmethod
+    def of(cls, read: ReadPair, window: Rectangle, shape: tuple[int, int], scale: PairScale, stride: int) -> _Part:
+        source = tuple(slice(part.start, part.start + round_up(part.stop - part.start, stride)) for part in window)
+        features = features_of(read, (source[0], source[1]), shape, scale)
+        inside = tuple(slice(part.start, min(part.stop, size)) for part, size in zip(source, shape, strict=True))
+        before, after = read((inside[0], inside[1]))
+        valid = np.zeros(features.shape[1:], bool)
+        valid[: before.shape[0], : before.shape[1]] = np.isfinite(before) & np.isfinite(after)
+        return cls(features, valid)
+
+    def score(self, network: Network) -> np.ndarray:
+        return sigmoid(logits_and_spread(network, self.features)[0])
+
+    def example(self, score: np.ndarray, sure: float) -> Example:
+        target = (score > 0.5).astype(np.uint8)
+        target[(np.maximum(score, 1 - score) < sure) | ~self.valid] = IGNORE
+        return Example(self.features, target)
+
+
+def _shares(parts: list[_Part], scores: list[np.ndarray], sure: float) -> dict[str, float]:
+    found = _valid_scores(parts, scores)
+    changed, unchanged = float((found >= sure).mean()), float((found <= 1 - sure).mean())
+    return {"surely_changed": changed, "surely_unchanged": unchanged, "unsure": 1 - changed - unchanged}
+
+
+def _valid_scores(parts: list[_Part], scores: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([score[part.valid] for part, score in zip(parts, scores, strict=True)])

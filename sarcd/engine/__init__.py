@@ -1,0 +1,1 @@
+"""Running the regions of a job: threads, clusters, memory."""

@@ -1,0 +1,8 @@
+"""Estimates from the images of a scene: coherence, looks, amplitude statistics and normalisation.
+
+xarray in, lazy xarray out.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,190 @@
+"""What the networks see of a pair: normalised amplitude before, after, and coherence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import config, schema
+from sarcd.attributes import PARAMETERS, parameters_of
+from sarcd.config import CoherenceOptions
+from sarcd.engine.lazy import made_by_attrs, stack
+from sarcd.errors import OptionError
+from sarcd.estimation.coherence_layers import coherence_with
+from sarcd.estimation.estimators import magnitude
+from sarcd.estimation.looks import Looks, Ramp
+from sarcd.estimation.normalization import describe, normalize, normalize_block
+from sarcd.estimation.pairs import pairs_of
+from sarcd.store.intake import take
+from sarcd.store.pairs import Pair
+from sarcd.store.scene import completeness
+
+AMPLITUDES = ("before", "after")
+WITH_COHERENCE = ("before", "after", "coherence")
+
+FILL = {"before": 0.5, "after": 0.5, "coherence": 0.0}
+"""What holes are filled with before a convolution, in training and prediction alike."""
+
+
+def features(
+    scene: xr.Dataset,
+    *,
+    channels: Sequence[str] | None = None,
+    statistics: Any = "scene",
+    coherence: CoherenceOptions | None = None,
+    pairs: str | Sequence[Pair] | None = None,
+) -> xr.DataArray:
+    """Input of the networks, one image a channel.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc`, or with `amplitude` where no coherence is asked for.
+    channels : sequence of str, optional
+        ``("before", "after", "coherence")``, the default where there is phase, or ``("before", "after")``.
+    statistics : "scene", AmplitudeStatistics or (median, mad)
+        As in `normalize`.
+    coherence : CoherenceOptions, optional
+        How coherence is estimated. A stored `coherence` is used if it was made just so; by default however it was made.
+    pairs : str or sequence of (before, after), optional
+        As in `coherence`.
+
+    Returns
+    -------
+    (pair, feature, y, x) float32
+        Each in [0, 1], lazy if the images are; NaN where invalid.
+
+    Raises
+    ------
+    OptionError
+        If the channels are none of the two sets.
+    SceneError
+        If coherence is asked for and there is no `slc`.
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Eq. 1 and 5.
+
+    Examples
+    --------
+    >>> from sarcd.simulation import sites
+    >>> features(sites.site("A", size=64)).sizes["feature"]
+    3
+    """
+    scene = take(scene)
+    names = tuple(channels) if channels else (WITH_COHERENCE if "slc" in scene else AMPLITUDES)
+    if names not in (WITH_COHERENCE, AMPLITUDES):
+        raise OptionError(f"unknown channels {names}", where="channels", mend=f"use {WITH_COHERENCE} or {AMPLITUDES}")
+    chosen = pairs_of(scene, pairs)
+    normalized = normalize(scene, statistics=statistics)
+    layers = [[normalized[before].data, normalized[after].data] for before, after in chosen]
+    parameters = {"channels": list(names), **describe(scene, statistics)}
+    if "coherence" in names:
+        magnitude = stored_coherence(scene, chosen, coherence)
+        if magnitude is None:
+            times = schema.dates_of(scene, "time")
+            dates = [(times[before], times[after]) for before, after in chosen]
+            magnitude = coherence_with(scene, coherence or CoherenceOptions(), pairs=dates)
+        parameters["coherence"] = parameters_of(magnitude)
+        for index, layer in enumerate(layers):
+            layer.append(magnitude[index].data)
+    return _label(scene, stack([stack(layer) for layer in layers]), names, chosen, parameters)
+
+
+def _label(
+    scene: xr.Dataset, data: Any, names: tuple[str, ...], chosen: list[tuple[int, int]], parameters: dict[str, Any]
+) -> xr.DataArray:
+    times = schema.dates_of(scene, "time")
+    coords: dict[str, Any] = {key: scene[key] for key in ("y", "x", "spatial_ref") if key in scene.coords}
+    coords |= {
+        "feature": list(names),
+        "before": ("pair", times[[before for before, _ in chosen]]),
+        "after": ("pair", times[[after for _, after in chosen]]),
+    }
+    attrs = {"long_name": "input of the network", "units": "1", **made_by_attrs("features", parameters)}
+    return xr.DataArray(data, dims=("pair", "feature", "y", "x"), coords=coords, name="features", attrs=attrs)
+
+
+def stored_coherence(
+    scene: xr.Dataset, chosen: Sequence[tuple[int, int]], options: CoherenceOptions | None
+) -> xr.DataArray | None:
+    """Return the stored coherence of the chosen pairs if it is whole and was made with `options`, else None."""
+    if "coherence" not in scene or "pair" not in scene["coherence"].dims:
+        return None
+    stored = scene["coherence"]
+    if PARAMETERS not in stored.attrs or (options is not None and parameters_of(stored) != config.to_dict(options)):
+        return None
+    listed = pairs_of(scene)
+    complete = completeness(stored) or [True] * len(listed)
+    if any(pair not in listed or not complete[listed.index(pair)] for pair in chosen):
+        return None
+    return stored[[listed.index(pair) for pair in chosen]]
+
+
+def block_layers(
+    images: tuple[np.ndarray, np.ndarray],
+    statistics: tuple[tuple[float, float], tuple[float, float]],
+    *,
+    stored: np.ndarray | None = None,
+    coherence: CoherenceOptions | None = None,
+    looks: Looks | None = None,
+    ramp: Ramp | None = None,
+    first_row: int = 0,
+) -> list[np.ndarray]:
+    """Return what `features` has of a part of a pair, by the same functions as the blocks of its graph.
+
+    Parameters
+    ----------
+    images : (before, after), each (Y, X)
+        Part of the two images, with the halo that coherence wants.
+    statistics : ((median, mad), (median, mad))
+        Of the two dates.
+    stored : (Y, X) float32, optional
+        Coherence as it is stored.
+    coherence : CoherenceOptions, optional
+        How it is estimated where it is not stored; without both there is none.
+    looks, ramp : optional
+        What the estimate takes from the whole scene.
+    first_row : int
+        Row of the scene at which the part begins.
+
+    Returns
+    -------
+    list of (Y, X) float32
+        One a channel, NaN where invalid.
+    """
+    layers = [normalize_block(image, *known) for image, known in zip(images, statistics, strict=True)]
+    if stored is not None:
+        layers.append(stored)
+    elif coherence is not None:
+        layers.append(magnitude(*images, coherence, looks, ramp, first_row))
+    return layers
+
+
+def fill_holes(values: np.ndarray, channels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Fill invalid pixels with each channel's constant, and tell where all channels were valid.
+
+    Parameters
+    ----------
+    values : (..., C, Y, X) float32
+        Features.
+    channels : sequence of C str
+        Their names.
+
+    Returns
+    -------
+    filled : (..., C, Y, X) float32
+    valid : (..., Y, X) bool
+
+    Examples
+    --------
+    >>> filled, valid = fill_holes(np.full((2, 1, 1), np.nan, "float32"), ("before", "after"))
+    >>> filled.ravel().tolist(), valid.tolist()
+    ([0.5, 0.5], [[False]])
+    """
+    holes = np.isnan(values)
+    constants = np.array([FILL[name] for name in channels], np.float32)[:, None, None]
+    return np.where(holes, constants, values), ~holes.any(axis=-3)

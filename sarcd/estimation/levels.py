@@ -1,0 +1,135 @@
+"""Levels of the dates of a scene: how much brighter one image is than another as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.config.ingest import LEVEL_PIXELS
+from sarcd.engine.lazy import is_lazy
+from sarcd.errors import OptionError
+from sarcd.estimation.sample import sample_blocks
+
+MATCH_GAIN = "match_gain"
+"""Parameter of a result that says that levels were matched; absent where they were not."""
+
+_COUNT = 6  # blocks of the sample along each axis: 147,456 pixels, whose median ratio is good to 0.05 dB
+
+MatchGain = bool | Sequence[float]
+
+
+def level_ratios(scene: xr.Dataset, pairs: Sequence[tuple[int, int]]) -> list[Any]:
+    """Return by what the amplitudes after are larger than those before, of each pair: the median of their ratio.
+
+    Of a fixed sample of the pixels that are valid and above 0 on both dates; 1 where there are none. Ground that
+    changed moves it little as long as it is less than half, and speckle not at all.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc` or `amplitude`.
+    pairs : sequence of (int, int)
+        Positions along time.
+
+    Returns
+    -------
+    list of float
+        Linear, rounded to six digits; tasks of dask where the images are lazy.
+    """
+    images = schema.images_of(scene)
+    found = []
+    for before, after in pairs:
+        blocks = [sample_blocks(images[date], count=_COUNT) for date in (before, after)]
+        if is_lazy(images):
+            from dask.delayed import delayed
+
+            found.append(delayed(_median_ratio, pure=True)(*blocks))
+        else:
+            found.append(_median_ratio(*blocks))
+    return found
+
+
+def _median_ratio(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
+    first, second = (np.abs(np.concatenate([block.ravel() for block in blocks])) for blocks in (before, after))
+    both = (first > 0) & (second > 0) & np.isfinite(first) & np.isfinite(second)
+    if not both.any():
+        return 1.0
+    return float(f"{np.median(second[both].astype(np.float64) / first[both]):.6g}")
+
+
+def level_ratios_now(scene: xr.Dataset, pairs: Sequence[tuple[int, int]]) -> list[float]:
+    """Return `level_ratios`, computed."""
+    ratios = level_ratios(scene, pairs)
+    if ratios and not isinstance(ratios[0], float):
+        from dask.base import compute
+
+        ratios = list(compute(*ratios))
+    return ratios
+
+
+def tells_levels(scene: xr.Dataset) -> bool:
+    """Tell whether a scene has the pixels to say anything of the levels of its dates."""
+    return bool(scene.sizes["y"] * scene.sizes["x"] >= LEVEL_PIXELS)
+
+
+def largest_jump_db(scene: xr.Dataset) -> float:
+    """Return the largest difference in level between consecutive dates of a scene, in decibels; 0 of a tiny one."""
+    if not tells_levels(scene):
+        return 0.0
+    ratios = level_ratios_now(scene, list(pairwise(range(schema.images_of(scene).sizes["time"]))))
+    return max((abs(20 * np.log10(ratio)) for ratio in ratios), default=0.0)
+
+
+def gains_of(scene: xr.Dataset, match_gain: MatchGain, pairs: Sequence[tuple[int, int]]) -> list[Any] | None:
+    """Return by what each image after is divided, None if levels are left as they are.
+
+    Raises
+    ------
+    OptionError
+        If numbers are given that are not one a pair, above 0.
+    """
+    if isinstance(match_gain, bool):
+        return level_ratios(scene, pairs) if match_gain else None
+    gains = [float(gain) for gain in match_gain]
+    if len(gains) != len(pairs) or not all(0 < gain < np.inf for gain in gains):
+        raise OptionError(
+            f"{gains} for {len(pairs)} pairs", where=MATCH_GAIN, mend="use True, or a ratio of amplitudes for each pair"
+        )
+    return gains
+
+
+def with_gains(
+    scene: xr.Dataset,
+    match_gain: MatchGain,
+    pairs: Sequence[tuple[int, int]],
+    kernel: Callable[..., np.ndarray],
+    measured: Mapping[str, Any],
+) -> tuple[list[Callable[..., np.ndarray]], list[dict[str, Any]]]:
+    """Return the kernel of each pair, and what it is given that was measured."""
+    gains = gains_of(scene, match_gain, pairs)
+    if gains is None:
+        return [kernel] * len(pairs), [dict(measured)] * len(pairs)
+    return [partial(matched, kernel=kernel)] * len(pairs), [{**measured, "gain": gain} for gain in gains]
+
+
+def recorded(match_gain: MatchGain) -> dict[str, bool]:
+    """Return what the parameters of a result say of it: nothing where levels are as they were, as ever."""
+    return {} if match_gain is False else {MATCH_GAIN: True}
+
+
+def matched(
+    before: np.ndarray,
+    after: np.ndarray,
+    *further: np.ndarray,
+    kernel: Callable[..., np.ndarray],
+    gain: float,
+    **options: Any,
+) -> np.ndarray:
+    """Apply a kernel of two images after the second was brought to the level of the first."""
+    return kernel(before, after / np.float32(gain), *further, **options)

@@ -1,0 +1,276 @@
+"""What coherence takes from the scene as a whole: the looks of its spectrum, and the ramps of its pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.config import BRIGHTNESS_WINDOW, CoherenceOptions, Estimator, Window
+from sarcd.errors import SceneError
+from sarcd.store.intake import take
+
+ATTRIBUTE = "effective_looks"
+"""Attribute of a coherence: the effective looks of its window."""
+
+_BLOCK, _BLOCKS = 256, 4  # side in pixels, and number along each axis: a sample of at most a million pixels
+
+_SAME = 0.1  # radians a pixel, which takes 1 % off the sum over a window of five
+
+Rectangle = tuple[slice, slice]
+Ramp = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Independent looks of windows over the scene's speckle.
+
+    Parameters
+    ----------
+    effective : float
+        Equivalent number of looks of intensity, of the estimator's window (for `adaptive`: of the largest one).
+    floor : float
+        Independent pixels with the same mean square coherence at no true coherence; what the bias is removed by.
+    core : float
+        Effective looks of the window in which `adaptive` averages brightness.
+    """
+
+    effective: float
+    floor: float
+    core: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is measured once on a whole scene and then holds for every part of it.
+
+    Parameters
+    ----------
+    looks : Looks, optional
+        None where the sample of the images holds no valid pixels, or nobody needs it.
+    ramps : dict, optional
+        Frequency (y, x) in radians a pixel that the interferogram of a pair has, everywhere or in a part of the scene,
+        by the pair's dates.
+    """
+
+    looks: Looks | None = None
+    ramps: dict[tuple[np.datetime64, np.datetime64], Ramp] | None = None
+
+    def ramp(self, scene: xr.Dataset, before: int = 0, after: int = 1) -> Ramp | None:
+        """Return the ramp of the images at two positions along `time`, None where none was measured."""
+        if self.ramps is None:
+            return None
+        times = schema.dates_of(scene, "time")
+        return self.ramps[times[before], times[after]]
+
+    def attrs(self) -> dict[str, Any]:
+        """Attributes of the coherence that it was used for."""
+        return {} if self.looks is None else {ATTRIBUTE: self.looks.effective}
+
+
+def needs_looks(options: CoherenceOptions) -> bool:
+    """Tell whether the estimate depends on the looks of the scene's spectrum."""
+    return options.debias or options.estimator == "adaptive"
+
+
+def needs_ramp(options: CoherenceOptions) -> bool:
+    """Tell whether the estimate depends on the ramp of the whole pair."""
+    return options.estimator == "fringe"
+
+
+def effective_looks(scene: xr.Dataset, window: int | Window = 5, *, estimator: Estimator = "boxcar") -> float:
+    """Equivalent number of independent looks of a coherence window, from the scene's own spectrum.
+
+    Neighbouring pixels of a radar image are correlated, since it is sampled more finely than it is resolved; a window
+    averages fewer looks than it has pixels.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc` (time, y, x) complex64, linear; a fixed sample of its first two dates is read now, at most a million
+        pixels.
+    window : int or Window
+        Odd size in pixels; a number means a square.
+    estimator : {"boxcar", "gaussian", "fringe", "adaptive"}
+        Whose weights the window has; for ``adaptive`` they are those of the largest neighbourhood.
+
+    Returns
+    -------
+    float
+        From 1 to the number of pixels of the window.
+
+    Raises
+    ------
+    SceneError
+        If there is no `slc`, or no valid pixel in the sample.
+    OptionError
+        If the window cannot be used.
+
+    Notes
+    -----
+    The product over both axes of ``M / (1 + 2 sum_l (1 - l / M) abs(r_l)^2)``, r_l the complex correlation of the image
+    with itself l pixels on, the median over the blocks of the sample; see
+    `sarcd.estimation.kernels.looks.effective_looks`.
+
+    Examples
+    --------
+    >>> from sarcd.simulation import sites
+    >>> 5 < effective_looks(sites.site("A", size=64), 5) < 25
+    True
+    """
+    scene = take(scene)
+    options = CoherenceOptions(window=Window.of(window), estimator=estimator)
+    looks = measure_looks([np.asarray(block) for block in _sample(schema.require(scene, "slc"))], options)
+    if looks is None:
+        raise no_looks(schema.source_of(scene))
+    return looks.effective
+
+
+def no_looks(where: str | None = None) -> SceneError:
+    """Return the error of a scene whose sample is empty."""
+    return SceneError(
+        "the effective looks are unknown: no valid pixels in the sample of the images",
+        where=where,
+        mend="use a part of the scene that holds data, or an estimate without bias removal, other than 'adaptive'",
+    )
+
+
+def calibrate(
+    scene: xr.Dataset, options: CoherenceOptions, pairs: Sequence[tuple[int, int]], *, always_looks: bool = False
+) -> Calibration:
+    """Measure on a whole scene, now, what the coherence of its parts needs.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        The whole scene, with `slc`.
+    options : CoherenceOptions
+        How coherence is estimated.
+    pairs : sequence of (int, int)
+        Positions along `time` of the images of each pair.
+    always_looks : bool
+        Measure the looks even if the estimate does not need them.
+
+    Returns
+    -------
+    Calibration
+        With what the options need; the same for the same scene, whichever parts are asked for later.
+    """
+    looks, ramps = None, None
+    if always_looks or needs_looks(options):
+        looks = measure_looks([np.asarray(block) for block in _sample(schema.require(scene, "slc"))], options)
+    if needs_ramp(options):
+        times = schema.dates_of(scene, "time")
+        ramps = {
+            (times[before], times[after]): measure_ramp(
+                [np.asarray(block) for block in pair_sample(scene, before, after)]
+            )
+            for before, after in set(pairs)
+        }
+    return Calibration(looks, ramps)
+
+
+def looks_sample(scene: xr.Dataset) -> list[Any]:
+    """Return the blocks (y, x) of a scene that its looks are measured on: arrays, or dask arrays where it is lazy."""
+    return _sample(schema.require(scene, "slc"))
+
+
+def looks_later(scene: xr.Dataset, options: CoherenceOptions) -> Any:
+    """Return the `Looks` of a scene: measured now of images in memory, else as a dask task."""
+    return _now_or_later(measure_looks, _sample(schema.require(scene, "slc")), options)
+
+
+def ramp_later(scene: xr.Dataset, before: int, after: int) -> Any:
+    """Return the ramp of a pair: measured now of images in memory, else as a dask task."""
+    return _now_or_later(measure_ramp, pair_sample(scene, before, after))
+
+
+def _now_or_later(measure: Any, blocks: list[Any], *arguments: Any) -> Any:
+    if all(isinstance(block, np.ndarray) for block in blocks):
+        return measure(blocks, *arguments)
+    from dask.delayed import delayed
+
+    return delayed(measure, pure=True)(blocks, *arguments)
+
+
+def measure_looks(blocks: Sequence[np.ndarray], options: CoherenceOptions) -> Looks | None:
+    """Return the looks of a window from blocks (y, x) of single-look complex images, None if no pixel is valid."""
+    from sarcd.estimation.kernels.gaussian import gaussian_weights
+    from sarcd.estimation.kernels.looks import effective_looks as looks_of
+    from sarcd.estimation.kernels.looks import floor_looks
+
+    sides = options.window.y, options.window.x
+    correlation = measure_correlation(blocks, (max(sides[0], BRIGHTNESS_WINDOW), max(sides[1], BRIGHTNESS_WINDOW)))
+    if correlation is None:
+        return None
+    weigh = gaussian_weights if options.estimator == "gaussian" else np.ones
+    weights, core = tuple(weigh(side).astype(float) for side in sides), np.ones(BRIGHTNESS_WINDOW)
+    return Looks(
+        looks_of((weights[0], weights[1]), correlation),
+        floor_looks((weights[0], weights[1]), correlation),
+        looks_of((core, core), correlation),
+    )
+
+
+def measure_correlation(blocks: Sequence[np.ndarray], window: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the correlation of images with themselves at the lags within a window, None if no pixel is valid."""
+    from sarcd.estimation.kernels.looks import lag_correlation
+
+    found = [lag_correlation(block, (window[0] - 1, window[1] - 1)) for block in blocks]
+    known = [pair for pair in found if np.isfinite(pair[0][:1]).all() and np.isfinite(pair[1][:1]).all()]
+    if not known:
+        return None
+    # a lag beyond the blocks is beyond what any spectrum correlates over
+    along_y, along_x = (np.nan_to_num(np.median(np.stack([pair[axis] for pair in known]), axis=0)) for axis in (0, 1))
+    return along_y, along_x
+
+
+def measure_ramp(blocks: Sequence[np.ndarray]) -> Ramp:
+    """Return the ramp of an interferogram from blocks, first those of one image, then those of the other.
+
+    It is the mean frequency where all share one. Where only a part of the scene has a ramp, the mean is that of no
+    place; then it is the most prominent frequency beside none.
+    """
+    from sarcd.estimation.kernels.frequencies import frequency, phase_steps, prominent, spectrum
+
+    half = len(blocks) // 2
+    pairs = list(zip(blocks[:half], blocks[half:], strict=True))
+    along_y, along_x = (frequency(axis) for axis in np.asarray(sum(phase_steps(*pair) for pair in pairs)))
+    spectra = [spectrum(*pair) for pair in pairs]
+    found = prominent(np.sum([power for power, _ in spectra], axis=0), sum(tiles for _, tiles in spectra))
+    if found is None or np.hypot(found[0] - along_y, found[1] - along_x) < _SAME:
+        return along_y, along_x
+    return found
+
+
+def _sample(images: xr.DataArray) -> list[Any]:
+    """Return blocks (y, x) of the first two dates in turn: later dates may be added, and a pair begins with these."""
+    dates = min(2, images.sizes["time"])
+    return [_block(images[i % dates], part) for i, part in enumerate(_rectangles(images))]
+
+
+def pair_sample(scene: xr.Dataset, before: int, after: int) -> list[Any]:
+    """Return blocks (y, x) of one image, then the same of the other."""
+    images = schema.require(scene, "slc")
+    return [_block(images[date], part) for date in (before, after) for part in _rectangles(images)]
+
+
+def _block(image: xr.DataArray, part: Rectangle) -> Any:
+    block = image[part]
+    return block.values if block.chunks is None else block.data
+
+
+def _rectangles(images: xr.DataArray) -> list[Rectangle]:
+    """Return rectangles spread evenly over the scene."""
+    axes = []
+    for name in ("y", "x"):
+        size = images.sizes[name]
+        side = min(_BLOCK, size)
+        starts = np.linspace(0, size - side, min(_BLOCKS, -(-size // side))).round().astype(int)
+        axes.append([slice(int(start), int(start) + side) for start in starts])
+    return list(product(*axes))

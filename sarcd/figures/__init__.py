@@ -1,0 +1,1 @@
+"""Figures of scenes and their results."""

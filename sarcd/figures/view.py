@@ -1,0 +1,280 @@
+"""What a picture of a pair shows, gathered from a scene of any size at the size of a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.attributes import parameters_of
+from sarcd.errors import OptionError, SceneError
+from sarcd.estimation.pairs import pairs_of
+from sarcd.figures.overview import in_chunks, overview, reduction_for
+from sarcd.geography.ground import Ground, ground_of, pixel_area
+from sarcd.metrics import evaluate
+from sarcd.store.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling
+
+LONGEST_IMAGE, LONGEST_MAP = 900, 1500
+"""Pixels a side that are drawn at most. Images get no more than the largest panel shows, since averaging power takes
+away speckle; maps get more, for smooth outlines."""
+
+_DEFAULT_THRESHOLD = 0.5
+_PLUMBING = {"batch", "device", "dtype", "threads", "tile", "coherence_from"}  # how it was computed, not what
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of the full scene a map marks.
+
+    Parameters
+    ----------
+    changed, known : int
+        Pixels that are 1, and pixels that are not 255.
+    area_km2 : float or None
+        Area of the changed ones, where pixels have a known size.
+    is_slant : bool
+        Whether that is the area in slant range, since the incidence angle is not known.
+    unlabelled : int
+        Those of the changed ones that the labels say nothing of: no score counts them.
+    """
+
+    changed: int
+    known: int
+    area_km2: float | None
+    unlabelled: int = 0
+    is_slant: bool = False
+
+    def __str__(self) -> str:
+        share = f"{self.changed / self.known:.2%} of the area" if self.known else "nothing known"
+        unit = "km² in slant range" if self.is_slant else "km²"
+        text = share if self.area_km2 is None else f"{self.area_km2:#.3g} {unit}, {share}"
+        return f"{text}, {self.unlabelled / self.changed:.0%} of it without label" if self.unlabelled else text
+
+
+@dataclass(frozen=True)
+class View:
+    """What is drawn of one pair; arrays are (Y', X'), images and maps each reduced to their own size.
+
+    Parameters
+    ----------
+    dates : tuple of str
+        One, or two.
+    days : float or None
+        From the first to the second.
+    images : tuple of ndarray
+        float32 linear amplitudes, NaN where invalid, one a date.
+    layers : dict of ndarray
+        `coherence` and `evidence` (float32), `mapped` and `labelled` (uint8), as far as there are any.
+    names : dict of str
+        What the layers are called in the scene.
+    attrs : dict of dict
+        Attributes of the layers.
+    threshold : float or None
+        Of the evidence, where the map was cut from it.
+    extents : dict of Extent
+        Of `mapped` and `labelled`.
+    scores : dict of float
+        F1, precision and recall of the map, where there are labels.
+    ground : Ground
+        Axes.
+    factor : (int, int)
+        Pixels of the scene to one of the images, along y and x.
+    where : str or None
+        Path of the scene.
+    """
+
+    dates: tuple[str, ...]
+    days: float | None
+    images: tuple[np.ndarray, ...]
+    layers: dict[str, np.ndarray]
+    names: dict[str, str]
+    attrs: dict[str, dict[str, Any]]
+    threshold: float | None
+    extents: dict[str, Extent]
+    scores: dict[str, float]
+    ground: Ground
+    factor: tuple[int, int]
+    where: str | None
+
+
+def view_of(scene: xr.Dataset, pair: WhichPair = 0, variable: str | None = None) -> View:
+    """Gather what a picture of a pair shows, in one computation that never holds a whole layer.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        Scene with dimension `pair`, or without any result.
+    pair, variable
+        As in `sarcd.figures.change_figure.plot`.
+    """
+    from dask.base import compute
+
+    images = schema.images_of(scene)
+    position, dates, indices = _dates(scene, pair)
+    names = _choose(scene, variable, position)
+    layers = {role: in_chunks(scene[name].isel(pair=position, drop=True)) for role, name in names.items()}
+    attrs = {role: dict(layer.attrs) for role, layer in layers.items()}
+    threshold = _threshold(attrs.get("mapped", {}))
+    if "mapped" not in layers and schema.variable(names.get("evidence", "mask")).name == "change_probability":
+        threshold = _DEFAULT_THRESHOLD
+        layers["mapped"] = _cut(layers["evidence"], threshold)
+        names = {**names, "mapped": f"{names['evidence']} from {threshold:g}"}
+
+    shape = scene.sizes["y"], scene.sizes["x"]
+    factor, finer = reduction_for(shape, LONGEST_IMAGE), reduction_for(shape, LONGEST_MAP)
+    lazy: dict[str, Any] = {
+        role: overview(layer, finer if layer.dtype.kind in "bui" else factor) for role, layer in layers.items()
+    }
+    lazy["images"] = [overview(in_chunks(images.isel(time=index, drop=True)), factor) for index in indices]
+    lazy["counts"] = {
+        role: ((layer == 1).sum().data, (layer != schema.NO_LABEL).sum().data)
+        for role, layer in layers.items()
+        if layer.dtype.kind in "bui"
+    }
+    if {"mapped", "labelled"} <= layers.keys():
+        blind = (layers["mapped"] == 1) & (layers["labelled"] == schema.NO_LABEL)
+        lazy["unlabelled"] = blind.sum().data
+    (found,) = compute(lazy)
+    counts, drawn, unlabelled = found.pop("counts"), tuple(found.pop("images")), int(found.pop("unlabelled", 0))
+    ground = ground_of(scene)
+    days = float((dates[1] - dates[0]) / np.timedelta64(1, "D")) if len(dates) == 2 else None
+    return View(
+        dates=pair_texts([(dates[0], dates[-1])])[0][: len(dates)],
+        days=days,
+        images=drawn,
+        layers=found,
+        names=names,
+        attrs=attrs,
+        threshold=threshold,
+        extents=_extents(scene, counts, unlabelled),
+        scores=_scores(scene, names, position),
+        ground=ground,
+        factor=factor,
+        where=schema.source_of(scene),
+    )
+
+
+def made_by(attrs: dict[str, Any]) -> str:
+    """Say in a line what made a variable.
+
+    Examples
+    --------
+    >>> made_by({"sarcd_operation": "coherence", "sarcd_parameters": {"window": [7, 7]}, "sarcd_version": "0.1.0"})
+    'coherence (window 7 x 7), sarcd 0.1.0'
+    """
+    operation = attrs.get("sarcd_operation")
+    if operation is None:
+        return ""
+    parts = [
+        f"{key.replace('_', ' ')} {_short(value)}"
+        for key, value in parameters_of(attrs).items()
+        if key not in _PLUMBING and value is not None and (key == "window" or not isinstance(value, dict))
+    ]
+    listed = f" ({', '.join(parts)})" if parts else ""
+    return f"{operation}{listed}, sarcd {attrs.get('sarcd_version', '?')}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, (list, tuple, dict)):
+        joint = ", " if any(isinstance(part, str) for part in value) and isinstance(value, (list, tuple)) else " x "
+        if isinstance(value, dict):  # rows come first, in whatever order JSON has kept them
+            value = [value[key] for key in sorted(value, key=lambda key: (key == "x", key))]
+        return joint.join(map(_short, value))
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 24 else f"{text.removeprefix('sha256:')[:12]}..."  # digests are told by their beginning
+
+
+def _dates(scene: xr.Dataset, pair: WhichPair) -> tuple[int, list[np.datetime64], list[int]]:
+    """Return a pair's place in the list, its dates, and their places along `time`; one date alone is drawn too."""
+    times = schema.dates_of(scene, "time")
+    if len(times) == 1 and "pair" not in scene.dims and pair == 0:
+        return 0, [times[0]], [0]
+    pairs = pairs_in(scene)
+    position = pair_position(scene, pair)
+    (indices,) = pairs_of(scene, [pairs[position]])
+    return position, list(pairs[position]), list(indices)
+
+
+def _choose(scene: xr.Dataset, variable: str | None, position: int) -> dict[str, str]:
+    """Return which variable plays which role."""
+    evidences = ("change_probability", "change_score")
+    names: dict[str, str | None] = {"coherence": find_result(scene, ["coherence"]), "labelled": "label"}
+    if variable is None:
+        mapped = find_result(scene, ["change"])
+        evidence = find_result(scene, evidences) if mapped is None else _beside(scene, mapped, evidences)
+        names |= {"mapped": mapped, "evidence": evidence}
+    else:
+        schema.require(scene, variable)
+        wanted = schema.variable(variable)
+        if "pair" not in wanted.dims:
+            mend = "use a variable of pairs, such as change, change_probability or coherence"
+            raise OptionError(f"'{variable}' tells nothing of a pair", where="variable", mend=mend)
+        if not is_made(scene[variable], position):
+            mend = "run the command that makes it with --pairs"
+            raise SceneError(f"'{variable}' was not made for this pair", where=schema.source_of(scene), mend=mend)
+        if wanted.name == "coherence":
+            names["coherence"] = variable
+        elif wanted.name == "label":
+            names["labelled"] = variable
+        elif wanted.dtype == "uint8":
+            names |= {"mapped": variable, "evidence": _beside(scene, variable, evidences)}
+        else:
+            names |= {"mapped": sibling(variable, "change"), "evidence": variable}
+    return {
+        role: name
+        for role, name in names.items()
+        if name is not None and name in scene and "pair" in scene[name].dims and is_made(scene[name], position)
+    }
+
+
+def _beside(scene: xr.Dataset, mapped: str, evidences: tuple[str, ...]) -> str | None:
+    """Return the evidence that a map was cut from, if it was kept."""
+    if schema.variable(mapped).name != "change":
+        return None
+    return next((name for base in evidences if (name := sibling(mapped, base)) in scene), None)
+
+
+def _threshold(attrs: dict[str, Any]) -> float | None:
+    threshold = parameters_of(attrs).get("threshold")
+    return float(threshold) if isinstance(threshold, (int, float)) else None
+
+
+def _cut(evidence: xr.DataArray, threshold: float) -> xr.DataArray:
+    """Return the map of a probability for which none was stored."""
+    return (evidence >= threshold).where(evidence.notnull(), schema.NO_LABEL).astype(np.uint8)
+
+
+def _extents(scene: xr.Dataset, counts: dict[str, tuple[Any, Any]], unlabelled: int) -> dict[str, Extent]:
+    from sarcd.geography.georeference import of_scene
+
+    try:
+        area = pixel_area(scene, of_scene(scene))
+    except SceneError:  # a picture tells no area where the georeference places nothing
+        area = None
+    return {
+        role: Extent(
+            int(changed),
+            int(known),
+            None if area is None else int(changed) * area.m2 / 1e6,
+            unlabelled if role == "mapped" else 0,
+            area is not None and area.is_slant,
+        )
+        for role, (changed, known) in counts.items()
+    }
+
+
+def _scores(scene: xr.Dataset, names: dict[str, str], position: int) -> dict[str, float]:
+    """Return the scores of the map, none where nothing is labelled."""
+    judged = names.get("mapped")
+    if judged is None or "labelled" not in names:
+        return {}
+    if judged not in scene:  # it was cut from the probability, at the threshold that `evaluate` takes too
+        judged = names["evidence"]
+    try:
+        result = evaluate(scene.isel(pair=[position]), variable=judged, truth=names["labelled"])
+    except SceneError:
+        return {}
+    return {name: float(result[name][0]) for name in ("f1", "precision", "recall")}

@@ -1,0 +1,1 @@
+"""Where pixels lie on the ground, and how large they are there."""

@@ -1,0 +1,297 @@
+"""When an image was acquired: what the user says, what the file's metadata say, what its name says."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+
+from sarcd.errors import InputError, OptionError
+from sarcd.ingestion.paths import split_path
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_FIRST = np.datetime64("1978-01-01", "us")  # the year of Seasat, the first radar satellite
+_ONE_PASS = np.timedelta64(15, "m")  # times within it are of one acquisition: its start, its stop, a burst of it
+
+_TIME = r"(?P<hour>[01]\d|2[0-3])[:-]?(?P<minute>[0-5]\d)[:-]?(?P<second>[0-5]\d)(?:[.,]?(?P<fraction>\d+))?"
+_CLOCK = r"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)"  # without seconds
+_UTC = r"(?:Z|UTC|GMT|[+-]00:?00)"
+_ZONE = rf"(?:{_UTC}|(?P<zone>[+-](?:0\d|1[0-4])(?::?[0-5]\d)?))"  # of a time: a day alone cannot be converted
+_DAYS = (
+    r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)",
+    r"(?P<year>(?:19|20)\d\d)(?P<separator>[-_./])(?P<month>\d\d)(?P=separator)(?P<day>\d\d)",
+    r"(?P<day>\d\d)(?P<separator>[-_]?)(?P<month>[A-Za-z]{3})(?P=separator)(?P<year>(?:19|20)\d\d)",
+)
+_DAYS_OF_TEXT = (
+    *_DAYS,
+    r"(?P<year>(?:19|20)\d\d):(?P<month>\d\d):(?P<day>\d\d)",  # of EXIF
+    r"(?P<year>(?:19|20)\d\d)-(?P<yearday>[0-3]\d\d)",  # of ISO 8601
+)
+_YEAR_LAST = r"(?P<one>\d\d)(?P<separator>[-_./])(?P<other>\d\d)(?P=separator)(?P<year>(?:19|20)\d\d)"
+
+# Within a name a time follows a T, or its day without a gap, as 14 digits, or a day written with hyphens as two digits
+# each; in metadata a blank will do.
+_HYPHENS = r"(?<=-\d\d)[-_](?P<hour>[01]\d|2[0-3])-(?P<minute>[0-5]\d)-(?P<second>[0-5]\d)(?!\d)"
+_IN_NAMES = (
+    *(re.compile(rf"(?<!\d){day}{_HYPHENS}") for day in _DAYS[1:2]),
+    *(re.compile(rf"(?<!\d){day}(?:(?:[Tt]|(?<=\d{{8}})){_TIME}(?!\d)|(?!\d))") for day in _DAYS),
+)
+_IN_TEXT = tuple(
+    re.compile(rf"^{day}{time}\s*$")
+    for day in (*_DAYS_OF_TEXT, _YEAR_LAST)
+    for time in (rf"\s*{_UTC}?", rf"(?:[Tt]|\s+)?{_TIME}\s*{_ZONE}?", rf"(?:[Tt]|\s+){_CLOCK}\s*{_ZONE}?")
+)
+_YEAR_LAST_IN_NAME = re.compile(rf"(?<!\d)(?<!\d[-_./]){_YEAR_LAST}(?!\d)")
+
+# Products whose names mean more, or other things, than dates as such. RADARSAT and ENVISAT put an underscore before the
+# time, ALOS-2 shortens the year; OPERA adds the date of processing, and that of SAOCOM is of processing alone.
+_UNDERSCORE = re.compile(rf"(?:^(?:RS2|RCM\d)_.*?_|^(?:ASA|SAR)_\w{{3}}_\w{{6}}){_DAYS[0]}_{_TIME}(?=_)")
+_SHORT_YEAR = re.compile(r"ALOS[24]\d{9}-(?P<short>\d\d)(?P<month>\d\d)(?P<day>\d\d)(?!\d)")
+_OPERA = re.compile(r"^OPERA_L2_(?:CSLC|RTC)-S1_[^_]+_(?P<acquired>\d{8}T\d{6}Z)_")
+_PROCESSED = re.compile(r"^S1[AB]_OPER_SAR_EOSSP__CORE_")
+_PRODUCT_FOLDER = re.compile(
+    r"^(?:S1[A-D]_[A-Z0-9]{2}_\w{4}_|TSX1_|TDX1_|PAZ1_|RS2_|RCM\d_|CSKS\d_|CSG_|CAPELLA_|ICEYE_|NISAR_|"
+    r"OPERA_L2_|ALOS[24]\d{9}-|\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d_UMBRA)"
+)
+
+_TAGS = (
+    # The most explicit first. A time at which a file was written or processed is no date of acquisition.
+    r"sensing_?start(?:_?(?:time|utc))?$",
+    r"zero_?doppler_?(?:time_?)?start(?:_?time)?$",
+    r"collect_?start$",
+    r"acquisition_?start(?:_?(?:time|date|utc))?$",
+    r"acquisition_?(?:date_?time|time|date)$",
+    r"first_?line_?(?:sensing_?)?time$",
+    r"nitf_idatim$",
+)
+_ELEMENT = re.compile(r"<(?:\w+:)?(sensingStart|CollectStart|zeroDopplerTimeFirstLine|startTimeUTC)>([^<]*)</")
+
+
+def parse_date(text: str, *, where: str = "--date") -> np.datetime64:
+    """Read a date that a user gave, with or without a time of day, as UTC; one with a zone, as +02:00, is converted.
+
+    A date before radar satellites, or in the future, is taken with a warning.
+
+    Raises
+    ------
+    OptionError
+        If it is no date, or could be two: years have four digits, and come first unless the day is above 12.
+
+    Examples
+    --------
+    >>> parse_date("20230319T055800")
+    np.datetime64('2023-03-19T05:58:00.000000')
+    >>> parse_date("2023-03-19T01:30:00+02:00")
+    np.datetime64('2023-03-18T23:30:00.000000')
+    """
+    found = _parse(text)
+    if found is None:
+        raise OptionError(
+            f"{text!r} is no date", where=where, mend="write it as 2023-03-19, or with a time as 2023-03-19T05:58:00"
+        )
+    doubt = _implausible(found)
+    if doubt:
+        warnings.warn(f"{where}: {text} is {doubt}", stacklevel=2)
+    return found
+
+
+def _implausible(date: np.datetime64) -> str:
+    """Say why a date cannot be of a radar image; nothing if it can."""
+    if date < _FIRST:
+        return "before the first radar satellite, of 1978"
+    return "in the future" if date > np.datetime64("now", "us") + np.timedelta64(1, "D") else ""
+
+
+def _parse(text: str) -> np.datetime64 | None:
+    found = {date for pattern in _IN_TEXT if (match := pattern.match(text.strip())) for date in _from_match(match)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _from_match(match: re.Match[str]) -> list[np.datetime64]:
+    """Return the date of a match; two where day and month could be either, none where there is no such day."""
+    part = match.groupdict()
+    month, year = part.get("month") or "", part.get("year") or f"20{part.get('short')}"
+    if part.get("one"):
+        days = {(part["one"], part["other"]), (part["other"], part["one"])}
+        return [date for month, day in sorted(days) for date in _dates(f"{year}-{month}-{day}", part)]
+    if part.get("yearday"):
+        days_later = np.timedelta64(int(part["yearday"]) - 1, "D")
+        dates = [date + days_later for date in _dates(f"{year}-01-01", part)]
+        return [date for date in dates if str(date)[:4] == year]
+    if not month.isdigit():
+        if month.lower() not in _MONTHS:
+            return []
+        month = f"{_MONTHS.index(month.lower()) + 1:02}"
+    return _dates(f"{year}-{month}-{part['day']}", part)
+
+
+def _dates(day: str, part: Mapping[str, str | None]) -> list[np.datetime64]:
+    """Return a day with the time and zone of a match, as UTC; nothing if there is no such day."""
+    time = "00:00:00.000000"
+    if part.get("hour"):
+        fraction = (part.get("fraction") or "")[:6].ljust(6, "0")
+        time = f"{part['hour']}:{part['minute']}:{part.get('second') or '00'}.{fraction}"
+    try:
+        found = np.datetime64(f"{day}T{time}", "us")
+    except ValueError:  # the 31st of June
+        return []
+    zone = (part.get("zone") or "").replace(":", "")
+    if zone:
+        ahead = np.timedelta64(int(zone[1:3]) * 60 + int(zone[3:5] or 0), "m")
+        found = found + ahead if zone[0] == "-" else found - ahead
+    return [found]
+
+
+def from_metadata(tags: Mapping[str, str]) -> np.datetime64 | None:
+    """Return the date of acquisition that a file's metadata give, or None.
+
+    Parameters
+    ----------
+    tags : mapping of str to str
+        Metadata of every domain of the file; XML documents among the values are searched for their elements.
+    """
+    return next((found for text in _told(tags) if (found := _parse(text)) is not None), None)
+
+
+def _told(tags: Mapping[str, str]) -> Iterator[str]:
+    """Yield what metadata say of the date of acquisition, the most explicit first."""
+    for pattern in _TAGS:
+        for key, value in tags.items():
+            if re.search(pattern, key, re.IGNORECASE):
+                yield value
+    for value in tags.values():
+        for match in _ELEMENT.finditer(value) if "<" in value else ():
+            yield match.group(2)
+
+
+@dataclass(frozen=True)
+class _Mention:
+    """A date in a name: an instant, or a day alone."""
+
+    date: np.datetime64
+    has_time: bool
+
+    @property
+    def day(self) -> np.datetime64:
+        day: np.datetime64 = self.date.astype("datetime64[D]")
+        return day
+
+
+def from_names(names: Iterable[str]) -> list[np.datetime64]:
+    """Return the acquisitions that the given names speak of, each by its earliest time.
+
+    Start and stop of one acquisition, times within 15 minutes, are one; so is a day with a time of that day. Two times
+    of a day that lie further apart are two acquisitions. Dates before 1978 or in the future are numbers.
+
+    Examples
+    --------
+    >>> from_names(["S1A_IW_SLC__1SDV_20230331T235950_20230401T000017_047884_05C0F4_3703"])
+    [np.datetime64('2023-03-31T23:59:50.000000')]
+    >>> len(from_names(["20230319_20230331.int"]))
+    2
+    """
+    mentions = {mention for name in names for mention in _mentions(name) if not _implausible(mention.date)}
+    passes: list[list[np.datetime64]] = []
+    for time in sorted(mention.date for mention in mentions if mention.has_time):
+        if passes and time - passes[-1][-1] <= _ONE_PASS:
+            passes[-1].append(time)
+        else:
+            passes.append([time])
+    timed = {time.astype("datetime64[D]") for times in passes for time in times}
+    days = {mention.day for mention in mentions if not mention.has_time} - timed
+    return sorted([times[0] for times in passes] + [day.astype("datetime64[us]") for day in days])
+
+
+def _mentions(name: str) -> Iterator[_Mention]:
+    if _PROCESSED.match(name):
+        return
+    opera = _OPERA.match(name)
+    if opera:
+        name = opera["acquired"]
+    for pattern in (_UNDERSCORE, _SHORT_YEAR, *_IN_NAMES):
+        for match in pattern.finditer(name):
+            for date in _from_match(match):
+                yield _Mention(date, bool(match.groupdict().get("hour")))
+    for match in _YEAR_LAST_IN_NAME.finditer(name):
+        found = _from_match(match)
+        if len(found) == 1:
+            yield _Mention(found[0], has_time=False)
+
+
+def acquisition_date(path: str, tags: Mapping[str, str], *, inner: Iterable[str] = ()) -> np.datetime64:
+    """Return when an image was acquired.
+
+    Parameters
+    ----------
+    path : str
+        As given to GDAL.
+    tags : mapping of str to str
+        Metadata of the file.
+    inner : iterable of str
+        Names of the bands or subdatasets that are read.
+
+    Returns
+    -------
+    np.datetime64
+        UTC, from the metadata, else from the names, else from a folder that is named by a date alone or is a product.
+
+    Raises
+    ------
+    InputError
+        If there is none, it cannot be one of a radar image, or they contradict one another: products coregistered to
+        another date often carry that one's metadata.
+    """
+    mend = "say it with --date, once for each image in their order"
+    file, within = split_path(path)
+    names = [file.name, within, *inner]
+    told, named = from_metadata(tags), from_names(names) or _of_folder(file)
+    if told is not None and _implausible(told):
+        raise InputError(f"metadata say {told.astype('datetime64[D]')}, {_implausible(told)}", where=path, mend=mend)
+    if told is None and len(named) == 1:
+        return named[0]
+    if told is None:
+        raise InputError(f"date of acquisition is unknown: {_why(names, named, tags)}", where=path, mend=mend)
+    if len(named) == 1 and not _agree(told, named[0]):
+        days = [date.astype("datetime64[D]") for date in (told, named[0])]
+        unit = "s" if days[0] == days[1] else "D"
+        texts = [date.astype(f"datetime64[{unit}]") for date in (told, named[0])]
+        raise InputError(f"metadata say {texts[0]}, the name says {texts[1]}", where=path, mend=mend)
+    return told
+
+
+def _of_folder(file: PurePath) -> list[np.datetime64]:
+    """Return the date of a folder that is named by it alone, or that is a product which holds the file."""
+    parent = file.parent.name
+    alone = from_names([parent])
+    if len(alone) == 1 and _parse(parent) is not None:
+        return alone
+    product = next((folder.name for folder in file.parents if _PRODUCT_FOLDER.match(folder.name)), "")
+    return from_names([product])
+
+
+def _agree(told: np.datetime64, named: np.datetime64) -> bool:
+    """Tell whether metadata and name may speak of one acquisition: of one day, or of moments beside its midnight."""
+    same_day = told.astype("datetime64[D]") == named.astype("datetime64[D]")
+    return bool(same_day or abs(told - named) <= _ONE_PASS)
+
+
+def _why(names: Iterable[str], named: list[np.datetime64], tags: Mapping[str, str]) -> str:
+    """Say why metadata and name leave the date open."""
+    if named:
+        return f"its name holds {len(named)} dates"
+    unread = next((text.strip() for text in _told(tags) if re.search(r"\d\d", text)), None)
+    if unread is not None:
+        return f"metadata say {unread[:40]!r}, which cannot be told for sure"
+    for name in names:
+        if _PROCESSED.match(name):
+            return "its name holds the date of processing"
+        match = _YEAR_LAST_IN_NAME.search(name)
+        if match and len(_from_match(match)) > 1:
+            return f"{match.group()} in its name may be a day or a month first"
+        for mention in _mentions(name):
+            return f"{mention.day} in its name is {_implausible(mention.date)}"
+    return "neither metadata nor name hold one"

@@ -1,0 +1,248 @@
+"""Labels from rasters whose values mean change, or from vector files burned into the scene's grid."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from sarcd.errors import InputError
+from sarcd.geography.georeference import Georeference
+from sarcd.ingestion.label_report import Understood
+from sarcd.ingestion.label_shapes import NotAVectorFileError, split_layer
+from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.rasters import Layer, LayerReader, is_declared_nodata, open_layer
+from sarcd.store.pairs import Pair
+
+_BLOCK = 1024  # rows and columns looked at a time when values are listed
+
+Window = tuple[slice, slice]
+
+
+class LabelReader(Protocol):
+    """Gives the labels of windows of the scene."""
+
+    def read(self, y: slice, x: slice) -> np.ndarray:
+        """Return a window as (y, x) uint8: 1, 0, 255."""
+
+
+class LabelFile(Protocol):
+    """A label file that fits the scene."""
+
+    @property
+    def path(self) -> str:
+        """The file, as the user gave it."""
+
+    @property
+    def understood(self) -> Understood:
+        """How it was read."""
+
+    def open(self) -> contextlib.AbstractContextManager[LabelReader]:
+        """Give a reader, to be used in the thread that opened it."""
+
+
+@dataclass(frozen=True)
+class RasterLabels:
+    """A raster on the scene's own grid."""
+
+    path: str
+    layer: Layer
+    words: LabelWords
+    understood: Understood
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[LabelReader]:
+        """Give a reader, to be used in the thread that opened it."""
+        with LayerReader(self.layer) as reader:
+            yield _RasterReader(reader, self.words)
+
+
+@dataclass(frozen=True)
+class _RasterReader:
+    reader: LayerReader
+    words: LabelWords
+
+    def values(self, y: slice, x: slice) -> tuple[np.ndarray, np.ndarray | None]:
+        bands, masked = self.reader.read(y, x)
+        declared = is_declared_nodata(bands[0], self.reader.layer.nodata[0])
+        if masked is None or declared is None:
+            return bands[0], masked if declared is None else declared
+        return bands[0], masked | declared
+
+    def read(self, y: slice, x: slice) -> np.ndarray:
+        return self.words.translate(*self.values(y, x))
+
+
+def open_labels(
+    path: str,
+    *,
+    shape: tuple[int, int],
+    georeference: Georeference,
+    words: LabelWords,
+    layer: str | None = None,
+    field: str | None = None,
+    pair: Pair | None = None,
+) -> LabelFile:
+    """Find the labels that a file holds for a scene, and check that they fit it.
+
+    Parameters
+    ----------
+    path : str
+        A raster of the scene's size, or a vector file of any format that OGR reads, in a zip archive too; with its
+        layer as ``FILE|layername=NAME``.
+    shape : (y, x)
+        Size of the scene.
+    georeference : Georeference
+        Of the scene.
+    words : LabelWords
+        What values mean.
+    layer, field : str, optional
+        Layer of a vector file, where the path names none, and attribute that holds the values of its shapes.
+    pair : (before, after), optional
+        Pair that is labelled: shapes that say they are of another one are left out.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, lies elsewhere, or has values that nobody explained.
+    """
+    from sarcd.ingestion.vectors import open_vector
+
+    file, named = (path, None) if Path(path).exists() else split_layer(path)
+    given: dict[str, Any] = {"shape": shape, "georeference": georeference, "words": words, "field": field, "pair": pair}
+    try:
+        if named is not None:
+            return open_vector(file, layer=named, **given)
+        raster = _open_raster(file)
+    except NotAVectorFileError as error:
+        raise _unread(file, error, error) from error
+    except InputError as error:
+        # Whether a path exists is for GDAL to tell: it may lie in an archive, or elsewhere than on this disk.
+        if error.error != "no such file" and not error.error.startswith("cannot be read"):
+            raise
+        try:
+            return open_vector(file, layer=layer, **given)
+        except NotAVectorFileError as other:
+            raise _unread(file, error, other) from other
+    return _raster_labels(raster, shape, georeference, words)
+
+
+def _open_raster(path: str) -> Layer:
+    """Return the one band of a raster of labels."""
+    try:
+        try:
+            return open_layer(path)
+        except InputError:
+            if not path.lower().endswith(".zip") or "://" in path or path.startswith("/vsi"):
+                raise
+            return replace(open_layer(f"/vsizip/{path}"), path=path)
+    except InputError as error:
+        if "--band" not in (error.mend or ""):  # which is of images
+            raise
+        mend = f"save the one with the labels as a file of its own, or name it as vrt://{path}?bands=1"
+        raise InputError(error.error, where=error.where, mend=mend) from error
+
+
+def _unread(path: str, as_raster: InputError, as_vector: InputError) -> InputError:
+    """Return the error of the two that says more of a file that neither GDAL nor OGR opens."""
+    if as_raster.error == "no such file" or not re.search(r"\.(shp|gpkg|\w*json\w*|kml|kmz|gml|fgb|csv)$", path, re.I):
+        return InputError(as_raster.error, where=path, mend=as_raster.mend)
+    return InputError(as_vector.error, where=path, mend=as_vector.mend)
+
+
+def _raster_labels(layer: Layer, shape: tuple[int, int], georeference: Georeference, words: LabelWords) -> RasterLabels:
+    """Check a raster of labels, all of it, before anything is written."""
+    path = layer.path
+    _check_grid(layer, shape, georeference)
+    labels = RasterLabels(path, layer, words, Understood(""))
+    values, unknown = _values_of(labels)
+    if not values:
+        raise InputError(
+            "holds no label: every pixel is no-data", where=path, mend="check its no-data value, or leave it out"
+        )
+    words.check(values, path)
+    notes = []
+    if unknown:
+        notes.append(f"{unknown:,} pixels of no-data are unlabelled")
+    if layer.georeference.kind == "none" and georeference.kind != "none":
+        notes.append("it has no georeference and is laid over the scene pixel by pixel")
+    if layer.georeference.kind != "none" and georeference.kind == "none":
+        notes.append("its georeference is not looked at, since the scene has none")
+    if (layer.scale, layer.offset) != (1.0, 0.0):
+        notes.append(f"its scale {layer.scale:g} and offset {layer.offset:g} are not applied to label values")
+    return replace(labels, understood=Understood(words.describe(values), notes=tuple(notes)))
+
+
+def _check_grid(layer: Layer, shape: tuple[int, int], georeference: Georeference) -> None:
+    if layer.is_complex:
+        raise InputError(
+            "is complex, which labels are not", where=layer.path, mend="give a raster of 0 and 1, or polygons"
+        )
+    if layer.shape != shape:
+        turned = layer.shape == shape[::-1]
+        raise InputError(
+            f"has {layer.shape[0]} x {layer.shape[1]} pixels, the scene {shape[0]} x {shape[1]}",
+            where=layer.path,
+            mend="it may be transposed: swap its rows and columns"
+            if turned
+            else "draw the labels on the scene's grid, or give polygons in a vector file",
+        )
+    # Pictures carry no georeference: of the scene's size, they are taken to be drawn over it.
+    if layer.georeference.kind != "none" and georeference.kind != "none":
+        difference = georeference.difference(layer.georeference, shape)
+        if difference:
+            mend = "resample it first"
+            if _is_upside_down(layer.georeference, georeference):
+                mend = "it is stored bottom row first, or the scene is: turn it over, as with gdalwarp"
+            raise InputError(f"differs from the scene in {difference}", where=layer.path, mend=mend)
+
+
+def _is_upside_down(one: Georeference, other: Georeference) -> bool:
+    return one.transform is not None and other.transform is not None and one.transform.e * other.transform.e < 0
+
+
+def _values_of(labels: RasterLabels) -> tuple[set[float], int]:
+    """Return the values of a label raster, so many at most as can be listed, and the pixels that it declares no-data.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read to its end, or is a picture in colours.
+    """
+    found: set[float] = set()
+    hidden = 0
+    with LayerReader(labels.layer) as reader:
+        for y, x in blocks(labels.layer.shape, (_BLOCK, _BLOCK)):
+            try:
+                values, unknown = _RasterReader(reader, labels.words).values(y, x)
+            except InputError as error:
+                if "bands differ" not in error.error:
+                    raise
+                raise InputError(
+                    "is a picture in colours, which have no order",
+                    where=labels.path,
+                    mend="save it as one band of 0 and 1, or as polygons",
+                ) from error
+            known = np.isfinite(values) if unknown is None else np.isfinite(values) & ~unknown
+            hidden += int(values.size - np.count_nonzero(known))
+            if len(found) <= 1000:  # else this is an image
+                found |= {float(value) for value in np.unique(values[known])}
+    return found, hidden
+
+
+def blocks(shape: tuple[int, int], size: tuple[int, int]) -> Iterator[Window]:
+    """Yield the windows of a grid of blocks, row by row.
+
+    Examples
+    --------
+    >>> len(list(blocks((5, 4), (2, 3))))
+    6
+    """
+    for y in range(0, shape[0], size[0]):
+        for x in range(0, shape[1], size[1]):
+            yield slice(y, min(y + size[0], shape[0])), slice(x, min(x + size[1], shape[1]))

@@ -1,0 +1,163 @@
+"""No-data of images: what the file declares, what the user says, and what looks like it and nobody declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from sarcd.errors import OptionError
+from sarcd.ingestion.rasters import Layer, is_declared_nodata
+
+CAUSES = {
+    "declared": "declared no-data",
+    "option": "no-data by --nodata",
+    "not_finite": "not finite",
+    "impossible": "impossible",
+    "zero": "exact zeros",
+    "border": "a border of zeros",
+}
+"""What makes pixels invalid, by the name that reports use; a pixel counts for the first that applies."""
+
+LARGEST_AMPLITUDE = 1e18
+"""Amplitudes above it are fill values such as 3.4e38: their power is not finite in float32."""
+LARGEST_DECIBELS = 300.0
+"""Decibels beyond it are fill values such as -9999, which would pass for perfect darkness."""
+
+
+@dataclass(frozen=True)
+class NoData:
+    """What a user says of no-data in one image.
+
+    Parameters
+    ----------
+    value : float or complex, optional
+        Stored value that is no-data beside what the file declares.
+    guess : bool
+        Whether borders that nobody declared are looked for.
+    """
+
+    value: float | complex | None = None
+    guess: bool = True
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self:
+        """Read ``auto``, ``none`` or a number; a text that is none of them was refused by the options.
+
+        Examples
+        --------
+        >>> NoData.parse("-9999"), NoData.parse("none")
+        (NoData(value=-9999.0, guess=True), NoData(value=None, guess=False))
+        """
+        if text in (None, "auto", "none"):
+            return cls(None, text != "none")
+        return cls(complex(text) if "j" in text else float(text))
+
+    def check(self, layer: Layer) -> None:
+        """Raise unless pixels of a layer can have the value.
+
+        Raises
+        ------
+        OptionError
+            If none can: the value would be ignored in silence.
+        """
+        if (
+            self.value is not None
+            and where_value([np.zeros((1, 1), _dtype(layer))] * len(layer.bands), self.value) is None
+        ):
+            raise OptionError(
+                f"no pixel of {layer.path} can be {number(self.value)}: it holds {layer.dtype}",
+                where="--nodata",
+                mend="use a value as it is stored in the file, before scale and offset",
+            )
+
+
+GUESSED = NoData()
+"""Where the user says nothing."""
+
+
+def _dtype(layer: Layer) -> np.dtype:
+    return np.dtype("complex64" if layer.dtype.startswith("complex_int") else layer.dtype)
+
+
+def where_value(bands: Sequence[np.ndarray], value: float | complex) -> np.ndarray | None:
+    """Return where stored pixels have a value; None if no pixel of their type can.
+
+    A real value of complex pixels is meant as their real part, with an imaginary part of 0 or the same.
+
+    Parameters
+    ----------
+    bands : sequence of (y, x) ndarray
+        One band, or real and imaginary part.
+    value : float or complex
+        In the units of the file.
+    """
+    if isinstance(value, complex):
+        if len(bands) == 1:
+            return (
+                np.asarray(bands[0] == np.asarray(value).astype(bands[0].dtype)) if bands[0].dtype.kind == "c" else None
+            )
+        parts = [is_declared_nodata(band, part) for band, part in zip(bands, (value.real, value.imag), strict=True)]
+        return None if parts[0] is None or parts[1] is None else parts[0] & parts[1]
+    found = is_declared_nodata(bands[0], value)
+    if found is None or len(bands) == 1:
+        return found
+    same = is_declared_nodata(bands[1], value)
+    return None if same is None else found & (same | (bands[1] == 0))
+
+
+def number(value: float | complex) -> str:
+    """Return a value as a user would type it.
+
+    Examples
+    --------
+    >>> number(-9999.0), number(1e-20), number(2 - 1j)
+    ('-9999', '1e-20', '2-1j')
+    """
+    if isinstance(value, complex):
+        return f"{value.real:.9g}{value.imag:+.9g}j"
+    return f"{value:.9g}"
+
+
+def repeated_corners(corners: Sequence[Sequence[np.ndarray]]) -> list[float | complex]:
+    """Return the values of the corners that continue along the edge of an image, which data rarely do.
+
+    Parameters
+    ----------
+    corners : sequence of bands
+        For each corner its bands, (2, 2) or less in a small image, the pixel of the corner first when flattened.
+
+    Returns
+    -------
+    list of float or complex
+        As stored, no value twice; a complex value is real where ``--nodata`` would take the real number for it.
+    """
+    found: list[float | complex] = []
+    for bands in corners:
+        flat = [np.ravel(band) for band in bands]
+        first = [band[0] for band in flat]
+        # The neighbours along the two edges are the second pixel and the third of four.
+        again = [
+            all(band[i] == one for band, one in zip(flat, first, strict=True)) for i in range(1, min(flat[0].size, 3))
+        ]
+        if not any(again):
+            continue
+        value = _plain(first)
+        if value not in found:
+            found.append(value)
+    return found
+
+
+def _plain(parts: Sequence[np.generic]) -> float | complex:
+    if len(parts) == 1 and not np.iscomplexobj(parts[0]):
+        return _shortest(parts[0])
+    real, imaginary = parts if len(parts) == 2 else (np.real(parts[0]), np.imag(parts[0]))
+    value = complex(_shortest(real), _shortest(imaginary))
+    return value.real if value.imag in (0.0, value.real) else value
+
+
+def _shortest(value: np.generic) -> float:
+    """Return the shortest number that is the same in the type of the file: 1e-10 of float32, not 1.00000001e-10."""
+    return float(str(value))

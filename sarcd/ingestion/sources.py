@@ -1,0 +1,287 @@
+"""The images and labels that a user names for a scene: dated, ordered, and held against one another."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sarcd.config import IngestOptions
+from sarcd.errors import InputError, OptionError
+from sarcd.geography.georeference import Georeference
+from sarcd.ingestion.dates import acquisition_date, from_names, parse_date
+from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.labels import LabelFile, RasterLabels, open_labels
+from sarcd.ingestion.nodata import NoData
+from sarcd.ingestion.paths import source_name, split_path
+from sarcd.ingestion.pixels import Image, open_image
+from sarcd.store.pairs import Pair, consecutive, select_pairs
+
+_LOG = logging.getLogger(__name__)
+
+_Value = TypeVar("_Value")
+
+_EXPLICIT = re.compile(r"(?P<pair>\d{4}[\dTZ:.-]*:\d{4}[\dTZ:.-]*)=(?P<path>.+)")
+_TWO_DATES = re.compile(r"(?P<before>\d{4}-?\d\d-?\d\d[\dTZ:.-]*):(?P<after>\d{4}-?\d\d-?\d\d[\dTZ:.-]*)")
+
+
+@dataclass(frozen=True)
+class DatedImage:
+    """An image and its date of acquisition, UTC, datetime64[us]."""
+
+    image: Image
+    date: np.datetime64
+
+    @property
+    def path(self) -> str:
+        """The file, as the user gave it."""
+        return self.image.layer.path
+
+    @property
+    def source(self) -> str:
+        """Name of the file without its folders, or its URL, as the scene keeps it: see `ingestion.paths`."""
+        return source_name(self.path)
+
+
+def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[DatedImage]:
+    """Open and date images, and return them by date.
+
+    Raises
+    ------
+    InputError
+        If one cannot be used, or two do not lie on one grid or have one date.
+    OptionError
+        If dates, bands or gains are not as many as the images, or no pixel can have a no-data value that is named.
+    """
+    names = [str(path) for path in paths]
+    bands = _one_each("--band", options.bands, names, shared=True)
+    dates = _one_each("--date", options.dates, names)
+    nodata = _one_each("--nodata", options.nodata, names, shared=True)
+    gains = _one_each("--gain", options.gain_db, names)
+    found = []
+    for name, band, date, missing, gain in zip(names, bands, dates, nodata, gains, strict=True):
+        image = open_image(name, kind=options.kind, band=band, iq=options.iq)
+        image = replace(image, nodata=NoData.parse(missing), gain_db=gain or 0.0)
+        image.nodata.check(image.layer)
+        when = (
+            parse_date(date) if date is not None else acquisition_date(name, image.layer.tags, inner=image.layer.names)
+        )
+        found.append(DatedImage(image, when))
+    for other in found[1:]:
+        check_same_grid(other, found[0].image.variable, found[0].image.layer.shape, found[0].image.layer.georeference)
+    found.sort(key=lambda image: image.date)
+    for before, after in itertools.pairwise(found):
+        if before.date == after.date:
+            raise InputError(
+                f"has the same date as {before.path}, {_short(after.date)}",
+                where=after.path,
+                mend="say the dates with --date, once for each image in their order, with times of day if need be",
+            )
+    _tell_of_one_image_twice(names, bands)
+    return found
+
+
+def _tell_of_one_image_twice(names: Sequence[str], bands: Sequence[Any]) -> None:
+    """Say if one image stands for two dates: it may be meant, as to try a file out, and its map is empty."""
+    seen: set[tuple[str, Any]] = set()
+    for name, band in zip(names, bands, strict=True):
+        image = (str(Path(name).resolve()) if Path(name).exists() else name), band
+        if image in seen:
+            _LOG.warning("%s is given for two dates: compared with itself, it shows no change", name)
+        seen.add(image)
+
+
+def _one_each(
+    option: str, values: Sequence[_Value], names: Sequence[str], *, shared: bool = False
+) -> Sequence[_Value | None]:
+    if not values:
+        return [None] * len(names)
+    if shared and len(values) == 1:
+        return list(values) * len(names)
+    if len(values) != len(names):
+        once = " or once for all" if shared else ""
+        raise OptionError(
+            f"is given {len(values)} times for {len(names)} images",
+            where=option,
+            mend=f"give it once for each image, in their order{once}",
+        )
+    return values
+
+
+def check_same_grid(
+    image: DatedImage,
+    variable: str,
+    shape: tuple[int, int],
+    georeference: Georeference,
+    *,
+    first: str = "the first image",
+) -> None:
+    """Raise unless an image lies on a grid and holds what the others do.
+
+    Raises
+    ------
+    InputError
+        Saying what differs.
+    """
+    layer = image.image.layer
+    mend = "coregister the images to one grid first"
+    if image.image.variable != variable:
+        kinds = {"slc": "complex", "amplitude": "detected"}
+        raise InputError(
+            f"is {kinds[image.image.variable]}, {first} {kinds[variable]}",
+            where=image.path,
+            mend="give images of one kind, or --kind amplitude for complex ones too",
+        )
+    if layer.shape != shape:
+        size = f"{layer.shape[0]} x {layer.shape[1]} pixels, {first} {shape[0]} x {shape[1]}"
+        raise InputError(f"has {size}", where=image.path, mend=mend)
+    difference = georeference.difference(layer.georeference, shape)
+    if difference:
+        if {layer.georeference.kind, georeference.kind} == {"transform"} and None in (
+            layer.georeference.crs,
+            georeference.crs,
+        ):
+            mend = "write the CRS of the other into the file that has none, as with 'gdal_edit.py -a_srs'"
+        raise InputError(f"differs from {first} in {difference}", where=image.path, mend=mend)
+
+
+@dataclass(frozen=True)
+class PairLabels:
+    """Labels of one pair."""
+
+    pair: Pair
+    labels: LabelFile
+
+    @property
+    def source(self) -> str:
+        """As of `DatedImage`."""
+        return source_name(self.labels.path)
+
+
+def gather_labels(
+    options: IngestOptions,
+    times: np.ndarray,
+    *,
+    shape: tuple[int, int],
+    georeference: Georeference,
+    pairs: Sequence[Pair] | None = None,
+) -> list[PairLabels]:
+    """Open label files and tell which pair each belongs to.
+
+    Parameters
+    ----------
+    options : IngestOptions
+        With `labels` as the user wrote them.
+    times : ndarray of datetime64
+        All dates of the scene.
+    shape, georeference
+        Of the scene.
+    pairs : sequence of (before, after), optional
+        Pairs that labels without dates belong to, in order; the consecutive ones by default.
+
+    Raises
+    ------
+    OptionError
+        If it is unclear which label belongs to which pair.
+    InputError
+        If a file cannot be used.
+    """
+    if not options.labels:
+        if options.label_change is not None or options.label_ignore is not None:
+            raise OptionError("says what label values mean, but there is no --label", where="--label-change")
+        for option, value in _of_vectors(options):
+            if value is not None:
+                raise OptionError("says how labels are read, but there is no --label", where=option)
+        return []
+    words = LabelWords.parse(options.label_change, options.label_ignore)
+    wanted = _label_pairs(options.labels, times, consecutive(times) if pairs is None else list(pairs))
+    chosen = {"layer": options.label_layer, "field": options.label_field}
+    found = [
+        PairLabels(pair, open_labels(path, shape=shape, georeference=georeference, words=words, pair=pair, **chosen))
+        for pair, path in wanted
+    ]
+    for one in found:
+        if isinstance(one.labels, RasterLabels) and one.labels.path in options.labels:  # which names no dates itself
+            _refuse_other_dates(one.pair, one.labels.path, times, names=one.labels.layer.names)
+    for option, value in _of_vectors(options):
+        if value is not None and all(isinstance(one.labels, RasterLabels) for one in found):
+            raise OptionError("is of vector files, and every --label is a raster", where=option, mend="leave it out")
+    return found
+
+
+def _of_vectors(options: IngestOptions) -> list[tuple[str, str | None]]:
+    return [("--label-layer", options.label_layer), ("--label-field", options.label_field)]
+
+
+def _label_pairs(labels: Sequence[str], times: np.ndarray, pairs: Sequence[Pair]) -> list[tuple[Pair, str]]:
+    matches = [_EXPLICIT.fullmatch(text) for text in labels]
+    for text, match in zip(labels, matches, strict=True):
+        if match is None:
+            _refuse_unread_dates(text)
+    explicit = [match for match in matches if match is not None]
+    if explicit and len(explicit) < len(labels):
+        raise OptionError("some labels name their dates and some do not", where="--label", mend="name them all or none")
+    if explicit:
+        found = [(_pair_of(match["pair"], times), match["path"]) for match in explicit]
+    elif len(labels) != len(pairs):
+        raise OptionError(
+            f"{len(labels)} label files for {len(pairs)} pairs of consecutive dates",
+            where="--label",
+            mend="give one for each pair, or say whose they are, as --label 2023-03-19:2023-03-31=FILE",
+        )
+    else:
+        found = list(zip(pairs, labels, strict=True))
+        for pair, path in found:
+            _refuse_other_dates(pair, path, times)
+    for pair, _ in found:
+        files = [path for other, path in found if other == pair]
+        if len(files) > 1:
+            raise OptionError(
+                f"a pair is labelled twice: {_short(pair[0])} to {_short(pair[1])} by {' and '.join(files)}",
+                where="--label",
+                mend="join the two files",
+            )
+    return found
+
+
+def _refuse_unread_dates(text: str) -> None:
+    """Raise if a label begins with something like dates: it would pass for the name of a file."""
+    head, equals, _ = text.partition("=")
+    if equals and ":" in head and not re.search(r"[/\\]", head) and sum(c.isdigit() for c in head) >= 8:
+        raise OptionError(
+            f"{head!r} is not BEFORE:AFTER", where="--label", mend="write --label 2023-03-19:2023-03-31=FILE"
+        )
+
+
+def _refuse_other_dates(pair: Pair, path: str, times: np.ndarray, names: Sequence[str] | None = None) -> None:
+    """Raise if a file that goes by its order, or its band, is by its name of two other dates of the scene."""
+    named = [date.astype("datetime64[D]") for date in from_names(names or [split_path(path)[0].name])]
+    days = [date.astype("datetime64[D]") for date in pair]
+    if len(named) == 2 and named != days and set(named) <= set(times.astype("datetime64[D]")):
+        raise OptionError(
+            f"it would label {days[0]} to {days[1]}, and its name says {named[0]} to {named[1]}",
+            where=path,
+            mend=f"give files in the order of their pairs, or say whose it is, as --label {named[0]}:{named[1]}=FILE",
+        )
+
+
+def _pair_of(text: str, times: np.ndarray) -> Pair:
+    # A time of day may be written with colons, which also stand between the two dates.
+    dates = _TWO_DATES.fullmatch(text)
+    if dates is not None:
+        text = ":".join(dates[end].replace(":", "-") for end in ("before", "after"))
+    try:
+        return select_pairs(text, times)[0]
+    except OptionError as error:
+        raise OptionError(error.error, where="--label", mend=error.mend) from error
+
+
+def _short(date: np.datetime64) -> Any:
+    day = date.astype("datetime64[D]")
+    return day if day == date else date.astype("datetime64[s]")

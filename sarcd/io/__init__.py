@@ -1,1 +1,0 @@
-"""Reading products, the scene store, and rasters out."""

@@ -1,0 +1,196 @@
+"""Change without labels, kept in the store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import xarray as xr
+import zarr
+
+from sarcd import schema
+from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
+from sarcd.change.coherence_past import bad_dates
+from sarcd.change.excluded_dates import named_dates, say, without_dates, without_pairs
+from sarcd.config import CoherenceOptions, DetectOptions
+from sarcd.detection.auto import choose
+from sarcd.detection.fitted import OPERATION, Fitted
+from sarcd.detection.label_free import apply, fit
+from sarcd.engine.limits import cores
+from sarcd.engine.memory import left, share_out
+from sarcd.engine.run import JobResult, choose_pairs, count_regions, pair_positions, run_regions
+from sarcd.engine.task import Opened, return_memory
+from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
+from sarcd.progress import Progress, silent
+from sarcd.store.chunks import chunk_errors
+from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
+from sarcd.store.scene import SceneStore, open_scene
+
+_BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed
+_TOLD = ("why", "long_name", "units")  # of a result, beside what it is compared by
+_BYTES_PER_DATE = 40  # and of each earlier date whose coherence is looked at
+
+
+def write_detection(
+    path: str | Path,
+    options: DetectOptions | None = None,
+    *,
+    pairs: str | None = None,
+    suffix: str = "",
+    overwrite: bool = False,
+    memory_bytes: int | None = None,
+    progress: Progress = silent,
+    note: Callable[[str], None] = lambda text: None,
+) -> JobResult:
+    """Find change without labels and keep it in the store: `change_score`, `change` and what else `detect` returns.
+
+    Parameters
+    ----------
+    path : str or Path
+        Scene.
+    options : DetectOptions, optional
+        Method and its knobs.
+    pairs : str, optional
+        As in `sarcd.jobs.write_coherence`.
+    suffix : str
+        Appended to the names of the variables after an underscore.
+    overwrite : bool
+        Replace a result made otherwise.
+    memory_bytes : int, optional
+        As in `sarcd.jobs.write_coherence`.
+    progress : callable
+        See `Progress`.
+    note : callable
+        Called with a line about each choice that the user did not make.
+
+    Returns
+    -------
+    JobResult
+        How much was computed now, and how much was there.
+
+    Raises
+    ------
+    SceneError, OptionError
+        As `sarcd.detection.detect`.
+    MismatchError
+        If the store holds a result made otherwise and `overwrite` is False.
+    """
+    options = options or DetectOptions()
+    scene, store = open_scene(path), SceneStore(path)
+    _refuse_other(scene, store, options, suffix, overwrite=overwrite)
+    positions = choose_pairs(store, pairs)
+    times, dates = store.dates("time"), pair_positions(store)
+    scene = open_scene(path)  # with the pairs that were asked for
+    if options.exclude_dates:
+        left_out = named_dates(np.asarray(times), options.exclude_dates)
+        listed = {position: (times[dates[position][0]], times[dates[position][1]]) for position in positions}
+        kept = without_pairs(list(listed.values()), left_out)
+        note(say(list(listed.values()), kept, np.asarray(times), left_out))
+        positions = [position for position in positions if listed[position] in kept]
+    of_levels: list[str] = []  # said where there is something to do
+    few = {"num_workers": _workers(memory_bytes, schema.images_of(scene).data.chunksize[1:], len(times))}
+    with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
+        wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
+        earlier = {} if overwrite else _attrs_of(store, f"change_{suffix}" if suffix else "change")
+        fitted = fit(scene, options, pairs=wanted, earlier=earlier, progress=progress, note=of_levels.append)
+        found = apply(scene, fitted)
+    if fitted.history is not None:
+        for line in bad_dates(
+            schema.dates_of(without_dates(scene, options.exclude_dates), "time"), fitted.history.levels
+        ):
+            note(line)
+    if options.method == "auto":
+        note(f"{fitted.options.method}: {fitted.why}")
+    base = {f"{name}_{suffix}" if suffix else str(name): str(name) for name in found.data_vars}
+    for name in base:
+        schema.variable(name)
+    made_by = MadeBy(OPERATION, parameters_of(fitted.attrs()))
+    with stage(store, list(base), positions, made_by, overwrite=overwrite) as staging:
+        regions = staging.missing()
+        if regions:
+            for line in of_levels:
+                note(line)
+            if "slc" in scene and fitted.options.size.pixels > 1:
+                warn_of_misfits(store, scene, positions, CoherenceOptions(window=fitted.options.size), note)
+            maps = Opened(partial(_maps, store.address, fitted), found)
+            return_memory()  # of the pass that fitted the method
+            workers = _workers(memory_bytes, staging.grid, len(times))  # a region may be a shard of many chunks
+            compute = _Detection(maps, tuple(base.items()), tuple(positions))
+            run_regions(staging, regions, compute, description="detect", progress=progress, workers=workers)
+        for name, source in base.items():
+            attrs, stored = found[source].attrs, _attrs_of(store, name)
+            told = {key: attrs[key] for key in _TOLD if key in attrs}
+            store.set_attrs(name, told | {FITTED: encode(_together(fitted_of(stored), fitted_of(attrs)))})
+        total = count_regions(staging)
+        staging.finish()
+    if regions:
+        warn_of_much(store, next(name for name, kind in base.items() if kind == "change"), positions, note)
+    return JobResult(tuple(base), len(positions), len(regions), total - len(regions))
+
+
+def _refuse_other(
+    scene: xr.Dataset, store: SceneStore, options: DetectOptions, suffix: str, *, overwrite: bool
+) -> None:
+    """Refuse what is there and was made otherwise, before the scene is read."""
+    kinds = ["change_score", "change", *(["uncertainty"] if options.uncertainty else [])]
+    names = [f"{kind}_{suffix}" if suffix else kind for kind in kinds]
+    for name in names:
+        schema.variable(name)
+    method = choose(scene, options)[0] if options.method == "auto" else options.method
+    options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
+    if options.exclude_dates:
+        options = replace(options, exclude_dates=named_dates(store.dates("time"), options.exclude_dates))
+    used = options.used
+    refuse_mismatch(store, names, MadeBy(OPERATION, used), overwrite=overwrite, partly=True)
+
+
+def _attrs_of(store: SceneStore, name: str) -> dict[str, Any]:
+    return dict(store.array(name).attrs) if name in store else {}
+
+
+def _together(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what was fitted to each pair, now and in earlier runs, in order of their dates."""
+    facts = {(fact["before"], fact["after"]): fact for fact in [*earlier, *now]}
+    return [facts[dates] for dates in sorted(facts)]
+
+
+def _workers(memory_bytes: int | None, shape: tuple[int, ...], dates: int) -> int:
+    """Return how many regions of a shape may be in work at a time."""
+    pixels = math.prod(shape)
+    shares = share_out(
+        memory_bytes,
+        left(memory_bytes),
+        region_bytes=(_BYTES_PER_PIXEL + _BYTES_PER_DATE * dates) * pixels,
+        chunk_bytes=8 * pixels,
+        workers=cores(),
+    )
+    return shares.workers
+
+
+def _maps(address: str, fitted: Fitted) -> xr.Dataset:
+    # A worker's own dates are read by itself: handed to the cluster, they would wait for the task that waits for them.
+    with dask.config.set(scheduler="synchronous"):
+        return apply(open_scene(address), fitted)
+
+
+@dataclass(frozen=True)
+class _Detection:
+    """Computes the variables of one region, from any thread."""
+
+    maps: Opened[xr.Dataset]
+    names: tuple[tuple[str, str], ...]  # in the store, and of the result
+    positions: tuple[int, ...]
+
+    def __call__(self, region: Region) -> dict[str, np.ndarray]:
+        """Return the values of one region by name."""
+        part = self.maps()[[source for _, source in self.names]].isel(
+            pair=self.positions.index(region.pair), y=region.y, x=region.x
+        )
+        values = part.compute(scheduler="synchronous")  # other regions are in work on other threads
+        return {name: values[source].values for name, source in self.names}

@@ -1,0 +1,309 @@
+"""Pseudo-labels: patches that a model is sure of become labels, and a new network learns from both kinds.
+
+Offline, as in Algorithm 1 of the paper: the model labels once, then a network is trained from scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sarcd import config, schema
+from sarcd.config import PredictOptions, PseudoOptions, TrainOptions
+from sarcd.engine.run import choose_pairs, run_regions
+from sarcd.engine.task import Opened
+from sarcd.errors import MismatchError, OptionError, TrainingError
+from sarcd.jobs.stored_prediction import write_prediction
+from sarcd.progress import Progress, silent
+from sarcd.store.chunks import chunk_errors
+from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
+from sarcd.store.scene import SceneStore
+from sarcd.training.kernels.pseudo_labels import CellCounts, choose_cells, count_cells
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sarcd.training.trainer import TrainResult
+
+OPERATION = "pseudo-label"
+
+
+@dataclass(frozen=True)
+class PseudoLabelResult:
+    """What pseudo-labelling did.
+
+    Parameters
+    ----------
+    variable : str
+        Where the labels are, in each scene.
+    patches, qualified, chosen, with_change : int
+        Patches there are, of which the model was sure enough, chosen, and of those with predicted change.
+    """
+
+    variable: str
+    patches: int
+    qualified: int
+    chosen: int
+    with_change: int
+
+
+def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
+    scenes: Sequence[str | Path],
+    model: str | Path,
+    options: PseudoOptions | None = None,
+    *,
+    predict: PredictOptions | None = None,
+    patch: int | None = None,
+    suffix: str = "",
+    overwrite: bool = False,
+    progress: Progress = silent,
+    note: Callable[[str], None] = lambda text: None,
+) -> PseudoLabelResult:
+    """Let a model label the patches of scenes that it is sure of, and keep them as `pseudo_label` [1]_.
+
+    The map comes first, as `sarcd.jobs.write_prediction` makes it, and is used where the same model made it already.
+    Labels by people are neither read nor touched.
+
+    Parameters
+    ----------
+    scenes : sequence of path
+        Scenes, labelled or not.
+    model : str or Path
+        Model file.
+    options : PseudoOptions, optional
+        Thresholds and choice.
+    predict : PredictOptions, optional
+        How the map is made.
+    patch : int, optional
+        Side of a patch in pixels; the one that the model was trained with by default.
+    suffix : str
+        Appended to the names of map and labels after an underscore.
+    overwrite : bool
+        Replace maps and labels made otherwise.
+    progress, note : callable
+        As in `sarcd.jobs.write_prediction`.
+
+    Returns
+    -------
+    PseudoLabelResult
+
+    Raises
+    ------
+    ModelError
+        If the file is no model, or does not fit the scenes.
+    MismatchError
+        If a scene holds a map or labels made otherwise and `overwrite` is False.
+    TrainingError
+        If the model is sure of no patch, or no patch fits a scene.
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Eq. 10-13 and Algorithm 1.
+    """
+    from sarcd.models.file import load_model
+
+    options = options or PseudoOptions()
+    name = f"pseudo_label_{suffix}" if suffix else "pseudo_label"
+    source = f"change_probability_{suffix}" if suffix else "change_probability"
+    schema.variable(name)
+    for scene in scenes:
+        store = SceneStore(scene)
+        refuse_mismatch(store, [name], MadeBy(OPERATION, {}), overwrite=overwrite, partly=True)
+    loaded = load_model(model)
+    facts = loaded.card.training
+    size = patch or int(facts.get("options", {}).get("patch", 256))
+    # By people: labels of a model are not to breed more of their kind from round to round.
+    most = options.most or int(facts.get("patches", 0)) - int(facts.get("pseudo_patches", 0))
+    if not most:
+        raise OptionError("the model does not say from how many patches it learnt", where="most", mend="give a number")
+    for scene in scenes:
+        write_prediction(scene, model, predict, suffix=suffix, overwrite=overwrite, progress=progress, note=note)
+
+    stores = [SceneStore(scene) for scene in scenes]
+    counts = [_count(store, source, size, options) for store in stores]
+    flat = [np.concatenate([getattr(one, field).ravel() for one in counts]) for field in CellCounts.__annotations__]
+    together = CellCounts(*flat)
+    chosen = choose_cells(
+        together,
+        size * size,
+        share=options.share,
+        most=most,
+        stratified=options.choice == "stratified",
+        seed=options.seed,
+    )
+    if not chosen.any():
+        raise TrainingError(
+            f"the model is sure of {options.share:.0%} of the pixels of no patch",
+            where=str(model),
+            mend="lower --confidence or --share, or train it better",
+        )
+    start = 0
+    for store, one in zip(stores, counts, strict=True):
+        mask = chosen[start : start + one.confident.size].reshape(one.confident.shape)
+        start += one.confident.size
+        parameters = {
+            **{key: value for key, value in config.to_dict(options).items() if key not in ("rounds", "first_epochs")},
+            "most": most,
+            "model": loaded.digest,
+            "patch": size,
+            "from": source,
+            "scenes": [Path(str(scene)).name for scene in scenes],  # the choice is one over all of them
+        }
+        _write(store, name, source, size, mask, parameters, overwrite=overwrite, progress=progress)
+    return PseudoLabelResult(
+        variable=name,
+        patches=int(chosen.size),
+        qualified=int((together.confident > options.share * size * size).sum()),
+        chosen=int(chosen.sum()),
+        with_change=int((chosen & (together.changed > 0)).sum()),
+    )
+
+
+def _count(store: SceneStore, source: str, size: int, options: PseudoOptions) -> CellCounts:
+    """Count in each patch of each pair, a row of patches at a time."""
+    height, width = store.shape
+    rows, columns = height // size, width // size
+    if not rows or not columns:
+        raise TrainingError(f"scene of {height} x {width} pixels is smaller than one patch of {size}", where=store.path)
+    array = store.array(source)
+    parts = []
+    with chunk_errors(store.path):
+        for pair in range(array.shape[0]):
+            for row in range(rows):
+                probability = np.asarray(array[pair, row * size : (row + 1) * size, : columns * size])
+                parts.append(
+                    count_cells(probability, size, confidence=options.confidence, either=options.reading == "either")
+                )
+    shape = array.shape[0], rows, columns
+    return CellCounts(
+        *(
+            np.concatenate([getattr(part, field) for part in parts]).reshape(shape)
+            for field in CellCounts.__annotations__
+        )
+    )
+
+
+def _write(
+    store: SceneStore,
+    name: str,
+    source: str,
+    size: int,
+    chosen: np.ndarray,
+    parameters: dict[str, object],
+    *,
+    overwrite: bool,
+    progress: Progress,
+) -> None:
+    positions = choose_pairs(store, None)
+    with stage(store, [name], positions, MadeBy(OPERATION, parameters), overwrite=overwrite) as staging:
+        regions = staging.missing()
+        if regions:
+            compute = _Labels(Opened(partial(_probabilities, store.address, source)), name, size, chosen)
+            run_regions(staging, regions, compute, description="pseudo-label", progress=progress, workers=2)
+        staging.finish()
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Makes the labels of one region: p > 0.5 in chosen patches (Eq. 10), 255 elsewhere."""
+
+    probability: Opened[Any]
+    name: str
+    size: int
+    chosen: np.ndarray  # (pair, row, column)
+
+    def __call__(self, region: Region) -> dict[str, np.ndarray]:
+        probability = np.asarray(self.probability()[region.index])
+        rows, columns = (np.arange(part.start, part.stop) // self.size for part in (region.y, region.x))
+        mask = np.zeros(probability.shape, bool)
+        grid = self.chosen[region.pair]
+        inside = rows < grid.shape[0], columns < grid.shape[1]  # what is left over at the scene's end is in no patch
+        mask[np.ix_(*inside)] = grid[np.ix_(rows[inside[0]], columns[inside[1]])]
+        labels = (probability > 0.5).astype(np.uint8)
+        labels[~mask | np.isnan(probability)] = schema.NO_LABEL
+        return {self.name: labels}
+
+
+def _probabilities(address: str, source: str) -> Any:
+    return SceneStore(address).array(source)
+
+
+def self_train(
+    options: TrainOptions,
+    scenes: Sequence[str | Path],
+    validation: Sequence[str | Path],
+    unlabelled: Sequence[str | Path],
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+    note: Callable[[str], None] = lambda text: None,
+) -> TrainResult:
+    """Train, let the network label, and train anew on both, for as many rounds as the options say [1]_.
+
+    The networks that label are kept in the run's folder; stopped at any moment, the same call goes on.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        With `pseudo`.
+    scenes, validation, output, overwrite, progress, note
+        As in `sarcd.training.trainer.train`.
+    unlabelled : sequence of path
+        Scenes to label; those of `validation` may be among them, which the model file then declares (transductive).
+
+    Returns
+    -------
+    TrainResult
+        Of the last training.
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Algorithm 1.
+    """
+    from sarcd.training.setup import check_output
+    from sarcd.training.trainer import train
+
+    output = check_output(output, overwrite=overwrite)
+    folder = output.with_suffix(".run")
+    first = options.pseudo.first_epochs or options.epochs
+    for number in range(options.pseudo.rounds):
+        teacher = folder / f"round-{number}.safetensors"
+        suffix = f"round{number}"
+        if overwrite or not teacher.exists():
+            note(f"training the network that labels, round {number + 1} of {options.pseudo.rounds}")
+            train(
+                replace(options, epochs=first),
+                scenes,
+                validation,
+                teacher,
+                pseudo=unlabelled if number else (),
+                pseudo_name=f"pseudo_label_round{number - 1}",
+                overwrite=overwrite,
+                progress=progress,
+                note=note,
+            )
+        label = partial(pseudo_label, unlabelled, teacher, options.pseudo, suffix=suffix, progress=progress, note=note)
+        try:
+            labelled = label()  # goes on where it was stopped
+        except MismatchError:
+            labelled = label(overwrite=True)  # of another training
+        note(
+            f"{labelled.chosen} of {labelled.patches} patches are labelled, {labelled.with_change} of them with change"
+        )
+    return train(
+        options,
+        scenes,
+        validation,
+        output,
+        pseudo=unlabelled,
+        pseudo_name=f"pseudo_label_round{options.pseudo.rounds - 1}",
+        overwrite=overwrite,
+        progress=progress,
+        note=note,
+    )

@@ -1,0 +1,172 @@
+"""Changes of a stored scene of many dates in few layers, kept in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.attributes import PARAMETERS, decode
+from sarcd.change.summary import LAYERS, OPERATION, FittedSummary, apply_summary, fit_summary
+from sarcd.change.summary_source import OMNIBUS
+from sarcd.config import SummaryOptions
+from sarcd.engine.limits import cores
+from sarcd.engine.memory import Shares, left, share_out
+from sarcd.engine.rectangles import Rectangle, grow, inside
+from sarcd.engine.run import JobResult, count_regions, in_bands, run_regions
+from sarcd.engine.task import Opened
+from sarcd.progress import Progress, silent
+from sarcd.store.chunks import chunk_errors, require_finished
+from sarcd.store.reader import SceneReader
+from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
+from sarcd.store.scene import SceneStore, open_scene, publish
+
+_BYTES_PER_PIXEL = 200  # of a region in work: powers, coherence and p-values of two dates, in double
+_BYTES_PER_DATE = 36  # and of each date its image, its power in single and double, and whether it changed
+
+
+def write_summary(
+    path: str | Path,
+    options: SummaryOptions | None = None,
+    *,
+    suffix: str = "",
+    overwrite: bool = False,
+    memory_bytes: int | None = None,
+    progress: Progress = silent,
+    note: Callable[[str], None] = lambda text: None,
+) -> JobResult:
+    """Summarise the changes of many dates and keep the layers in the store; see `sarcd.change.summarise_changes`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Scene of three dates or more.
+    options : SummaryOptions, optional
+        What is summarised, and how dates are compared.
+    suffix : str
+        Appended to the names of the layers after an underscore.
+    overwrite : bool
+        Replace a result made otherwise, or of fewer dates.
+    memory_bytes : int, optional
+        As in `sarcd.jobs.write_coherence`.
+    progress : callable
+        See `Progress`.
+    note : callable
+        Called with a line about each choice that the user did not make.
+
+    Returns
+    -------
+    JobResult
+        How much was computed now, and how much was there; `pairs` are those that were summarised.
+
+    Raises
+    ------
+    SceneError, OptionError
+        As `sarcd.change.summarise_changes`; also if the memory is too little for one region.
+    MismatchError
+        If the store holds a result made otherwise and `overwrite` is False.
+    """
+    options = options or SummaryOptions()
+    scene, store = open_scene(path, chunks=None), SceneStore(path)
+    asked = {} if options.of is None else {"of": options.of}
+    every = [f"{base}_{suffix}" if suffix else base for base in LAYERS]
+    refuse_mismatch(store, every, MadeBy(OPERATION, asked), overwrite=overwrite, partly=True)
+    require_finished(store, [name for name in schema.IMAGES if name in scene])
+    with chunk_errors(path):
+        fitted = fit_summary(scene, options)
+    require_finished(store, [str(fitted.options.of)])  # of the omnibus test, no array
+    _tell(options, fitted, note)
+    names = {f"{base}_{suffix}" if suffix else base: base for base in fitted.layers}
+    for name in names:
+        schema.variable(name)
+    attrs = fitted.attrs()
+    made_by = MadeBy(OPERATION, decode(attrs.pop(PARAMETERS)))
+    shares = _plan(memory_bytes, fitted, store.grid)
+    with stage(store, list(names), [0], made_by, overwrite=overwrite) as staging:
+        # the cache holds the images of all dates, where the order of regions reckons with two
+        regions = in_bands(staging.missing(), staging.grid, 2 * shares.cache_bytes // len(fitted.dates))
+        if regions:
+            reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
+            compute = _Summary(reader, fitted, tuple(names.items()))
+            run_regions(staging, regions, compute, description="summarise", progress=progress, workers=shares.workers)
+            for name in names:
+                store.set_attrs(name, attrs)
+        total = count_regions(staging)
+        staging.finish()
+    _mark_others(store, suffix, names)
+    return JobResult(tuple(names), len(fitted.dates) - 1, len(regions), total - len(regions))
+
+
+def _tell(options: SummaryOptions, fitted: FittedSummary, note: Callable[[str], None]) -> None:
+    """Tell what the user did not choose."""
+    if fitted.options.exclude_dates:
+        left_out = ", ".join(date.partition("T")[0] for date in fitted.options.exclude_dates)
+        note(f"{left_out} left out: changes are those of the pairs across")
+    if options.of is None:
+        note(f"{fitted.options.of}: {fitted.why}")
+    if fitted.options.threshold is not None and options.threshold is None:
+        note(f"a change from a probability of {fitted.options.threshold:g} on")
+
+
+def _plan(memory_bytes: int | None, fitted: FittedSummary, grid: tuple[int, int]) -> Shares:
+    (height, width), (halo_y, halo_x) = grid, fitted.halo
+    per_pixel = _BYTES_PER_PIXEL + _BYTES_PER_DATE * len(fitted.dates)
+    return share_out(
+        memory_bytes,
+        left(memory_bytes),
+        region_bytes=per_pixel * (height + 2 * halo_y) * (width + 2 * halo_x),
+        chunk_bytes=8 * height * width,
+        workers=cores(),
+    )
+
+
+def _mark_others(store: SceneStore, suffix: str, written: dict[str, str]) -> None:
+    """Mark layers of an earlier summary that this one, made otherwise, has not replaced."""
+    every = {f"{base}_{suffix}" if suffix else base for base in LAYERS}
+    others = sorted((every - set(written)) & set(store.published()))
+    for name in others:
+        store.set_attrs(name, {"sarcd_stale": "the other layers were made anew since, without this one"})
+    if others:
+        publish(store, add=others)
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """Computes the layers of one region, from any thread."""
+
+    reader: Opened[SceneReader]
+    fitted: FittedSummary
+    names: tuple[tuple[str, str], ...]  # in the store, and of the result
+
+    def __call__(self, region: Region) -> dict[str, np.ndarray]:
+        """Return the values of one region by name."""
+        core = region.y, region.x
+        window = grow(core, self.fitted.halo, self.reader().shape)
+        found = apply_summary(self._part(window), self.fitted, first_row=window[0].start)
+        return {name: found[layer].values[inside(core, window)] for name, layer in self.names}
+
+    def _part(self, window: Rectangle) -> xr.Dataset:
+        """Return a rectangle of all that the summary looks at, in memory."""
+        reader = self.reader()
+        scene, arrays = reader.scene, {}
+        if self.fitted.looks is not None:
+            arrays[reader.images] = self._planes(reader.images, range(scene.sizes["time"]), window)
+        if self.fitted.options.of != OMNIBUS:
+            name = str(self.fitted.options.of)
+            arrays[name] = self._planes(name, range(scene.sizes["pair"]), window)
+        coords: dict[str, Any] = {name: scene[name] for name in ("time", "before", "after") if name in scene.coords}
+        return xr.Dataset(arrays, coords)
+
+    def _planes(self, name: str, positions: range, window: Rectangle) -> xr.Variable:
+        reader = self.reader()
+        stored = reader.scene[name]
+        out = np.empty((len(positions), *(part.stop - part.start for part in window)), stored.dtype)
+        for position in positions:
+            out[position] = reader.plane(name, position, *window)
+        return xr.Variable(stored.dims, out, stored.attrs)

@@ -1,1 +1,0 @@
-"""Arithmetic on plain arrays: numba, numpy and scipy, ndarray in and ndarray out."""

@@ -1,0 +1,8 @@
+"""Scores of change maps against labels, and thresholds chosen by them."""
+
+from sarcd.metrics.options import Bootstrap, ObjectRules
+from sarcd.metrics.results import Report
+from sarcd.metrics.scoring import evaluate, report
+from sarcd.metrics.thresholds import ThresholdChoice, choose_threshold
+
+__all__ = ["Bootstrap", "ObjectRules", "Report", "ThresholdChoice", "choose_threshold", "evaluate", "report"]

@@ -1,0 +1,228 @@
+"""Model files: a network's weights as safetensors, and in their metadata, as JSON, all that is needed to use it again.
+
+Nothing here unpickles anything. A file may come from anybody: what it says is checked before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import safetensors
+import safetensors.torch
+import torch
+
+from sarcd.errors import ModelError, SarcdError
+from sarcd.models.card import ModelCard
+from sarcd.networks import Network, create_model, model_options
+from sarcd.networks.devices import choose_device
+from sarcd.networks.folding import Precision, for_inference
+from sarcd.store.atomic import write_durably
+
+__all__ = ["LoadedModel", "ModelCard", "load_model", "save_model"]
+
+_KEY = "sarcd"  # the one key of safetensors' metadata: several would be written in a random order
+_LARGEST_HEADER = 2**24
+_DTYPES = {"F32": (torch.float32, 4), "I64": (torch.int64, 8)}
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network ready for use, in eval mode; its card; the file's SHA-256; where the network is, and the file was."""
+
+    network: Network
+    card: ModelCard
+    digest: str
+    device: torch.device
+    path: str
+
+    def quick(self, precision: Precision = "float32", *, compiled: bool = False) -> LoadedModel:
+        """Return the same with a network that predicts faster and cannot be trained; see `for_inference`."""
+        return replace(self, network=for_inference(self.network, precision=precision, compiled=compiled))
+
+
+def save_model(path: str | Path, network: Network, card: ModelCard) -> str:
+    """Write a network and its card; the file is there whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where to; a file that is there is replaced.
+    network : Network
+        Network, on any device.
+    card : ModelCard
+        What it is.
+
+    Returns
+    -------
+    str
+        SHA-256 of the file: equal networks and cards make equal files.
+
+    Raises
+    ------
+    ModelError
+        If the card does not describe the network, a weight is not finite, or the file cannot be written.
+    """
+    path = Path(path)
+    with _located(path):
+        # Every option is written out: a default that changes later must not change this network.
+        card = replace(card, options=model_options(card.architecture, **card.options))
+        tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        _compare({name: (tuple(value.shape), value.dtype) for name, value in tensors.items()}, _skeleton(card))
+        _check_values(tensors)
+        metadata = json.dumps(card.to_json(), sort_keys=True, allow_nan=False)
+    data = safetensors.torch.save(tensors, metadata={_KEY: metadata})
+    try:
+        write_durably(path, data)
+    except OSError as error:
+        raise ModelError(f"cannot be written ({error.strerror})", where=str(path)) from error
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+    """Read a model file.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `save_model` wrote, or anything else: that ends in an error.
+    device : str or torch.device
+        Where the network shall be, as in `sarcd.networks.devices.choose_device`.
+
+    Raises
+    ------
+    ModelError
+        If the file is absent, truncated, no model of sarcd, of a later version, or its parts do not fit together.
+    OptionError
+        If the device is not there.
+    """
+    path = Path(path)
+    device = choose_device(str(device))
+    with _located(path):
+        if not path.is_file():
+            raise ModelError("is no file" if path.exists() else "no such file", mend="make one with 'sarcd train'")
+        with path.open("rb") as file:
+            header = _read_header(file)
+            card = ModelCard.from_json(_metadata(header))
+            skeleton = _skeleton(card)
+            _compare(_described(header), skeleton)
+            # Now the size is what the network needs, and no more is read than that.
+            file.seek(0)
+            data = file.read()
+        tensors = _tensors(data)
+        _check_values(tensors)
+    # Assigned, not copied: the skeleton has no memory of its own.
+    skeleton.load_state_dict(tensors, strict=True, assign=True)
+    network = skeleton.to(device).eval()
+    return LoadedModel(network, card, hashlib.sha256(data).hexdigest(), device, str(path))
+
+
+@contextlib.contextmanager
+def _located(path: Path) -> Iterator[None]:
+    """Name the file in every error, and make `ModelError` of what the layers below say."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"cannot be read ({error.strerror})", where=str(path)) from error
+    except OverflowError as error:
+        raise ModelError("metadata: a number is too large", where=str(path)) from error
+    except SarcdError as error:
+        mend = error.mend if isinstance(error, ModelError) else None
+        raise ModelError(error.error, where=str(path), mend=mend) from error
+
+
+def _read_header(file: BinaryIO) -> Json:
+    """Read the JSON at the head of a safetensors file, and check that the file is as long as that says."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    mend = "a model file is made by 'sarcd train'"
+    if size < 8 or length > min(size, _LARGEST_HEADER):
+        raise ModelError("no safetensors file", mend=mend)
+    try:
+        header = json.loads(file.read(length))
+    except (ValueError, RecursionError) as error:
+        raise ModelError("no safetensors file: its header is no JSON", mend=mend) from error
+    if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
+        raise ModelError("no safetensors file: its header holds no tensors", mend=mend)
+    expected = 8 + length + sum(math.prod(shape) * _bytes_of(dtype) for shape, dtype in _described(header).values())
+    if size != expected:
+        fault = "truncated" if size < expected else "longer than its header says"
+        raise ModelError(f"{fault}: {size} bytes instead of {expected}", mend="copy or train it again")
+    return header
+
+
+def _described(header: Json) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return shape and dtype of every tensor that a header tells of."""
+    described = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        shape, dtype = entry.get("shape"), entry.get("dtype")
+        if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
+            raise ModelError(f"tensor {name[:60]!r} has no shape")
+        if not isinstance(dtype, str) or dtype not in _DTYPES:
+            raise ModelError(f"tensor {name[:60]!r} is of type {str(dtype)[:20]}, which no network of sarcd has")
+        described[name] = tuple(shape), _DTYPES[dtype][0]
+    return described
+
+
+def _bytes_of(dtype: torch.dtype) -> int:
+    return next(size for known, size in _DTYPES.values() if known == dtype)
+
+
+def _metadata(header: Json) -> Any:
+    text = header.get("__metadata__", {}).get(_KEY)
+    if not isinstance(text, str):
+        raise ModelError("no model of sarcd: its metadata are missing", mend="a model file is made by 'sarcd train'")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError("no model of sarcd: its metadata are no JSON") from error
+
+
+def _skeleton(card: ModelCard) -> Network:
+    """Build the network that a card describes, without memory for its weights."""
+    with torch.device("meta"):
+        return create_model(card.architecture, len(card.channels), **card.options)
+
+
+def _compare(found: dict[str, tuple[tuple[int, ...], torch.dtype]], skeleton: Network) -> None:
+    """Raise unless the tensors are those of the network."""
+    wanted = {name: (tuple(value.shape), value.dtype) for name, value in skeleton.state_dict().items()}
+    lacking, foreign = wanted.keys() - found.keys(), found.keys() - wanted.keys()
+    if lacking:
+        raise ModelError(f"{len(lacking)} tensors of the network are missing, such as {min(lacking)!r}")
+    if foreign:
+        raise ModelError(f"{len(foreign)} tensors are not the network's, such as {min(foreign)[:60]!r}")
+    for name, expected in wanted.items():
+        if found[name] != expected:
+            raise ModelError(f"tensor {name!r} is {_kind(found[name])}, the network's is {_kind(expected)}")
+
+
+def _kind(described: tuple[tuple[int, ...], torch.dtype]) -> str:
+    shape, dtype = described
+    return f"{' x '.join(map(str, shape)) or 'scalar'} {str(dtype).removeprefix('torch.')}"
+
+
+def _tensors(data: bytes) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise ModelError(f"no safetensors file ({str(error).splitlines()[0][:80]})") from error
+
+
+def _check_values(tensors: dict[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ModelError(f"tensor {name!r} holds values that are not finite", mend="train it again")
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise ModelError(f"tensor {name!r} holds negative variances", mend="train it again")

@@ -1,0 +1,135 @@
+"""Siamese U-Net: each date goes through the same encoder, and the decoder sees both at every level."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sarcd.networks.base import Network
+from sarcd.networks.checks import choice, share
+from sarcd.networks.streams import CoherenceInput, check_streams, split_dates
+
+_WIDTHS = (16, 32, 64, 128)
+_CONVOLUTIONS = (2, 2, 3, 3)  # of each level, in encoder and decoder
+
+
+class SiameseUNet(Network):
+    """FC-Siam-conc and FC-Siam-diff [1]_.
+
+    The encoder takes one date after the other: 16, 16 | 32, 32 | 64, 64, 64 | 128, 128, 128 channels of [3 x 3
+    convolution, batch norm, ReLU, dropout], and 2 x 2 max-pools between. The decoder starts from the last date's, and
+    joins at every level what the encoder found there: of both dates (``conc``), or how much they differ (``diff``).
+    So neither is symmetric in time. With `coherence` ``stream`` an encoder of its own sees the shared channels, and
+    what it found is joined as well.
+
+    Parameters
+    ----------
+    in_channels : int
+        Amplitude before, amplitude after, and those that both dates share.
+    fusion : {"conc", "diff"}
+        What the decoder sees of the dates.
+    coherence : {"date", "stream"}
+        Where shared channels go: beside each date's amplitude, or into a stream of their own.
+    dropout : float
+        Share of the channels that training leaves out after each convolution.
+
+    References
+    ----------
+    .. [1] Caye Daudt et al. 2018, doi:10.1109/ICIP.2018.8451652.
+
+    Examples
+    --------
+    >>> network = SiameseUNet(3, fusion="diff")
+    >>> network(torch.zeros(1, 3, 16, 32)).shape
+    torch.Size([1, 1, 16, 32])
+    >>> network.stride, network.reach, network.tile_halo
+    (16, 114, 112)
+    """
+
+    exact_tiles = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        *,
+        fusion: str = "conc",
+        coherence: CoherenceInput = "date",
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        per_date, shared = check_streams(in_channels, coherence)
+        self.in_channels, self.coherence = in_channels, coherence
+        self.fusion = choice("fusion", fusion, ("conc", "diff"))
+        self.dropout = share("dropout", dropout)
+        self.stride = 2 ** len(_WIDTHS)
+        spans = [_seen(pixel) for pixel in range(self.stride)]
+        self.reach = max(max(pixel - first, last - pixel) for pixel, (first, last) in enumerate(spans))
+        self._aligned_reach = max(-spans[0][0], spans[-1][1] - (self.stride - 1))
+        self.values_per_pixel = 115.0 + (45.0 if shared else 0.0)
+
+        self.pool = nn.MaxPool2d(2)
+        self.encoder = self._encoder(per_date)
+        self.shared_encoder = self._encoder(shared) if shared else None
+        joined = 1 + (2 if fusion == "conc" else 1) + (1 if shared else 0)  # the level below, and the skips
+        self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
+        for level in reversed(range(len(_WIDTHS))):
+            width, below = _WIDTHS[level], _WIDTHS[level - 1]
+            outs = [width] * (_CONVOLUTIONS[level] - 1) + ([below] if level else [])  # the very last is the head
+            self.up.append(nn.ConvTranspose2d(width, width, kernel_size=3, stride=2, padding=1, output_padding=1))
+            self.decoder.append(self._convolutions(joined * width, outs))
+        self.head = nn.Conv2d(_WIDTHS[0], 1, kernel_size=3, padding=1)
+
+    @property
+    def tile_halo(self) -> int:
+        """What a tile needs around it that starts and ends on multiples of `stride`."""
+        return -(-self._aligned_reach // self.stride) * self.stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, 1, H, W) of an input (B, C, H, W) whose sides are multiples of `stride`."""
+        self.check_sides(x)
+        before, after, shared = split_dates(x, self.coherence)
+        dates = self._encode(self.encoder, before), self._encode(self.encoder, after)
+        third = [] if self.shared_encoder is None or shared is None else self._encode(self.shared_encoder, shared)
+        x = self.pool(dates[1][-1])  # (B, 128, H / 16, W / 16)
+        for up, level in zip(self.up, self.decoder, strict=True):
+            first, last = dates[0].pop(), dates[1].pop()  # (B, width_l, H / 2^l, W / 2^l)
+            skips = [first, last] if self.fusion == "conc" else [(first - last).abs()]
+            if third:
+                skips.append(third.pop())
+            x = level(torch.cat([up(x), *skips], dim=1))  # (B, width_(l - 1), H / 2^l, W / 2^l)
+        logits: Tensor = self.head(x)  # (B, 1, H, W)
+        return logits
+
+    def _encode(self, encoder: nn.ModuleList, x: Tensor) -> list[Tensor]:
+        """Return what each level found, the one at full resolution first."""
+        found: list[Tensor] = []
+        for level in encoder:
+            found.append(level(self.pool(found[-1]) if found else x))
+        return found
+
+    def _encoder(self, in_channels: int) -> nn.ModuleList:
+        ins = (in_channels, *_WIDTHS)
+        counted = zip(ins, _WIDTHS, _CONVOLUTIONS, strict=False)
+        return nn.ModuleList(self._convolutions(channels, [width] * count) for channels, width, count in counted)
+
+    def _convolutions(self, in_channels: int, outs: list[int]) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        for channels, width in zip([in_channels, *outs], outs, strict=False):
+            layers += [nn.Conv2d(channels, width, kernel_size=3, padding=1), nn.BatchNorm2d(width)]
+            layers += [nn.ReLU(inplace=True), nn.Dropout2d(self.dropout)]
+        return nn.Sequential(*layers)
+
+
+def _seen(pixel: int) -> tuple[int, int]:
+    """Return the first and the last input pixel, along one axis, that can move an output pixel.
+
+    Down through the decoder: a convolution widens the span by one at each end; the transposed convolution (k3, s2,
+    p1, one more at the end) makes an even cell of the cell it lies in, and an odd one of that and the next. Up through
+    the encoder: a pooled cell is two, and convolutions widen again. What is seen deepest is widest.
+    """
+    first = last = pixel
+    for count in _CONVOLUTIONS:
+        first, last = (first - count) // 2, -((-last - count) // 2)
+    for count in reversed(_CONVOLUTIONS):
+        first, last = 2 * first - count, 2 * last + 1 + count
+    return first, last

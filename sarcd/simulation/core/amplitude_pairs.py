@@ -1,0 +1,158 @@
+"""Two detected images of one stretch of ground and what changed between them: what a network can learn from.
+
+Everything that public two-date scenes differ in is drawn at random: ground (fields, natural cover, water, rivers,
+roads, buildings), kind, share, sign and strength of the change, looks of each date, correlation and resampling of the
+speckle, misregistration, brightness that varies without anybody calling it change, and how images came to 8 bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sarcd.errors import OptionError
+from sarcd.simulation.core.pair_fields import Shape, fractal, stream
+from sarcd.simulation.core.pair_ground import KINDS, change, ground, unlabelled
+from sarcd.simulation.core.pair_images import detected_pair
+from sarcd.simulation.core.pair_shapes import Floats, Rng, as_drawn
+
+_LEAST_DB = 1.5  # a weaker change nobody draws
+_HARDLY_DB = 0.5
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be in a pair; what is None is drawn at random.
+
+    Parameters
+    ----------
+    share : float, optional
+        Of the ground that changes, about, 0 to 0.7; drawn from 0.4 % to 35 %, and one pair in ten has none.
+    contrast_db : float, optional
+        Size of the change in dB; drawn from 2 to 13.
+    looks : (float, float), optional
+        Equivalent number of looks before and after; drawn from 1 to 25, equal or not.
+    kind : str, optional
+        ``flood``, ``parcels``, ``blobs``, ``stripes``, ``shapes`` or ``lines``.
+    sign : int, optional
+        1 brighter, -1 darker, 0 some of each.
+    """
+
+    share: float | None = None
+    contrast_db: float | None = None
+    looks: tuple[float, float] | None = None
+    kind: str | None = None
+    sign: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.share is not None and not 0 <= self.share <= 0.7:
+            raise OptionError(f"share is {self.share}", where="share", mend="use 0 to 0.7")
+        if self.looks is not None and not min(self.looks) >= 1:
+            raise OptionError(f"looks are {self.looks}", where="looks", mend="use 1 or more")
+        if self.kind is not None and self.kind not in KINDS:
+            raise OptionError(f"unknown kind of change {self.kind!r}", where="kind", mend=f"use {', '.join(KINDS)}")
+        if self.sign is not None and self.sign not in (-1, 0, 1):
+            raise OptionError(f"sign is {self.sign}", where="sign", mend="use -1, 0 or 1")
+
+
+@dataclass(frozen=True)
+class SimulatedPair:
+    """Two images and what changed.
+
+    Parameters
+    ----------
+    before, after : (Y, X) float32
+        Detected images.
+    label : (Y, X) uint8
+        1 change, 0 none, 255 too weak to tell.
+    wanted : Wanted
+        What was drawn, with nothing left open.
+    """
+
+    before: Floats
+    after: Floats
+    label: NDArray[np.uint8]
+    wanted: Wanted
+
+
+def amplitude_pair(seed: int, shape: Shape = (256, 256), wanted: Wanted | None = None) -> SimulatedPair:
+    """Simulate two detected images of one stretch of ground.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed, shape and wishes give the same pair.
+    shape : (int, int)
+        Rows and columns.
+    wanted : Wanted, optional
+        What is not left to chance.
+
+    Returns
+    -------
+    SimulatedPair
+
+    Raises
+    ------
+    OptionError
+        If a wish cannot be met.
+
+    Examples
+    --------
+    >>> pair = amplitude_pair(1, (64, 96), Wanted(share=0.1, looks=(1, 4)))
+    >>> pair.before.shape, pair.wanted.looks
+    ((64, 96), (1, 4))
+    """
+    rng = stream(seed, "amplitude pair")
+    wanted = wanted or Wanted()
+    sigma0, elevation = ground(rng, shape)
+    kind = wanted.kind or str(rng.choice(tuple(KINDS), p=tuple(KINDS.values())))
+    share = wanted.share if wanted.share is not None else _share(rng)
+    contrast = wanted.contrast_db or _between(rng, 2.0, 13.0)
+    sign = int(rng.choice((-1, 0, 1), p=(0.35, 0.3, 0.35))) if wanted.sign is None else wanted.sign
+    changed, label = sigma0, np.zeros(shape, np.uint8)
+    if share:
+        delta = change(rng, elevation, kind=kind, share=share, contrast_db=contrast, sign=sign)
+        changed = sigma0 + delta
+        if rng.random() < 0.5 and kind in ("flood", "lines", "stripes"):
+            changed = np.where(delta != 0, _of_one_kind(rng, sigma0, contrast, sign), sigma0)
+        label = _label(rng, delta != 0, np.abs(changed - sigma0), contrast)
+    more = unlabelled(rng, sigma0, contrast)
+    before_db, after_db = sigma0 + more[0], changed + more[1]
+    if rng.random() < 0.5:
+        before_db, after_db = after_db, before_db
+    off = rng.uniform(-1, 1, 2) if rng.random() < 0.5 else rng.uniform(-0.3, 0.3, 2)
+    after_db = ndimage.shift(after_db, off, order=1, mode="nearest")
+    looks = wanted.looks or _looks(rng)
+    before, after = detected_pair(rng, before_db, after_db, looks)
+    return SimulatedPair(before, after, label, Wanted(share, contrast, looks, kind, sign))
+
+
+def _between(rng: Rng, low: float, high: float) -> float:
+    """Draw a number whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _share(rng: Rng) -> float:
+    return 0.0 if rng.random() < 0.1 else _between(rng, 0.004, 0.35)
+
+
+def _looks(rng: Rng) -> tuple[float, float]:
+    first = _between(rng, 1, 25)
+    first = 1.0 if rng.random() < 0.1 else first
+    return (first, first) if rng.random() < 0.6 else (first, _between(rng, 1, 25))
+
+
+def _of_one_kind(rng: Rng, sigma0: Floats, contrast_db: float, sign: int) -> Floats:
+    """Return ground that is alike all over, as water is over whatever it floods; (Y, X) float32 in dB."""
+    level = float(np.median(sigma0)) + (sign or int(rng.choice((-1, 1)))) * contrast_db
+    return np.asarray(level + 0.4 * fractal(rng, sigma0.shape, coarsest=16), np.float32)
+
+
+def _label(rng: Rng, outline: NDArray[np.bool_], size_db: Floats, contrast_db: float) -> NDArray[np.uint8]:
+    """Label a change as a person would who sees it; 255 where it is too weak to tell."""
+    label = as_drawn(rng, outline & (size_db > _LEAST_DB))
+    weak = outline & (size_db <= min(_LEAST_DB, 0.5 * contrast_db)) & (size_db > _HARDLY_DB) & ~label
+    return np.where(weak, 255, label).astype(np.uint8)

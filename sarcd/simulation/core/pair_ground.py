@@ -1,0 +1,175 @@
+"""Brightness of the ground of a simulated pair: what lies there, what changed, and what nobody calls change."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from sarcd.simulation.core.pair_fields import Shape, fractal
+from sarcd.simulation.core.pair_shapes import Floats, Mask, Rng, bands, parcels, plain_shapes, roads, stripes
+
+KINDS = {"flood": 0.24, "parcels": 0.16, "blobs": 0.2, "stripes": 0.14, "shapes": 0.14, "lines": 0.12}
+"""Kinds of change and how often they are drawn."""
+
+_NEPER_DB = np.float32(10 * np.log10(np.e))
+
+
+def ground(rng: Rng, shape: Shape) -> tuple[Floats, Floats]:
+    """Draw the ground before anything changes.
+
+    Returns
+    -------
+    sigma0_db, elevation : (Y, X) float32
+        Backscatter in dB about that of common ground, and the height that water follows, zero mean, unit variance.
+    """
+    sigma0 = _cover(rng, shape)
+    elevation = fractal(rng, shape, coarsest=int(2 ** rng.integers(4, 8)), roughness=rng.uniform(0.25, 0.55))
+    low = np.float32(-rng.uniform(5, 16))
+    water = np.zeros(shape, bool)
+    if rng.random() < 0.45:
+        water |= elevation < np.quantile(elevation, rng.uniform(0.05, 0.6))
+    if rng.random() < 0.35:
+        water |= bands(rng, shape, rng.uniform(0.01, 0.12))
+    sigma0 = np.where(water, low + np.float32(0.3) * sigma0, sigma0)
+    if rng.random() < 0.35:
+        on_road = roads(rng, shape)
+        sigma0 = np.where(on_road, sigma0 + np.float32(rng.choice((-1, 1)) * rng.uniform(2, 7)), sigma0)
+    if rng.random() < 0.35:
+        sigma0 = sigma0 + _buildings(rng, shape)
+    if rng.random() < 0.3:  # ponds and greenhouses that are there on both dates
+        ponds = stripes(rng, shape, rng.uniform(0.01, 0.08))
+        sigma0 = np.where(ponds, np.float32(rng.choice((float(low), 5.0))), sigma0)
+    return sigma0.astype(np.float32), elevation
+
+
+def _cover(rng: Rng, shape: Shape) -> Floats:
+    """Draw fields, natural cover or plain ground, with texture; (Y, X) float32 in dB."""
+    style = rng.choice(("fields", "natural", "plain"), p=(0.45, 0.35, 0.2))
+    spread = rng.uniform(0.5, 3.5)
+    if style == "fields":
+        cells, count = parcels(rng, shape, rng.uniform(12, 70))
+        sigma0 = (spread * rng.standard_normal(count)).astype(np.float32)[cells]
+    elif style == "natural":
+        classes = int(rng.integers(2, 6))
+        field = fractal(rng, shape, coarsest=int(2 ** rng.integers(5, 8)), roughness=rng.uniform(0.3, 0.65))
+        cuts = np.sort(rng.standard_normal(classes - 1))
+        sigma0 = (spread * rng.standard_normal(classes)).astype(np.float32)[np.digitize(field, cuts)]
+    else:
+        sigma0 = np.zeros(shape, np.float32)
+    texture = rng.choice((0.0, 0.5, 1.0, 1.8), p=(0.25, 0.35, 0.25, 0.15))
+    if texture:
+        grain = fractal(rng, shape, coarsest=int(2 ** rng.integers(1, 6)), finest=1, roughness=0.7)
+        sigma0 = sigma0 + np.float32(texture) * grain
+    return np.asarray(sigma0, np.float32)
+
+
+def _buildings(rng: Rng, shape: Shape) -> Floats:
+    """Draw quarters of bright points; (Y, X) float32, dB above what is around."""
+    where = fractal(rng, shape, coarsest=64) > rng.uniform(0.5, 2.2)
+    points = where & (rng.random(shape) < rng.uniform(0.01, 0.15))
+    bright = ndimage.gaussian_filter(points * rng.exponential(1, shape), rng.uniform(0.4, 1.0)).astype(np.float32)
+    return np.asarray(_NEPER_DB * np.log1p(bright * np.float32(rng.uniform(5, 60))), np.float32)
+
+
+def change(rng: Rng, elevation: Floats, *, kind: str, share: float, contrast_db: float, sign: int) -> Floats:
+    """Draw where the ground changed, and how much.
+
+    Parameters
+    ----------
+    elevation : (Y, X) float32
+        What water follows.
+    kind : str
+        One of `KINDS`.
+    share : float
+        Of the ground that changes, about.
+    contrast_db : float
+        Mean size of the change in dB.
+    sign : int
+        1 brighter, -1 darker, 0 some of each.
+
+    Returns
+    -------
+    (Y, X) float32
+        Change of sigma0 in dB, 0 where there is none.
+    """
+    shape = elevation.shape
+    sides = np.full(shape, 1 if sign == 0 else sign, np.float32)
+    if kind == "parcels":
+        mask, own = _changed_parcels(rng, shape, share, sign)
+        sides = sides if own is None else own
+    else:
+        mask = _outline(rng, elevation, kind, share)
+    if sign == 0 and kind != "parcels":
+        sides = np.where(fractal(rng, shape, coarsest=128, finest=64) > 0, 1, -1).astype(np.float32)
+    inside = 1 + np.float32(rng.uniform(0, 0.3)) * fractal(rng, shape, coarsest=32)
+    return np.where(mask, sides * np.float32(contrast_db) * np.maximum(inside, 0.3), 0).astype(np.float32)
+
+
+def _outline(rng: Rng, elevation: Floats, kind: str, share: float) -> Mask:
+    shape = elevation.shape
+    if kind == "flood":
+        start = rng.uniform(0, max(0.0, 0.7 - share))
+        low, high = np.quantile(elevation, (start, start + share))
+        return np.asarray((elevation >= low) & (elevation < high))
+    if kind == "blobs":
+        coarsest, finest = int(2 ** rng.integers(4, 8)), int(2 ** rng.integers(0, 3))
+        field = fractal(rng, shape, coarsest=coarsest, finest=finest, roughness=rng.uniform(0.2, 0.55))
+        return np.asarray(field > np.quantile(field, 1 - share))
+    if kind == "stripes":
+        return stripes(rng, shape, share)
+    if kind == "shapes":
+        return plain_shapes(rng, shape, share)
+    return bands(rng, shape, min(share, 0.12))
+
+
+def _changed_parcels(rng: Rng, shape: Shape, share: float, sign: int) -> tuple[Mask, Floats | None]:
+    cells, count = parcels(rng, shape, rng.uniform(6, 40))
+    sizes = np.bincount(cells.ravel(), minlength=count)
+    order = rng.permutation(np.flatnonzero(sizes))
+    chosen = order[: max(1, int(np.searchsorted(np.cumsum(sizes[order]), share * cells.size)))]
+    mask = np.isin(np.arange(count), chosen)[cells]
+    sides = rng.choice((-1, 1), count).astype(np.float32)[cells] if sign == 0 else None
+    return mask, sides
+
+
+def unlabelled(rng: Rng, sigma0: Floats, contrast_db: float) -> tuple[Floats, Floats]:
+    """Draw what differs between the dates and is not called change: moisture, growth, wind, ships, gain.
+
+    Its strength goes with that of the change: who looks for floods does not draw every field that dried a little.
+
+    Parameters
+    ----------
+    sigma0 : (Y, X) float32
+        Ground in dB.
+    contrast_db : float
+        Size of the change.
+
+    Returns
+    -------
+    before, after : (Y, X) float32
+        In dB, to be added.
+    """
+    shape = sigma0.shape
+    strength = rng.uniform(0, 0.45) * contrast_db if rng.random() < 0.8 else 0.0
+    extra = np.zeros(shape, np.float32)
+    if rng.random() < 0.6:  # moisture, incidence, gain along the swath
+        extra += np.float32(rng.uniform(0.2, 0.6) * strength) * fractal(rng, shape, coarsest=128, finest=32)
+    if rng.random() < 0.5:  # fields that grow
+        cells, count = parcels(rng, shape, rng.uniform(15, 60))
+        extra += (0.6 * min(strength, 4.0) * rng.standard_normal(count)).astype(np.float32)[cells]
+    if rng.random() < 0.5:  # wet ground, snow
+        patches = fractal(rng, shape, coarsest=int(2 ** rng.integers(4, 7)), finest=4)
+        extra += np.float32(rng.uniform(0.2, 0.6) * min(strength, 4.0)) * patches
+    if rng.random() < 0.4:  # wind on water
+        dark = sigma0 < np.quantile(sigma0, rng.uniform(0.1, 0.5))
+        extra += dark * np.float32(rng.normal(0, min(strength, 3.0)))
+    if rng.random() < 0.5:
+        extra += np.float32(rng.uniform(0, 0.8)) * fractal(rng, shape, coarsest=8, finest=1, roughness=0.8)
+    spots = np.zeros(shape, np.float32)
+    if rng.random() < 0.35:  # ships, vehicles, glints
+        points = (rng.random(shape) < 10 ** rng.uniform(-4.5, -3)) * rng.uniform(3, 14, shape)
+        size = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+        spots = ndimage.grey_dilation(points, size=size).astype(np.float32)
+    before = spots * np.float32(rng.random() < 0.5)
+    after = extra + spots * np.float32(rng.random() < 0.5)
+    return before, after

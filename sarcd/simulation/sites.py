@@ -1,0 +1,270 @@
+"""Simulated sites as scenes: three mines with truth, and others like them, in memory or streamed to a store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from sarcd import schema
+from sarcd.errors import OptionError
+from sarcd.progress import Progress, silent
+from sarcd.simulation.core.classes import Cover
+from sarcd.simulation.core.fields import Dice
+from sarcd.simulation.core.options import SiteOptions
+from sarcd.simulation.core.part import Part
+from sarcd.simulation.core.phase import WAVELENGTH_M
+from sarcd.simulation.core.presets import SITES, varied, with_settings
+from sarcd.simulation.core.projection import LAYOVER, SHADOW
+from sarcd.simulation.core.pseudo import Pseudo
+from sarcd.simulation.core.scene import parts, simulate
+from sarcd.store.create import NewScene, SceneLayout
+
+SiteName = Literal["A", "B", "C"]
+
+__all__ = ["FIRST_DATE", "SITES", "SiteName", "SiteOptions", "site", "varied", "with_settings", "write_site"]
+
+FIRST_DATE = {"A": "2023-03-04T05:43:00", "B": "2023-05-17T16:52:00", "C": "2023-06-09T05:31:00"}
+
+
+def site(
+    name: SiteName | SiteOptions = "A",
+    *,
+    size: int | tuple[int, int] = 1024,
+    seed: int = 0,
+    dates: int = 2,
+    interval_days: float | Sequence[float] = 11,
+    truth: bool = False,
+    invalid: bool = False,
+) -> xr.Dataset:
+    """Simulate a site as a scene in memory.
+
+    A and C are seen from an ascending orbit, B from a descending one and with the most varied land cover; their
+    calibration, noise and sampling differ too. Labels mark changes of interest only: wet ground, vegetation, water,
+    traffic and vehicles lose coherence or change brightness without being labelled.
+
+    Parameters
+    ----------
+    name : {"A", "B", "C"} or SiteOptions
+        Which site, or one of your own: ``dataclasses.replace(SITES["A"], incidence_deg=28.0)``, or `varied`.
+    size : int or (y, x)
+        In pixels, 64 or more a side. A small scene lies around a change; from 640 on scenes hold whole mines.
+    seed : int
+        The same seed gives the same bytes; another seed, another mine of the same kind.
+    dates : int
+        Number of images, 2 or more.
+    interval_days : float or sequence of float
+        Days between images: one for all, or one for each step.
+    truth : bool
+        Add what only a simulation knows: `true_coherence` (pair, y, x) float32, `pseudo_change` (pair, y, x) uint8
+        and `land_cover` (y, x) uint8.
+    invalid : bool
+        Leave a border and a hole without data, as coregistration does.
+
+    Returns
+    -------
+    xr.Dataset
+        `slc` (time, y, x) complex64, linear amplitude; `label` (pair, y, x) uint8, 255 on layover and shadow, pairs
+        being consecutive dates; `mask` (y, x) uint8, 1 layover and 2 shadow at any date. y is azimuth and x is slant
+        range, pixel centres in metres.
+
+    Raises
+    ------
+    OptionError
+        If the site is unknown, or size, dates or intervals cannot be used.
+
+    Examples
+    --------
+    >>> scene = site("B", size=64, seed=1)
+    >>> scene["slc"].dims, scene["slc"].shape, bool((scene["label"] == 1).any())
+    (('time', 'y', 'x'), (2, 64, 64), True)
+    """
+    options, shape, days = _options(name), _shape(size), _days(dates, interval_days)
+    scene = simulate(options, shape, days, seed=seed)
+    if invalid:
+        _cut(scene, options, shape, seed)
+    times = _times(options, days)
+    layers = {"slc": scene.slc, "label": scene.label, "mask": scene.mask}
+    if truth:
+        layers["true_coherence"] = scene.coherence
+    dataset = xr.Dataset(
+        {key: (schema.VARIABLES[key].dims, array, _attrs(key)) for key, array in layers.items()},
+        coords={
+            "time": times,
+            "before": ("pair", times[:-1]),
+            "after": ("pair", times[1:]),
+            "y": ("y", _side(options, shape, 0), {"units": "m", "long_name": "azimuth"}),
+            "x": ("x", _side(options, shape, 1), {"units": "m", "long_name": "slant range"}),
+            "spatial_ref": ((), np.int64(0)),
+        },
+        attrs={"sarcd_schema": schema.VERSION, **_facts(options, seed)},
+    )
+    if truth:
+        dataset["pseudo_change"] = ("pair", "y", "x"), scene.pseudo_change, _flags("pseudo-change", Pseudo)
+        dataset["land_cover"] = ("y", "x"), scene.cover, _flags("land cover at the first date", Cover)
+    for array in dataset.data_vars.values():
+        array.attrs["grid_mapping"] = "spatial_ref"
+    return dataset
+
+
+def write_site(
+    path: str | Path,
+    name: SiteName | SiteOptions = "A",
+    *,
+    size: int | tuple[int, int] = 1024,
+    seed: int = 0,
+    dates: int = 2,
+    interval_days: float | Sequence[float] = 11,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> dict[str, float]:
+    """Simulate a site into a new store, part by part: the memory does not grow with the scene.
+
+    The store has the images, `label`, `mask` and `true_coherence`, with the same bytes as `site` gives.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the store will be, by path or URL; it appears there when it is whole.
+    name, size, seed, dates, interval_days
+        As `site` has them.
+    overwrite : bool
+        Replace a scene that is there.
+    progress : callable
+        Called with a description and a total; gives a context whose value is called with each advance.
+
+    Returns
+    -------
+    dict
+        `changed_share` of the pixels that can be judged, and `unjudged_share` of all, over all pairs.
+
+    Raises
+    ------
+    OptionError
+        If the site is unknown, or size, dates or intervals cannot be used.
+    StoreError
+        If something is at `path` already.
+    """
+    options, shape, days = _options(name), _shape(size), _days(dates, interval_days)
+    times = _times(options, days)
+    layout = SceneLayout(
+        times=times,
+        y=_side(options, shape, 0),
+        x=_side(options, shape, 1),
+        attrs=_facts(options, seed),
+        y_attrs={"units": "m", "long_name": "azimuth"},
+        x_attrs={"units": "m", "long_name": "slant range"},
+    )
+    pairs, counts = len(days) - 1, np.zeros(3, np.int64)
+    making = parts(options, shape, days, seed=seed, part_px=schema.CHUNK)
+    first = next(making)  # what cannot be simulated is refused before a store is begun
+    new = NewScene(path, layout, overwrite=overwrite)
+    with new as store:
+        new.create_image(store, "label", pairs, {schema.COMPLETE: [True] * pairs})
+        new.create_image(store, "true_coherence", pairs, {schema.COMPLETE: [True] * pairs})
+        chunks = [min(schema.CHUNK, side) for side in shape]
+        store.create("mask", shape, {schema.COMPLETE: [True], **_attrs("mask")}, chunks=chunks)
+        targets = {key: store.array(key) for key in ("slc", "label", "true_coherence", "mask")}
+        with progress("simulate", math.prod(shape)) as advance:
+            for part in chain((first,), making):
+                for key, layers in (("slc", part.slc), ("label", part.label), ("true_coherence", part.coherence)):
+                    for number, layer in enumerate(layers):
+                        targets[key][number, part.y, part.x] = layer
+                targets["mask"][part.y, part.x] = part.mask
+                counts += [(part.label == 1).sum(), (part.label == schema.NO_LABEL).sum(), part.label.size]
+                advance(part.mask.size)
+    changed, unjudged, total = (int(count) for count in counts)
+    return {"changed_share": changed / max(total - unjudged, 1), "unjudged_share": unjudged / total}
+
+
+def _options(name: SiteName | SiteOptions) -> SiteOptions:
+    if isinstance(name, SiteOptions):
+        return name
+    if name not in get_args(SiteName):
+        raise OptionError(f"no site {name!r}", where="site", mend=f"use one of {', '.join(get_args(SiteName))}")
+    return SITES[name]
+
+
+def _shape(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return (y, x) in pixels."""
+    sides = np.atleast_1d(size)
+    if sides.size not in (1, 2) or sides.dtype.kind not in "iu":
+        raise OptionError(f"size is {size!r}", where="size", mend="use one whole number of pixels, or (y, x)")
+    return int(sides[0]), int(sides[-1])
+
+
+def _days(dates: int, interval_days: float | Sequence[float]) -> tuple[float, ...]:
+    """Return the dates in days after the first."""
+    if dates < 2:
+        raise OptionError(f"{dates} date makes no pair", where="dates", mend="use 2 or more")
+    steps = [float(step) for step in np.atleast_1d(interval_days)]
+    if np.ndim(interval_days) == 0:
+        steps *= dates - 1
+    if len(steps) != dates - 1:
+        raise OptionError(
+            f"{len(steps)} intervals for {dates} dates", where="interval_days", mend=f"give one, or {dates - 1}"
+        )
+    if any(not step > 0 for step in steps):
+        raise OptionError("an interval is not above 0 days", where="interval_days", mend="use positive numbers")
+    return (0.0, *(float(day) for day in np.cumsum(steps)))
+
+
+def _times(options: SiteOptions, days: tuple[float, ...]) -> NDArray[np.datetime64]:
+    start = np.datetime64(FIRST_DATE.get(options.site, "2023-01-10T06:00:00"), "us")
+    return np.asarray(start + np.round(np.array(days) * 86_400e6).astype("timedelta64[us]"))
+
+
+def _side(options: SiteOptions, shape: tuple[int, int], axis: int) -> NDArray[np.float64]:
+    return np.asarray((np.arange(shape[axis]) + 0.5) * _spacing_m(options)[axis], np.float64)
+
+
+def _spacing_m(options: SiteOptions) -> list[float]:
+    """Return the spacing along azimuth and slant range."""
+    return [options.spacing_m, options.spacing_m * math.sin(math.radians(options.incidence_deg))]
+
+
+def _facts(options: SiteOptions, seed: int) -> dict[str, Any]:
+    return {
+        "simulated": "true",
+        "site": options.site,
+        "seed": int(seed),
+        "wavelength_m": WAVELENGTH_M,
+        "spacing_m": _spacing_m(options),
+        "incidence_deg": options.incidence_deg,
+        "orbit": "ascending" if options.look == "right" else "descending",
+    }
+
+
+def _attrs(name: str) -> dict[str, Any]:
+    attrs = schema.VARIABLES[name].attrs()
+    if name == "mask":
+        attrs |= {"flag_masks": [LAYOVER, SHADOW], "flag_meanings": "layover shadow"}
+    return attrs
+
+
+def _flags(long_name: str, classes: type[Cover] | type[Pseudo]) -> dict[str, object]:
+    return {
+        "long_name": long_name,
+        "units": "1",
+        "flag_values": [int(item) for item in classes],
+        "flag_meanings": " ".join(item.name.lower() for item in classes),
+    }
+
+
+def _cut(scene: Part, options: SiteOptions, shape: tuple[int, int], seed: int) -> None:
+    """Take the data of a slanting border and of a hole away, in place, as coregistration leaves it."""
+    rng = Dice(seed, options.site).stream("no data")
+    height, width = shape
+    y, x = np.ogrid[:height, :width]
+    slant = rng.uniform(0.02, 0.05) * width * (0.3 + 0.7 * y / height)
+    middle = rng.uniform(0.25, 0.75, 2) * shape
+    radius = rng.uniform(0.03, 0.06) * min(shape)
+    gone = (x < slant) | (np.hypot(y - middle[0], x - middle[1]) < radius)
+    scene.slc[:, gone] = complex(np.nan, np.nan)
+    scene.label[:, gone], scene.coherence[:, gone], scene.pseudo_change[:, gone] = schema.NO_LABEL, np.nan, 0

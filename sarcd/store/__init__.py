@@ -1,0 +1,1 @@
+"""Scenes on disk: created, appended to, published, read and checked."""

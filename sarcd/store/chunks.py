@@ -1,0 +1,159 @@
+"""Chunks of a stored scene: which there must be, and which cannot be read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from sarcd import schema
+from sarcd.errors import CorruptChunkError, SceneError
+from sarcd.store.openable import first_line
+from sarcd.store.scene import SceneStore
+
+_DECODERS = 4  # threads, whatever the cores: as many chunks in memory
+
+
+def expected_keys(array: zarr.Array[Any], leading: Iterable[int] | None = None) -> set[str]:
+    """Return the keys an array has when whole, for the given indices of its first axis (all by default)."""
+    grid = array.shards or array.chunks
+    axes: list[Iterable[int]] = [range(-(-size // step)) for size, step in zip(array.shape, grid, strict=True)]
+    if leading is not None:
+        axes[0] = {index // grid[0] for index in leading}  # others may have put several dates into a chunk
+    return {"c/" + "/".join(map(str, index)) for index in product(*axes)}
+
+
+def require_chunks(store: SceneStore, name: str, leading: Iterable[int] | None = None) -> None:
+    """Raise unless every chunk of the given dates or pairs (by default of all) of a published array exists.
+
+    Raises
+    ------
+    CorruptChunkError
+        Naming the first absent chunk: read as it is, it would pass for NaN.
+    """
+    array = store.array(name)
+    if not owes_every_chunk(store, name):
+        return
+    absent = sorted(expected_keys(array, leading) - store.keys(name))
+    if absent:
+        raise CorruptChunkError(name, absent[0], f"absent, and {len(absent) - 1} more" if absent[1:] else "absent")
+
+
+def owes_every_chunk(store: SceneStore, name: str) -> bool:
+    """Tell whether an absent chunk of an array is a loss.
+
+    sarcd writes every chunk, empty ones too. Other programs, and xarray where it copies a scene, leave out chunks that
+    hold nothing but the array's fill value: there an absent chunk reads as what it was. What they write is told by the
+    attribute `coordinates`, which sarcd gives the whole store, and no array.
+    """
+    return store.attrs.get("coordinates") == schema.STORED_COORDINATES and "coordinates" not in store.array(name).attrs
+
+
+def require_finished(store: SceneStore, names: Iterable[str]) -> None:
+    """Raise unless arrays of a scene have every chunk of all that is finished in them.
+
+    Parameters
+    ----------
+    store : SceneStore
+    names : iterable of str
+        Published arrays of the schema; others are passed over.
+
+    Raises
+    ------
+    CorruptChunkError
+        Naming the first absent chunk.
+    """
+    published = store.published()
+    for name in names:
+        if name not in published or "sarcd_schema" not in store.attrs:
+            continue
+        metadata = published[name]
+        flags = schema.flags_of(metadata.get("attributes", {}))
+        dims = metadata.get("dimension_names") or ()
+        if "pair" in dims and flags:
+            require_chunks(
+                store, name, [pair for pair, finished in enumerate(flags[: metadata["shape"][0]]) if finished]
+            )
+        elif not flags or all(flags):
+            leading = range(metadata["shape"][0]) if len(dims) == 3 else None  # as published: a date may be on its way
+            require_chunks(store, name, leading)
+
+
+@contextlib.contextmanager
+def chunk_errors(path: str | Path) -> Iterator[None]:
+    """Turn a codec's error during a computation on a stored scene into `CorruptChunkError` naming the chunk.
+
+    The codec does not say which chunk it was, so the published arrays are searched, only then.
+    """
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's own, such as a full disk
+        found = find_corrupt_chunk(path)
+        if found is None:
+            raise
+        raise found from error
+
+
+def find_corrupt_chunk(path: str | Path) -> CorruptChunkError | None:
+    """Decode every published chunk and return the error of the first that fails, or None."""
+    try:
+        store = SceneStore(path)
+    except SceneError:
+        return None
+    for name in store.published():
+        array = store.array(name)
+        for key in sorted(store.keys(name)) if array.ndim else ["c"]:
+            fault = _fault(array, key)
+            if fault is not None:
+                return CorruptChunkError(name, key, fault)
+    return None
+
+
+def discard_torn(store: SceneStore, name: str, leading: Sequence[int] | None = None) -> list[str]:
+    """Remove the chunks of an unfinished array that cannot be decoded, as a power cut leaves them.
+
+    Parameters
+    ----------
+    store : SceneStore
+        Store that holds it.
+    name : str
+        An array that was begun and is not published.
+    leading : sequence of int, optional
+        Pairs to look at; all by default.
+
+    Returns
+    -------
+    list of str
+        Keys of the chunks removed.
+
+    Notes
+    -----
+    Chunks are not synced to the disk as they are written, which took half as long again; they are decoded, a few at a
+    time, by a run that goes on where another stopped. A run that is not disturbed pays for neither.
+    """
+    array = store.array(name)
+    keys = sorted(store.keys(name) & expected_keys(array, leading))
+    with ThreadPoolExecutor(_DECODERS) as pool:
+        torn = [key for key, fault in zip(keys, pool.map(lambda key: _fault(array, key), keys), strict=True) if fault]
+    for key in torn:
+        store.delete_chunk(name, key)
+    return torn
+
+
+def _fault(array: zarr.Array[Any], key: str) -> str | None:
+    """Return what a codec says against a stored chunk (or shard), or None."""
+    grid = array.shards or array.chunks
+    index = [int(part) for part in key.split("/")[1:]]
+    window = tuple(slice(i * step, (i + 1) * step) for i, step in zip(index, grid, strict=True))
+    try:
+        array[window]
+    except (ValueError, RuntimeError) as error:
+        return first_line(error)
+    return None

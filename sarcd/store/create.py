@@ -1,0 +1,249 @@
+"""New scenes: made beside their final place and moved there when whole.
+
+Object storage moves nothing. A scene is made in its place there, as a group whose list of what is finished is empty
+until the scene is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.core.sync import sync
+
+from sarcd import schema
+from sarcd.errors import SceneError, StoreError
+from sarcd.store.pairs import Pair, consecutive
+from sarcd.store.scene import SceneStore, publish
+from sarcd.store.storage import is_url, zarr_place
+
+Json = dict[str, Any]
+
+_UNFINISHED = "sarcd_unfinished"  # root attribute
+
+
+@dataclass(frozen=True)
+class SceneLayout:
+    """What must be known of a scene before its first pixel is written.
+
+    Parameters
+    ----------
+    times : ndarray of datetime64
+        Dates, strictly increasing.
+    y, x : ndarray
+        Coordinates of the pixel centres, or pixel numbers where there is no rectilinear map.
+    images : {"slc", "amplitude"}
+        Name of the image variable.
+    spatial_ref : dict
+        Attributes of the CF grid mapping: CRS and transform, ground control points, or nothing.
+    attrs : dict
+        Root attributes such as wavelength_m, spacing_m.
+    y_attrs, x_attrs : dict
+        Attributes of the coordinates, such as units.
+    pairs : sequence of (before, after), optional
+        Consecutive dates by default.
+    chunk : int
+        Side of a chunk along y and x.
+    shard : int
+        Side of a shard, a multiple of `chunk`; 0 for none.
+    """
+
+    times: np.ndarray
+    y: np.ndarray
+    x: np.ndarray
+    images: str = "slc"
+    spatial_ref: Json = field(default_factory=dict)
+    attrs: Json = field(default_factory=dict)
+    y_attrs: Json = field(default_factory=dict)
+    x_attrs: Json = field(default_factory=dict)
+    pairs: Sequence[Pair] | None = None
+    chunk: int = schema.CHUNK
+    shard: int = 0
+
+
+class NewScene:
+    """Context in which a new scene is written; at its end the scene is in its place, whole, or not there at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Where the scene will be.
+    layout : SceneLayout
+        Dates, size, georeference.
+    overwrite : bool
+        Replace a scene that is there already, once the new one is whole.
+
+    Raises
+    ------
+    StoreError
+        If something is at `path` already.
+
+    Examples
+    --------
+    ::
+
+        with NewScene("scene.zarr", layout) as store:
+            store.array("slc")[0, :1024, :1024] = block
+    """
+
+    def __init__(self, path: str | Path, layout: SceneLayout, *, overwrite: bool = False) -> None:
+        self._path = str(path)
+        self._layout = layout
+        self._overwrite = overwrite
+        refuse_existing(path, overwrite=overwrite)
+
+    def __enter__(self) -> SceneStore:
+        self._remove()  # what a run that was killed left
+        if not is_url(self._path):
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._create()
+        except BaseException:
+            self._remove()
+            raise
+
+    @property
+    def _staging(self) -> str:
+        """Where the scene is made."""
+        if is_url(self._path):
+            return self._path
+        final = Path(self._path)
+        return str(final.with_name(f".{final.name}.unfinished"))
+
+    def _remove(self) -> None:
+        """Remove what has been made so far."""
+        if is_url(self._path):
+            sync(zarr_place(self._path).delete_dir(""))
+        else:
+            shutil.rmtree(self._staging, ignore_errors=True)
+
+    def _create(self) -> SceneStore:
+        layout = self._layout
+        zarr.open_group(zarr_place(self._staging), mode="w", zarr_format=3)
+        store = SceneStore(self._staging)
+        if is_url(self._path):
+            publish(store, attrs={_UNFINISHED: 1})  # an empty list, for those who open it meanwhile
+        time_attrs = {"units": schema.TIME_UNITS, "calendar": "proleptic_gregorian"}
+        pairs = consecutive(layout.times) if layout.pairs is None else list(layout.pairs)
+        store.create_coordinate("y", layout.y, ("y",), {"axis": "Y", **layout.y_attrs})
+        store.create_coordinate("x", layout.x, ("x",), {"axis": "X", **layout.x_attrs})
+        store.create_coordinate("spatial_ref", np.zeros((), "int64"), (), layout.spatial_ref)
+        store.create_coordinate("time", _microseconds(layout.times), ("time",), {**time_attrs, "axis": "T"})
+        for position, name in enumerate(("before", "after")):
+            dates = np.array([pair[position] for pair in pairs], "datetime64[us]")
+            attrs = {**time_attrs, "long_name": f"date of the image {name} the change"}
+            store.create_coordinate(name, _microseconds(dates), ("pair",), attrs)
+        self.create_image(store, layout.images, len(layout.times))
+        return store
+
+    def create_image(self, store: SceneStore, name: str, length: int, attrs: Json | None = None) -> None:
+        """Create an array of the scene's size with `length` dates or pairs, to be published with the scene."""
+        layout = self._layout
+        shape = (length, len(layout.y), len(layout.x))
+        chunks, shards = grid_of(shape, layout.chunk, layout.shard)
+        store.create(name, shape, attrs or {}, chunks=chunks, shards=shards)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._remove()
+            return
+        try:
+            self._finish()
+        except BaseException:
+            self._remove()
+            raise
+
+    def _finish(self) -> None:
+        store = SceneStore(self._staging)
+        attrs = {"Conventions": "CF-1.11", "sarcd_schema": schema.VERSION, "coordinates": schema.STORED_COORDINATES}
+        attrs = {**self._layout.attrs, **attrs}
+        if is_url(self._path):
+            publish(store, add=store.members(), attrs={**attrs, _UNFINISHED: None})
+            return
+        publish(store, add=store.members(), attrs=attrs)
+        staging, final = Path(self._staging), Path(self._path)
+        # The publish above took a lock beside the staging folder; its file goes with it.
+        for lock in staging.parent.glob(f".{staging.name}.*.lock"):
+            lock.unlink(missing_ok=True)
+        old = final.with_name(f".{final.name}.replaced")
+        refuse_existing(final, overwrite=self._overwrite)
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            final.rename(old)
+        staging.rename(final)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
+    """Raise if `path` is taken, by a scene without `overwrite`, or by anything that is not a scene.
+
+    Raises
+    ------
+    StoreError
+        Naming the path.
+    """
+    if is_url(path):
+        _refuse_object(str(path))
+        return
+    path = Path(path)
+    if not path.exists():
+        return
+    if not _is_scene(path):
+        raise StoreError("is there already and is not a scene", where=str(path), mend="choose another name")
+    if not overwrite:
+        raise StoreError("is there already", where=str(path), mend="choose another name, or pass --overwrite")
+
+
+def _refuse_object(url: str) -> None:
+    """Raise if object storage has anything there that a killed run of sarcd did not leave.
+
+    With --overwrite too: nothing can be moved there, so the old scene would be gone before the new one is whole.
+    """
+
+    async def first_key() -> str | None:
+        async for key in zarr_place(url).list_prefix(""):
+            return str(key)
+        return None
+
+    if sync(first_key()) is not None and not _is_unfinished(url):
+        raise StoreError("is there already", where=url, mend="choose another name, or remove it first")
+
+
+def _is_unfinished(url: str) -> bool:
+    try:
+        return SceneStore(url).attrs.get(_UNFINISHED) in (1, True)
+    except SceneError:
+        return False
+
+
+def _is_scene(path: Path) -> bool:
+    """Tell a scene from every other folder, other people's Zarr groups too: --overwrite is about to remove it."""
+    try:
+        root = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(root, dict) and "sarcd_schema" in (root.get("attributes") or {})
+
+
+def grid_of(shape: Sequence[int], chunk: int, shard: int = 0) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Return chunk and shard shapes of a (time or pair, y, x) array: 1 along the first axis, never beyond the scene."""
+    if shard and shard % chunk:
+        raise StoreError(f"shards of {shard} are no multiple of chunks of {chunk}", mend="choose a multiple")
+    chunks = (1, *(min(chunk, size) for size in shape[1:]))
+    if not shard or all(size <= chunk for size in shape[1:]):
+        return chunks, None
+    sides = [-(-min(shard, size) // step) * step for size, step in zip(shape[1:], chunks[1:], strict=True)]
+    return chunks, (1, *sides)
+
+
+def _microseconds(dates: np.ndarray) -> np.ndarray:
+    return np.asarray(dates).astype("datetime64[us]").astype("int64")

@@ -1,0 +1,233 @@
+"""Whether a place holds a store that can be opened, and is whole: what it has lost, and what helps."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+import zipfile
+from collections.abc import Iterable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from sarcd import schema
+from sarcd.conform import conform, dates
+from sarcd.errors import CorruptChunkError, SceneError, StoreError
+from sarcd.store.storage import is_url
+
+if TYPE_CHECKING:
+    from sarcd.store.scene import SceneStore
+
+_RESTORE = "restore it from a copy, or copy the whole store again"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def refuse_no_folder(path: Path) -> None:
+    """Raise SceneError unless a path is a folder."""
+    if not path.exists():
+        raise SceneError("no such scene", where=str(path), mend="make one with 'sarcd ingest' or 'sarcd simulate'")
+    if path.is_dir():
+        return
+    if zipfile.is_zipfile(path):
+        mend = f"unpack it first: python -m zipfile -e {path} {path.with_suffix('')}"
+        raise SceneError("is a zip file, which cannot be written to in place", where=str(path), mend=mend)
+    raise SceneError("is a file, and a scene is a folder", where=str(path), mend="images are read by 'sarcd ingest'")
+
+
+def not_openable(where: str, error: Exception) -> SceneError:
+    """Return what to say of a store that xarray cannot open."""
+    fault = None if is_url(where) or is_format_2(Path(where)) else _root_fault(Path(where))
+    if fault is not None:
+        return fault
+    told, mend = first_line(error), None
+    if "calendar" in told or "time units" in told:
+        told = told.split(". Try")[0]
+        mend = "write the store with datetime64 dates, for example by xarray"
+    elif "conflicting sizes" in told:
+        mend = "take the array that does not fit out of the store, or write it anew in the size of the others"
+    return SceneError(f"not a Zarr group that xarray can open ({told})", where=where, mend=mend)
+
+
+def not_writable(path: str, error: Exception) -> SceneError:
+    """Return what to say of a place that is no Zarr group of format 3."""
+    if not is_url(path):
+        if is_format_2(Path(path)):
+            mend = f"write it anew: sarcd.store.write.write_scene(xr.open_zarr('{path}'), 'NEW')"
+            return SceneError("is in Zarr format 2, and commands keep results in format 3", where=path, mend=mend)
+        fault = _root_fault(Path(path))
+        if fault is not None:
+            return fault
+    told = f"not a Zarr v3 group that can be written ({first_line(error)})"
+    return SceneError(told, where=path, mend="make a scene with 'sarcd ingest'")
+
+
+def is_format_2(path: Path) -> bool:
+    """Tell a store of Zarr format 2, which has no zarr.json."""
+    return not (path / "zarr.json").exists() and any(
+        (path / key).exists() for key in (".zgroup", ".zmetadata", ".zattrs")
+    )
+
+
+def _root_fault(path: Path) -> SceneError | None:
+    """Return what is wrong with the metadata of a store's root, None where they can be read."""
+    root = path / "zarr.json"
+    if not root.exists():
+        if any((inner / "zarr.json").exists() for inner in path.iterdir()):
+            return SceneError("its zarr.json is missing: the store was copied in part", where=str(path), mend=_RESTORE)
+        told = f"not a Zarr group ({'a folder without zarr.json' if any(path.iterdir()) else 'an empty folder'})"
+        return SceneError(told, where=str(path), mend="make a scene with 'sarcd ingest' or 'sarcd simulate'")
+    try:
+        node = json.loads(root.read_bytes())
+    except (OSError, ValueError) as error:
+        return SceneError(f"its metadata cannot be read ({first_line(error)})", where=str(root), mend=_RESTORE)
+    if isinstance(node, dict) and node.get("node_type") == "array":
+        return SceneError("is one array of a store", where=str(path), mend=f"name the store: {path.parent}")
+    return None
+
+
+def node_kind(metadata: bytes | None) -> str | None:
+    """Return whether metadata are of an ``array`` or a ``group``; None where they are absent or cannot be read."""
+    try:
+        node = json.loads(metadata or b"")
+    except ValueError:
+        return None
+    kind = node.get("node_type") if isinstance(node, dict) else None
+    return kind if kind in ("array", "group") else None
+
+
+def refuse_encoded(scene: xr.Dataset, where: str) -> None:
+    """Raise SceneError on variables whose stored numbers xarray decodes: jobs read what is stored."""
+    for name in scene.data_vars:
+        known, encoding = schema.known(name), scene[name].encoding
+        if known is None:
+            continue
+        found = [key for key in ("scale_factor", "add_offset") if key in encoding]
+        for key in ("_FillValue", "missing_value"):
+            value = encoding.get(key)
+            if value is not None and not np.array_equal(
+                value, np.asarray(known.fill), equal_nan=known.dtype[0] in "fc"
+            ):
+                found.append(key)
+        if found:
+            raise SceneError(
+                f"'{name}' is stored encoded ({', '.join(found)}), which the commands do not decode",
+                where=where,
+                mend=f"write it decoded: sarcd.store.write.write_scene(xr.open_zarr('{where}'), 'NEW')",
+            )
+
+
+def refuse_no_images(scene: xr.Dataset, where: str) -> None:
+    """Raise SceneError on a store that keeps its images in groups inside, naming these."""
+    if is_url(where) or any(name in scene for name in schema.IMAGES):
+        return
+    found = [metadata for name in schema.IMAGES for metadata in Path(where).glob(f"*/{name}/zarr.json")]
+    inner = sorted({metadata.parent.parent for metadata in found})
+    if inner:
+        listed = ", ".join(folder.name for folder in inner[:4])
+        raise SceneError(
+            f"the images are in groups inside ({listed})", where=where, mend=f"name one of them: {inner[0]}"
+        )
+
+
+def validated(scene: xr.Dataset, where: str) -> xr.Dataset:
+    """Return a scene that is in the schema's own form, or refuse it with what could be done."""
+    try:
+        return schema.validate(scene)
+    except SceneError as error:
+        with _in_silence():
+            conform(scene)  # which says better what could be done, unless it understands the dataset
+        mend = f"write it as commands need it: sarcd.store.write.write_scene(xr.open_zarr('{where}'), 'NEW')"
+        raise SceneError(error.error, where=where, mend=mend) from error
+
+
+@contextlib.contextmanager
+def _in_silence() -> Iterator[None]:
+    """Keep this thread's check from logging what it would do: nothing is done with a store that is refused."""
+    thread, logger = threading.get_ident(), logging.getLogger(dates.__name__)
+
+    def elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    logger.addFilter(elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(elsewhere)
+
+
+def require_listed(store: SceneStore, names: Iterable[str] | None = None) -> None:
+    """Raise unless arrays that a store lists are there: plain opens would show those that are gone as no-data.
+
+    Parameters
+    ----------
+    store : SceneStore
+    names : iterable of str, optional
+        Arrays that matter; all by default. Those that are not listed are passed over.
+
+    Raises
+    ------
+    StoreError
+        Naming the first array whose own metadata are missing or cannot be read.
+    """
+    wanted = None if names is None else set(names)
+    lost = [name for name in store.lost() if (_matters(store, name) if wanted is None else name in wanted)]
+    if not lost:
+        return
+    known = schema.known(lost[0])
+    is_result = known is not None and known.derived and known.name != "mask"
+    cure = f"'sarcd remove {store.path} {lost[0]}' takes it off the list; or {_RESTORE}" if is_result else _RESTORE
+    more = f" (and of {len(lost) - 1} more)" if lost[1:] else ""
+    raise StoreError(
+        f"the store lists this array, but its zarr.json{more} is missing or cannot be read",
+        where=f"{store.path}/{lost[0]}",
+        mend=cure,
+    )
+
+
+def _matters(store: SceneStore, name: str) -> bool:
+    """Tell whether sarcd reads an array, or lengthens it with the pairs."""
+    dims = store.listed()[name].get("dimension_names") or ()
+    return name in schema.COORDINATES or schema.known(name) is not None or "pair" in dims
+
+
+def require_coordinates(store: SceneStore) -> None:
+    """Raise CorruptChunkError where a store has lost a chunk of a coordinate: absent dates would read as 1970."""
+    own, wanted = store.attrs.get("coordinates") == schema.STORED_COORDINATES, dict[str, tuple[str, str]]()
+    for name, metadata in store.published().items():
+        if name not in schema.COORDINATES or not metadata["shape"]:
+            continue
+        if metadata["chunk_key_encoding"] != {"name": "default", "configuration": {"separator": "/"}}:
+            continue
+        steps = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+        # Others leave out what holds nothing but the fill value, which an axis of several different values does not.
+        if not own and (name not in ("time", "y", "x") or min(*steps, *metadata["shape"]) < 2):
+            continue
+        counts = [range(-(-size // step)) for size, step in zip(metadata["shape"], steps, strict=True)]
+        keys = ["c/" + "/".join(map(str, index)) for index in product(*counts)]
+        wanted |= {f"{name}/{key}": (name, key) for key in keys}
+    for path, data in store.documents(wanted).items():
+        if data is None:
+            raise CorruptChunkError(*wanted[path], "absent")
+
+
+def corrupt_coordinate(store: SceneStore) -> CorruptChunkError | None:
+    """Decode the coordinates of a store, and return the error of the first that fails, or None."""
+    for name in schema.COORDINATES:
+        if name not in store:
+            continue
+        array: Any = store.array(name)
+        try:
+            array[...]
+        except (ValueError, RuntimeError) as error:
+            return CorruptChunkError(name, "c/0" if array.ndim else "c", first_line(error))
+    return None

@@ -1,0 +1,395 @@
+"""The scene on disk: opening it, and the handle through which writers change it.
+
+What is finished is what the consolidated metadata of the root lists; `publish` is the only writer of it. Arrays
+are created and resized in place meanwhile, unseen by a plain `xr.open_zarr`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from sarcd import schema
+from sarcd.attributes import plain
+from sarcd.errors import SceneError, StoreError
+from sarcd.store.atomic import settle, write_durably
+from sarcd.store.coordinates import decode_dates
+from sarcd.store.locks import structure_lock
+from sarcd.store.openable import (
+    corrupt_coordinate,
+    node_kind,
+    not_openable,
+    not_writable,
+    refuse_encoded,
+    refuse_no_folder,
+    refuse_no_images,
+    require_coordinates,
+    require_listed,
+    validated,
+)
+from sarcd.store.storage import is_url, zarr_place
+
+Json = dict[str, Any]
+
+
+def open_scene(
+    path: str | Path,
+    *,
+    chunks: Any = {},  # noqa: B006  {} is xarray's own word for "as stored"
+    damaged: bool = False,
+) -> xr.Dataset:
+    """Open a stored scene and check it against the schema.
+
+    Parameters
+    ----------
+    path : str or Path
+        A Zarr group, by path or URL.
+    chunks : dict or None, optional
+        As in `xarray.open_zarr`; ``{}`` gives dask arrays in the stored chunks, None arrays read when indexed.
+    damaged : bool
+        Open a store that has lost a whole array of labels or results too, to tell of it.
+
+    Returns
+    -------
+    xr.Dataset
+        What `xarray.open_zarr` gives, less arrays that no writer has finished.
+
+    Raises
+    ------
+    SceneError
+        If the path holds no Zarr group, or one that is not a scene.
+    StoreError
+        If the store lists an array that is gone, or a coordinate cannot be read.
+    """
+    where = str(path)
+    if not is_url(where):
+        refuse_no_folder(Path(where))
+    place, store = zarr_place(where), None
+    with contextlib.suppress(SceneError):  # of another format, or not to be opened at all, which xarray says below
+        store = SceneStore(where)
+    if store is not None:
+        require_listed(store, (*schema.IMAGES, *schema.COORDINATES) if damaged else None)
+        require_coordinates(store)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a foreign store without a metadata list is worth an error or nothing
+            scene = xr.open_zarr(place, chunks=chunks)
+        scene.encoding["source"] = where  # which xarray does not know of object storage
+        return _checked(scene, where)
+    except SceneError:
+        raise
+    except Exception as error:
+        torn = None if store is None else corrupt_coordinate(store)
+        raise torn or not_openable(where, error) from error
+
+
+def _checked(scene: xr.Dataset, where: str) -> xr.Dataset:
+    """Return what of an opened store is finished, or refuse it."""
+    unfinished = [
+        name
+        for name, array in scene.data_vars.items()
+        if schema.COMPLETE in array.attrs and not any(completeness(array))
+    ]
+    scene = schema.with_pair_dates(scene.drop_vars(unfinished))
+    refuse_encoded(scene, where)
+    refuse_no_images(scene, where)
+    return validated(scene, where)
+
+
+def completeness(array: xr.DataArray | zarr.Array[Any]) -> list[bool]:
+    """Return the flags, one a pair, of what is finished in a derived array."""
+    return schema.flags_of(array.attrs)
+
+
+class SceneStore:
+    """Handle on a scene's Zarr group for those who write into it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Path or URL of a Zarr v3 group.
+
+    Raises
+    ------
+    SceneError
+        If there is no Zarr v3 group.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        place = zarr_place(path)
+        if not is_url(path):
+            refuse_no_folder(Path(path))
+        try:
+            self._group = zarr.open_group(place, mode="r+", use_consolidated=False, zarr_format=3)
+        except Exception as error:
+            raise not_writable(self.path, error) from error
+
+    @property
+    def address(self) -> str:
+        """The path or URL by which another process finds the store."""
+        return self.path if is_url(self.path) else str(Path(self.path).resolve())
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a store on a file system; None of one on object storage."""
+        return None if is_url(self.path) else Path(self.path)
+
+    # -- keys -------------------------------------------------------------------------------------------------------
+
+    def read_json(self, key: str) -> Json:
+        """Return a JSON document of the store, such as an array's ``zarr.json``."""
+        buffer = sync(self._group.store.get(self._key(key), prototype=default_buffer_prototype()))
+        if buffer is None:
+            raise StoreError("metadata are missing", where=f"{self.path}/{key}")
+        try:
+            return cast(Json, json.loads(buffer.to_bytes()))
+        except ValueError as error:
+            raise StoreError(f"metadata cannot be read ({error})", where=f"{self.path}/{key}") from error
+
+    def documents(self, keys: Iterable[str]) -> dict[str, bytes | None]:
+        """Return what lies under several keys, None where there is nothing, in one round to the storage."""
+        wanted = list(keys)
+
+        async def fetch() -> list[Any]:
+            prototype = default_buffer_prototype()
+            return await asyncio.gather(*(self._group.store.get(self._key(key), prototype) for key in wanted))
+
+        return {key: data and data.to_bytes() for key, data in zip(wanted, sync(fetch()), strict=True)}
+
+    def write_json(self, key: str, value: Json) -> None:
+        """Replace a JSON document of the store in one stroke."""
+        data = json.dumps(value, indent=2).encode()
+        if self.folder is not None:
+            write_durably(self.folder / key, data)
+            return
+        sync(self._group.store.set(self._key(key), default_buffer_prototype().buffer.from_bytes(data)))
+
+    def _key(self, key: str) -> str:
+        return f"{self._group.path}/{key}" if self._group.path else key
+
+    def copy_key(self, source: str, target: str) -> None:
+        """Copy the bytes under one key to another."""
+        data = sync(self._group.store.get(self._key(source), prototype=default_buffer_prototype()))
+        if data is None:
+            raise StoreError("is missing", where=f"{self.path}/{source}")
+        sync(self._group.store.set(self._key(target), data))
+
+    def keys(self, name: str) -> set[str]:
+        """Return the chunk keys that exist of an array, such as ``c/0/3/1``, by one listing."""
+
+        async def listing() -> list[str]:
+            return [key async for key in self._group.store.list_prefix(self._key(f"{name}/c/"))]
+
+        prefix = len(self._key(f"{name}/"))
+        return {key[prefix:] for key in sync(listing()) if not key.endswith(".partial")}
+
+    def objects(self, key: str) -> tuple[Any, str]:
+        """Return the store that obstore knows, and a key in it; of a scene on object storage."""
+        return cast(Any, self._group.store).store, self._key(key)
+
+    def stored_bytes(self, name: str) -> int:
+        """Return the size on disk of an array with all its keys."""
+        return int(sync(self._group.store.getsize_prefix(self._key(f"{name}/"))))
+
+    # -- what there is ----------------------------------------------------------------------------------------------
+
+    @property
+    def attrs(self) -> Json:
+        """Root attributes, as published."""
+        return cast(Json, self.read_json("zarr.json").get("attributes", {}))
+
+    def published(self) -> dict[str, Json]:
+        """Return the metadata of every finished array, by name.
+
+        In a store of others that has no list of them, those are all arrays but what sarcd has begun in it.
+        """
+        return {name: metadata for name, metadata in self.listed().items() if metadata.get("node_type") == "array"}
+
+    def listed(self) -> dict[str, Json]:
+        """Return the metadata of all that plain opens see, groups that others keep inside included."""
+        consolidated = self.read_json("zarr.json").get("consolidated_metadata")
+        if consolidated is not None:
+            return cast(dict[str, Json], consolidated.get("metadata", {}))
+        found = {name: self.read_json(f"{name}/zarr.json") for name in self.members()}
+        flags = {name: schema.flags_of(metadata.get("attributes", {})) for name, metadata in found.items()}
+        return {name: metadata for name, metadata in found.items() if not flags[name] or any(flags[name])}
+
+    def lost(self) -> list[str]:
+        """Return the names that are listed without an array or group of which the metadata can be read."""
+        for _ in range(2):  # twice, since another process may just have taken one off the list
+            names = [name for name in self.listed() if "/" not in name]
+            kinds = self._kinds(names)
+            lost = [name for name in names if kinds[name] is None]
+            if not lost:
+                break
+        return lost
+
+    def members(self) -> list[str]:
+        """Return the names of all arrays, finished or not, but for those that sarcd keeps for itself."""
+
+        async def listing() -> list[str]:
+            return [name async for name in self._group.store.list_dir(self._group.path)]
+
+        kinds = self._kinds(name for name in sync(listing()) if not name.startswith(schema.PRIVATE))
+        return sorted(name for name, kind in kinds.items() if kind == "array")
+
+    def __contains__(self, name: str) -> bool:
+        return self._kinds([name])[name] is not None
+
+    def _kinds(self, names: Iterable[str]) -> dict[str, str | None]:
+        """Return of each name whether its metadata are of an array or a group, None where there are none."""
+        documents = self.documents(f"{name}/zarr.json" for name in names)
+        return {key.rpartition("/")[0]: node_kind(data) for key, data in documents.items()}
+
+    def array(self, name: str) -> zarr.Array[Any]:
+        """Return an array, finished or not, that writes every chunk it is given, empty ones too."""
+        path = f"{self._group.path}/{name}" if self._group.path else name
+        opened = zarr.open_array(self._group.store, path=path, mode="r+")
+        # `open_array` takes a `config` and passes it over where the array exists, so the handle is made anew.
+        metadata = cast(Any, opened.metadata)
+        return zarr.Array(zarr.AsyncArray(metadata, opened.store_path, {"write_empty_chunks": True}))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size of the scene along y and x."""
+        published = self.published()
+        height, width = next(published[name] for name in schema.IMAGES if name in published)["shape"][1:]
+        return height, width
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Size of a region along y and x: of a stored chunk of the images, or of a shard."""
+        images = self.array(next(name for name in schema.IMAGES if name in self))
+        height, width = (images.shards or images.chunks)[1:]
+        return height, width
+
+    def dates(self, name: str) -> np.ndarray:
+        """Return a published coordinate of dates (`time`, `before` or `after`) as datetime64[us]."""
+        listed = self.published()
+        if name not in listed:
+            return np.empty(0, "datetime64[us]")
+        count = listed[name]["shape"][0]
+        return decode_dates(self.array(name)[:count], listed[name].get("attributes", {}), f"{self.path}/{name}")
+
+    # -- changing it ------------------------------------------------------------------------------------------------
+
+    def create(
+        self, name: str, shape: Sequence[int], attrs: Json, *, chunks: Sequence[int], shards: Any = None
+    ) -> None:
+        """Create an array of the schema, unseen until it is published; whatever lay under the name is removed."""
+        variable = schema.variable(name)
+        self.delete(name)
+        self._group.create_array(
+            name,
+            shape=tuple(shape),
+            dtype=variable.dtype,
+            chunks=tuple(chunks),
+            shards=shards,
+            compressors=codecs_of(np.dtype(variable.dtype)),
+            fill_value=variable.fill,
+            dimension_names=variable.dims,
+            attributes=plain({**variable.attrs(), "grid_mapping": "spatial_ref", **attrs}),
+        )
+        if self.folder is not None:
+            settle(self.folder / name)  # what a resume goes by must outlast the power, if chunks do
+
+    def create_coordinate(
+        self, name: str, values: np.ndarray, dims: tuple[str, ...], attrs: Json, *, chunk: int | None = None
+    ) -> None:
+        """Create a coordinate array and write it; dates get room to grow within one chunk."""
+        self.delete(name)
+        room = 1024 if name in ("time", "before", "after") else chunk
+        chunks = tuple(room or max(1, size) for size in values.shape)
+        array = self._group.create_array(
+            name,
+            shape=values.shape,
+            dtype=values.dtype,
+            chunks=chunks,
+            compressors=[ZstdCodec(level=1, checksum=True)],
+            fill_value=0,
+            dimension_names=dims,
+            attributes=plain(attrs),
+            config={"write_empty_chunks": True},
+        )
+        array[...] = values
+
+    def delete(self, name: str) -> None:
+        """Remove an array and every key under it, whether or not its metadata are still there."""
+        sync(self._group.store.delete_dir(self._key(name)))
+
+    def delete_chunk(self, name: str, key: str) -> None:
+        """Remove one chunk of an array."""
+        sync(self._group.store.delete(self._key(f"{name}/{key}")))
+
+    def set_attrs(self, name: str, attrs: Json) -> None:
+        """Update attributes of an array in its own metadata; `publish` makes them seen."""
+        metadata = self.read_json(f"{name}/zarr.json")
+        merged = plain({**metadata.get("attributes", {}), **attrs})
+        self.write_json(f"{name}/zarr.json", {**metadata, "attributes": merged})
+
+
+def publish(
+    store: SceneStore,
+    *,
+    add: Iterable[str] = (),
+    remove: Iterable[str] = (),
+    attrs: Json | None = None,
+    locked: bool = False,
+) -> None:
+    """Change what a plain open of the store sees, in one atomic replacement of the root metadata.
+
+    Parameters
+    ----------
+    store : SceneStore
+        Store to change.
+    add : iterable of str
+        Arrays to list as they stand now, new or already listed.
+    remove : iterable of str
+        Arrays to take off the list; they stay on disk.
+    attrs : dict, optional
+        Root attributes to set; None removes one.
+    locked : bool
+        True if the caller already holds the structure lock.
+    """
+    names = list(add)
+    if store.folder is not None:
+        for name in names:
+            settle(store.folder / name)  # what is listed is on the disk, whatever happens to the power
+    with contextlib.nullcontext() if locked else structure_lock(store.path):
+        root, listed = store.read_json("zarr.json"), store.listed()
+        for name in remove:
+            listed.pop(name, None)
+        for name in names:
+            listed[name] = store.read_json(f"{name}/zarr.json")
+        merged = {**root.get("attributes", {}), **(attrs or {})}
+        root["attributes"] = plain(merged)
+        root["consolidated_metadata"] = {
+            "kind": "inline",
+            "must_understand": False,
+            "metadata": {name: listed[name] for name in sorted(listed)},
+        }
+        store.write_json("zarr.json", root)
+
+
+def codecs_of(dtype: np.dtype[Any]) -> list[Any]:
+    """Return the codecs of an image: bits of one significance together, since noise fills the lower ones alone.
+
+    Smaller than zstd makes real images, and several times as fast. Without a checksum a flipped bit would read as data.
+    """
+    if dtype.itemsize == 1:
+        return [BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle", typesize=1), Crc32cCodec()]
+    # a complex64 is two float32
+    return [BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=4), Crc32cCodec()]

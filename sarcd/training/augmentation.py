@@ -1,0 +1,261 @@
+"""Random changes to a batch that leave its meaning as it is; labels are carried along.
+
+Whether a patch is changed, and how, is drawn on the CPU, so that any device gets the same; noise a pixel is drawn on
+the device that holds the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sarcd.config import AugmentOptions
+from sarcd.estimation.channels import FILL
+from sarcd.estimation.kernels.normalize import SATURATION, SCALE
+from sarcd.training.patch_reader import IGNORE
+
+_LARGEST = 1 - 2**-23  # normalised amplitude that still has an amplitude: 1 is any that is large enough
+
+
+def augment(
+    x: Tensor,
+    target: Tensor,
+    channels: Sequence[str],
+    options: AugmentOptions,
+    generator: torch.Generator,
+    *,
+    brightness: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Apply the augmentations of the options, each to its own random part of the batch.
+
+    Parameters
+    ----------
+    x : (B, C, H, W) float32
+        Features in [0, 1], holes filled.
+    target : (B, H, W) uint8
+        Labels; 255 takes no part.
+    channels : sequence of C str
+        Names of the features.
+    options : AugmentOptions
+        Probabilities and strengths.
+    generator : torch.Generator
+        Of the CPU.
+    brightness : (B, 2) float32, optional
+        Median over MAD of the amplitudes of each patch's dates, which `speckle` and `gain` need.
+
+    Returns
+    -------
+    x : (B, C, H, W) float32
+    target : (B, H, W) uint8
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, section 2.4.
+    """
+    count = len(x)
+
+    def chosen(probability: float) -> Tensor:
+        """Draw who is changed; drawn also where nobody can be, so that one option does not move the others."""
+        return (torch.rand(count, generator=generator) < probability).to(x.device)
+
+    who = {name: chosen(getattr(options, name)) for name in ("speckle", "gain", "scale_coherence", "cut_mix")}
+    who |= {name: chosen(getattr(options, name)) for name in ("swap_dates", "flip_azimuth", "flip_range", "shear")}
+    gains = 10 ** (options.gain_db / 20 * torch.randn(count, 2, generator=generator))
+    depths = torch.rand(count, generator=generator)
+    partners = torch.randperm(count, generator=generator)
+    boxes = torch.rand(count, 3, generator=generator)
+    degrees = options.shear_degrees * (2 * torch.rand(count, generator=generator) - 1)
+    noise = torch.Generator(x.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+
+    if options.speckle or options.gain:
+        if brightness is None:
+            raise ValueError("speckle and gain change linear amplitudes, which takes their brightness")
+        factors = torch.where(who["gain"][:, None], gains.to(x.device), 1)[..., None, None]  # (B, 2, 1, 1)
+        if options.speckle:
+            speckled = speckle((count, 2, *x.shape[-2:]), options.speckle_looks, noise)
+            factors = factors * torch.where(_along_batch(who["speckle"], speckled), speckled, 1)
+        x = scale_amplitudes(x, target, channels, factors, brightness.to(x.device))
+    if options.scale_coherence and "coherence" in channels:
+        depth = _along_batch(depths.to(x.device), target)  # (B, 1, 1), and (B, H, W) if each pixel has its own
+        if options.scale_per == "pixel":
+            depth = torch.rand(target.shape, generator=noise, device=x.device)
+        below = low_coherence(x, target, channels, options)
+        x = scale_coherence(x, target, channels, depth, below, who["scale_coherence"])
+    if options.cut_mix:
+        x, target = cut_mix(x, target, partners.to(x.device), boxes.to(x.device), who["cut_mix"])
+    x = swap_dates(x, channels, who["swap_dates"])
+    x, target = flip_azimuth(x, target, who["flip_azimuth"])
+    x, target = flip_range(x, target, who["flip_range"])
+    if options.shear:
+        x, target = shear(x, target, channels, degrees, who["shear"])
+    return x, target
+
+
+def flip_azimuth(x: Tensor, target: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn the chosen patches round along y, which is azimuth: the side from which the radar looks stays."""
+    return _flip(x, chosen, -2), _flip(target, chosen, -2)
+
+
+def flip_range(x: Tensor, target: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn the chosen patches round along x, which is range: as if the radar looked from the other side."""
+    return _flip(x, chosen, -1), _flip(target, chosen, -1)
+
+
+def swap_dates(x: Tensor, channels: Sequence[str], chosen: Tensor) -> Tensor:
+    """Let the two dates of the chosen patches change places; coherence is the same either way."""
+    order = list(range(len(channels)))
+    before, after = list(channels).index("before"), list(channels).index("after")
+    order[before], order[after] = after, before
+    return torch.where(_along_batch(chosen, x), x[:, order], x)
+
+
+def shear(x: Tensor, target: Tensor, channels: Sequence[str], degrees: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Shear the chosen patches along azimuth about their centre, y' = y + x tan(angle).
+
+    Images bilinearly, labels to the nearest; what comes from outside is a hole, and has no label.
+
+    Parameters
+    ----------
+    x, target, channels
+        As in `augment`.
+    degrees : (B,) float32
+        Angle of each patch.
+    chosen : (B,) bool
+        Which patches.
+    """
+    from kornia.geometry.transform import get_shear_matrix2d, warp_affine
+
+    which = chosen.nonzero()[:, 0]
+    if not len(which):
+        return x, target
+    height, width = x.shape[-2:]
+    centre = torch.tensor([[(width - 1) / 2, (height - 1) / 2]], device=x.device).expand(len(which), 2)
+    angles = torch.deg2rad(degrees.to(x.device)[which])
+    matrix = get_shear_matrix2d(centre, sy=-angles)[:, :2]  # kornia's angle turns the other way
+    fill = torch.tensor([FILL[name] for name in channels], device=x.device)[:, None, None]
+    # Outside is 0 to kornia, so what shall be outside is made 0.
+    images = warp_affine(x[which] - fill, matrix, (height, width), padding_mode="zeros", align_corners=True) + fill
+    labels = (IGNORE - target[which].float())[:, None]
+    labels = warp_affine(labels, matrix, (height, width), mode="nearest", padding_mode="zeros", align_corners=True)
+    x, target = x.clone(), target.clone()
+    x[which] = images
+    target[which] = (IGNORE - labels[:, 0]).round().to(torch.uint8)
+    return x, target
+
+
+def low_coherence(x: Tensor, target: Tensor, channels: Sequence[str], options: AugmentOptions) -> Tensor:
+    """Return what coherence counts as low, tau of Eq. 9: one value, or a quantile of each patch; (1 or B, 1, 1)."""
+    if options.scale_by == "value":
+        return torch.full((1, 1, 1), options.scale_below, device=x.device)
+    coherence = x[:, list(channels).index("coherence")]
+    labelled = torch.where(target != IGNORE, coherence, math.nan).flatten(1)
+    quantiles = torch.nanquantile(labelled, options.scale_below, dim=1)  # NaN, below which nothing is, without labels
+    return quantiles[:, None, None]
+
+
+def scale_coherence(
+    x: Tensor, target: Tensor, channels: Sequence[str], depth: Tensor, below: Tensor, chosen: Tensor
+) -> Tensor:
+    """Make low coherence of unchanged ground lower still, rho u where y = 0 and rho < tau (Eq. 9 of [1]_).
+
+    Parameters
+    ----------
+    x, target, channels
+        As in `augment`.
+    depth : broadcasts to (B, H, W)
+        u, from 0 to 1.
+    below : broadcasts to (B, H, W)
+        tau.
+    chosen : (B,) bool
+        Which patches.
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664.
+    """
+    index = list(channels).index("coherence")
+    coherence = x[:, index]
+    where = (target == 0) & (coherence < below) & _along_batch(chosen, target)
+    x = x.clone()
+    x[:, index] = torch.where(where, coherence * depth, coherence)
+    return x
+
+
+def scale_amplitudes(x: Tensor, target: Tensor, channels: Sequence[str], factors: Tensor, brightness: Tensor) -> Tensor:
+    """Multiply the linear amplitudes behind the normalised ones, and normalise again (Eq. 3 and 4 of [1]_).
+
+    Parameters
+    ----------
+    x, target, channels
+        As in `augment`.
+    factors : broadcasts to (B, 2, H, W)
+        Of the amplitudes before and after.
+    brightness : (B, 2) float32
+        Median over MAD of each date's amplitudes.
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664.
+    """
+    dates = [list(channels).index("before"), list(channels).index("after")]
+    amplitudes = x[:, dates]  # (B, 2, H, W)
+    scores = SATURATION * torch.atanh(2 * amplitudes.clamp(1 - _LARGEST, _LARGEST) - 1)
+    middle = brightness[..., None, None]
+    linear = (middle + scores / SCALE).clamp(min=0)  # over MAD
+    changed = (torch.tanh(SCALE * (factors * linear - middle) / SATURATION) + 1) / 2
+    holes = ((amplitudes == FILL["before"]).all(dim=1) & (target == IGNORE))[:, None]
+    x = x.clone()
+    x[:, dates] = torch.where(holes | (factors == 1), amplitudes, changed)
+    return x
+
+
+def speckle(shape: tuple[int, ...], looks: float, generator: torch.Generator) -> Tensor:
+    """Return amplitude factors of speckle of so many looks: the root of a gamma variable of mean 1.
+
+    By the cube of a normal variable [1]_, which every device draws fast.
+
+    References
+    ----------
+    .. [1] Wilson and Hilferty 1931, doi:10.1073/pnas.17.12.684.
+    """
+    normal = torch.randn(shape, generator=generator, device=generator.device)
+    intensity = (1 - 1 / (9 * looks) + normal / (3 * math.sqrt(looks))).clamp(min=0) ** 3
+    return intensity.sqrt()
+
+
+def cut_mix(x: Tensor, target: Tensor, partners: Tensor, boxes: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Put a rectangle of another patch into the chosen ones, at the same place, its labels with it [1]_.
+
+    Parameters
+    ----------
+    x, target
+        As in `augment`.
+    partners : (B,) int64
+        Which patch each takes from.
+    boxes : (B, 3) float32 in [0, 1]
+        Share of the area, and y and x of the centre.
+    chosen : (B,) bool
+        Which patches.
+
+    References
+    ----------
+    .. [1] Yun et al. 2019, doi:10.1109/ICCV.2019.00612.
+    """
+    half = boxes[:, :1].sqrt() / 2
+    height, width = x.shape[-2:]
+    y = (torch.arange(height, device=x.device) + 0.5) / height
+    across = (torch.arange(width, device=x.device) + 0.5) / width
+    rows, columns = (y - boxes[:, 1:2]).abs() < half, (across - boxes[:, 2:3]).abs() < half  # (B, H), (B, W)
+    inside = rows[:, :, None] & columns[:, None, :] & _along_batch(chosen, target)
+    return torch.where(inside[:, None], x[partners], x), torch.where(inside, target[partners], target)
+
+
+def _flip(values: Tensor, chosen: Tensor, axis: int) -> Tensor:
+    return torch.where(_along_batch(chosen, values), values.flip(axis), values)
+
+
+def _along_batch(chosen: Tensor, values: Tensor) -> Tensor:
+    return chosen.reshape(-1, *[1] * (values.ndim - 1))

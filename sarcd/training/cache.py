@@ -1,0 +1,219 @@
+"""Patches that are read once: in memory, or on disk in files that any later run with the same key can use."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from sarcd.errors import TrainingError
+from sarcd.store.atomic import settle, write_durably
+from sarcd.training.dataset import PatchDataset
+
+Advance = Callable[[int], None]
+Note = Callable[[str], None]
+_VALUES, _TARGETS, _ABOUT = "values.npy", "targets.npy", "about.json"
+
+
+class InMemory:
+    """Patches in memory.
+
+    Parameters
+    ----------
+    patches : PatchDataset
+        Patches, which are all read now.
+    advance : callable
+        Told how many have been read.
+    """
+
+    where = "memory"
+
+    def __init__(self, patches: PatchDataset, advance: Advance) -> None:
+        values_shape, targets_shape = _shapes(patches)
+        self._values, self._targets = np.empty(values_shape, np.float32), np.empty(targets_shape, np.uint8)
+        for numbers, found in patches.read_all(advance):
+            for number, (values, target) in zip(numbers.tolist(), found, strict=True):
+                self._values[number] = np.moveaxis(values, 0, -1)
+                self._targets[number] = target
+
+    def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
+        # NumPy's indexing takes a third of the time of torch's
+        return torch.from_numpy(self._values[numbers]).permute(0, 3, 1, 2), torch.from_numpy(self._targets[numbers])
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._values, self._targets = np.empty(0, np.float32), np.empty(0, np.uint8)
+
+
+class OnDisk:
+    """Patches in two files of NumPy's, which are mapped into memory.
+
+    Parameters
+    ----------
+    folder : Path
+        That `fill` made.
+    """
+
+    where = "disk"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._maps: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": None}
+
+    def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
+        if self._maps is None:
+            self._maps = _open(self.folder / _VALUES), _open(self.folder / _TARGETS)
+        values, targets = self._maps
+        return torch.from_numpy(values[numbers]).permute(0, 3, 1, 2), torch.from_numpy(targets[numbers])
+
+    def close(self) -> None:
+        """Let go of the files; they stay."""
+        self._maps = None
+
+
+def _open(path: Path) -> np.ndarray:
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def on_disk(
+    patches: PatchDataset, folder: Path, key: str, about: dict[str, Any], advance: Advance, note: Note
+) -> OnDisk:
+    """Return patches on disk: those that are there under the key, or all of them read now.
+
+    Parameters
+    ----------
+    patches : PatchDataset
+        Patches.
+    folder : Path
+        Where such caches lie.
+    key : str
+        Digest of everything that the patches depend on.
+    about : dict
+        What the key was made of, for people to read.
+    advance, note : callable
+        Told how many patches have been read, and what else the user may want to know.
+
+    Raises
+    ------
+    TrainingError
+        If the disk is full, or the folder cannot be written.
+
+    Notes
+    -----
+    Files are filled beside their place, under a lock, and moved there when whole; what a killed run left is removed.
+    """
+    place = folder / key
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        with _lock(folder, key, note):
+            if _is_whole(place, patches):
+                advance(len(patches))
+                return OnDisk(place)
+            _require_room(folder, patches)
+            partial = folder / f"{key}.partial"
+            for left in (partial, place):
+                shutil.rmtree(left, ignore_errors=True)
+            try:
+                fill(partial, patches, about, advance)
+                partial.rename(place)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise TrainingError(
+            f"patches cannot be kept there ({(error.strerror or str(error)).lower()})",
+            where=str(folder),
+            mend="name another folder with --cache-folder, or use --cache none",
+        ) from error
+    return OnDisk(place)
+
+
+def fill(folder: Path, patches: PatchDataset, about: dict[str, Any], advance: Advance) -> None:
+    """Write all patches into a new folder, block of stored chunks by block."""
+    folder.mkdir()
+    # Written, not mapped: on a full disk a write is an error, and an access to a map is the end of the process.
+    with (folder / _VALUES).open("wb") as values_file, (folder / _TARGETS).open("wb") as targets_file:
+        values_start = _header(values_file, _shapes(patches)[0], "<f4")
+        targets_start = _header(targets_file, _shapes(patches)[1], "|u1")
+        for numbers, found in patches.read_all(advance):
+            for number, (values, target) in zip(numbers.tolist(), found, strict=True):
+                values_file.seek(values_start + number * values.nbytes)
+                values_file.write(np.ascontiguousarray(np.moveaxis(values, 0, -1), "<f4").data)
+                targets_file.seek(targets_start + number * target.nbytes)
+                targets_file.write(np.ascontiguousarray(target).data)
+    settle(folder)
+    write_durably(folder / _ABOUT, json.dumps(about, indent=2).encode())
+
+
+def _header(file: BinaryIO, shape: tuple[int, ...], kind: str) -> int:
+    described = {"descr": kind, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, described)
+    return file.tell()
+
+
+def _is_whole(place: Path, patches: PatchDataset) -> bool:
+    """Tell whether a folder holds the patches; its last file is written when all others are on the disk."""
+    if not (place / _ABOUT).is_file():
+        return False
+    try:
+        values, targets = _open(place / _VALUES), _open(place / _TARGETS)
+    except (OSError, ValueError):
+        return False
+    return (values.shape, targets.shape) == _shapes(patches)
+
+
+def _shapes(patches: PatchDataset) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shapes (N, P, P, C) and (N, P, P) of the files."""
+    channels, size, _ = patches.shape
+    return (len(patches), size, size, channels), (len(patches), size, size)
+
+
+def disk_free(folder: Path) -> int:
+    """Return what is free on the disk that a folder lies on, or will."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _require_room(folder: Path, patches: PatchDataset) -> None:
+    free = disk_free(folder)
+    if patches.nbytes > free:
+        raise TrainingError(
+            f"{len(patches)} patches take {patches.nbytes / 2**30:.3g} GiB, and {free / 2**30:.3g} are free",
+            where=str(folder),
+            mend="name another folder with --cache-folder, or use --cache none",
+        )
+
+
+@contextlib.contextmanager
+def _lock(folder: Path, key: str, note: Note) -> Iterator[None]:
+    lock = FileLock(folder / f"{key}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        note(f"{folder}: another process is filling it with the same patches, which is waited for")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs left: partial folders that nobody holds the lock of."""
+    for partial in folder.glob("*.partial"):
+        lock = FileLock(folder / f"{partial.stem}.lock")
+        with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+            shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,206 @@
+"""From paths of labelled scenes to the patches that are learnt from and judged on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sarcd.config import TrainOptions
+from sarcd.errors import TrainingError
+from sarcd.estimation.amplitudes import AmplitudeStatistics
+from sarcd.estimation.channels import AMPLITUDES, WITH_COHERENCE
+from sarcd.progress import Progress, silent
+from sarcd.training.batches import order_of
+from sarcd.training.cache_placement import describe, keep
+from sarcd.training.dataset import PatchDataset
+from sarcd.training.labelled_cells import Survey, survey
+from sarcd.training.normalization import pooled_statistics, statistics_of
+from sarcd.training.patch_reader import LabelledScene
+from sarcd.training.patches import Patch, balanced_patches, changed_share, every_patch, weights_of
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a network learns from and is judged on.
+
+    Parameters
+    ----------
+    channels : tuple of str
+        Features.
+    training, validation : PatchDataset
+        Patches; those of validation may be none.
+    changed : int
+        Training patches with change, by a person's labels.
+    statistics : AmplitudeStatistics or None
+        Median and MAD of all training scenes together, where they are known.
+    share : float
+        Share of the labelled pixels of the training patches that are changed.
+    scenes, pseudo : tuple of str
+        Names of the scenes learnt from by a person's labels, and by a model's.
+    pseudo_patches : int
+        Training patches whose labels a model made.
+    transductive : tuple of str
+        Names of the scenes judged on whose ground is learnt from by a model's labels, as in the paper.
+    order, cache : str
+        What ``auto`` came to for the training patches: ``random`` or ``chunks``; ``memory``, ``disk`` or ``none``.
+    digest : str
+        SHA-256 of everything that the patches depend on, the scenes' fingerprints among it.
+    """
+
+    channels: tuple[str, ...]
+    training: PatchDataset
+    validation: PatchDataset
+    changed: int
+    statistics: AmplitudeStatistics | None
+    share: float
+    scenes: tuple[str, ...]
+    pseudo: tuple[str, ...]
+    pseudo_patches: int
+    transductive: tuple[str, ...]
+    order: str
+    cache: str
+    digest: str
+
+    def close(self) -> None:
+        """Give back memory, and let go of files on disk."""
+        self.training.close()
+        self.validation.close()
+
+
+def prepare(  # noqa: PLR0913  what a training is made of
+    options: TrainOptions,
+    scenes: Sequence[str | Path],
+    validation: Sequence[str | Path],
+    *,
+    pseudo: Sequence[str | Path] = (),
+    pseudo_name: str = "pseudo_label",
+    folder: Path | None = None,
+    draw_seed: int,
+    progress: Progress = silent,
+    note: Note = lambda text: None,
+) -> TrainingData:
+    """Index the scenes, hold ground out, draw patches, and keep them in memory or on disk.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        Patch size, features, draw, share held out, where patches are kept.
+    scenes, validation : sequence of path
+        Labelled scenes to learn from, and to judge on.
+    pseudo : sequence of path
+        Scenes to learn from by labels that a model made, every patch with a pixel that has one. They may be judged on
+        too, by their `label`.
+    pseudo_name : str
+        Variable with those labels.
+    folder : Path, optional
+        Of the run; without it and without `options.cache_folder` nothing is kept on disk.
+    draw_seed : int
+        Seed of the ground held out, and of the draw of patches without change.
+    progress, note : callable
+        As in `sarcd.training.trainer`.
+
+    Raises
+    ------
+    TrainingError
+        If a scene is given twice, holds nothing to learn from, is smaller than a patch, or shows ground that it may
+        not; or if patches cannot be kept where asked.
+    SceneError
+        If a scene lacks labels, or complex images where coherence is asked for.
+    """
+    channels = WITH_COHERENCE if options.use_coherence else AMPLITUDES
+    groups = _texts(scenes), _texts(validation), _texts(pseudo)
+    found = survey(options, channels, *groups, pseudo_name=pseudo_name, seed=draw_seed, note=note)
+    used, pooled = _statistics(found, options, note)
+
+    def seen(paths: Sequence[str], truth: str) -> list[LabelledScene]:
+        return [LabelledScene(path, channels, options.coherence, used[path], truth=truth) for path in paths]
+
+    drawn, weights, count = _draw(found, options, draw_seed)
+    expected = np.ones(len(drawn)) if weights is None else count * weights / weights.sum()  # times in an epoch
+    guessed = [Patch(len(scenes) + p.scene, p.pair, p.y, p.x) for p in every_patch(found.guessed)]
+    if weights is not None:
+        weights = np.concatenate([weights, np.full(len(guessed), np.inf)])
+    training = PatchDataset(
+        [*seen(found.scenes, "label"), *seen(found.pseudo, pseudo_name)],
+        [*drawn, *guessed],
+        options.patch,
+        weights=weights,
+        per_epoch=count + len(guessed),
+    )
+    judged = PatchDataset(
+        seen([*found.validation, *found.scenes], "label"), every_patch([*found.judged, *found.held_out]), options.patch
+    )
+    if validation and not every_patch(found.judged):
+        raise TrainingError("the scenes to judge on hold no labelled pixel", mend="choose others, or leave out --val")
+    _tell_of_coherence([*training.scenes, *judged.scenes[: len(validation)]], options, note)
+    about = [describe(patches, options) for patches in (training, judged)]
+    keep((training, judged), about, options, folder, progress, note)
+    return TrainingData(
+        channels=channels,
+        training=training,
+        validation=judged,
+        changed=sum(int((index.changed > 0).sum()) for index in found.learnt),
+        statistics=pooled,
+        share=changed_share(
+            [*found.learnt, *found.guessed], training.patches, np.concatenate([expected, np.ones(len(guessed))])
+        ),
+        scenes=tuple(Path(path).name for path in found.scenes),
+        pseudo=tuple(Path(path).name for path in found.pseudo),
+        pseudo_patches=len(guessed),
+        transductive=found.transductive,
+        order=order_of(options, training.cache),
+        cache=training.cache,
+        digest=_digest([*about, {"draw": options.draw, "per_epoch": training.per_epoch}]),
+    )
+
+
+def _texts(paths: Sequence[str | Path]) -> list[str]:
+    return [str(path) for path in paths]
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _draw(found: Survey, options: TrainOptions, seed: int) -> tuple[list[Patch], np.ndarray | None, int]:
+    """Return the patches with a person's labels, their weights where epochs draw, and how many an epoch has."""
+    balanced = balanced_patches(found.learnt, seed)
+    if options.draw == "balanced":
+        return balanced, None, len(balanced)
+    patches = every_patch(found.learnt)
+    if options.draw == "all":
+        return patches, None, len(patches)
+    return patches, weights_of(found.learnt, patches), len(balanced)
+
+
+def _statistics(
+    found: Survey, options: TrainOptions, note: Note
+) -> tuple[dict[str, AmplitudeStatistics], AmplitudeStatistics | None]:
+    """Return the statistics that normalise each scene, and those of the training set if they are known."""
+    paths = list(dict.fromkeys([*found.scenes, *found.validation, *found.pseudo]))
+    alone = len(found.scenes) == 1
+    if options.statistics == "scene":
+        own = {path: statistics_of(path, note) for path in paths}
+        first = own[paths[0]]
+        # Those of several scenes together would cost another reading of all of them, for nobody.
+        return own, first if alone and not first.per_date else None
+    pooled = statistics_of(paths[0], note) if alone else None
+    if pooled is None or pooled.per_date:
+        pooled = pooled_statistics(found.scenes)
+        note(f"amplitude statistics of the training set: median {pooled.median[0]:.6g}, MAD {pooled.mad[0]:.6g}")
+    return dict.fromkeys(paths, pooled), pooled
+
+
+def _tell_of_coherence(scenes: Sequence[LabelledScene], options: TrainOptions, note: Note) -> None:
+    window = options.coherence.window
+    computed = [scene.name for scene in scenes if options.use_coherence and not all(scene.stored_coherence)]
+    for name in dict.fromkeys(computed):
+        note(f"{name}: coherence ({window.y} x {window.x}) is computed as patches are read: it is not stored")

@@ -1,0 +1,112 @@
+"""Several processes that train one network, each on its device: those that torch's own launcher has started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sarcd.errors import OptionError
+from sarcd.networks import Network
+from sarcd.networks.devices import choose_device
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """A process among those that train together; alone, unless ``torchrun`` started more.
+
+    Parameters
+    ----------
+    rank, world : int
+        Number of this process, and how many there are.
+    device : torch.device
+        Of this process.
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    def own_random_numbers(self) -> contextlib.AbstractContextManager[None]:
+        """Let torch's global generators be drawn from, and leave the caller's as they were."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        return torch.random.fork_rng(devices=devices)
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.world > 1:
+            dist.barrier()
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of whole numbers over all processes."""
+        if self.world == 1:
+            return values
+        total = torch.from_numpy(np.array(values, np.int64)).to(self.device)
+        dist.all_reduce(total)
+        return total.cpu().numpy()
+
+    def sum_of(self, value: Tensor) -> float:
+        """Return the sum of a number over all processes."""
+        if self.world > 1:
+            dist.all_reduce(value)
+        return float(value)
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """Return a module that runs the network, and whose gradients are the mean over all processes.
+
+        On GPUs batch norms see the patches of all; on CPUs, where torch has no such thing, those of their own process.
+        """
+        if self.world == 1:
+            return network
+        device_ids = [self.device.index] if self.device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=device_ids)
+
+    def synchronise_norms(self, network: Network) -> Network:
+        """Let batch norms see the patches of all processes, where the device can."""
+        if self.world == 1 or self.device.type != "cuda":
+            return network
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
+
+
+@contextlib.contextmanager
+def join_ranks(device: str) -> Iterator[Ranks]:
+    """Join the processes that were started together.
+
+    Parameters
+    ----------
+    device : str
+        As in `sarcd.networks.devices.choose_device`; of several processes on GPUs each takes its own.
+
+    Raises
+    ------
+    OptionError
+        If a device is named that they would all share.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Ranks(0, 1, choose_device(device))
+        return
+    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
+        if ":" in device:
+            raise OptionError(f"{world} processes would share {device}", where="device", mend="use auto or cuda")
+        chosen = choose_device(f"cuda:{local}")
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)
+    try:
+        yield Ranks(rank, world, chosen)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,179 @@
+"""What a training settles before its first step: options that fit each other, the network, and whether it goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sarcd import config
+from sarcd.config import TrainOptions
+from sarcd.config.training import MACHINE
+from sarcd.errors import OptionError, TrainingError
+from sarcd.networks import create_model, model_options
+from sarcd.networks.backbone_weights import load_backbone
+from sarcd.networks.folding import compile_network
+from sarcd.training.checkpoint import Learner, begun_before
+from sarcd.training.datasets import Note, TrainingData
+from sarcd.training.distributed import Ranks
+from sarcd.training.gradient_accumulation import choose_micro_batch
+from sarcd.training.run_directory import RunFolder
+
+Json = dict[str, Any]
+
+
+def check_output(output: str | Path, *, overwrite: bool) -> Path:
+    """Return the path of the model file to write.
+
+    Raises
+    ------
+    OptionError
+        If its name has another suffix.
+    TrainingError
+        If it is there already.
+    """
+    path = Path(output)
+    if path.suffix != ".safetensors":
+        raise OptionError("a model file ends in .safetensors", where=str(path), mend=f"use {path.stem}.safetensors")
+    if path.exists() and not overwrite:
+        raise TrainingError("is there already", where=str(path), mend="choose another name, or pass --overwrite")
+    return path
+
+
+def check_options(options: TrainOptions, *, judged: bool) -> TrainOptions:
+    """Return the options with those of the network filled in, so that they can be written down and used again.
+
+    Raises
+    ------
+    OptionError
+        If they contradict each other.
+    """
+    filled = config.merge(options, network=network_options(options))
+    with torch.device("meta"):
+        network = create_model(filled.model, 3, **network_options(filled))
+    # Two cells a side at the least: over a single one, batch norm of a single patch has no variance.
+    least = 2 * network.stride
+    if options.patch % network.stride or options.patch < least:
+        raise OptionError(
+            f"patch is {options.patch}", where="patch", mend=f"use a multiple of {network.stride}, {least} or more"
+        )
+    if options.keep == "best" and not judged:
+        raise OptionError(
+            "keep is 'best', and nothing to judge by", where="keep", mend="name a scene with --val, or use held_out"
+        )
+    if options.backbone and not Path(options.backbone).is_file():
+        raise OptionError("no such file", where=f"backbone {options.backbone}", mend="name a file of ImageNet weights")
+    return filled
+
+
+def network_options(options: TrainOptions) -> Json:
+    """Return every option of the network: those given, and the rest as its name says."""
+    return model_options(options.model, **options.network)
+
+
+def new_learner(options: TrainOptions, data: TrainingData, ranks: Ranks, *, steps_per_epoch: int) -> Learner:
+    """Build the network, with weights drawn from torch's global generator, and what trains it."""
+    network = create_model(options.model, len(data.channels), **network_options(options))
+    if options.backbone:
+        load_backbone(network, options.backbone)
+    # At first the network claims change as often as there is any; from a half, it would spend its first epochs
+    # on learning no more than that changes are rare.
+    torch.nn.init.constant_(network.head.bias, math.log(data.share / (1 - data.share)))  # type: ignore[arg-type]
+    network = ranks.synchronise_norms(network)
+    network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if options.compiled:
+        compile_network(network, ranks.device)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=options.weight_decay
+    )
+    schedule = _schedule(optimizer, options, steps_per_epoch)
+    scaler = torch.amp.GradScaler(ranks.device.type, enabled=options.precision == "float16")
+    return Learner(network, optimizer, schedule, scaler)
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, options: TrainOptions, batches: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return the schedule of the learning rate, to be stepped after every batch."""
+    if options.schedule == "one-cycle":
+        steps = options.epochs * batches
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)
+    drop = max(1, round(options.drop_at * options.epochs)) * batches
+    return torch.optim.lr_scheduler.MultiStepLR(optimizer, [drop], gamma=0.1)
+
+
+def resolve(
+    options: TrainOptions,
+    data: TrainingData,
+    learner: Learner,
+    run: RunFolder,
+    ranks: Ranks,
+    *,
+    overwrite: bool,
+    note: Note,
+) -> tuple[TrainOptions, Json, bool]:
+    """Fill in what depends on the machine, and find out whether a run that was stopped goes on.
+
+    Returns
+    -------
+    options : TrainOptions
+        With nothing left open; choices left open follow the run that goes on.
+    begun : dict
+        JSON values: what two runs must share to be one.
+    resumed : bool
+        Whether there is a state to go on from.
+
+    Raises
+    ------
+    TrainingError
+        If the run that is there was begun otherwise and `overwrite` is False.
+    """
+    before = None if overwrite else begun_before(run.path)
+    if before is not None and not options.micro_batch:
+        options = config.merge(options, micro_batch=int(before.get("micro_batch", 0)))
+    micro_batch = choose_micro_batch(learner.network, options, ranks.device, world=ranks.world)
+    if micro_batch * ranks.world < options.batch and not options.micro_batch:
+        note(f"{micro_batch} patches at a time fit the memory: gradients add up to batches of {options.batch}")
+    options = config.merge(options, micro_batch=micro_batch)
+    begun = {
+        "options": settled(options),
+        "data": data.digest,
+        "micro_batch": micro_batch,
+        "world": ranks.world,
+        "device": ranks.device.type,
+    }
+    if before is None:
+        return options, begun, False
+    differing = _differences(before, begun)
+    if differing:
+        raise TrainingError(
+            f"a run with {', '.join(differing)} was stopped here",
+            where=str(run.path),
+            mend="give the same, choose another name, or pass --overwrite to begin anew",
+        )
+    return options, begun, True
+
+
+def settled(options: TrainOptions) -> Json:
+    """Return the options that weights depend on, as plain values: all but where and how training runs."""
+    plain = config.to_dict(options)
+    machine = {item.name for item in dataclasses.fields(options) if item.metadata.get(MACHINE)}
+    if options.order == "random":
+        machine |= {"workers", "shuffle"}  # chunk by chunk, the order depends on them
+    plain["backbone"] = Path(options.backbone).name
+    return {name: value for name, value in plain.items() if name not in machine}
+
+
+def _differences(before: Json, now: Json) -> list[str]:
+    """Say in what a stopped run differs, as ``epochs 10, now 20``."""
+    pairs = [(key, before.get(key), now[key]) for key in ("data", "micro_batch", "world", "device")]
+    stored = before.get("options", {})
+    pairs += [(key, stored.get(key), now["options"].get(key)) for key in {**stored, **now["options"]}]
+    return [
+        "other scenes or labels" if key == "data" else f"{key} {str(old)[:60]}, now {str(new)[:60]}"
+        for key, old, new in pairs
+        if old != new
+    ]

@@ -1,0 +1,309 @@
+"""Training of a network on labelled scenes; reads from top to bottom."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sarcd import config
+from sarcd.config import TrainOptions
+from sarcd.errors import TrainingError
+from sarcd.models.file import ModelCard, save_model
+from sarcd.progress import Progress, silent
+from sarcd.training.augmentation import augment
+from sarcd.training.batches import AUGMENT, DRAW, DROPOUT, WEIGHTS, Batches, seed_of
+from sarcd.training.calibration import LogitCounts
+from sarcd.training.checkpoint import Learner
+from sarcd.training.datasets import Note, TrainingData, prepare
+from sarcd.training.distributed import Ranks, join_ranks
+from sarcd.training.losses import total_loss
+from sarcd.training.patch_reader import IGNORE
+from sarcd.training.run_directory import RunFolder
+from sarcd.training.setup import check_options, check_output, network_options, new_learner, resolve
+from sarcd.training.validation import Scores, calibrated, judge, logits_of
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training made.
+
+    Parameters
+    ----------
+    path, run : Path
+        Model file, and the folder with the filled configuration, the log and its picture.
+    digest : str
+        SHA-256 of the model file.
+    patches, changed_patches, validation_patches : int
+        Patches of an epoch, those learnt from that have change, and patches judged on.
+    pseudo_patches : int
+        Those of the patches learnt from whose labels a model made.
+    epoch : int
+        Epoch whose weights were kept.
+    loss : float
+        Mean training loss of that epoch.
+    scores : dict or None
+        F1 and others of that epoch, pooled over the validation patches; None without validation.
+    calibration : dict or None
+        Temperature, and the calibration error before and after; None where none was fitted.
+    """
+
+    path: Path
+    run: Path
+    digest: str
+    patches: int
+    changed_patches: int
+    validation_patches: int
+    pseudo_patches: int
+    epoch: int
+    loss: float
+    scores: Scores | None
+    calibration: dict[str, float] | None
+
+
+def train(  # noqa: PLR0913  what a training is made of
+    options: TrainOptions,
+    scenes: Sequence[str | Path],
+    validation: Sequence[str | Path],
+    output: str | Path,
+    *,
+    pseudo: Sequence[str | Path] = (),
+    pseudo_name: str = "pseudo_label",
+    overwrite: bool = False,
+    progress: Progress = silent,
+    note: Note = lambda text: None,
+) -> TrainResult:
+    """Train a network on labelled scenes and write its model file.
+
+    Killed at any moment and called again, it goes on from the last state; on a CPU it ends with the weights of a run
+    that nobody disturbed. Started by ``torchrun``, the processes of one machine share each batch.
+
+    Parameters
+    ----------
+    options : TrainOptions
+        Everything that the weights depend on, besides the scenes.
+    scenes : sequence of path
+        Labelled scenes to learn from.
+    validation : sequence of path
+        Labelled scenes to judge on, all their patches; may be empty.
+    output : str or Path
+        Model file, ending in ``.safetensors``; beside it appears a folder ``.run`` with the filled configuration, a log
+        of the epochs and a picture of it.
+    pseudo : sequence of path
+        Scenes with pseudo-labels to learn from as well; see `sarcd.jobs.stored_pseudo_labels`.
+    pseudo_name : str
+        Variable that holds those.
+    overwrite : bool
+        Begin anew, and replace a model file that is there, once the new one is whole.
+    progress : callable
+        Called with a description and a total; gives a context whose value is called with each advance.
+    note : callable
+        Called with a line about each choice that the user did not make.
+
+    Returns
+    -------
+    TrainResult
+        Where the model is, and how good it was.
+
+    Raises
+    ------
+    TrainingError
+        If the scenes hold nothing to learn from, or share ground with those to judge on, the output is there already or
+        was begun with other options, or the loss ceases to be finite.
+    SceneError
+        If a scene lacks labels, or complex images where coherence is asked for.
+    OptionError
+        If an option cannot be used, or the device is not there.
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, section 3 and Table 4.
+
+    Examples
+    --------
+    ::
+
+        train(TrainOptions(epochs=20, patch=128, batch=16), ["a.zarr"], ["b.zarr"], "model.safetensors")
+    """
+    # What can be refused is refused before anything takes long.
+    output = check_output(output, overwrite=overwrite)
+    options = check_options(options, judged=bool(validation) or options.held_out > 0)
+    run = RunFolder(output.with_suffix(".run"))
+    with join_ranks(options.device) as ranks, ranks.own_random_numbers():
+        if not ranks.first:  # one of the processes speaks
+            progress, note = silent, lambda text: None
+        data = prepare(
+            options,
+            scenes,
+            validation,
+            pseudo=pseudo,
+            pseudo_name=pseudo_name,
+            folder=run.path,
+            draw_seed=seed_of(options.seed, DRAW),
+            progress=progress,
+            note=note,
+        )  # patches (C, P, P) float32 and their targets (P, P) uint8
+        options = config.merge(options, order=data.order, cache=data.cache)
+        batches = Batches(data.training, options, ranks.device, shuffle=True)
+        torch.manual_seed(seed_of(options.seed, WEIGHTS))
+        learner = new_learner(options, data, ranks, steps_per_epoch=len(batches))
+        options, begun, resumed = resolve(options, data, learner, run, ranks, overwrite=overwrite, note=note)
+        ranks.wait()
+        if resumed:
+            learner.load(run.path)
+        if ranks.first:
+            run.begin(options, resumed_at=learner.epoch)
+        record, counts = _fit(learner, batches, data, options, ranks, run, begun, progress)
+        calibration = None
+        if len(data.validation) and options.calibrate:
+            judged = Batches(data.validation, options, ranks.device, shuffle=False)
+            found, record["scores"] = calibrated(learner.network, judged, options, ranks, record["scores"], counts)
+            calibration = asdict(found)
+        data.close()
+        ranks.wait()
+
+        facts = {
+            "scenes": list(data.scenes),
+            "validation": list(data.validation.names()),
+            "pseudo": list(data.pseudo),
+            "transductive": list(data.transductive),
+            "patches": data.training.per_epoch,
+            "pseudo_patches": data.pseudo_patches,
+            "changed_patches": data.changed,
+            "options": begun["options"],
+            "calibration": calibration,
+            **record,
+        }
+        card = ModelCard(
+            architecture=options.model,
+            options=network_options(options),
+            channels=data.channels,
+            coherence=options.coherence if options.use_coherence else None,
+            statistics_policy=options.statistics,
+            statistics=data.statistics,
+            threshold=options.threshold,
+            training=facts,
+        )
+        digest = ""
+        if ranks.first:
+            digest = save_model(output, learner.network, card)
+            run.finish()
+    return TrainResult(
+        path=output,
+        run=run.path,
+        digest=digest,
+        patches=data.training.per_epoch,
+        changed_patches=data.changed,
+        validation_patches=len(data.validation),
+        pseudo_patches=data.pseudo_patches,
+        epoch=record["epoch"],
+        loss=record["loss"],
+        scores=record.get("scores"),
+        calibration=calibration,
+    )
+
+
+def _fit(
+    learner: Learner,
+    batches: Batches,
+    data: TrainingData,
+    options: TrainOptions,
+    ranks: Ranks,
+    run: RunFolder,
+    begun: Json,
+    progress: Progress,
+) -> tuple[Json, LogitCounts | None]:
+    """Train to the last epoch, and leave the weights to keep in the network.
+
+    Returns the record of their epoch, and the counts of their logits where they were judged here and not before a kill.
+    """
+    network = learner.network
+    judged = Batches(data.validation, options, ranks.device, shuffle=False) if len(data.validation) else None
+    kept: LogitCounts | None = None
+    parallel = ranks.parallel(network)
+    saved = time.monotonic()
+    with (
+        progress("train", options.epochs * len(batches)) as advance,
+        run.log(learner.epoch, writing=ranks.first) as log,
+    ):
+        advance(learner.epoch * len(batches))
+        while learner.epoch < options.epochs:
+            epoch = learner.epoch + 1
+            record: Json = {"epoch": epoch, "learning_rate": learner.schedule.get_last_lr()[0]}
+            # Each epoch's random numbers depend on its own number alone, not on the epochs before.
+            torch.manual_seed(seed_of(options.seed, DROPOUT, epoch) + ranks.rank)
+            draws = torch.Generator().manual_seed(seed_of(options.seed, AUGMENT, epoch) + ranks.rank)
+            network.train()
+            total, pixels = 0.0, 0
+            for x, target, numbers in batches.epoch(epoch, rank=ranks.rank, world=ranks.world):
+                brightness = data.training.brightness(numbers)
+                x, target = augment(x, target, data.channels, options.augment, draws, brightness=brightness)
+                loss, count = _step(learner, parallel, x, target, options, ranks)
+                if not math.isfinite(loss):
+                    raise TrainingError(
+                        f"loss is {loss} in epoch {epoch}, at {data.training.describe(numbers)}",
+                        mend="lower the learning rate, or look at the images there",
+                    )
+                total, pixels = total + loss * count, pixels + count
+                advance(1)
+            record["loss"] = total / max(pixels, 1)
+
+            if judged is not None and (epoch % options.score_every == 0 or epoch == options.epochs):
+                record["scores"], counts = judge(network, judged, options, ranks)
+                if options.keep == "last" or _f1(record) > _f1(learner.best):
+                    kept = counts
+            learner.epoch, learner.record = epoch, record
+            if options.keep == "best" and _f1(record) > _f1(learner.best):
+                learner.keep_best(record)
+            log.write(record)
+            due = time.monotonic() - saved >= options.checkpoint_seconds
+            if ranks.first and due and epoch < options.epochs:
+                learner.save(run.path, begun)
+                saved = time.monotonic()
+    if learner.best is None:
+        return learner.record, kept
+    network.load_state_dict(learner.best_weights)
+    return learner.best, kept
+
+
+def _step(
+    learner: Learner, parallel: nn.Module, x: Tensor, target: Tensor, options: TrainOptions, ranks: Ranks
+) -> tuple[float, int]:
+    """Take one step on a batch (B, C, P, P), part by part; return its loss and the pixels that took part."""
+    size = options.micro_batch
+    parts = [(x[start : start + size], target[start : start + size]) for start in range(0, len(x), size)]
+    counts = [int((wanted != IGNORE).sum()) for _, wanted in parts]
+    count = int(ranks.sum(np.array([sum(counts)]))[0])
+    learner.optimizer.zero_grad(set_to_none=True)
+    loss = torch.zeros((), device=ranks.device)
+    for index, (part, wanted) in enumerate(parts):
+        last = index == len(parts) - 1
+        with contextlib.nullcontext() if last or ranks.world == 1 else parallel.no_sync():  # type: ignore[operator]
+            logits = logits_of(parallel, part, options)  # (b, P, P)
+            # Weighted by its pixels, so that the parts of all processes add up to the mean over the batch.
+            share = total_loss(logits, wanted, options.loss) * (counts[index] / max(count, 1))
+            scaled = learner.scaler.scale(share * ranks.world)  # since processes take the mean of their gradients
+            scaled.backward()  # type: ignore[no-untyped-call]
+        loss += share.detach()
+    value = ranks.sum_of(loss)
+    if math.isfinite(value):
+        learner.scaler.step(learner.optimizer)
+        learner.scaler.update()
+        learner.schedule.step()
+    return value, count
+
+
+def _f1(record: Json | None) -> float:
+    """Return F1 of a record, or -1 where it has none, which is below any."""
+    value = (record or {}).get("scores", {}).get("f1")
+    return -1.0 if value is None else float(value)
