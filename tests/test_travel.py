@@ -9,7 +9,7 @@ import rasterio
 import xarray as xr
 
 from sarcd import detection as detect
-from sarcd import estimation, schema
+from sarcd import change, estimation, schema
 from sarcd import metrics as evaluate
 from sarcd.attributes import PARAMETERS, decode, fitted_of, parameters_of, portable
 from sarcd.config import CoherenceOptions, DetectOptions, SummaryOptions
@@ -36,7 +36,7 @@ def stored(tmp_path_factory):
 
 
 def _results(scene):
-    change = detect.detect(scene, method="ratio-test")
+    found = detect.detect(scene, method="ratio-test")
     yield "scene", scene
     yield "statistics", estimation.amplitude_statistics(scene)
     yield "coherence", estimation.coherence(scene, debias=True).to_dataset()
@@ -47,14 +47,14 @@ def _results(scene):
     yield "decide", change.opening(change.decide(change.log_ratio(scene), method="kmeans"), radius=1).to_dataset()
     yield "fuse", change.fuse([change.log_ratio(scene), change.mean_ratio(scene)]).to_dataset()
     yield "lee", change.lee(scene)
-    yield "detect", change
+    yield "detect", found
     yield "rules", detect.detect(scene, method=DetectOptions(method="neighbourhood-ratio"))
     yield "combined", detect.detect(scene, method=DetectOptions(method="combined-test", uncertainty=True))
     yield "network", detect.detect(scene, model=MINES, device="cpu")
-    yield "summarise", change.summarise_changes(scene, change.change)
+    yield "summarise", change.summarise_changes(scene, found.change)
     yield "omnibus", change.omnibus_test(scene)
-    yield "evaluate", evaluate.evaluate(scene.assign(change=change.change), bootstrap=20, objects=True)
-    report = evaluate.report([scene.assign(change_score=change.change_score)], variable="change_score", threshold=3.0)
+    yield "evaluate", evaluate.evaluate(scene.assign(change=found.change), bootstrap=20, objects=True)
+    report = evaluate.report([scene.assign(change_score=found.change_score)], variable="change_score", threshold=3.0)
     yield "curves", report.curves
 
 

@@ -12,6 +12,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
+from sarcd.change.cleaning import closing, drop_small, fill_small, opening
 from sarcd.change.coherence_past import earlier_pairs, known_looks, measure_histories
 from sarcd.change.difference import floor_of
 from sarcd.change.excluded_dates import named_dates, without_dates, without_pairs
@@ -224,11 +225,11 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
 def clean(change: xr.DataArray, options: DetectOptions) -> xr.DataArray:
     """Clean a map up as the options say: opening, closing, holes, and what is too small, in this order."""
     if options.opening:
-        change = change.opening(change, radius=options.opening)
+        change = opening(change, radius=options.opening)
     if options.closing:
-        change = change.closing(change, radius=options.closing)
+        change = closing(change, radius=options.closing)
     if options.max_hole:
-        change = change.fill_small(change, max_pixels=options.max_hole)
+        change = fill_small(change, max_pixels=options.max_hole)
     if options.min_pixels > 1:
-        change = change.drop_small(change, min_pixels=options.min_pixels)
+        change = drop_small(change, min_pixels=options.min_pixels)
     return change

@@ -209,8 +209,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_is_refused_in_one_line(scene, kind):
-    change, match = REFUSED[kind]
-    given = change(scene)
+    damage, match = REFUSED[kind]
+    given = damage(scene)
     for verb in (estimation.coherence, estimation.normalize, estimation.amplitude_statistics, change.omnibus_test):
         with pytest.raises(SceneError, match=match) as caught:
             verb(given)
