@@ -8,8 +8,8 @@ import pytest
 import rasterio
 import xarray as xr
 
-from sarcd import detection as detect
 from sarcd import change, estimation, schema
+from sarcd import detection as detect
 from sarcd import metrics as evaluate
 from sarcd.attributes import PARAMETERS, decode, fitted_of, parameters_of, portable
 from sarcd.config import CoherenceOptions, DetectOptions, SummaryOptions

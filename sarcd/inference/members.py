@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sarcd.errors import ModelError
-from sarcd.inference import AnyTiling, Ensemble, Predictor, Variant
 from sarcd.inference.adabn import Statistics, adapted, reestimate, sample_places, take_sample, tiles_wanted
+from sarcd.inference.ensemble import Ensemble
+from sarcd.inference.predictor import AnyTiling, Predictor, Variant
 
 if TYPE_CHECKING:
     from sarcd.inference.scene_features import SceneFeatures

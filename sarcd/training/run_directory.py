@@ -13,7 +13,7 @@ from typing import Any
 from sarcd import config
 from sarcd.config import TrainOptions
 from sarcd.errors import TrainingError
-from sarcd.training.checkpoint import FILE as STATE
+from sarcd.training.checkpoint import FILE
 
 Json = dict[str, Any]
 
@@ -47,7 +47,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             done = [record for record in self.records() if record["epoch"] <= resumed_at] if resumed_at else []
             if not resumed_at:
-                (self.path / STATE).unlink(missing_ok=True)
+                (self.path / FILE).unlink(missing_ok=True)
             config.write_toml(options, self.path / _CONFIG)
             lines = [json.dumps(record) + "\n" for record in done]
             (self.path / _LOG).write_text("".join(lines), encoding="utf-8")
@@ -76,7 +76,7 @@ class RunFolder:
 
     def finish(self) -> None:
         """Remove the state, which nothing goes on from any more, and the patches kept for this run alone."""
-        (self.path / STATE).unlink(missing_ok=True)
+        (self.path / FILE).unlink(missing_ok=True)
         shutil.rmtree(self.path / CACHE, ignore_errors=True)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-FloatArray = np.ndarray[Any, np.dtype[np.float32]]
+Float32Array = np.ndarray[Any, np.dtype[np.float32]]
 IndexArray = np.ndarray[Any, np.dtype[np.int64]]
 Kind = Literal["probability", "score"]
 
@@ -77,14 +77,14 @@ class Bins:
         rank = self._rank(np.abs(values), closed_above=negative)
         return np.where(negative, self._top - rank, self._top + 1 + rank)
 
-    def _rank(self, size: FloatArray, *, closed_above: np.ndarray) -> IndexArray:
+    def _rank(self, size: Float32Array, *, closed_above: np.ndarray) -> IndexArray:
         """Return 0 below all octaves, else the number of the part of an octave, closed below or above."""
         shift = _MANTISSA - self.bits
         pattern = np.ascontiguousarray(size).view(np.uint32).astype(np.int64) & 0x7FFFFFFF  # -0.0 is 0
         rank = ((pattern - closed_above) >> shift) - (_pattern(2.0 ** _OCTAVES[self.kind][0]) >> shift) + 1
         return np.asarray(np.clip(rank, 0, self._top))
 
-    def edges(self) -> FloatArray:
+    def edges(self) -> Float32Array:
         """Return the lower edge of each bin: ``values >= edges[k]`` is ``index(values) >= k``, for any float32."""
         return _edges(self)
 
@@ -99,7 +99,7 @@ def _pattern(value: float) -> int:
 
 
 @lru_cache(maxsize=8)
-def _edges(bins: Bins) -> FloatArray:
+def _edges(bins: Bins) -> Float32Array:
     shift = _MANTISSA - bins.bits
     first = _pattern(2.0 ** _OCTAVES[bins.kind][0])
     starts = (first + (np.arange(bins._top, dtype=np.int64) << shift)).astype(np.uint32).view(np.float32)
