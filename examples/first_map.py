@@ -12,7 +12,7 @@ import xarray as xr
 import sarcd  # noqa: F401  registers the .sarcd accessor
 from sarcd.config import TrainOptions
 from sarcd.simulation.sites import site
-from sarcd.store.write import write_scene
+from sarcd.store.create import write_scene
 from sarcd.training.trainer import train
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "first_map")

@@ -19,7 +19,7 @@ import xarray as xr
 
 from sarcd.config import TrainOptions, read_toml
 from sarcd.metrics.kernels.scores import best_threshold, confusion_counts, scores
-from sarcd.store.write import write_scene
+from sarcd.store.create import write_scene
 from sarcd.training.trainer import train
 
 SIDE, COLUMNS = 256, 6

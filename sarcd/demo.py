@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 
 from sarcd import change
+from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import OptionError
 from sarcd.exporting.export_files import export
 from sarcd.jobs import write_coherence, write_prediction, write_statistics
 from sarcd.metrics import evaluate
 from sarcd.metrics.kernels.scores import best_threshold
-from sarcd.progress import Progress, silent
 from sarcd.simulation import sites
+from sarcd.store.create import write_scene
 from sarcd.store.scene import open_scene
-from sarcd.store.write import write_scene
 
 SITE: sites.SiteName = "B"
 """The one with the most varied land cover; the model has seen no site of its kind."""

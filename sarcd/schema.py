@@ -317,7 +317,7 @@ def _check_coordinates(scene: xr.Dataset, where: str | None) -> None:
                 raise SceneError(
                     f"'{name}' names {short_date(lacking[0])}, which is not in 'time'",
                     where=where,
-                    mend="select pairs together with dates, or let 'sarcd.store.write.write_scene(xr.open_zarr(...), "
+                    mend="select pairs together with dates, or let 'sarcd.store.create.write_scene(xr.open_zarr(...), "
                     "...)' write a new scene without such pairs",
                 )
 

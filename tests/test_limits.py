@@ -6,8 +6,8 @@ import sys
 import psutil
 import pytest
 
-from sarcd.engine import limits as _limits
-from sarcd.engine.limits import cores, free_memory, memory_limits
+from sarcd.engine import memory as _limits
+from sarcd.engine.memory import cores, free_memory, memory_limits
 
 GIB = 2**30
 PAGES = 9223372036854771712  # no limit, in version 1 with pages of 4 KiB

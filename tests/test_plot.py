@@ -14,7 +14,7 @@ from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from sarcd import schema
 from sarcd.errors import CorruptChunkError, OptionError, SceneError
 from sarcd.figures.change_figure import plot
-from sarcd.figures.layout import WIDTH, arrange
+from sarcd.figures.panels import WIDTH, arrange
 from sarcd.figures.view import made_by, view_of
 from sarcd.metrics import evaluate
 from sarcd.store.scene import SceneStore, open_scene

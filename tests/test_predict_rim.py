@@ -7,7 +7,7 @@ import xarray as xr
 from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
 from sarcd.detection import detect
-from sarcd.inference.kernels.rim import near_holes
+from sarcd.inference.kernels import near_holes
 from sarcd.jobs import write_prediction
 from sarcd.models.pretrained import MINES
 from sarcd.simulation import sites

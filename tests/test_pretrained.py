@@ -16,8 +16,8 @@ from sarcd.metrics.kernels.scores import best_threshold
 from sarcd.models.file import load_model
 from sarcd.models.pretrained import MINES
 from sarcd.simulation import sites
+from sarcd.store.create import write_scene
 from sarcd.store.scene import open_scene
-from sarcd.store.write import write_scene
 from sarcd_cli.main import main
 from tests.tolerance import PROBABILITY
 

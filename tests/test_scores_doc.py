@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sarcd.metrics.tally import COARSE
+from sarcd.metrics.results import COARSE
 from sarcd_cli.main import main
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "scores.md"

@@ -16,6 +16,6 @@ def command(scene: str, variables: tuple[str, ...], json: bool) -> None:
 
     'sarcd info' lists them. Images and labels are never removed.
     """
-    from sarcd.store.remove import remove
+    from sarcd.store.results import remove
 
     echo_result({"scene": scene, "removed": remove(scene, variables)}, json)

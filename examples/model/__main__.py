@@ -14,7 +14,7 @@ from pathlib import Path
 from sarcd.config import TrainOptions, read_toml
 from sarcd.jobs import write_coherence, write_statistics
 from sarcd.simulation import sites
-from sarcd.store.write import write_scene
+from sarcd.store.create import write_scene
 
 CONFIG = Path(__file__).with_name("config.toml")
 SIZE, DATES = 1024, 3

@@ -186,7 +186,7 @@ def bad_dates(times: np.ndarray, levels: Sequence[tuple[int, int, float]]) -> li
 def _count(blocks: Sequence[np.ndarray], looks: WindowLooks, *, window: Window, min_valid: float) -> np.ndarray:
     """Return the histogram of the coherence of a pair over windows that are whole, from blocks of both images."""
     from sarcd.change.kernels.significance.levels import histogram
-    from sarcd.change.kernels.significance.windows import count_valid
+    from sarcd.change.kernels.significance.looks import count_valid
 
     half, found = len(blocks) // 2, histogram(np.empty(0))
     for before, after in zip(blocks[:half], blocks[half:], strict=True):

@@ -25,9 +25,9 @@ from sarcd.change.significance import (
 from sarcd.config import Window
 from sarcd.engine.lazy import made_by_attrs, paired_array, stack, window_map
 from sarcd.errors import OptionError, SceneError
+from sarcd.estimation.coherence_layers import pairs_of
 from sarcd.estimation.levels import MatchGain, recorded, with_gains
-from sarcd.estimation.pairs import pairs_of
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 from sarcd.store.pairs import Pair
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def combined_test(
 
     See Also
     --------
-    sarcd.change.kernels.significance.combined : why the two are independent, and how they are put together.
+    sarcd.change.kernels.significance.coherence : why the two are independent, and how they are put together.
 
     Examples
     --------

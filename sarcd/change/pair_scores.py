@@ -135,7 +135,7 @@ def pair_of(
     first_row: int = 0,
 ) -> Pair:
     """Return what the tests take from two images (Y, X), complex or amplitudes, that begin at a row of the scene."""
-    from sarcd.change.kernels.significance.windows import count_valid, enough, looks_of, mean_power
+    from sarcd.change.kernels.significance.looks import count_valid, enough, looks_of, mean_power
 
     size = window.y, window.x
     valid = np.isfinite(before) & np.isfinite(after)
@@ -172,7 +172,7 @@ def ratio_score(
     first_row: int = 0,
 ) -> np.ndarray:
     """Score of the brightness ratio, given the coherence: `known`, estimated, none, or one number."""
-    from sarcd.change.kernels.significance.ratio import coherent_ratio_p, ratio_p
+    from sarcd.change.kernels.significance.coherence import coherent_ratio_p, ratio_p
 
     pair = pair_of(before, after, window, min_valid, looks, first_row)
     if coherence == "estimated":
@@ -210,11 +210,9 @@ def expected_score(
     first_row: int = 0,
 ) -> np.ndarray:
     """Return the score, and as imaginary part the power of finding a complete loss of coherence."""
-    from sarcd.change.kernels.significance.coherence import coherence_cdf, power_of_loss
-    from sarcd.change.kernels.significance.combined import fisher_p
+    from sarcd.change.kernels.significance.coherence import coherence_cdf, coherent_ratio_p, fisher_p, power_of_loss
     from sarcd.change.kernels.significance.history import history_p
-    from sarcd.change.kernels.significance.ratio import coherent_ratio_p
-    from sarcd.change.kernels.significance.windows import berger
+    from sarcd.change.kernels.significance.looks import berger
 
     expected, kind, rate = expectation.expected, expectation.kind, expectation.rate
     pair = pair_of(before, after, window, min_valid, looks, first_row)

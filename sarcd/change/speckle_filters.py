@@ -13,8 +13,8 @@ from sarcd import schema
 from sarcd.config import Window
 from sarcd.engine.lazy import made_by_attrs, stack, window_map
 from sarcd.errors import OptionError
-from sarcd.estimation.looks_of_intensity import looks_of_image
-from sarcd.store.intake import take
+from sarcd.estimation.looks import looks_of_image
+from sarcd.store.openable import take
 
 
 def lee(scene: xr.Dataset, *, window: int | Window = 7, looks: float | None = None) -> xr.Dataset:

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.change.excluded_dates import named_dates, without_dates
-from sarcd.change.omnibus import omnibus_test
+from sarcd.change.coherence_history import named_dates, without_dates
+from sarcd.change.intensity_tests import omnibus_test
 from sarcd.change.pair_scores import WindowLooks
 from sarcd.change.significance import aligned, window_looks
 from sarcd.change.summary_source import OMNIBUS, check_options, choose, cut_at, digest, positions_of
@@ -19,7 +19,7 @@ from sarcd.config import SummaryOptions, Window, to_dict
 from sarcd.conform.values import as_map, whole_numbers
 from sarcd.engine.lazy import is_lazy, made_by_attrs, pointwise, window_map
 from sarcd.errors import SceneError
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 
 OPERATION = "summarise_changes"
 

@@ -10,7 +10,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.attributes import PARAMETERS, decode, parameters_of
 from sarcd.config import SummaryOptions
-from sarcd.config.checks import share
+from sarcd.config.values import share
 from sarcd.errors import OptionError
 from sarcd.store.pairs import Pair, consecutive
 from sarcd.store.results import find_result, is_made, pair_texts, sibling

@@ -10,16 +10,15 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.attributes import parameters_of
-from sarcd.change.histogram import histogram_of, is_signed
+from sarcd.change.kernels.thresholds.histogram import Histogram, count_cells, histogram
 from sarcd.config.detection import DECISIONS, Decision
 from sarcd.engine.lazy import made_by_attrs, stack, window_map
 from sarcd.errors import OptionError, StatisticsError
-from sarcd.estimation.sample import sample_now
+from sarcd.estimation.levels import sample_now
 
 if TYPE_CHECKING:
-    from sarcd.change.kernels.thresholds.histogram import Histogram
+    from sarcd.change.kernels.thresholds.histogram import Split, Tails
     from sarcd.change.kernels.thresholds.pca_kmeans import BlockSplit
-    from sarcd.change.kernels.thresholds.split import Split, Tails
 
     Rule = Split | BlockSplit
 
@@ -181,8 +180,8 @@ def rules_of(change: xr.DataArray) -> tuple[Rule, ...]:
 
 def read_rule(values: dict[str, Any]) -> Rule:
     """Read a rule from the plain values that attributes keep."""
+    from sarcd.change.kernels.thresholds.histogram import Split
     from sarcd.change.kernels.thresholds.pca_kmeans import BlockSplit
-    from sarcd.change.kernels.thresholds.split import Split
 
     return (BlockSplit if "basis" in values else Split).from_dict(values)
 
@@ -229,8 +228,8 @@ def _fits() -> dict[str, Callable[..., Split]]:
 
 
 def _fit_blocks(group: xr.DataArray, method: str, tails: Tails | None, options: dict[str, Any]) -> Rule:
+    from sarcd.change.kernels.thresholds.histogram import Split
     from sarcd.change.kernels.thresholds.pca_kmeans import pca_kmeans
-    from sarcd.change.kernels.thresholds.split import Split
 
     blocks = [block for layer in group for block in sample_now(layer)]
     if not any(np.isfinite(block).any() for block in blocks):
@@ -239,3 +238,49 @@ def _fit_blocks(group: xr.DataArray, method: str, tails: Tails | None, options: 
         raise OptionError("pca_kmeans wants magnitudes", where="method", mend="use a difference that is not signed")
     found = pca_kmeans(blocks, **options)
     return Split(method, None) if found is None else found
+
+
+_FAN_IN = 16  # counts added in one task; each is a megabyte
+_BAND = 4
+"""Columns of chunks that are read at a time: halos keep some rows of them, which are as long as a band is wide."""
+
+
+def histogram_of(array: xr.DataArray) -> Histogram:
+    """Count the finite values of an array now, chunk by chunk.
+
+    Raises
+    ------
+    StatisticsError
+        If there is none.
+    """
+    counts = _counts(array.data)
+    if not counts.any():
+        raise StatisticsError(
+            "no valid pixel in the difference image",
+            where=None if array.name is None else str(array.name),
+            mend="check the images and their no-data values",
+        )
+    return histogram(counts)
+
+
+def is_signed(difference: xr.DataArray) -> bool:
+    """Tell whether both ends of a difference image mean change, by the attributes of what made it."""
+    return bool(parameters_of(difference).get("signed", False))
+
+
+def _counts(data: Any) -> np.ndarray:
+    if isinstance(data, np.ndarray):
+        return count_cells(data)
+    edges = np.cumsum([0, *data.chunks[-1]])[::_BAND].tolist()
+    bands = zip(edges, [*edges[1:], None], strict=True)
+    counts = [_count_band(data[..., start:stop]) for start, stop in bands if start < data.shape[-1]]
+    return np.asarray(sum(counts))
+
+
+def _count_band(data: Any) -> np.ndarray:
+    from dask.delayed import delayed
+
+    parts = [delayed(count_cells)(block) for block in data.to_delayed().ravel()]
+    while len(parts) > 1:
+        parts = [delayed(sum)(parts[i : i + _FAN_IN]) for i in range(0, len(parts), _FAN_IN)]
+    return np.asarray(parts[0].compute())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from sarcd.config.coherence import BRIGHTNESS_WINDOW, ESTIMATORS, FREQUENCY_WINDOW, CoherenceOptions, Estimator
+from sarcd.config.coherence import (
+    BRIGHTNESS_WINDOW,
+    ESTIMATORS,
+    FREQUENCY_WINDOW,
+    CoherenceOptions,
+    Estimator,
+    SummaryOptions,
+)
 from sarcd.config.detection import DetectOptions
 from sarcd.config.ingest import IngestOptions
-from sarcd.config.prediction import PredictOptions, StatisticsPolicy
-from sarcd.config.pseudo import PseudoOptions
-from sarcd.config.summary import SummaryOptions
+from sarcd.config.prediction import PredictOptions, PseudoOptions, StatisticsPolicy
 from sarcd.config.training import AugmentOptions, LossOptions, TrainOptions
-from sarcd.config.values import change, from_dict, merge, read_toml, to_dict, toml_text, write_toml
-from sarcd.config.window import Window
+from sarcd.config.values import Window, change, from_dict, merge, read_toml, to_dict, toml_text, write_toml
 
 __all__ = [
     "BRIGHTNESS_WINDOW",

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from sarcd.config.checks import one_of
-from sarcd.config.values import SPARE, to_dict
-from sarcd.config.window import Window
+from sarcd.config.values import SPARE, Window, one_of, to_dict
 from sarcd.errors import OptionError
 
 Method = Literal[

@@ -1,11 +1,12 @@
-"""Options of prediction."""
+"""Options of prediction and of pseudo-labelling."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sarcd.config.checks import one_of
+from sarcd.config.values import at_least, one_of
 from sarcd.errors import OptionError
 
 StatisticsPolicy = Literal["scene", "model", "given"]
@@ -54,3 +55,46 @@ class PredictOptions:
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise OptionError(f"threshold is {self.threshold}", where="threshold", mend="use a value between 0 and 1")
         one_of("precision", self.precision, ("float32", "bfloat16", "float16"))
+
+
+@dataclass(frozen=True)
+class PseudoOptions:
+    """Which patches a model labels for a network that is then trained anew (Algorithm 1 of the paper).
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Eq. 10-13 and Algorithm 1.
+    """
+
+    confidence: float = field(default=0.85, metadata={"help": "c: probability above which a pixel is sure (Eq. 12)"})
+    share: float = field(default=0.9, metadata={"help": "q: share of sure pixels that a patch must exceed (Eq. 13)"})
+    reading: Literal["either", "change"] = field(
+        default="either",
+        metadata={"help": "either: sure of change or of none, as meant; change: p > c alone, as Eq. 12 is printed"},
+    )
+    most: int | None = field(
+        default=None, metadata={"help": "N: patches chosen at most; empty for as many as the model learnt from"}
+    )
+    choice: Literal["stratified", "random"] = field(
+        default="stratified",
+        metadata={"help": "of more than N: half with change, the surest first, half without by seed; or all by seed"},
+    )
+    seed: int = field(default=0, metadata={"help": "seed of the choice"})
+    rounds: int = field(default=1, metadata={"help": "times that a network labels and a new one is trained on it"})
+    first_epochs: int | None = field(
+        default=None, metadata={"help": "epochs of the networks that label; empty for as many as the last one's"}
+    )
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.confidence < 1:
+            mend = "use a probability from 0.5, below 1"
+            raise OptionError(f"confidence is {self.confidence}", where="confidence", mend=mend)
+        if not 0 <= self.share < 1 or math.isnan(self.share):
+            raise OptionError(f"share is {self.share}", where="share", mend="use a share from 0, below 1")
+        one_of("reading", self.reading, ("either", "change"))
+        one_of("choice", self.choice, ("stratified", "random"))
+        at_least(0, "seed", self.seed)
+        at_least(1, "rounds", self.rounds)
+        for name in ("most", "first_epochs"):
+            if getattr(self, name) is not None:
+                at_least(1, name, getattr(self, name))

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sarcd.config.checks import at_least, one_of, share
 from sarcd.config.coherence import CoherenceOptions
-from sarcd.config.pseudo import PseudoOptions
+from sarcd.config.prediction import PseudoOptions
+from sarcd.config.values import at_least, one_of, share
 from sarcd.errors import OptionError
 
 MACHINE = "machine"

@@ -6,10 +6,10 @@ import dataclasses
 import tomllib
 import types
 import typing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sarcd.config.window import Window
 from sarcd.errors import OptionError
 
 Options = TypeVar("Options")
@@ -190,3 +190,65 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml_value(item) for item in value) + "]"
     return repr(value)
+
+
+def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise if a word is none of those known."""
+    if value not in known:
+        raise OptionError(f"{name} is {value!r}", where=name, mend=f"use {' or '.join(known)}")
+
+
+def at_least(least: int, name: str, value: int) -> None:
+    """Raise if a whole number is too small."""
+    if value < least:
+        raise OptionError(f"{name} is {value}", where=name, mend=f"use a whole number from {least}")
+
+
+def share(name: str, value: float) -> None:
+    """Raise if a number is no share or probability."""
+    if not 0 <= value <= 1:
+        raise OptionError(f"{name} is {value}", where=name, mend="use a value from 0 to 1")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Size of a rectangular window in pixels; both sides odd, so that it has a centre.
+
+    Examples
+    --------
+    >>> Window(y=7, x=5).pixels
+    35
+    >>> Window.of(5)
+    Window(y=5, x=5)
+    """
+
+    y: int
+    x: int
+
+    def __post_init__(self) -> None:
+        for axis, size in (("y", self.y), ("x", self.x)):
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1 or size % 2 == 0:
+                raise OptionError(
+                    f"window size along {axis} is {size!r}",
+                    where="window",
+                    mend="use odd whole numbers such as 5, or Window(y=7, x=5)",
+                )
+
+    @classmethod
+    def of(cls, window: int | Window | tuple[int, int]) -> Window:
+        """Return a `Window` from a whole number, a (y, x) pair or a `Window`."""
+        if isinstance(window, Window):
+            return window
+        if isinstance(window, (tuple, list)) and len(window) == 2:
+            return cls(*window)
+        return cls(window, window)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels in the window."""
+        return self.y * self.x
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        """Pixels that the window reaches beyond its centre, along y and x."""
+        return self.y // 2, self.x // 2

@@ -1,6 +1,6 @@
 """One check of what is given as a scene: a dataset is understood and brought to the schema's form, or refused.
 
-Every public function that takes a scene begins with `sarcd.store.intake.take`, which calls `conform`. Understanding
+Every public function that takes a scene begins with `sarcd.store.openable.take`, which calls `conform`. Understanding
 means renaming, reordering and converting without loss; where pairs have to be left out, that is logged. Everything else
 ends in a `SceneError` that says what to change.
 """

@@ -13,7 +13,7 @@ from sarcd.config import DetectOptions
 from sarcd.config.detection import Method
 from sarcd.errors import OptionError
 from sarcd.models.pretrained import MINES
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 from sarcd.store.pairs import Pair
 
 
@@ -85,7 +85,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
 
     See Also
     --------
-    sarcd.jobs.write_prediction, sarcd.detection.write_detection : the same into the store, resumable.
+    sarcd.jobs.write_prediction, sarcd.jobs.stored_detection.write_detection : the same into the store, resumable.
 
     References
     ----------

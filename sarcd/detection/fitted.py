@@ -14,7 +14,7 @@ from sarcd.estimation.amplitudes import iso
 from sarcd.store.pairs import Pair
 
 if TYPE_CHECKING:
-    from sarcd.change.kernels.significance.two_groups import TwoGroups
+    from sarcd.change.kernels.significance.history import TwoGroups
     from sarcd.change.thresholding import Rule
     from sarcd.detection.self_trained import SelfTrained
 

@@ -12,11 +12,11 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
-from sarcd.change.cleaning import closing, drop_small, fill_small, opening
+from sarcd.change.coherence_history import named_dates, without_dates, without_pairs
 from sarcd.change.coherence_past import earlier_pairs, known_looks, measure_histories
-from sarcd.change.difference import floor_of
-from sarcd.change.excluded_dates import named_dates, without_dates, without_pairs
 from sarcd.change.pair_scores import Histories, WindowLooks
+from sarcd.change.postprocessing import closing, drop_small, fill_small, opening
+from sarcd.change.ratios import floor_of
 from sarcd.change.significance import window_looks
 from sarcd.change.thresholding import fit_rules, read_rule
 from sarcd.config import DetectOptions
@@ -24,21 +24,20 @@ from sarcd.config.detection import DIFFERENCES, OF_LEVELS
 from sarcd.config.ingest import LEVEL_JUMP_DB
 from sarcd.detection.auto import choose
 from sarcd.detection.fitted import OPERATION, POOLED, Fitted
-from sarcd.detection.masking import mark_hidden, without_coherence, without_hidden
-from sarcd.detection.methods import difference_of, map_of, of_test
+from sarcd.detection.methods import difference_of, map_of, mark_hidden, of_test, without_coherence, without_hidden
 from sarcd.detection.uncertainty import doubt_of, fit_groups
+from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import OptionError
 from sarcd.estimation.amplitudes import iso
+from sarcd.estimation.coherence_layers import pairs_of
 from sarcd.estimation.levels import level_ratios_now, tells_levels
-from sarcd.estimation.pairs import pairs_of
-from sarcd.progress import Progress, silent
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 from sarcd.store.pairs import Pair
 
 if TYPE_CHECKING:
     from sarcd.change.thresholding import Rule
 
-MIN_VALID = 0.5  # least share of valid pixels in the window of coherence, as of `sarcd.ops`
+MIN_VALID = 0.5  # least share of valid pixels in the window of coherence, as of `sarcd.estimation`
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,14 +10,14 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.change.histogram import histogram_of
+from sarcd.change.thresholding import histogram_of
 from sarcd.config import Window
 from sarcd.engine.lazy import pointwise, stack
 from sarcd.errors import StatisticsError
 
 if TYPE_CHECKING:
-    from sarcd.change.kernels.significance.two_groups import TwoGroups
-    from sarcd.change.kernels.thresholds.split import Split
+    from sarcd.change.kernels.significance.history import TwoGroups
+    from sarcd.change.kernels.thresholds.histogram import Split
     from sarcd.change.thresholding import Rule
 
 OF_DECISION = "probability that the decision is wrong, 0 to 1"
@@ -42,7 +42,7 @@ def fit_groups(scores: xr.DataArray, window: Window) -> tuple[TwoGroups, ...]:
     tuple of TwoGroups
         One a pair. Of a pair without any score, as one without a past, it is that of unchanged ground alone.
     """
-    from sarcd.change.kernels.significance.two_groups import TwoGroups, fit_two_groups
+    from sarcd.change.kernels.significance.history import TwoGroups, fit_two_groups
 
     found = []
     for number in range(scores.sizes["pair"]):
@@ -64,7 +64,7 @@ def by_groups(scores: xr.DataArray, groups: Sequence[TwoGroups]) -> xr.DataArray
 
 def by_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray:
     """Return how likely each pixel changed, (pair, y, x) float32, by rules of Kittler and Illingworth."""
-    from sarcd.change.kernels.thresholds.posterior import probability_of_change
+    from sarcd.change.kernels.thresholds.kittler import probability_of_change
 
     return _each(difference, [partial(probability_of_change, split=cast("Split", rule)) for rule in rules])
 

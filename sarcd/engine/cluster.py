@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import sarcd
-from sarcd.engine.task import RegionTask
+from sarcd.engine.tasks import RegionTask
 from sarcd.errors import ClusterError
 from sarcd.store.regions import Region
 

@@ -1,12 +1,15 @@
-"""How much memory a job may take, and how it is shared out among its threads and its cache."""
+"""What this process may take of the machine, and how its memory is shared out among threads and cache."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import psutil
 
-from sarcd.engine.limits import free_memory
 from sarcd.errors import OptionError
 
 _MOST_BY_DEFAULT = 2**30  # with what a command takes before its job begins, less than 2 GiB
@@ -99,3 +102,220 @@ def _too_little(asked: int | None, lacking: int) -> OptionError:
     return OptionError(
         f"{budget(asked) / 2**30:.2f} GiB of memory are too little for this job{why}", where="memory", mend=mend
     )
+
+
+_NO_LIMIT = 2**60  # bytes; version 1 writes the largest number of whole pages below 2^63 where there is no limit
+_ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Memory that may still be taken, and what says so.
+
+    Parameters
+    ----------
+    free : int
+        Bytes.
+    source : str
+        What limits it, for messages.
+    """
+
+    free: int
+    source: str
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A control group that the process is in: its folder, its path as the kernel names it, and its version."""
+
+    folder: Path
+    name: str
+    version: int
+
+
+def free_memory(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> Limit:
+    """Return the memory that this process may still take: the least that machine, container, scheduler and shell leave.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that holds ``proc`` and ``sys``.
+    environ : mapping
+        Environment variables, for those of SLURM.
+
+    Examples
+    --------
+    >>> free_memory().free <= psutil.virtual_memory().total
+    True
+    """
+    machine = Limit(int(psutil.virtual_memory().available), "free in this machine")
+    return min([machine, *memory_limits(root, environ)], key=lambda limit: limit.free)
+
+
+def memory_limits(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> list[Limit]:
+    """Return what each limit but the machine's leaves of memory; none where nothing limits it."""
+    limits = [limit for group in _groups(root, "memory") if (limit := _of_group(group))]
+    return [*limits, *_of_slurm(environ), *_of_process()]
+
+
+def cores(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> int:
+    """Return the cores that this process may use: of its affinity, the quota of its container (rounded up) and SLURM.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that holds ``proc`` and ``sys``.
+    environ : mapping
+        Environment variables, for those of SLURM.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    Examples
+    --------
+    >>> 1 <= cores() <= os.cpu_count()
+    True
+    """
+    counts = [_affinity()]
+    for group in _groups(root, "cpu"):
+        if group.version == 2:  # "max 100000", or microseconds in each period
+            quota, period = (*_words(group.folder / "cpu.max"), "", "")[:2]
+        else:
+            quota, period = (" ".join(_words(group.folder / f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
+        if _is_count(quota) and _is_count(period):
+            counts.append(-(-int(quota) // int(period)))
+    if "SLURM_JOB_ID" in environ:
+        counts += [count for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE") if (count := _count(environ, name))]
+    return max(1, min(counts))
+
+
+def _affinity() -> int:
+    if hasattr(os, "process_cpu_count"):  # Python 3.13: affinity, or what -X cpu_count says
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _of_group(group: _Group) -> Limit | None:
+    """Return what a control group leaves; cached files that nobody uses do not count, the kernel gives them back."""
+    names: tuple[str, ...]
+    if group.version == 2:
+        names, taken, cached = ("memory.max", "memory.high"), "memory.current", "inactive_file"
+    else:
+        names, taken, cached = ("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"
+    stat = dict(line.split()[:2] for line in _lines(group.folder / "memory.stat") if len(line.split()) > 1)
+    limits = {name: _number(" ".join(_words(group.folder / name))) for name in names}
+    if group.version == 1:  # of groups above, those beyond the container too
+        limits["hierarchical_memory_limit"] = _number(stat.get("hierarchical_memory_limit", ""))
+    known = {name: value for name, value in limits.items() if value is not None and value < _NO_LIMIT}
+    if not known:
+        return None
+    name = min(known, key=known.__getitem__)
+    used = _number(" ".join(_words(group.folder / taken))) or 0
+    used -= _number(stat.get(cached, stat.get("inactive_file", ""))) or 0
+    return Limit(max(known[name] - max(used, 0), 0), f"left by {name} of control group {group.name}")
+
+
+def _of_slurm(environ: Mapping[str, str]) -> Iterator[Limit]:
+    """Yield what SLURM promised to a job, in MiB, less what this process has; 0 is all of the node."""
+    if "SLURM_JOB_ID" not in environ:
+        return
+    each = {"NODE": 1, "CPU": _count(environ, "SLURM_CPUS_ON_NODE"), "GPU": _count(environ, "SLURM_GPUS_ON_NODE")}
+    for kind, number in each.items():
+        promised = _count(environ, f"SLURM_MEM_PER_{kind}")
+        if promised and number:
+            free = promised * number * 2**20 - int(psutil.Process().memory_info().rss)
+            yield Limit(max(free, 0), f"left by SLURM_MEM_PER_{kind}")
+
+
+def _of_process() -> Iterator[Limit]:
+    """Yield what resource limits (`ulimit -v`, `ulimit -d`) leave."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    memory = psutil.Process().memory_info()
+    for name, taken in (("RLIMIT_AS", memory.vms), ("RLIMIT_DATA", getattr(memory, "data", None))):
+        if taken is None or not hasattr(resource, name):
+            continue
+        most = resource.getrlimit(getattr(resource, name))[0]
+        if most not in (-1, resource.RLIM_INFINITY) and most < _NO_LIMIT:
+            yield Limit(max(int(most) - int(taken), 0), f"left by {name}")
+
+
+def _groups(root: Path, controller: str) -> Iterator[_Group]:
+    """Yield the groups that limit this process, from its own up to the root of what is mounted here."""
+    paths = {}  # "" is version 2, which has one path for all controllers
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        paths.update(dict.fromkeys(controllers.split(","), path))
+    for mounted_from, mounted_at, version in _mounts(root, controller):
+        own = paths.get(controller if version == 1 else "")
+        if own is None:
+            continue
+        inside = _below(own, mounted_from)
+        top = root / mounted_at.lstrip("/")
+        # A path of the host is not seen from inside of a container: of its folders only the last, the root, is there.
+        for number, part in enumerate((inside, *inside.parents) if inside.parts else (inside,)):
+            if number and _words(top / part / "memory.use_hierarchy") == ["0"]:
+                continue  # version 1 may leave a group's members out of its sum
+            yield _Group(top / part, str(PurePosixPath(mounted_from, part)), version)
+
+
+def _mounts(root: Path, controller: str) -> list[tuple[str, str, int]]:
+    """Return where hierarchies of groups are mounted: which part of them, at which folder, and their version."""
+    found = []
+    for line in _lines(root / "proc/self/mountinfo"):
+        left, _, right = line.partition(" - ")
+        where, what = left.split(), right.split()
+        if len(where) < 5 or not what:
+            continue
+        mounted_from, mounted_at = (text.encode().decode("unicode_escape") for text in where[3:5])  # \040 is a space
+        if what[0] == "cgroup2":
+            found.append((mounted_from, mounted_at, 2))
+        elif what[0] == "cgroup" and controller in what[-1].split(","):
+            found.append((mounted_from, mounted_at, 1))
+    if found:
+        return found
+    places = [("/sys/fs/cgroup", 2), ("/sys/fs/cgroup/unified", 2), (f"/sys/fs/cgroup/{controller}", 1)]
+    return [("/", place, version) for place, version in places if (root / place.lstrip("/")).is_dir()]
+
+
+def _below(path: str, mounted_from: str) -> PurePosixPath:
+    """Return a group's path below the part of its hierarchy that is mounted; empty where it does not lie below it.
+
+    Examples
+    --------
+    >>> _below("/docker/abc/worker", "/docker/abc").as_posix()
+    'worker'
+    """
+    own, top = PurePosixPath(path), PurePosixPath(mounted_from)
+    if ".." in own.parts or ".." in top.parts or not own.is_relative_to(top):
+        return PurePosixPath()
+    return own.relative_to(top)
+
+
+def _lines(path: Path) -> list[str]:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8").splitlines()
+    return []
+
+
+def _words(path: Path) -> list[str]:
+    return " ".join(_lines(path)).split()
+
+
+def _number(text: str) -> int | None:
+    """Return a number of bytes; None for "max" and what is no number."""
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _is_count(text: str) -> bool:
+    return bool(_number(text))
+
+
+def _count(environ: Mapping[str, str], name: str) -> int:
+    return _number(environ.get(name, "").strip()) or 0

@@ -12,10 +12,9 @@ import zarr
 
 from sarcd import schema
 from sarcd.engine.cluster import active_client, run_on_workers
-from sarcd.engine.limits import cores
-from sarcd.engine.task import Compute, RegionTask
+from sarcd.engine.memory import cores
+from sarcd.engine.tasks import Compute, Progress, RegionTask, silent
 from sarcd.errors import SceneError
-from sarcd.progress import Progress, silent
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.pairs import pair_indices, select_pairs
 from sarcd.store.regions import Region, Staging

@@ -1,8 +1,8 @@
 from .amplitudes import AmplitudeStatistics as AmplitudeStatistics
 from .amplitudes import amplitude_statistics as amplitude_statistics
 from .channels import features as features
+from .channels import normalize as normalize
 from .coherence_layers import coherence as coherence
 from .coherence_layers import coherence_phase as coherence_phase
 from .looks import effective_looks as effective_looks
-from .looks_of_intensity import intensity_looks as intensity_looks
-from .normalization import normalize as normalize
+from .looks import intensity_looks as intensity_looks

@@ -14,7 +14,7 @@ from sarcd import schema
 from sarcd.attributes import decode
 from sarcd.config.ingest import LEVEL_JUMP_DB, LEVEL_PIXELS
 from sarcd.errors import StatisticsError
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 
 ATTRIBUTE = "amplitude_statistics"
 """Root attribute that keeps them in a store, as JSON text."""
@@ -326,7 +326,7 @@ class _Reading:
         return _Found(median, mad, per_date, known, counts)
 
     def _upper(self, centres: Sequence[float | None]) -> list[np.ndarray]:
-        from sarcd.estimation.kernels import median as kernels
+        from sarcd.estimation.kernels import normalize as kernels
 
         return self._sums(kernels.upper_histogram, [(centre,) for centre in centres])
 
@@ -334,7 +334,7 @@ class _Reading:
         self, upper: Sequence[np.ndarray], groups: Sequence[tuple[int, ...]], centres: Sequence[float | None]
     ) -> list[float]:
         """Return the median of each group of dates, 0 of one without values, from one reading of all dates."""
-        from sarcd.estimation.kernels import median as kernels
+        from sarcd.estimation.kernels import normalize as kernels
 
         sums = [np.sum([upper[date] for date in group], axis=0) for group in groups]
         bins = [kernels.middle_bins(each) if each.any() else None for each in sums]
@@ -374,7 +374,7 @@ class _Reading:
 
 def _lower_histograms(block: np.ndarray, bins: tuple[int, ...], centre: float | None) -> np.ndarray:
     """Return the lower histograms of some bins, (bins, 65536), from one reading of the block."""
-    from sarcd.estimation.kernels import median as kernels
+    from sarcd.estimation.kernels import normalize as kernels
 
     values = np.abs(block) if np.iscomplexobj(block) else block
     return np.stack([kernels.lower_histogram(values, one, centre) for one in bins] or [np.zeros(0, np.int64)])

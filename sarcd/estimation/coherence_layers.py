@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions, Estimator, Window
 from sarcd.engine.lazy import made_by_attrs, paired_array, stack, window_map
-from sarcd.estimation.estimators import magnitude, phase
-from sarcd.estimation.looks import Calibration, Looks, looks_later, needs_looks, needs_ramp, ramp_later
-from sarcd.estimation.pairs import pairs_of
-from sarcd.store.intake import take
-from sarcd.store.pairs import Pair
+from sarcd.errors import SceneError
+from sarcd.estimation.looks import Calibration, Looks, Ramp, looks_later, needs_looks, needs_ramp, no_looks, ramp_later
+from sarcd.store.openable import take
+from sarcd.store.pairs import Pair, explicit_pairs, select_pairs
 
 
 def coherence(
@@ -157,3 +157,175 @@ def _of_pairs(
     if isinstance(measured["looks"], Looks):
         attrs |= Calibration(measured["looks"]).attrs()
     return paired_array(scene, name, stack(layers), chosen, attrs)
+
+
+def magnitude(
+    before: np.ndarray,
+    after: np.ndarray,
+    options: CoherenceOptions,
+    looks: Looks | None,
+    ramp: Ramp | None,
+    first_row: int = 0,
+) -> np.ndarray:
+    """Return the first of what `estimate` returns."""
+    return estimate(before, after, options, looks, ramp, first_row)[0]
+
+
+def phase(
+    before: np.ndarray,
+    after: np.ndarray,
+    options: CoherenceOptions,
+    looks: Looks | None,
+    ramp: Ramp | None,
+    first_row: int = 0,
+) -> np.ndarray:
+    """Return the second of what `estimate` returns."""
+    found = estimate(before, after, options, looks, ramp, first_row, with_phase=True)[1]
+    return np.asarray(found)
+
+
+def estimate(
+    before: np.ndarray,
+    after: np.ndarray,
+    options: CoherenceOptions,
+    looks: Looks | None,
+    ramp: Ramp | None,
+    first_row: int = 0,
+    *,
+    with_phase: bool = False,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Estimate magnitude and phase of the coherence of two images.
+
+    Parameters
+    ----------
+    before, after : (Y, X) complex64
+        Images, or parts of them with `options.halo` around what is wanted.
+    options : CoherenceOptions
+        How.
+    looks, ramp : optional
+        Measured on the whole scene, for what needs them.
+    first_row : int
+        Row of the scene at which the parts begin; see `sarcd.estimation.kernels.boxcar.boxcar`.
+    with_phase : bool
+        Whether the phase is wanted.
+
+    Returns
+    -------
+    magnitude : (Y, X) float32
+        In [0, 1]; NaN where undefined.
+    phase : (Y, X) float32, or None
+        In (-pi, pi] radians; NaN where the magnitude is.
+
+    Raises
+    ------
+    SceneError
+        If the looks are needed and unknown.
+    """
+    window = options.window.y, options.window.x
+    complex_, count = None, None
+    if options.estimator == "boxcar":
+        from sarcd.estimation.kernels.boxcar import boxcar
+
+        found = boxcar(before, after, window, options.min_valid, first_row)
+        if with_phase:
+            from sarcd.estimation.kernels.weighted import weighted
+
+            complex_ = weighted(before, after, (np.ones(window[0]), np.ones(window[1])), options.min_valid)
+    else:
+        complex_, count = _complex(before, after, options, looks, ramp)
+        found = np.minimum(np.abs(complex_), np.float32(1))  # NaN stays
+    angle = None if complex_ is None or not with_phase else _angle(complex_, found)
+    if options.debias:
+        found = _without_bias(found, count, before, after, options, looks)
+    return found, angle
+
+
+def _complex(
+    before: np.ndarray, after: np.ndarray, options: CoherenceOptions, looks: Looks | None, ramp: Ramp | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the complex coherence, and the number of pixels averaged where that is the estimator's choice."""
+    window = options.window.y, options.window.x
+    if options.estimator == "gaussian":
+        from sarcd.estimation.kernels.weighted import gaussian_weights, weighted
+
+        weights = gaussian_weights(window[0]), gaussian_weights(window[1])
+        return weighted(before, after, weights, options.min_valid), None
+    if options.estimator == "fringe":
+        from sarcd.estimation.kernels.fringe import fringe
+
+        return fringe(before, after, window, ramp or (0.0, 0.0), options.min_valid), None
+    from sarcd.estimation.kernels.weighted import adaptive
+
+    if looks is None:
+        raise no_looks()
+    return adaptive(before, after, window, looks.core, options.min_valid)
+
+
+def _without_bias(
+    found: np.ndarray,
+    count: np.ndarray | None,
+    before: np.ndarray,
+    after: np.ndarray,
+    options: CoherenceOptions,
+    looks: Looks | None,
+) -> np.ndarray:
+    from sarcd.estimation.kernels.bias import unbias
+    from sarcd.estimation.kernels.looks import valid_count
+
+    if looks is None:
+        raise no_looks()
+    window = options.window
+    if count is None:
+        count = valid_count(before, after, (window.y, window.x))
+    # exact for independent pixels, and one look for one pixel; correlated ones lie in between
+    of_one_more = np.float32((looks.floor - 1) / (window.pixels - 1))
+    return unbias(found, 1 + of_one_more * (count.astype(np.float32) - 1))
+
+
+def _angle(complex_: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Return the phase in (-pi, pi], NaN where the magnitude is."""
+    angle = np.angle(complex_)
+    angle[angle <= -np.float32(np.pi)] = np.pi
+    return np.where(np.isnan(found), np.float32(np.nan), angle).astype(np.float32)
+
+
+def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> list[tuple[int, int]]:
+    """Return the positions along `time` of the two images of each pair.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        Scene.
+    pairs : str or sequence of (before, after), optional
+        A policy of `sarcd.store.pairs.select_pairs`, or a list as of `explicit_pairs`; by default the scene's own
+        list, or consecutive dates where it has none.
+
+    Raises
+    ------
+    SceneError
+        If the scene has fewer than two dates.
+    OptionError
+        If a pair is no pair of the scene's dates.
+    """
+    times = schema.dates_of(scene, "time")
+    if len(times) < 2:
+        raise SceneError(
+            f"time has {len(times)} date; change needs 2",
+            where=schema.source_of(scene),
+            mend="add images with 'sarcd ingest --append'",
+        )
+    if pairs is None and scene.sizes.get("pair"):  # an empty list is none
+        chosen = list(zip(schema.dates_of(scene, "before"), schema.dates_of(scene, "after"), strict=True))
+    elif pairs is None or isinstance(pairs, str):
+        chosen = select_pairs(pairs or "consecutive", times)
+    else:
+        chosen = explicit_pairs(list(pairs), times)
+    positions = {time: index for index, time in enumerate(times)}
+    for date in np.unique(np.array(chosen, "datetime64[us]")):
+        if date not in positions:
+            raise SceneError(
+                f"a pair names {schema.short_date(date)}, which is not in 'time'",
+                where=schema.source_of(scene),
+                mend="select pairs together with dates, or name pairs of the dates that are there",
+            )
+    return [(positions[before], positions[after]) for before, after in chosen]

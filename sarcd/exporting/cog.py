@@ -19,7 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from sarcd import schema
-from sarcd.engine.limits import cores
+from sarcd.engine.memory import cores
 from sarcd.errors import StoreError
 from sarcd.geography.georeference import Georeference
 

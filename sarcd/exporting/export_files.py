@@ -20,7 +20,7 @@ from sarcd.errors import OptionError, SceneError, StoreError
 from sarcd.figures.view import made_by
 from sarcd.geography.ground import INCIDENCE, pixel_area, range_spacing_of
 from sarcd.store.chunks import chunk_errors
-from sarcd.store.intake import require_stored, take
+from sarcd.store.openable import require_stored, take
 from sarcd.store.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling
 from sarcd.store.storage import is_url
 

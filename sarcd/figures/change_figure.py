@@ -10,12 +10,11 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.errors import OptionError
-from sarcd.figures.layout import arrange
-from sarcd.figures.panels import HATCH, LARGE, NO_DATA, PLAIN, SMALL, frame, panel, scale_bar, show_values
+from sarcd.figures.panels import HATCH, LARGE, NO_DATA, PLAIN, SMALL, arrange, frame, panel, scale_bar, show_values
 from sarcd.figures.view import View, made_by, view_of
 from sarcd.geography.ground import Axis, Ground
 from sarcd.store.chunks import chunk_errors
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 from sarcd.store.results import WhichPair
 
 if TYPE_CHECKING:

@@ -12,14 +12,13 @@ import xarray as xr
 import sarcd
 from sarcd import schema
 from sarcd.errors import OptionError
-from sarcd.figures.layout import arrange
-from sarcd.figures.overview import in_chunks, overview, reduction_for
-from sarcd.figures.panels import frame, panel, scale_bar, show_values
+from sarcd.figures.panels import arrange, frame, panel, scale_bar, show_values
+from sarcd.figures.view import in_chunks, overview, reduction_for
 from sarcd.geography.ground import ground_of
 from sarcd.metrics import evaluate
-from sarcd.store.atomic import write_durably
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 from sarcd.store.results import WhichPair, pair_position, pair_texts, pairs_in
+from sarcd.store.storage import write_durably
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ import xarray as xr
 from sarcd.errors import StoreError
 from sarcd.geography.geodesy import areas_m2, check_latitudes, full_turn, has_jumps, kind_of
 from sarcd.geography.georeference import Georeference
-from sarcd.geography.wgs84 import WGS84, to_world
+from sarcd.geography.grid_mapping import WGS84, to_world
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
 _STRIP = 1024  # rows that are looked at together

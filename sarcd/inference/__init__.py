@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from sarcd.engine.rectangles import Rectangle
-from sarcd.inference.blending import BlendedTiling
-from sarcd.inference.device import forward
+from sarcd.engine.tasks import Rectangle
 from sarcd.inference.ensemble import Ensemble, blocks_of
+from sarcd.inference.forward import PLAIN, Variant, forward, variants
 from sarcd.inference.predictor import AnyTiling, Predictor, decide, sigmoid
-from sarcd.inference.rim import rim_of
+from sarcd.inference.scene_features import rim_of
 from sarcd.inference.tile_sizes import choose_batch, choose_tile, forward_bytes, tiling_of, trained_tile
-from sarcd.inference.tiling import Tiling, area, round_up
-from sarcd.inference.tta import PLAIN, Variant, variants
+from sarcd.inference.tiling import BlendedTiling, Tiling, area, round_up
 
 __all__ = [
     "PLAIN",

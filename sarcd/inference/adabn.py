@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from sarcd.engine.rectangles import Rectangle
+from sarcd.engine.tasks import Rectangle
 from sarcd.errors import SceneError
 from sarcd.estimation.channels import fill_holes
 from sarcd.inference.tiling import round_up
@@ -134,7 +134,7 @@ def reestimate(network: nn.Module, sample: np.ndarray, device: torch.device) -> 
     .. [1] Li et al. 2018, Adaptive Batch Normalization for practical domain adaptation,
        doi:10.1016/j.patcog.2018.03.005.
     """
-    from sarcd.inference.device import forward
+    from sarcd.inference.forward import forward
 
     copied = copy.deepcopy(network)
     sums: dict[str, list[Any]] = {}

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sarcd.engine.rectangles import Rectangle
+from sarcd.engine.tasks import Rectangle
 from sarcd.errors import ModelError
 from sarcd.estimation.channels import FILL, fill_holes
-from sarcd.inference.blending import BlendedTiling
-from sarcd.inference.device import forward
-from sarcd.inference.tiling import Tiling
-from sarcd.inference.tta import PLAIN, Variant
+from sarcd.inference.forward import PLAIN, Variant, forward
+from sarcd.inference.tiling import BlendedTiling, Tiling
 
 if TYPE_CHECKING:
     import torch

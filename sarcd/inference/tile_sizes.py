@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from sarcd.errors import OptionError
-from sarcd.inference.blending import BlendedTiling
 from sarcd.inference.predictor import AnyTiling
-from sarcd.inference.tiling import Tiling, round_up
+from sarcd.inference.tiling import BlendedTiling, Tiling, round_up
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,18 +1,14 @@
-"""Tiles that change nothing: the same map for any tile size as one pass over the whole scene.
-
-Tiles start and end on multiples of the network's stride and are read with as much around them as the network looks at
-from there; the scene is padded once to a multiple of the stride, and a tile at the scene's edge gets no padding of its
-own. Then every pixel of a tile's core sees what it would see in one pass over the scene.
-"""
+"""Tiles of a scene: exact ones, and blended ones for networks that look at the whole of what they are given."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from sarcd.engine.rectangles import Rectangle
+from sarcd.engine.tasks import Rectangle
 from sarcd.errors import OptionError
 
 
@@ -114,3 +110,142 @@ class Tiling:
 def area(rectangle: Rectangle) -> int:
     """Return the number of pixels of a rectangle."""
     return int((rectangle[0].stop - rectangle[0].start) * (rectangle[1].stop - rectangle[1].start))
+
+
+STEPS_A_TILE = 2
+"""Steps from one tile to the next that make up a tile: overlap by half, so that four tiles cover a pixel."""
+
+_TILES_ACROSS_REGION = 8  # a region of so many computes an eighth more than its share
+_LARGEST_WINDOW = 2560  # pixels along a side of what such a region reads: more would take more memory than it saves
+
+
+@dataclass(frozen=True)
+class BlendedTiling:
+    """Where the tiles of a scene lie, and how they are blended.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Pixels of the scene along y and x.
+    stride : int
+        The network's total downsampling.
+    tile : int
+        Side of a tile, a multiple of the stride. Along an axis on which the scene is shorter, tiles are as short as the
+        stride allows, and padded.
+
+    Examples
+    --------
+    >>> tiling = BlendedTiling(shape=(100, 40), stride=16, tile=64)
+    >>> list(tiling.cores((slice(70, 100), slice(0, 40))))
+    [(slice(32, 96, None), slice(0, 48, None)), (slice(36, 100, None), slice(0, 48, None))]
+    >>> tiling.window((slice(70, 100), slice(0, 40)))
+    (slice(32, 100, None), slice(0, 40, None))
+    """
+
+    shape: tuple[int, int]
+    stride: int
+    tile: int
+
+    def __post_init__(self) -> None:
+        if self.tile < 1 or self.tile % self.stride:
+            raise OptionError(f"tile {self.tile} is no multiple of the stride {self.stride}", where="tiles")
+
+    @property
+    def halo(self) -> int:
+        """Farthest distance from a region to what must be read to predict it."""
+        return self.tile
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Size of every tile along y and x."""
+        y, x = (min(self.tile, round_up(size, self.stride)) for size in self.shape)
+        return y, x
+
+    def source(self, core: Rectangle) -> Rectangle:
+        """Return what the network must see for a tile: the tile."""
+        return core
+
+    def window(self, region: Rectangle) -> Rectangle:
+        """Return the part of the scene that must be read to predict a region: all tiles that reach into it."""
+        y, x = (
+            slice(starts[0], min(starts[-1] + side, size))
+            for starts, side, size in zip(self._starts_in(region), self.sides, self.shape, strict=True)
+        )
+        return y, x
+
+    def cores(self, region: Rectangle) -> Iterator[Rectangle]:
+        """Yield the tiles that reach into a region, row by row."""
+        rows, columns = self._starts_in(region)
+        for y in rows:
+            for x in columns:
+                yield slice(y, y + self.sides[0]), slice(x, x + self.sides[1])
+
+    def paste(self, out: np.ndarray, region: Rectangle, core: Rectangle, tile: np.ndarray) -> None:
+        """Add the part of a tile that lies in a region, times its weights, which over all tiles of a pixel sum to 1."""
+        targets, origins, weights = [], [], []
+        for axis, (wanted, have) in enumerate(zip(region, core, strict=True)):
+            start, stop = max(wanted.start, have.start), min(wanted.stop, have.stop)
+            targets.append(slice(start - wanted.start, stop - wanted.start))
+            origins.append(slice(start - have.start, stop - have.start))
+            total = _totals(self.shape[axis], self.sides[axis])[start:stop]
+            weights.append((_window(self.sides[axis])[origins[-1]] / total).astype(np.float32))
+        out[tuple(targets)] += tile[tuple(origins)] * (weights[0][:, None] * weights[1])
+
+    def blocks(self, grid: tuple[int, int]) -> tuple[int, int]:
+        """Return how many stored chunks along y and x are predicted as one, so that few tiles are computed twice."""
+        if self.tile >= max(self.shape):  # a single tile
+            return -(-self.shape[0] // grid[0]), -(-self.shape[1] // grid[1])
+        side = min(_TILES_ACROSS_REGION * self.tile, _LARGEST_WINDOW - 2 * self.tile)
+        return max(1, side // grid[0]), max(1, side // grid[1])
+
+    def kept_share(self, grid: tuple[int, int]) -> float:
+        """Return the pixels of the map by the pixels that the network computes, for regions of `grid`.
+
+        At most about a quarter, since four tiles cover a pixel.
+        """
+        blocks = self.blocks(grid)
+        computed = [0, 0]  # along each axis; a region's tiles are every row with every column
+        for axis, (chunk, count) in enumerate(zip(grid, blocks, strict=True)):
+            for start in range(0, self.shape[axis], chunk * count):
+                part = slice(start, min(start + chunk * count, self.shape[axis]))
+                computed[axis] += self.sides[axis] * len(self._starts_in((part, part))[axis])
+        everything = slice(0, self.shape[0]), slice(0, self.shape[1])
+        return area(everything) / (computed[0] * computed[1])
+
+    def _starts_in(self, region: Rectangle) -> tuple[list[int], list[int]]:
+        y, x = (
+            [start for start in starts if start < part.stop and start + side > part.start]
+            for starts, side, part in zip(map(_starts, self.shape, self.sides), self.sides, region, strict=True)
+        )
+        return y, x
+
+
+@functools.lru_cache(maxsize=64)
+def _starts(size: int, side: int) -> tuple[int, ...]:
+    """Return the first pixels of all tiles along an axis."""
+    if size <= side:
+        return (0,)
+    return (*range(0, size - side, max(1, side // STEPS_A_TILE)), size - side)
+
+
+@functools.lru_cache(maxsize=64)
+def _totals(size: int, side: int) -> np.ndarray:
+    """Return the sum of the weights of all tiles at each pixel along an axis, float64; nobody writes into it."""
+    starts = _starts(size, side)
+    total = np.zeros(starts[-1] + side)
+    for start in starts:
+        total[start : start + side] += _window(side)
+    return total
+
+
+def _window(side: int) -> np.ndarray:
+    """Return weights along a tile's side, sin^2, float64: positive, and of tiles half a tile apart the sum is 1.
+
+    Examples
+    --------
+    >>> window = _window(8)
+    >>> bool((window > 0).all()), bool(np.allclose(window[:4] + window[4:], 1))
+    (True, True)
+    """
+    weights: np.ndarray = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
+    return weights

@@ -15,10 +15,11 @@ import numpy as np
 
 from sarcd import schema
 from sarcd.config import IngestOptions
+from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import InputError, MismatchError, OptionError
 from sarcd.geography.georeference import Georeference, of_scene
 from sarcd.ingestion.images import Written, level_of, warn_of_levels, write_image
-from sarcd.ingestion.label_report import LabelSummary
+from sarcd.ingestion.label_words import LabelSummary
 from sarcd.ingestion.rasters import gdal_session
 from sarcd.ingestion.scene import (
     IngestReport,
@@ -31,12 +32,11 @@ from sarcd.ingestion.scene import (
     write_labels,
 )
 from sarcd.ingestion.sources import DatedImage, PairLabels, check_same_grid, gather_images, gather_labels
-from sarcd.progress import Progress, silent
 from sarcd.store.coordinates import append_dates
-from sarcd.store.locks import structure_lock, variable_locks
 from sarcd.store.pairs import Pair, consecutive, extend_pairs, fit_pairs
 from sarcd.store.regions import sweep_partial_files
 from sarcd.store.scene import SceneStore, completeness, open_scene, publish
+from sarcd.store.storage import structure_lock, variable_locks
 
 Json = dict[str, Any]
 
@@ -63,7 +63,7 @@ def append(
         As for `sarcd.ingestion.scene.ingest`; `chunk` and `shard` are the scene's own. `labels` are of the new pairs.
         `overwrite` replaces labels that a pair has.
     progress : callable
-        See `sarcd.progress.Progress`; counts pixels.
+        See `sarcd.engine.tasks.Progress`; counts pixels.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from pathlib import PurePath
 import numpy as np
 
 from sarcd.errors import InputError, OptionError
-from sarcd.ingestion.paths import split_path
+from sarcd.ingestion.files import split_path
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FIRST = np.datetime64("1978-01-01", "us")  # the year of Seasat, the first radar satellite

@@ -15,9 +15,8 @@ import zarr
 from sarcd import schema
 from sarcd.config.ingest import LEVEL_JUMP_DB, LEVEL_PIXELS
 from sarcd.errors import InputError
-from sarcd.ingestion.borders import EdgeAreas
 from sarcd.ingestion.labels import Window
-from sarcd.ingestion.nodata import CAUSES, number, repeated_corners, where_value
+from sarcd.ingestion.nodata import CAUSES, EdgeAreas, number, repeated_corners, where_value
 from sarcd.ingestion.pixels import Decoded, Image
 from sarcd.ingestion.rasters import LayerReader
 from sarcd.ingestion.sources import DatedImage

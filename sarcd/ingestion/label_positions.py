@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import InputError
+from sarcd.geography.control_points import Surface, nearest_turn
 from sarcd.geography.geodesy import kind_of
 from sarcd.geography.georeference import Georeference
-from sarcd.geography.inverse_surface import Surface, nearest_turn
 from sarcd.ingestion.label_shapes import Shapes
 
 Move = Callable[[np.ndarray], np.ndarray]

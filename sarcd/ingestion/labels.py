@@ -13,9 +13,8 @@ import numpy as np
 
 from sarcd.errors import InputError
 from sarcd.geography.georeference import Georeference
-from sarcd.ingestion.label_report import Understood
 from sarcd.ingestion.label_shapes import NotAVectorFileError, split_layer
-from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.label_words import LabelWords, Understood
 from sarcd.ingestion.rasters import Layer, LayerReader, is_declared_nodata, open_layer
 from sarcd.store.pairs import Pair
 

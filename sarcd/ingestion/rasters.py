@@ -21,8 +21,7 @@ from rasterio.windows import Window
 from sarcd.errors import InputError
 from sarcd.geography.georeference import Georeference, of_dataset
 from sarcd.ingestion.bands import Role, band_name, choose_bands, iq_subdatasets, last_part
-from sarcd.ingestion.paths import split_path
-from sarcd.ingestion.truncation import item_bytes, lacking
+from sarcd.ingestion.files import item_bytes, lacking, split_path
 
 _CACHE_BYTES = 2**27  # of decoded blocks: a row of tiles of a wide scene, so that none is decoded twice
 _DERIVED = "DERIVED_SUBDATASETS"

@@ -14,19 +14,18 @@ import zarr
 
 from sarcd import schema
 from sarcd.config import IngestOptions
+from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import InputError, StoreError
 from sarcd.geography.georeference import to_coordinates
+from sarcd.ingestion.bands import common_facts, sensor_facts
 from sarcd.ingestion.images import Advance, Written, warn_of_levels, windows, write_image
-from sarcd.ingestion.label_report import LabelSummary, summarise
+from sarcd.ingestion.label_words import LabelSummary, summarise
 from sarcd.ingestion.rasters import gdal_session
-from sarcd.ingestion.sensor import common_facts, sensor_facts
 from sarcd.ingestion.sources import DatedImage, PairLabels, gather_images, gather_labels
-from sarcd.progress import Progress, silent
 from sarcd.store.create import NewScene, SceneLayout, refuse_existing
-from sarcd.store.locks import new_scene_lock, variable_locks
 from sarcd.store.pairs import Pair, consecutive
 from sarcd.store.scene import SceneStore
-from sarcd.store.storage import is_url
+from sarcd.store.storage import is_url, new_scene_lock, variable_locks
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ def ingest(
     options : IngestOptions, optional
         What the pixels are, dates, labels, chunks.
     progress : callable
-        See `sarcd.progress.Progress`; counts pixels.
+        See `sarcd.engine.tasks.Progress`; counts pixels.
 
     Returns
     -------

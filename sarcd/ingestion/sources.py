@@ -16,10 +16,10 @@ from sarcd.config import IngestOptions
 from sarcd.errors import InputError, OptionError
 from sarcd.geography.georeference import Georeference
 from sarcd.ingestion.dates import acquisition_date, from_names, parse_date
+from sarcd.ingestion.files import source_name, split_path
 from sarcd.ingestion.label_words import LabelWords
 from sarcd.ingestion.labels import LabelFile, RasterLabels, open_labels
 from sarcd.ingestion.nodata import NoData
-from sarcd.ingestion.paths import source_name, split_path
 from sarcd.ingestion.pixels import Image, open_image
 from sarcd.store.pairs import Pair, consecutive, select_pairs
 

@@ -13,9 +13,8 @@ from sarcd.errors import InputError
 from sarcd.geography.georeference import Georeference
 from sarcd.ingestion.label_pairs import of_pair
 from sarcd.ingestion.label_positions import to_pixels
-from sarcd.ingestion.label_report import Understood
 from sarcd.ingestion.label_shapes import FIELD, Shapes, numbers_of, read_shapes
-from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.label_words import LabelWords, Understood
 from sarcd.ingestion.labels import LabelReader, blocks
 from sarcd.schema import NO_LABEL
 from sarcd.store.pairs import Pair

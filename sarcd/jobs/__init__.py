@@ -2,11 +2,11 @@
 
 from sarcd.engine.cluster import cluster
 from sarcd.engine.run import JobResult
+from sarcd.engine.tasks import Progress, silent
 from sarcd.jobs.stored_coherence import write_coherence
 from sarcd.jobs.stored_prediction import write_prediction
 from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.jobs.stored_summary import write_summary
-from sarcd.progress import Progress, silent
 
 __all__ = [
     "JobResult",

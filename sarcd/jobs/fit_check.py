@@ -13,7 +13,7 @@ from sarcd import schema
 from sarcd.config import CoherenceOptions
 from sarcd.engine.run import pair_positions
 from sarcd.errors import StoreError
-from sarcd.estimation.estimators import magnitude
+from sarcd.estimation.coherence_layers import magnitude
 from sarcd.estimation.looks import calibrate, pair_sample
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.scene import SceneStore

@@ -18,7 +18,7 @@ from sarcd.config import PredictOptions
 from sarcd.engine.lazy import made_by_attrs, paired_array
 from sarcd.errors import OptionError
 from sarcd.estimation.channels import features
-from sarcd.estimation.pairs import pairs_of
+from sarcd.estimation.coherence_layers import pairs_of
 from sarcd.inference import (
     BlendedTiling,
     Ensemble,
@@ -34,7 +34,7 @@ from sarcd.inference import (
     variants,
 )
 from sarcd.inference.adabn import digest_of, reestimate, sample_places, take_sample, tiles_wanted
-from sarcd.inference.members import Member, load_members
+from sarcd.inference.ensemble import Member, load_members
 from sarcd.jobs.prediction_settings import (
     OPERATION,
     check_channels,
@@ -43,7 +43,7 @@ from sarcd.jobs.prediction_settings import (
     one_or_list,
     tile_parameters,
 )
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 from sarcd.store.pairs import Pair
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import Any
 
 from sarcd.config import PredictOptions
 from sarcd.engine.cluster import active_client, ask_worker, worker_threads
-from sarcd.engine.limits import cores
-from sarcd.engine.memory import left
+from sarcd.engine.memory import cores, left
 
 _FORWARD_SHARE = 0.7  # of the memory that is left, where the network runs in the same memory
 

@@ -12,23 +12,21 @@ from sarcd import config, schema
 from sarcd.attributes import parameters_of
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.config.ingest import LEVEL_JUMP_DB
-from sarcd.engine.limits import cores
-from sarcd.engine.memory import Shares, left, share_out
+from sarcd.engine.memory import Shares, cores, left, share_out
 from sarcd.engine.run import pair_positions
+from sarcd.engine.tasks import Progress
 from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.channels import stored_coherence
 from sarcd.estimation.levels import largest_jump_db
 from sarcd.inference import BlendedTiling, choose_batch, choose_tile, forward_bytes, rim_of, tiling_of, trained_tile
-from sarcd.inference.members import Member
+from sarcd.inference.ensemble import Member
 from sarcd.jobs.placement import Place, forward_budget
 from sarcd.jobs.stored_statistics import begins_with, covers, write_statistics
-from sarcd.progress import Progress
 from sarcd.store.scene import SceneStore
 
 if TYPE_CHECKING:
-    from sarcd.models.card import ModelCard
-    from sarcd.models.file import LoadedModel
+    from sarcd.models.file import LoadedModel, ModelCard
     from sarcd.networks import Network
 
 OPERATION = "predict"

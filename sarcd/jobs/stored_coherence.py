@@ -12,16 +12,13 @@ import numpy as np
 
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions
-from sarcd.engine.limits import cores
-from sarcd.engine.memory import Shares, left, share_out
-from sarcd.engine.rectangles import Rectangle, grow, inside
+from sarcd.engine.memory import Shares, cores, left, share_out
 from sarcd.engine.run import JobResult, choose_pairs, count_regions, in_bands, pair_positions, run_regions
-from sarcd.engine.task import Opened
+from sarcd.engine.tasks import Opened, Progress, Rectangle, grow, inside, silent
 from sarcd.errors import SceneError
-from sarcd.estimation.estimators import estimate
+from sarcd.estimation.coherence_layers import estimate
 from sarcd.estimation.looks import Calibration, calibrate
 from sarcd.jobs.fit_check import warn_of_misfits
-from sarcd.progress import Progress, silent
 from sarcd.store.chunks import chunk_errors, require_finished
 from sarcd.store.reader import SceneReader
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage

@@ -16,18 +16,16 @@ import zarr
 
 from sarcd import schema
 from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
+from sarcd.change.coherence_history import named_dates, say, without_dates, without_pairs
 from sarcd.change.coherence_past import bad_dates
-from sarcd.change.excluded_dates import named_dates, say, without_dates, without_pairs
 from sarcd.config import CoherenceOptions, DetectOptions
 from sarcd.detection.auto import choose
 from sarcd.detection.fitted import OPERATION, Fitted
 from sarcd.detection.label_free import apply, fit
-from sarcd.engine.limits import cores
-from sarcd.engine.memory import left, share_out
+from sarcd.engine.memory import cores, left, share_out
 from sarcd.engine.run import JobResult, choose_pairs, count_regions, pair_positions, run_regions
-from sarcd.engine.task import Opened, return_memory
+from sarcd.engine.tasks import Opened, Progress, return_memory, silent
 from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
-from sarcd.progress import Progress, silent
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.store.scene import SceneStore, open_scene

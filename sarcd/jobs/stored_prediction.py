@@ -16,11 +16,11 @@ from sarcd.config import PredictOptions
 from sarcd.engine.cluster import active_client
 from sarcd.engine.memory import Shares
 from sarcd.engine.run import JobResult, choose_pairs, count_regions, in_bands, pair_positions, run_regions
-from sarcd.engine.task import Opened, return_memory
+from sarcd.engine.tasks import Opened, Progress, return_memory, silent
 from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.looks import Calibration, calibrate
 from sarcd.inference import BlendedTiling, Ensemble, blocks_of, decide, variants
-from sarcd.inference.members import Member, adapt, load_members, open_ensemble
+from sarcd.inference.ensemble import Member, adapt, load_members, open_ensemble
 from sarcd.inference.scene_features import SceneFeatures
 from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
 from sarcd.jobs.placement import choose_place
@@ -38,7 +38,6 @@ from sarcd.jobs.prediction_settings import (
     window_text,
 )
 from sarcd.models.pretrained import MINES
-from sarcd.progress import Progress, silent
 from sarcd.store.chunks import chunk_errors, require_finished
 from sarcd.store.reader import SceneReader
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage

@@ -16,14 +16,13 @@ import numpy as np
 from sarcd import config, schema
 from sarcd.config import PredictOptions, PseudoOptions, TrainOptions
 from sarcd.engine.run import choose_pairs, run_regions
-from sarcd.engine.task import Opened
+from sarcd.engine.tasks import Opened, Progress, silent
 from sarcd.errors import MismatchError, OptionError, TrainingError
 from sarcd.jobs.stored_prediction import write_prediction
-from sarcd.progress import Progress, silent
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.store.scene import SceneStore
-from sarcd.training.kernels.pseudo_labels import CellCounts, choose_cells, count_cells
+from sarcd.training.kernels import CellCounts, choose_cells, count_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable

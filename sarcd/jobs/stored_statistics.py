@@ -14,10 +14,9 @@ import zarr
 
 from sarcd import schema
 from sarcd.attributes import encode, parameters_of
-from sarcd.engine.limits import cores
-from sarcd.engine.memory import left, share_out
+from sarcd.engine.memory import cores, left, share_out
+from sarcd.engine.tasks import Progress, silent
 from sarcd.estimation.amplitudes import ATTRIBUTE, AmplitudeStatistics, completed, compute_statistics, iso
-from sarcd.progress import Progress, silent
 from sarcd.store.chunks import chunk_errors, require_chunks
 from sarcd.store.pairs import fit_pairs
 from sarcd.store.scene import SceneStore, open_scene, publish

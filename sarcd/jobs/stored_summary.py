@@ -16,12 +16,9 @@ from sarcd.attributes import PARAMETERS, decode
 from sarcd.change.summary import LAYERS, OPERATION, FittedSummary, apply_summary, fit_summary
 from sarcd.change.summary_source import OMNIBUS
 from sarcd.config import SummaryOptions
-from sarcd.engine.limits import cores
-from sarcd.engine.memory import Shares, left, share_out
-from sarcd.engine.rectangles import Rectangle, grow, inside
+from sarcd.engine.memory import Shares, cores, left, share_out
 from sarcd.engine.run import JobResult, count_regions, in_bands, run_regions
-from sarcd.engine.task import Opened
-from sarcd.progress import Progress, silent
+from sarcd.engine.tasks import Opened, Progress, Rectangle, grow, inside, silent
 from sarcd.store.chunks import chunk_errors, require_finished
 from sarcd.store.reader import SceneReader
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage

@@ -1,7 +1,6 @@
 """Scores of change maps against labels, and thresholds chosen by them."""
 
-from sarcd.metrics.options import Bootstrap, ObjectRules
-from sarcd.metrics.results import Report
+from sarcd.metrics.results import Bootstrap, ObjectRules, Report
 from sarcd.metrics.scoring import evaluate, report
 from sarcd.metrics.thresholds import ThresholdChoice, choose_threshold
 

@@ -17,7 +17,7 @@ from sarcd import schema
 from sarcd.conform.values import as_map
 from sarcd.errors import OptionError, SceneError
 from sarcd.store.chunks import chunk_errors
-from sarcd.store.intake import require_stored
+from sarcd.store.openable import require_stored
 
 Part = TypeVar("Part")
 

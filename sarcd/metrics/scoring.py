@@ -15,15 +15,23 @@ import xarray as xr
 from sarcd import schema
 from sarcd.conform.values import as_map
 from sarcd.errors import OptionError, SceneError
-from sarcd.ingestion.label_report import one_sided
+from sarcd.ingestion.label_words import one_sided
 from sarcd.metrics.kernels.objects import Rules
 from sarcd.metrics.kernels.scores import COUNTS
 from sarcd.metrics.layers import Layers, gather, pair_names, pixel_area_m2, read_layers
-from sarcd.metrics.options import Bootstrap, ObjectRules
-from sarcd.metrics.results import Report
+from sarcd.metrics.results import (
+    Bootstrap,
+    ObjectRules,
+    Plan,
+    Report,
+    Summary,
+    add_up,
+    merge_tallies,
+    summarise,
+    tally_block,
+)
 from sarcd.metrics.tables import curves_dataset, scores_dataset, scores_of
-from sarcd.metrics.tally import Plan, Summary, add_up, merge_tallies, summarise, tally_block
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 
 _LOG = logging.getLogger(__name__)
 

@@ -10,9 +10,8 @@ import xarray as xr
 
 from sarcd.metrics.kernels import curves, patches, reliability
 from sarcd.metrics.kernels import scores as kernel
-from sarcd.metrics.kernels.bins import Bins, Kind
-from sarcd.metrics.options import Bootstrap
-from sarcd.metrics.tally import COARSE, FINE, Summary
+from sarcd.metrics.kernels.reliability import Bins, Kind
+from sarcd.metrics.results import COARSE, FINE, Bootstrap, Summary
 
 _EXPLAINED = {
     "tp": "changes found",

@@ -9,7 +9,7 @@ from torch.nn import functional
 from sarcd.networks.backbones import RESNET_WIDTHS, ResNetTrunk, Trunk
 from sarcd.networks.base import Network
 from sarcd.networks.checks import share
-from sarcd.networks.streams import CoherenceInput, check_streams, split_dates
+from sarcd.networks.siamese import CoherenceInput, check_streams, split_dates
 
 _WIDTH = 128
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sarcd.networks.backbones import EfficientNetTrunk, Trunk
 from sarcd.networks.base import Network
 from sarcd.networks.checks import choice
-from sarcd.networks.streams import CoherenceInput, check_streams, split_dates
+from sarcd.networks.siamese import CoherenceInput, check_streams, split_dates
 
 _DECODER = (64, 64, 32)
 

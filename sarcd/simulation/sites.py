@@ -13,17 +13,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from sarcd import schema
+from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import OptionError
-from sarcd.progress import Progress, silent
 from sarcd.simulation.core.classes import Cover
 from sarcd.simulation.core.fields import Dice
-from sarcd.simulation.core.options import SiteOptions
-from sarcd.simulation.core.part import Part
+from sarcd.simulation.core.options import SITES, SiteOptions, varied, with_settings
+from sarcd.simulation.core.parts import Part, parts, simulate
 from sarcd.simulation.core.phase import WAVELENGTH_M
-from sarcd.simulation.core.presets import SITES, varied, with_settings
 from sarcd.simulation.core.projection import LAYOVER, SHADOW
 from sarcd.simulation.core.pseudo import Pseudo
-from sarcd.simulation.core.scene import parts, simulate
 from sarcd.store.create import NewScene, SceneLayout
 
 SiteName = Literal["A", "B", "C"]

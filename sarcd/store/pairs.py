@@ -11,8 +11,8 @@ import numpy as np
 from sarcd import schema
 from sarcd.errors import OptionError
 from sarcd.store.coordinates import append_dates
-from sarcd.store.locks import structure_lock
 from sarcd.store.scene import SceneStore, completeness, publish
+from sarcd.store.storage import structure_lock
 
 Pair = tuple[np.datetime64, np.datetime64]
 

@@ -1,17 +1,22 @@
-"""Which result of a scene is meant, and how its pairs are called."""
+"""Which result of a scene is meant, whether its arrays are still what they were, and how results are removed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.errors import OptionError
+from sarcd.errors import OptionError, SceneError, StoreError
 from sarcd.store.pairs import Pair, consecutive, select_pairs
-from sarcd.store.scene import completeness
+from sarcd.store.scene import SceneStore, completeness, publish
+from sarcd.store.storage import structure_lock, variable_locks
 
 WhichPair = int | str | Pair
 """Position in the scene's list, ``BEFORE:AFTER``, or two dates."""
@@ -105,3 +110,116 @@ def is_made(array: xr.DataArray, position: int) -> bool:
     """Tell whether a variable was finished for a pair; those that keep no account of it are whole."""
     flags = completeness(array)
     return flags[position] if len(flags) == array.sizes.get("pair", 1) else True
+
+
+Entry = tuple[str, int, str]
+
+
+def fingerprint(store: SceneStore, names: Iterable[str]) -> str:
+    """Digest of some arrays of a store: their metadata, and size and age of every chunk.
+
+    Parameters
+    ----------
+    store : SceneStore
+        Store that holds them.
+    names : iterable of str
+        Arrays; those that the store lacks count as absent.
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits. Another one after any change to an array; also for a copy of the store whose
+        files were given new times.
+
+    Notes
+    -----
+    Of a chunk in a folder counts the time of its last change in nanoseconds, of one on object storage its ETag.
+
+    Examples
+    --------
+    ::
+
+        before = fingerprint(SceneStore("scene.zarr"), ["slc", "label"])
+    """
+    digest = hashlib.sha256()
+    for name in sorted(set(names)):
+        known: Any = None
+        if name in store:
+            metadata = store.array(name).metadata.to_dict()
+            known = [json.dumps(metadata, sort_keys=True, default=str), sorted(_chunks(store, name))]
+        digest.update(json.dumps([name, known]).encode())
+    return digest.hexdigest()
+
+
+def _chunks(store: SceneStore, name: str) -> Iterator[Entry]:
+    """Yield key, size and age of each chunk of an array."""
+    if store.folder is not None:
+        yield from _files(store.folder / name / "c", "c")
+        return
+    objects, prefix = store.objects(f"{name}/c/")
+    for batch in objects.list(prefix=prefix):
+        for found in batch:
+            yield found["path"], int(found["size"]), str(found["e_tag"] or found["last_modified"])
+
+
+def _files(folder: Path, key: str) -> Iterator[Entry]:
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            place = f"{key}/{entry.name}"
+            if entry.is_dir():
+                yield from _files(Path(entry.path), place)
+            elif not entry.name.endswith(".partial"):
+                status = entry.stat()
+                yield place, status.st_size, str(status.st_mtime_ns)
+
+
+def remove(path: str | Path, names: Sequence[str]) -> list[str]:
+    """Remove results from a scene, such as one that was begun and is not wanted any more.
+
+    Plain opens stop to see them first; then their files go. Images, labels and what else was given to the scene stay.
+
+    Parameters
+    ----------
+    path : str or Path
+        Scene.
+    names : sequence of str
+        Variables that sarcd computed, with or without a suffix.
+
+    Returns
+    -------
+    list of str
+        Those that were removed.
+
+    Raises
+    ------
+    SceneError
+        If there is no such variable.
+    StoreError
+        If one is an input, which nothing could make again.
+    LockedError
+        If another process writes one of them.
+    """
+    store = SceneStore(path)
+    members = sorted({*store.members(), *store.lost()})  # a folder that was deleted leaves its entry in the list
+    for name in names:
+        if name not in members:
+            listed = ", ".join(known for known in members if _is_result(known)) or "none"
+            raise SceneError(f"no '{name}' in the scene", where=store.path, mend=f"its results are: {listed}")
+        if not _is_result(name):
+            raise StoreError(
+                "is no result, and could not be made again",
+                where=f"{store.path}/{name}",
+                mend="labels are replaced by 'sarcd ingest --append --label ... --overwrite', images by a new scene",
+            )
+    with variable_locks(store.path, names), structure_lock(store.path):
+        publish(store, remove=names, locked=True)
+        for name in names:
+            store.delete(name)
+    return list(names)
+
+
+def _is_result(name: str) -> bool:
+    known = schema.known(name)
+    return known is not None and known.derived and known.name != "mask"

@@ -24,9 +24,7 @@ from zarr.core.sync import sync
 from sarcd import schema
 from sarcd.attributes import plain
 from sarcd.errors import SceneError, StoreError
-from sarcd.store.atomic import settle, write_durably
 from sarcd.store.coordinates import decode_dates
-from sarcd.store.locks import structure_lock
 from sarcd.store.openable import (
     corrupt_coordinate,
     node_kind,
@@ -39,7 +37,7 @@ from sarcd.store.openable import (
     require_listed,
     validated,
 )
-from sarcd.store.storage import is_url, zarr_place
+from sarcd.store.storage import is_url, settle, structure_lock, write_durably, zarr_place
 
 Json = dict[str, Any]
 

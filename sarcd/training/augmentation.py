@@ -15,7 +15,7 @@ from torch import Tensor
 from sarcd.config import AugmentOptions
 from sarcd.estimation.channels import FILL
 from sarcd.estimation.kernels.normalize import SATURATION, SCALE
-from sarcd.training.patch_reader import IGNORE
+from sarcd.training.patches import IGNORE
 
 _LARGEST = 1 - 2**-23  # normalised amplitude that still has an amplitude: 1 is any that is large enough
 

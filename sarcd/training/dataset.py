@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sarcd.training.patch_reader import IGNORE, LabelledScene
-from sarcd.training.patches import Patch
+from sarcd.training.patches import IGNORE, LabelledScene, Patch
 from sarcd.training.sampler import Request
 
 _MOST_THREADS = 8  # each has a block of features in memory

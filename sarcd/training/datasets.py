@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
+from sarcd import schema
 from sarcd.config import TrainOptions
+from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import TrainingError
-from sarcd.estimation.amplitudes import AmplitudeStatistics
+from sarcd.estimation.amplitudes import AmplitudeStatistics, amplitude_statistics, completed, compute_statistics, iso
 from sarcd.estimation.channels import AMPLITUDES, WITH_COHERENCE
-from sarcd.progress import Progress, silent
+from sarcd.store.chunks import chunk_errors
+from sarcd.store.scene import open_scene
 from sarcd.training.batches import order_of
-from sarcd.training.cache_placement import describe, keep
+from sarcd.training.cache import describe, keep
 from sarcd.training.dataset import PatchDataset
-from sarcd.training.labelled_cells import Survey, survey
-from sarcd.training.normalization import pooled_statistics, statistics_of
-from sarcd.training.patch_reader import LabelledScene
-from sarcd.training.patches import Patch, balanced_patches, changed_share, every_patch, weights_of
+from sarcd.training.patch_index import Survey, survey
+from sarcd.training.patches import LabelledScene, Patch, balanced_patches, changed_share, every_patch, weights_of
 
 Note = Callable[[str], None]
 
@@ -204,3 +206,47 @@ def _tell_of_coherence(scenes: Sequence[LabelledScene], options: TrainOptions, n
     computed = [scene.name for scene in scenes if options.use_coherence and not all(scene.stored_coherence)]
     for name in dict.fromkeys(computed):
         note(f"{name}: coherence ({window.y} x {window.x}) is computed as patches are read: it is not stored")
+
+
+def statistics_of(path: str, note: Callable[[str], None]) -> AmplitudeStatistics:
+    """Return the amplitude statistics kept with a scene; computed now, and said, where there are none."""
+    scene = open_scene(path)
+    kept = AmplitudeStatistics.stored(scene)
+    if kept is not None:
+        with chunk_errors(path):
+            return completed(kept, scene)  # those kept per date may lack dates that were appended
+    with chunk_errors(path):
+        computed = compute_statistics(scene)
+    several = f"median {computed.median[0]:.6g}, MAD {computed.mad[0]:.6g}"
+    if computed.per_date:
+        several = f"one median and MAD a date, since the medians differ by {computed.jump_db:.1f} dB"
+    note(f"{path}: amplitude statistics computed, {several}; 'sarcd stats' would keep them")
+    return computed
+
+
+def pooled_statistics(paths: Sequence[str]) -> AmplitudeStatistics:
+    """Compute median and MAD of the amplitudes of several scenes together, exactly and out of core."""
+    import dask.array as da
+
+    images = []
+    for path in paths:
+        data = schema.images_of(open_scene(path)).data
+        images.append(da.abs(data) if data.dtype.kind == "c" else data)
+    # NaN counts nowhere: padded with it, scenes of any size lie one above the other, each in its own chunks.
+    height, width = (max(data.shape[axis] for data in images) for axis in (1, 2))
+    padded = [
+        da.pad(
+            data,
+            ((0, 0), (0, height - data.shape[1]), (0, width - data.shape[2])),
+            mode="constant",
+            constant_values=np.nan,
+        )
+        for data in images
+    ]
+    dates = [date for path in paths for date in schema.dates_of(open_scene(path), "time")]
+    # Scenes may share dates; counted numbers keep their images apart.
+    counted = np.arange(len(dates)).astype("datetime64[us]")
+    together = xr.Dataset({"amplitude": (("time", "y", "x"), da.concatenate(padded))}, coords={"time": counted})
+    computed = amplitude_statistics(together, per_date=False).compute()
+    texts = tuple(sorted({iso(date) for date in dates}))
+    return AmplitudeStatistics((float(computed["median"]),), (float(computed["mad"]),), texts).checked()

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sarcd.config import LossOptions
-from sarcd.training.patch_reader import IGNORE
+from sarcd.training.patches import IGNORE
 
 
 def total_loss(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:

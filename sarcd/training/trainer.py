@@ -16,20 +16,18 @@ from torch import Tensor, nn
 
 from sarcd import config
 from sarcd.config import TrainOptions
+from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import TrainingError
 from sarcd.models.file import ModelCard, save_model
-from sarcd.progress import Progress, silent
 from sarcd.training.augmentation import augment
 from sarcd.training.batches import AUGMENT, DRAW, DROPOUT, WEIGHTS, Batches, seed_of
-from sarcd.training.calibration import LogitCounts
-from sarcd.training.checkpoint import Learner
+from sarcd.training.checkpoint import Learner, RunFolder
 from sarcd.training.datasets import Note, TrainingData, prepare
 from sarcd.training.distributed import Ranks, join_ranks
 from sarcd.training.losses import total_loss
-from sarcd.training.patch_reader import IGNORE
-from sarcd.training.run_directory import RunFolder
+from sarcd.training.patches import IGNORE
 from sarcd.training.setup import check_options, check_output, network_options, new_learner, resolve
-from sarcd.training.validation import Scores, calibrated, judge, logits_of
+from sarcd.training.validation import LogitCounts, Scores, calibrated, judge, logits_of
 
 Json = dict[str, Any]
 

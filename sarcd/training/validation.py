@@ -1,11 +1,13 @@
-"""Scores of a network on patches."""
+"""Scores of a network on patches, and the temperature that calibrates its probabilities."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from sarcd.config import TrainOptions
@@ -13,14 +15,6 @@ from sarcd.metrics.kernels.curves import average_precision
 from sarcd.metrics.kernels.scores import confusion_counts, scores
 from sarcd.networks import Network
 from sarcd.training.batches import Batches
-from sarcd.training.calibration import (
-    Calibration,
-    LogitCounts,
-    calibrate,
-    calibration_error,
-    cross_entropy,
-    divide_logits,
-)
 from sarcd.training.distributed import Ranks
 
 Scores = dict[str, float | None]
@@ -112,3 +106,105 @@ def logits_of(network: torch.nn.Module, x: Tensor, options: TrainOptions) -> Ten
     with torch.autocast(x.device.type, kind, enabled=kind != torch.float32):
         logits: Tensor = network(x)
     return logits[:, 0].float()
+
+
+_SPAN = 32.0  # logits beyond are certain in float32
+_BINS = 4096
+_MIDDLES = (np.arange(_BINS) + 0.5) * (2 * _SPAN / _BINS) - _SPAN
+_RELIABILITY_BINS = 15  # as in [1]
+
+
+class LogitCounts:
+    """How often each logit came with and without change, counted batch by batch in bins of 1/64.
+
+    Examples
+    --------
+    >>> counts = LogitCounts()
+    >>> counts.add(torch.tensor([0.0, 2.0, 3.0]), torch.tensor([0, 1, 255], dtype=torch.uint8))
+    >>> counts.values.sum(axis=1).tolist()
+    [1, 1]
+    """
+
+    def __init__(self) -> None:
+        self.values = np.zeros((2, _BINS), np.int64)
+        """(without and with change, bin)."""
+
+    def add(self, logits: Tensor, target: Tensor) -> None:
+        """Count the pixels that have a label."""
+        index = ((logits.float() + _SPAN) * (_BINS / (2 * _SPAN))).floor().clamp(0, _BINS - 1).long()
+        for label in (0, 1):
+            found = torch.bincount(index[target == label], minlength=_BINS)
+            self.values[label] += found.cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Result of a calibration.
+
+    Parameters
+    ----------
+    temperature : float
+        By which logits are divided.
+    error_before, error_after : float
+        Expected calibration error: the mean distance, over 15 bins of probability weighted by their pixels, of the mean
+        probability from the share of change.
+    """
+
+    temperature: float
+    error_before: float
+    error_after: float
+
+
+def calibrate(counts: LogitCounts) -> Calibration:
+    """Find the temperature of the least cross-entropy.
+
+    Parameters
+    ----------
+    counts : LogitCounts
+        Of validation pixels.
+
+    Returns
+    -------
+    Calibration
+        With temperature 1 where only one class was seen: any temperature would be a guess.
+
+    References
+    ----------
+    .. [1] Guo et al. 2017, "On calibration of modern neural networks", ICML, arXiv:1706.04599.
+    """
+    without, with_change = counts.values
+    temperature = 1.0
+    if without.any() and with_change.any():
+        found = minimize_scalar(
+            lambda log_temperature: cross_entropy(counts, np.exp(log_temperature)),
+            bounds=(np.log(0.1), np.log(10)),
+            method="bounded",
+        )
+        temperature = float(np.exp(found.x))
+    return Calibration(temperature, calibration_error(counts, 1.0), calibration_error(counts, temperature))
+
+
+def cross_entropy(counts: LogitCounts, temperature: float = 1.0) -> float:
+    """Return the mean binary cross-entropy in nats at a temperature; 0 where nothing was counted."""
+    logits = _MIDDLES / temperature
+    # -ln sigmoid(-z) where there is no change, -ln sigmoid(z) where there is
+    losses = counts.values * np.stack([np.logaddexp(0, logits), np.logaddexp(0, -logits)])
+    return float(losses.sum() / max(counts.values.sum(), 1))
+
+
+def calibration_error(counts: LogitCounts, temperature: float = 1.0) -> float:
+    """Return the expected calibration error of probabilities at a temperature; 0 where nothing was counted."""
+    probability = 1 / (1 + np.exp(-_MIDDLES / temperature))
+    bins = np.minimum((probability * _RELIABILITY_BINS).astype(int), _RELIABILITY_BINS - 1)
+    pixels = counts.values.sum(axis=0)
+    claimed = np.bincount(bins, pixels * probability, _RELIABILITY_BINS)
+    changed = np.bincount(bins, counts.values[1], _RELIABILITY_BINS)
+    return float(np.abs(claimed - changed).sum() / max(pixels.sum(), 1))
+
+
+def divide_logits(network: Network, temperature: float) -> None:
+    """Divide the network's logits by a temperature, in its last layer: whoever uses it need not know."""
+    with torch.no_grad():
+        network.head.weight /= temperature
+        if network.head.bias is not None:
+            network.head.bias /= temperature

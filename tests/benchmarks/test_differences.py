@@ -9,15 +9,12 @@ import pytest
 import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd.change.fusion import fuse
-from sarcd.change.ratio_gauss import gauss_log_ratio
-from sarcd.change.ratio_log import log_ratio
-from sarcd.change.ratio_mean import mean_ratio
-from sarcd.change.ratio_neighbourhood import neighbourhood_ratio
+from sarcd.change.postprocessing import fuse
+from sarcd.change.ratios import gauss_log_ratio, log_ratio, mean_ratio, neighbourhood_ratio
 from sarcd.change.speckle_filters import lee, refined_lee
 from sarcd.change.thresholding import DECISIONS, decide
 from sarcd.config import DetectOptions
-from sarcd.estimation.looks_of_intensity import intensity_looks
+from sarcd.estimation.looks import intensity_looks
 from sarcd.figures.error_map import write_errors
 from tests.benchmarks.measure import seconds, table
 from tests.changed_pairs import LEARNED, PUBLISHED, errors, percent, read_pair

@@ -14,8 +14,8 @@ import torch
 from sarcd.config import TrainOptions
 from sarcd.networks import ARCHITECTURES, create_model
 from sarcd.networks.folding import for_inference
-from sarcd.training.gradient_accumulation import bytes_per_patch
 from sarcd.training.losses import total_loss
+from sarcd.training.setup import bytes_per_patch
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,8 +9,8 @@ from scipy import ndimage
 from sarcd.metrics import report
 from sarcd.simulation import sites
 from sarcd.simulation.core.classes import Cover
+from sarcd.store.create import write_scene
 from sarcd.store.scene import open_scene
-from sarcd.store.write import write_scene
 from sarcd_cli.main import main
 from tests.benchmarks.measure import table
 

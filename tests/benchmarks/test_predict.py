@@ -10,8 +10,8 @@ from sarcd.jobs import write_prediction, write_statistics
 from sarcd.models.file import ModelCard, load_model, save_model
 from sarcd.networks import create_model
 from sarcd.simulation.sites import site
+from sarcd.store.create import write_scene
 from sarcd.store.scene import open_scene
-from sarcd.store.write import write_scene
 from tests.benchmarks.measure import compare, ratio, table
 
 pytestmark = pytest.mark.benchmark

@@ -12,7 +12,7 @@ from sarcd import jobs
 from sarcd.config import PredictOptions
 from sarcd.engine.cluster import in_runs
 from sarcd.engine.run import run_regions
-from sarcd.engine.task import RegionTask
+from sarcd.engine.tasks import RegionTask
 from sarcd.store.create import NewScene, SceneLayout
 from sarcd.store.reader import SceneReader
 from sarcd.store.regions import MadeBy, stage

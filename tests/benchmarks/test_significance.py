@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from sarcd import change, estimation
-from sarcd.change.kernels.significance.coherence import coherence_cdf, correlation_p
-from sarcd.change.kernels.significance.combined import fisher_p
+from sarcd.change.kernels.significance.coherence import (
+    coherence_cdf,
+    coherent_ratio_p,
+    correlation_p,
+    fisher_p,
+    ratio_p,
+)
 from sarcd.change.kernels.significance.history import history_p
-from sarcd.change.kernels.significance.looks import ratio_looks, stack_looks
+from sarcd.change.kernels.significance.looks import berger, mean_power, ratio_looks, stack_looks
 from sarcd.change.kernels.significance.omnibus import change_times, omnibus_p
-from sarcd.change.kernels.significance.ratio import coherent_ratio_p, ratio_p
-from sarcd.change.kernels.significance.windows import berger, mean_power
 from sarcd.estimation.kernels.bias import unbias
 from sarcd.estimation.kernels.boxcar import boxcar
 from sarcd.estimation.kernels.looks import eigenvalues, floor_looks

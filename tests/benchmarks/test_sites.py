@@ -13,9 +13,8 @@ from scipy import ndimage
 
 from sarcd.metrics.kernels.scores import best_threshold
 from sarcd.simulation.core.classes import Cover
-from sarcd.simulation.core.part import Part
-from sarcd.simulation.core.presets import SITES
-from sarcd.simulation.core.scene import simulate
+from sarcd.simulation.core.options import SITES
+from sarcd.simulation.core.parts import Part, simulate
 from tests.benchmarks.measure import run_measured, seconds, table
 
 pytestmark = pytest.mark.benchmark

@@ -8,8 +8,8 @@ import pytest
 
 from sarcd import estimation
 from sarcd.config import ESTIMATORS, CoherenceOptions
-from sarcd.estimation.estimators import estimate
-from sarcd.estimation.kernels import adaptive, fringe
+from sarcd.estimation.coherence_layers import estimate
+from sarcd.estimation.kernels import fringe, weighted
 from sarcd.estimation.kernels.bias import mean_coherence
 from sarcd.estimation.kernels.boxcar import boxcar
 from sarcd.estimation.looks import calibrate
@@ -158,11 +158,11 @@ def test_threshold_of_brightness(monkeypatch):
     """What the adaptive estimator leaves out of even ground, and what that costs, by its threshold."""
     rows = []
     for threshold in (4.0, 6.0, 8.0):
-        monkeypatch.setattr(adaptive, "THRESHOLD", threshold)
+        monkeypatch.setattr(weighted, "THRESHOLD", threshold)
         for truth in (0.3, 0.9):
             before, after = noise_pair(np.random.default_rng(7), (600, 600), truth)
             plain = boxcar(before, after, (7, 7))[5:-5, 5:-5]
-            found, count = (part[5:-5, 5:-5] for part in adaptive.adaptive(before, after, (7, 7), 9.0))
+            found, count = (part[5:-5, 5:-5] for part in weighted.adaptive(before, after, (7, 7), 9.0))
             found = np.abs(found)
             left_out = f"{1 - count.mean() / 49:.3f}"
             rows.append(

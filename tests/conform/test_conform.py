@@ -10,7 +10,7 @@ import sarcd  # noqa: F401  registers .sarcd
 from sarcd import change, estimation
 from sarcd.conform import conform
 from sarcd.errors import OptionError, SarcdError, SceneError
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 from tests.scenes import dates, memory_scene
 
 SHAPE = (3, 24, 20)

@@ -15,7 +15,7 @@ from sarcd.exporting import export_files as export
 from sarcd.figures import change_figure as plot
 from sarcd.figures import error_map
 from sarcd.metrics import thresholds
-from sarcd.store.write import write_scene
+from sarcd.store.create import write_scene
 
 
 def functions_of_a_scene(module):

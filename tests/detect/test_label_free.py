@@ -11,7 +11,7 @@ from sarcd.attributes import fitted_of, parameters_of
 from sarcd.config import DetectOptions, Window
 from sarcd.config.detection import DECISIONS, METHODS, STARTS
 from sarcd.detection.label_free import fit
-from sarcd.engine import task as _task
+from sarcd.engine import tasks as _task
 from sarcd.errors import MismatchError, OptionError, SceneError
 from sarcd.jobs.stored_detection import write_detection
 from sarcd.store.scene import open_scene
@@ -116,7 +116,7 @@ def test_pairs_that_are_mapped_later_leave_the_earlier_ones_alone(path, method):
 
 def test_what_was_fitted_is_not_fitted_again(path, monkeypatch):
     write_detection(path, DetectOptions("log-ratio"))
-    monkeypatch.setattr("sarcd.change.histogram._count_band", None)  # what reads the scene for a rule
+    monkeypatch.setattr("sarcd.change.thresholding._count_band", None)  # what reads the scene for a rule
     assert write_detection(path, DetectOptions("log-ratio")).computed == 0
     with pytest.raises(TypeError):
         write_detection(path, DetectOptions("log-ratio"), overwrite=True)

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from sarcd.errors import OptionError, SceneError
 from sarcd.metrics import ObjectRules, choose_threshold, evaluate
-from sarcd.metrics import search as _search
+from sarcd.metrics import thresholds as _search
 from sarcd.metrics.kernels.scores import best_threshold
 from tests.judged import in_play, random_scene, scene_of
 

@@ -20,10 +20,10 @@ from sarcd.ingestion import append as module
 from sarcd.ingestion.append import append
 from sarcd.ingestion.scene import ingest
 from sarcd.store.chunks import expected_keys, require_chunks
-from sarcd.store.locks import variable_locks
 from sarcd.store.pairs import pair_indices, select_pairs
 from sarcd.store.regions import MadeBy, stage
 from sarcd.store.scene import SceneStore, open_scene, publish
+from sarcd.store.storage import variable_locks
 from tests.rasters import UTM, slc, truncate, write_raster
 from tests.said import logged
 

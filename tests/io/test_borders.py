@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from sarcd.ingestion.borders import EdgeAreas
+from sarcd.ingestion.nodata import EdgeAreas
 
 
 def grid(shape, tall, wide):

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from sarcd.store.fingerprint import fingerprint
+from sarcd.store.results import fingerprint
 from sarcd.store.scene import SceneStore
 from tests.scenes import stored_scene
 

@@ -20,10 +20,10 @@ from sarcd.jobs.stored_detection import write_detection
 from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.simulation import sites
 from sarcd.store.coordinates import encode_dates
+from sarcd.store.create import write_scene
 from sarcd.store.info import scene_info
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 from sarcd.store.scene import SceneStore, open_scene
-from sarcd.store.write import write_scene
 from tests.scenes import dates, memory_scene, random_slc, stored_scene
 
 SHAPE = (3, 70, 60)

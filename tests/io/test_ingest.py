@@ -21,8 +21,8 @@ from sarcd.ingestion import scene as module
 from sarcd.ingestion.scene import ingest, windows
 from sarcd.ingestion.sources import _label_pairs
 from sarcd.store.chunks import expected_keys
-from sarcd.store.locks import new_scene_lock
 from sarcd.store.scene import SceneStore, open_scene
+from sarcd.store.storage import new_scene_lock
 from tests.rasters import UTM, ground_control_points, open_raster, slc, truncate, write_raster
 from tests.said import logged
 from tests.shapes import write_shapes

@@ -9,8 +9,8 @@ from rasterio.crs import CRS
 from scipy import ndimage
 
 from sarcd.errors import InputError
+from sarcd.geography.control_points import Surface
 from sarcd.geography.georeference import Georeference
-from sarcd.geography.inverse_surface import Surface
 from sarcd.geography.polygons import find_patches, to_ground, write_polygons
 from tests.shapes import PLACED, box, burned, control_points, on_ground, opened, write_shapes
 

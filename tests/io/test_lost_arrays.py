@@ -15,7 +15,7 @@ from sarcd.jobs import write_coherence
 from sarcd.jobs.stored_detection import write_detection
 from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.store.info import scene_info
-from sarcd.store.remove import remove
+from sarcd.store.results import remove
 from sarcd.store.scene import SceneStore, open_scene
 from sarcd_cli.main import main
 from tests.rasters import write_raster

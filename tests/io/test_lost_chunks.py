@@ -17,9 +17,9 @@ from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.jobs.stored_summary import write_summary
 from sarcd.metrics import evaluate
 from sarcd.simulation import sites
+from sarcd.store.create import write_scene
 from sarcd.store.reader import SceneReader
 from sarcd.store.scene import SceneStore, open_scene
-from sarcd.store.write import write_scene
 from sarcd.training.patch_index import index_patches
 
 METHODS = ("ratio-test", "log-ratio", "coherence-test", "network", "coherence-loss")

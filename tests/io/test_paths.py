@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sarcd.ingestion.paths import source_name, split_path
+from sarcd.ingestion.files import source_name, split_path
 from sarcd.ingestion.scene import ingest
 from sarcd.store.scene import open_scene
 from tests.rasters import slc, write_raster

@@ -14,10 +14,10 @@ import zarr
 from sarcd.errors import CorruptChunkError, LockedError, MismatchError, SceneError, StoreError
 from sarcd.store.chunks import chunk_errors, require_chunks
 from sarcd.store.create import NewScene, SceneLayout
-from sarcd.store.locks import variable_locks
 from sarcd.store.pairs import extend_pairs, pair_indices, select_pairs
 from sarcd.store.regions import MadeBy, stage
 from sarcd.store.scene import SceneStore, open_scene, publish
+from sarcd.store.storage import variable_locks
 from tests.scenes import dates, stored_scene
 
 MADE_BY = MadeBy("coherence", {"window": 5})
@@ -141,7 +141,7 @@ def test_chunks_of_a_removed_array_are_not_taken_for_done(scene):
 def test_two_writers(scene):
     program = f"""
     import sys, time
-    from sarcd.store.locks import variable_locks
+    from sarcd.store.storage import variable_locks
     with variable_locks({str(scene)!r}, ["coherence"]):
         print("held", flush=True)
         sys.stdin.read()

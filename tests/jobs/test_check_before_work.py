@@ -15,7 +15,7 @@ from sarcd.jobs.stored_detection import write_detection
 from sarcd.jobs.stored_summary import write_summary
 from sarcd.simulation import sites
 from sarcd.store.info import scene_info
-from sarcd.store.remove import remove
+from sarcd.store.results import remove
 from sarcd.store.scene import SceneStore
 from sarcd_cli.main import main
 from tests.rasters import write_raster

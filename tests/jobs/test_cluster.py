@@ -19,10 +19,10 @@ from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
 from sarcd.engine import cluster as _cluster
 from sarcd.engine.run import run_regions
-from sarcd.engine.task import Opened, RegionTask
+from sarcd.engine.tasks import Opened, RegionTask
 from sarcd.errors import ClusterError, CorruptChunkError, ModelError
 from sarcd.inference import PLAIN, Tiling
-from sarcd.inference.members import Member, open_ensemble
+from sarcd.inference.ensemble import Member, open_ensemble
 from sarcd.store.regions import MadeBy, stage
 from sarcd.store.scene import SceneStore, open_scene
 from sarcd_cli.main import main

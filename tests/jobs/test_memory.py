@@ -7,8 +7,7 @@ import xarray as xr
 
 from sarcd.config import PredictOptions
 from sarcd.engine import memory as _memory
-from sarcd.engine.limits import Limit
-from sarcd.engine.memory import Shares, budget, free_bytes, left, share_out
+from sarcd.engine.memory import Limit, Shares, budget, free_bytes, left, share_out
 from sarcd.errors import OptionError
 from sarcd.jobs import write_coherence, write_prediction, write_statistics
 from sarcd.store.scene import open_scene

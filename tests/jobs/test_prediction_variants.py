@@ -9,7 +9,7 @@ import xarray as xr
 
 from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
-from sarcd.engine.task import RegionTask
+from sarcd.engine.tasks import RegionTask
 from sarcd.errors import MismatchError, ModelError, OptionError
 from sarcd.jobs import write_prediction
 from sarcd.store.scene import SceneStore, open_scene, publish

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sarcd.engine.run import run_regions
-from sarcd.engine.task import Opened, RegionTask
+from sarcd.engine.tasks import Opened, RegionTask
 from sarcd.store.regions import MadeBy, stage
 from sarcd.store.scene import SceneStore
 from tests.scenes import stored_scene

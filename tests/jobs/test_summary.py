@@ -12,7 +12,7 @@ import xarray as xr
 import sarcd
 from sarcd.attributes import parameters_of
 from sarcd.config import DetectOptions, IngestOptions, SummaryOptions, Window
-from sarcd.engine import task as _task
+from sarcd.engine import tasks as _task
 from sarcd.errors import MismatchError
 from sarcd.ingestion.append import append
 from sarcd.ingestion.scene import ingest

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sarcd.metrics.kernels.bins import Bins
+from sarcd.metrics.kernels.reliability import Bins
 
 BINS = st.builds(Bins, st.sampled_from(["probability", "score"]), st.integers(0, 11))
 PROBABILITY = st.floats(0, 1, width=32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd.change.kernels.cleaning import closed, drop_small, fill_small, opened
+from sarcd.change.kernels.postprocessing import closed, drop_small, fill_small, opened
 
 
 def blobs(rng, shape=(60, 70), share=0.5, smooth=1.0):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from sarcd.metrics.kernels import curves
-from sarcd.metrics.kernels.bins import Bins
+from sarcd.metrics.kernels.reliability import Bins
 
 FINE = {"probability": Bins("probability", 13), "score": Bins("score", 12)}
 PIXELS = st.lists(st.tuples(st.booleans(), st.floats(0, 1, width=32)), min_size=1, max_size=60)

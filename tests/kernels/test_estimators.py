@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sarcd.estimation.kernels.adaptive import THRESHOLD, adaptive
 from sarcd.estimation.kernels.boxcar import boxcar
 from sarcd.estimation.kernels.frequencies import frequency as mean_frequency
 from sarcd.estimation.kernels.frequencies import phase_steps
 from sarcd.estimation.kernels.fringe import fringe
-from sarcd.estimation.kernels.gaussian import gaussian_weights, weighted
+from sarcd.estimation.kernels.weighted import THRESHOLD, adaptive, gaussian_weights, weighted
 from tests.speckle import noise, noise_pair
 
 WINDOW = (5, 7)

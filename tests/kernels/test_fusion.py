@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import combine_pvalues
 
-from sarcd.change.kernels.fusion import rank_sum, standardised_sum, sum_deviation
+from sarcd.change.kernels.postprocessing import rank_sum, standardised_sum, sum_deviation
 from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarcd.estimation.channels import AMPLITUDES, FILL, WITH_COHERENCE, fill_holes
-from sarcd.training.kernels.holes import fill_interleaved
+from sarcd.training.kernels import fill_interleaved
 
 
 @given(st.integers(0, 99), st.integers(1, 9), st.integers(1, 9), st.sampled_from([AMPLITUDES, WITH_COHERENCE]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sarcd.estimation.kernels.intensity_looks import local_looks, looks_mode
+from sarcd.estimation.kernels.looks import local_looks, looks_mode
 
 
 @pytest.mark.parametrize(("looks", "bias"), [(1, 0.1), (4, 0.06), (9, 0.05), (30, 0.05)])

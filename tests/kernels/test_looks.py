@@ -6,8 +6,8 @@ from scipy.integrate import quad
 from scipy.special import hyp2f1
 
 from sarcd.estimation.kernels.bias import LEAST_LOOKS, mean_coherence, unbias
-from sarcd.estimation.kernels.gaussian import gaussian_weights
 from sarcd.estimation.kernels.looks import effective_looks, floor_looks, lag_correlation, valid_count
+from sarcd.estimation.kernels.weighted import gaussian_weights
 from sarcd.simulation.core.speckle import impulse_response, speckle
 from tests.speckle import noise
 

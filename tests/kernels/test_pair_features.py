@@ -3,14 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarcd.detection.kernels.pair_features import (
-    CHANNELS,
-    REACH_PX,
-    PairScale,
-    measure_scale,
-    pair_features,
-    swap_dates,
-)
+from sarcd.detection.kernels import CHANNELS, REACH_PX, PairScale, measure_scale, pair_features, swap_dates
 
 SCALE = PairScale(middle=2.0, shift=0.1, noise=(0.3, 0.4), strength=0.5)
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarcd.metrics.kernels.bins import Bins
 from sarcd.metrics.kernels.curves import score_histogram
 from sarcd.metrics.kernels.patches import bootstrap_intervals, merge_patches, patch_counts, patch_histograms
+from sarcd.metrics.kernels.reliability import Bins
 from sarcd.metrics.kernels.scores import scores
 
 BINS = Bins("probability", 1)

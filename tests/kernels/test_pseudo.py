@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sarcd.training.kernels.pseudo_labels import CellCounts, choose_cells, count_cells
+from sarcd.training.kernels import CellCounts, choose_cells, count_cells
 
 
 def test_counts_by_hand():

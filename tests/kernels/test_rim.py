@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sarcd.inference.kernels.rim import HOLE, near_holes, rim_halo
+from sarcd.inference.kernels import HOLE, near_holes, rim_halo
 
 
 def brute(valid, reach):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sarcd.estimation.kernels import median as statistics
+from sarcd.estimation.kernels import normalize as statistics
 
 
 def exact_median(parts, centre=None):

@@ -11,10 +11,10 @@ import torch
 from sarcd.config import CoherenceOptions, TrainOptions, Window
 from sarcd.jobs import write_coherence
 from sarcd.store.scene import open_scene
-from sarcd.training import patch_reader as data
+from sarcd.training import patches as data
 from sarcd.training.batches import Batches, seed_of
 from sarcd.training.datasets import prepare
-from sarcd.training.patch_reader import LabelledScene
+from sarcd.training.patches import LabelledScene
 from tests.learn.toys import add_pseudo_labels, toy_scene
 
 CPU = torch.device("cpu")

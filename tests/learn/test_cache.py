@@ -14,10 +14,10 @@ from sarcd.errors import TrainingError
 from sarcd.jobs import write_coherence, write_statistics
 from sarcd.store.scene import SceneStore
 from sarcd.training import cache as module
-from sarcd.training import patch_reader as data
+from sarcd.training import patches as data
 from sarcd.training.dataset import PatchDataset
 from sarcd.training.datasets import prepare
-from sarcd.training.patch_reader import LabelledScene
+from sarcd.training.patches import LabelledScene
 from sarcd.training.sampler import in_batches, requests
 from tests.learn.toys import toy_scene
 

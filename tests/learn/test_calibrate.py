@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sarcd.training.calibration import LogitCounts, calibrate, calibration_error, cross_entropy, divide_logits
+from sarcd.training.validation import LogitCounts, calibrate, calibration_error, cross_entropy, divide_logits
 from tests.networks import random_network
 
 

@@ -11,9 +11,9 @@ from sarcd.config import IngestOptions
 from sarcd.ingestion.append import append
 from sarcd.ingestion.scene import ingest
 from sarcd.store.info import scene_info
-from sarcd.store.locks import variable_locks
 from sarcd.store.reader import SceneReader
 from sarcd.store.scene import SceneStore
+from sarcd.store.storage import variable_locks
 from sarcd.training import patch_index as module
 from sarcd.training.patch_index import index_patches
 from tests.learn.toys import toy_scene

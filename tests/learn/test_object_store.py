@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sarcd.config import CoherenceOptions, TrainOptions, Window
-from sarcd.store.fingerprint import fingerprint
+from sarcd.store.results import fingerprint
 from sarcd.store.scene import SceneStore
 from sarcd.training import patch_index as module
 from sarcd.training.datasets import prepare

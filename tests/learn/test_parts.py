@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from sarcd.config import AugmentOptions, CoherenceOptions, TrainOptions, Window, read_toml
-from sarcd.engine.limits import Limit
+from sarcd.engine.memory import Limit
 from sarcd.models.file import load_model
 from sarcd.networks import create_model
-from sarcd.training import gradient_accumulation as micro_batch
-from sarcd.training.gradient_accumulation import bytes_per_patch, choose_micro_batch
+from sarcd.training import setup as micro_batch
+from sarcd.training.setup import bytes_per_patch, choose_micro_batch
 from sarcd.training.trainer import train
 from tests.learn import two_steps
 from tests.learn.toys import toy_scene

@@ -12,8 +12,7 @@ from sarcd.jobs import write_coherence
 from sarcd.store.reader import SceneReader
 from sarcd.store.scene import open_scene
 from sarcd.training.patch_index import index_patches
-from sarcd.training.patch_reader import LabelledScene
-from sarcd.training.patches import Patch, balanced_patches, changed_share, every_patch, patch_grid
+from sarcd.training.patches import LabelledScene, Patch, balanced_patches, changed_share, every_patch, patch_grid
 from tests.learn.toys import store_toy, toy_images, toy_scene
 from tests.scenes import stored_scene
 

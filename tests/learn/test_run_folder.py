@@ -7,7 +7,7 @@ import pytest
 
 from sarcd.config import TrainOptions, read_toml
 from sarcd.errors import TrainingError
-from sarcd.training.run_directory import RunFolder
+from sarcd.training.checkpoint import RunFolder
 
 RECORDS = [
     {"epoch": 1, "learning_rate": 1e-3, "loss": 0.7},

@@ -8,10 +8,16 @@ import torch
 import xarray as xr
 
 from sarcd.detection.self_trained import FitOptions, Plan, fit, fit_pairs, map_pair, map_pairs
-from sarcd.detection.self_trained.clusters import sure_targets
-from sarcd.detection.self_trained.crops import IGNORE, Example, learn
 from sarcd.detection.self_trained.fit import sample_windows
-from sarcd.detection.self_trained.pretraining import load_prior, make_prior, new_network
+from sarcd.detection.self_trained.training import (
+    IGNORE,
+    Example,
+    learn,
+    load_prior,
+    make_prior,
+    new_network,
+    sure_targets,
+)
 from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.simulation.core.amplitude_pairs import Wanted, amplitude_pair
 from tests.scenes import dates
@@ -224,7 +230,7 @@ def test_however_few_the_steps(steps):
 
 
 def test_the_recipe_makes_a_file_that_loads(tmp_path, monkeypatch):
-    from sarcd.detection.self_trained import pretraining as prior
+    from sarcd.detection.self_trained import training as prior
 
     path = tmp_path / "prior.safetensors"
     make_prior(path, pairs=2, plan=Plan(steps=2, batch=1, side=32, average=0.5))

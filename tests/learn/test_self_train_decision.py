@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from sarcd.detection.self_trained.decision import best_threshold
+from sarcd.detection.self_trained.fitted import best_threshold
 
 LIMITS = {"lowest": 0.2, "least_kappa": 0.2, "least_gain": 0.05}
 

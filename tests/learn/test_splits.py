@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from sarcd.errors import TrainingError
 from sarcd.store.reader import SceneReader
 from sarcd.training.patches import PatchIndex
-from sarcd.training.same_ground import Ground
-from sarcd.training.splits import hold_out, places_of
+from sarcd.training.splits import Ground, hold_out, places_of
 from tests.learn.toys import toy_scene
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sarcd.attributes import parameters_of
-from sarcd.change.cleaning import closing, drop_small, fill_small, opening
-from sarcd.change.kernels import cleaning
+from sarcd.change.kernels import postprocessing
+from sarcd.change.postprocessing import closing, drop_small, fill_small, opening
 from sarcd.errors import OptionError
 from tests.ops.test_coherence import cuts
 
@@ -33,10 +33,10 @@ def test_lazy_equals_eager_for_any_chunking(y, x, size, share, seed):
     lazy = change.chunk(pair=1, y=y, x=x)
     whole = change.values[0]
     expected = [
-        (drop_small(lazy, min_pixels=size), cleaning.drop_small(whole, size)),
-        (fill_small(lazy, max_pixels=size), cleaning.fill_small(whole, size)),
-        (opening(lazy, radius=1 + size % 3), cleaning.opened(whole, 1 + size % 3)),
-        (closing(lazy, radius=1 + size % 3), cleaning.closed(whole, 1 + size % 3)),
+        (drop_small(lazy, min_pixels=size), postprocessing.drop_small(whole, size)),
+        (fill_small(lazy, max_pixels=size), postprocessing.fill_small(whole, size)),
+        (opening(lazy, radius=1 + size % 3), postprocessing.opened(whole, 1 + size % 3)),
+        (closing(lazy, radius=1 + size % 3), postprocessing.closed(whole, 1 + size % 3)),
     ]
     for found, wanted in expected:
         assert found.chunks == lazy.chunks

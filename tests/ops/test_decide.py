@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from sarcd.attributes import parameters_of
 from sarcd.change.kernels.thresholds.clusters import otsu
 from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
-from sarcd.change.ratio_log import log_ratio
+from sarcd.change.ratios import log_ratio
 from sarcd.change.thresholding import DECISIONS, apply_rules, decide, fit_rules, rules_of
 from sarcd.errors import OptionError, StatisticsError
 from tests.ops.test_coherence import cuts
@@ -91,7 +91,7 @@ def test_fitting_reads_and_applying_is_lazy(rng, raise_if_dask_computes):
 
 
 def test_a_sample_of_a_large_image_is_enough_for_blocks(rng, monkeypatch):
-    monkeypatch.setattr("sarcd.estimation.sample.sample_blocks.__kwdefaults__", {"side": 16, "count": 4})
+    monkeypatch.setattr("sarcd.estimation.levels.sample_blocks.__kwdefaults__", {"side": 16, "count": 4})
     scene = changed_scene(rng, (2, 200, 300))
     change = decide(log_ratio(scene), method="pca_kmeans")
     assert (change[0] != truth(change, 0.1)).mean() < 0.03

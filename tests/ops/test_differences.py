@@ -8,14 +8,11 @@ from hypothesis import strategies as st
 
 from sarcd import estimation
 from sarcd.attributes import parameters_of
-from sarcd.change.kernels import ratio
-from sarcd.change.ratio_gauss import gauss_log_ratio
-from sarcd.change.ratio_log import log_ratio
-from sarcd.change.ratio_mean import mean_ratio
-from sarcd.change.ratio_neighbourhood import neighbourhood_ratio
+from sarcd.change.kernels import ratios
+from sarcd.change.ratios import gauss_log_ratio, log_ratio, mean_ratio, neighbourhood_ratio
 from sarcd.change.speckle_filters import lee, refined_lee
 from sarcd.errors import OptionError, SceneError
-from sarcd.estimation.looks_of_intensity import intensity_looks
+from sarcd.estimation.looks import intensity_looks
 from tests.ops.test_coherence import cuts
 from tests.scenes import dates, memory_scene
 
@@ -50,7 +47,7 @@ def test_lazy_equals_eager_for_any_chunking(y, x, window, holes):
 def test_equals_the_kernel_and_names_its_result(difference, rng):
     scene = memory_scene(rng, (3, 20, 22))
     found = difference(scene, window=3, pairs="all")
-    kernel = getattr(ratio, difference.__name__)
+    kernel = getattr(ratios, difference.__name__)
     expected = [kernel(scene.slc.values[i], scene.slc.values[j], (3, 3)) for i, j in ((0, 1), (0, 2), (1, 2))]
     np.testing.assert_array_equal(found, np.stack(expected))
     assert (found.name, found.dtype) == (difference.__name__, np.float32)

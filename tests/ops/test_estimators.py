@@ -12,8 +12,7 @@ from sarcd import config, estimation
 from sarcd.config import ESTIMATORS, CoherenceOptions, Window
 from sarcd.engine.lazy import stack
 from sarcd.errors import OptionError, SceneError
-from sarcd.estimation.coherence_layers import coherence_with
-from sarcd.estimation.estimators import magnitude
+from sarcd.estimation.coherence_layers import coherence_with, magnitude
 from sarcd.estimation.looks import calibrate
 from tests.ops.test_coherence import cuts
 from tests.scenes import memory_scene, stored_scene

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 
 from sarcd.attributes import parameters_of
-from sarcd.change.fusion import fuse
-from sarcd.change.ratio_log import log_ratio
-from sarcd.change.ratio_mean import mean_ratio
+from sarcd.change.postprocessing import fuse
+from sarcd.change.ratios import log_ratio, mean_ratio
 from sarcd.errors import OptionError, StatisticsError
 from tests.ops.test_coherence import cuts
 from tests.ops.test_decide import changed_scene, truth

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sarcd import schema
-from sarcd.figures.overview import in_chunks, overview, reduction_for
+from sarcd.figures.view import in_chunks, overview, reduction_for
 
 
 def brute(values, factor, kind):

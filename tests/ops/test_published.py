@@ -2,9 +2,9 @@
 
 import pytest
 
-from sarcd.change.ratio_log import log_ratio
+from sarcd.change.ratios import log_ratio
 from sarcd.change.thresholding import decide
-from sarcd.estimation.looks_of_intensity import intensity_looks
+from sarcd.estimation.looks import intensity_looks
 from tests.changed_pairs import PUBLISHED, errors, percent, read_pair
 
 pytestmark = pytest.mark.realdata

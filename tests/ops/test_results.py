@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sarcd.errors import OptionError
-from sarcd.store.intake import take
+from sarcd.store.openable import take
 from sarcd.store.results import find_result, is_made, pair_position, pair_texts, pairs_in
 from tests.results import scene_with_results
 

@@ -6,8 +6,7 @@ import xarray as xr
 from hypothesis import given, settings
 
 from sarcd import change, estimation, schema
-from sarcd.change.kernels.significance.coherence import coherence_cdf
-from sarcd.change.kernels.significance.ratio import coherent_ratio_p, ratio_p
+from sarcd.change.kernels.significance.coherence import coherence_cdf, coherent_ratio_p, ratio_p
 from sarcd.errors import OptionError, SceneError
 from sarcd.estimation.kernels.boxcar import boxcar
 from sarcd.simulation import sites

@@ -3,9 +3,8 @@ import pytest
 from scipy import stats
 
 from sarcd.errors import OptionError
-from sarcd.simulation.core.amplitude_pairs import Wanted, amplitude_pair
+from sarcd.simulation.core.amplitude_pairs import Wanted, _gamma, amplitude_pair
 from sarcd.simulation.core.pair_ground import KINDS
-from sarcd.simulation.core.pair_images import _gamma
 
 
 def test_a_seed_is_a_pair():

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd.simulation.core.changes import KEPT, apply_edits
+from sarcd.simulation.core.changes import KEPT, KINDS, LOUDEST_DB, QUIET_DB, apply_edits, draw_edits
 from sarcd.simulation.core.classes import Cover, table
-from sarcd.simulation.core.edits import KINDS, LOUDEST_DB, QUIET_DB, draw_edits
 from sarcd.simulation.core.fields import Dice, Region
 from sarcd.simulation.core.ground import build
 from sarcd.simulation.core.options import SiteOptions

@@ -5,8 +5,7 @@ import pytest
 
 from sarcd.simulation.core.classes import SIGNATURES, Cover, table
 from sarcd.simulation.core.fields import Dice, Region
-from sarcd.simulation.core.forms import heap_m, stairs_m
-from sarcd.simulation.core.ground import build
+from sarcd.simulation.core.ground import build, heap_m, stairs_m
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.plan import draw_mine, mines_in
 

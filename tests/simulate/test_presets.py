@@ -3,8 +3,7 @@ from dataclasses import fields
 import pytest
 
 from sarcd.errors import OptionError
-from sarcd.simulation.core.options import SiteOptions
-from sarcd.simulation.core.presets import SITES, varied, with_settings
+from sarcd.simulation.core.options import SITES, SiteOptions, varied, with_settings
 
 
 def test_sites_differ_in_what_matters():

@@ -6,11 +6,10 @@ from scipy import ndimage
 
 from sarcd.errors import OptionError
 from sarcd.simulation.core.classes import Cover
-from sarcd.simulation.core.options import SiteOptions
-from sarcd.simulation.core.presets import SITES
+from sarcd.simulation.core.options import SITES, SiteOptions
+from sarcd.simulation.core.parts import parts, simulate
 from sarcd.simulation.core.projection import LAYOVER, SHADOW
 from sarcd.simulation.core.pseudo import Pseudo
-from sarcd.simulation.core.scene import parts, simulate
 
 # No phase, so that coherence may be pooled over a class; no brightness of weather is left out by that.
 OPTIONS = SiteOptions(

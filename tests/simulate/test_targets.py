@@ -4,9 +4,8 @@ import pytest
 from sarcd.simulation.core.fields import Region
 from sarcd.simulation.core.outlines import draw_outline
 from sarcd.simulation.core.plan import Yard
-from sarcd.simulation.core.pseudo import Targets
+from sarcd.simulation.core.pseudo import Targets, add_targets, corners, reach_px
 from sarcd.simulation.core.speckle import response_at
-from sarcd.simulation.core.targets import add_targets, corners, reach_px
 
 AREA = Region(100, 200, 40, 44)
 

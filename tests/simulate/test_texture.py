@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sarcd.simulation.core.classes import Cover, table
+from sarcd.simulation.core.classes import Cover, gamma_table, table, texture
 from sarcd.simulation.core.fields import Dice, Region
 from sarcd.simulation.core.speckle import speckle_over
-from sarcd.simulation.core.texture import gamma_table, texture
 
 REGION = Region(0, 0, 900, 900)
 

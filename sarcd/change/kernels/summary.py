@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sarcd.change.kernels.significance.coherence import correlation_p
+from sarcd.change.kernels.significance.coherence import coherent_ratio_p, correlation_p
+from sarcd.change.kernels.significance.looks import count_valid, looks_of, mean_power
 from sarcd.change.kernels.significance.omnibus import one_more_p
-from sarcd.change.kernels.significance.ratio import coherent_ratio_p
-from sarcd.change.kernels.significance.windows import count_valid, looks_of, mean_power
 from sarcd.estimation.kernels.boxcar import boxcar
 
 UNKNOWN, NO_DATE = 255, -1

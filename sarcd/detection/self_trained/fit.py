@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sarcd.detection.kernels.pair_features import PairScale, measure_scale
-from sarcd.detection.self_trained.clusters import sure_targets
-from sarcd.detection.self_trained.crops import IGNORE, Example, Plan, learn
-from sarcd.detection.self_trained.decision import best_threshold
-from sarcd.detection.self_trained.fitted import ReadPair, SelfTrained, features_of, logits_and_spread
-from sarcd.detection.self_trained.pretraining import load_prior, new_network
-from sarcd.engine.rectangles import Rectangle
+from sarcd.detection.kernels import PairScale, measure_scale
+from sarcd.detection.self_trained.fitted import ReadPair, SelfTrained, best_threshold, features_of, logits_and_spread
+from sarcd.detection.self_trained.training import IGNORE, Example, Plan, learn, load_prior, new_network, sure_targets
+from sarcd.engine.tasks import Progress, Rectangle, silent
 from sarcd.errors import OptionError, SceneError
 from sarcd.inference.predictor import sigmoid
 from sarcd.inference.tiling import round_up
 from sarcd.networks.folding import for_inference
-from sarcd.progress import Progress, silent
 
 if TYPE_CHECKING:
     from sarcd.networks.base import Network

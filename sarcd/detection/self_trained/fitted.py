@@ -1,4 +1,4 @@
-"""A network fitted to one pair of images, and the map it makes of any part of them."""
+"""A network fitted to one pair of images, the map it makes of any part of them, and the decision on it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,77 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sarcd.detection.kernels.pair_features import REACH_PX, PairScale, pair_features, swap_dates
-from sarcd.engine.rectangles import Rectangle
-from sarcd.inference.device import forward
+from sarcd.detection.kernels import REACH_PX, PairScale, pair_features, swap_dates
+from sarcd.engine.tasks import Rectangle
+from sarcd.inference.forward import forward
 from sarcd.inference.predictor import sigmoid
 from sarcd.inference.tiling import Tiling
 
 if TYPE_CHECKING:
     from sarcd.networks.base import Network
+
+_BINS = 200
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A threshold, and what it promises if the probabilities are right.
+
+    Parameters
+    ----------
+    threshold : float
+        Probability from which a pixel is called changed.
+    kappa : float
+        Expected kappa, in [0, 1].
+    flagged, changed : float
+        Shares of the pixels that are called changed, and that are expected to have changed.
+    """
+
+    threshold: float
+    kappa: float
+    flagged: float
+    changed: float
+
+
+def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float, least_gain: float) -> Decision:
+    """Choose the threshold of the largest expected kappa.
+
+    Where changes are seen dimly most of them have a probability under one half, and a threshold of one half leaves them
+    all out. If probabilities are right, hits and false alarms of every threshold can be counted without labels.
+
+    Parameters
+    ----------
+    scores : (N,) float
+        Probabilities of a sample of the scene.
+    lowest : float
+        Lowest threshold that is chosen; the highest is 0.5.
+    least_kappa, least_gain : float
+        Expected kappa, and what it gains over that of 0.5, from which a lower threshold is taken: where little is
+        promised there may be no change, and probabilities are not so right that small gains would be real.
+
+    Examples
+    --------
+    >>> scores = np.repeat([0.01, 0.412, 0.9], [900, 80, 20])
+    >>> round(best_threshold(scores, lowest=0.2, least_kappa=0.2, least_gain=0.05).threshold, 2)
+    0.41
+    """
+    edges = np.arange(_BINS + 1) / _BINS
+    counts, _ = np.histogram(scores, edges)
+    middles = (edges[:-1] + edges[1:]) / 2
+    # of the pixels at or above the lower edge of each bin
+    flagged = np.cumsum(counts[::-1])[::-1].astype(float)
+    hits = np.cumsum((counts * middles)[::-1])[::-1]
+    total, changed = float(counts.sum()), float((counts * middles).sum())
+    agreed = (total - flagged - changed + 2 * hits) / total
+    by_chance = (flagged * changed + (total - flagged) * (total - changed)) / total**2
+    kappa = np.divide(agreed - by_chance, 1 - by_chance, out=np.zeros_like(agreed), where=by_chance < 1)
+    allowed = (edges[:-1] >= lowest - 1e-9) & (edges[:-1] <= 0.5 + 1e-9)
+    best = int(np.flatnonzero(allowed & (kappa >= kappa[allowed].max()))[-1])  # the highest of equals
+    half = _BINS // 2
+    if kappa[best] < least_kappa or kappa[best] - kappa[half] < least_gain:
+        best = half
+    return Decision(float(edges[best]), float(kappa[best]), float(flagged[best] / total), changed / total)
+
 
 ReadPair = Callable[[Rectangle], tuple[np.ndarray, np.ndarray]]
 """Returns the two images, (h, w) linear amplitude each, of a rectangle of the scene; NaN where invalid."""
@@ -33,7 +96,7 @@ class SelfTrained:
     Parameters
     ----------
     network : Network
-        In eval mode; seven channels, as `sarcd.detection.kernels.pair_features.CHANNELS`.
+        In eval mode; seven channels, as `sarcd.detection.kernels.CHANNELS`.
     scale : PairScale
         What normalises the images.
     threshold : float

@@ -10,15 +10,14 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.detection.kernels.pair_features import REACH_PX
+from sarcd.detection.kernels import REACH_PX
 from sarcd.detection.self_trained.fit import FitOptions, fit
 from sarcd.detection.self_trained.fitted import ReadPair, SelfTrained
 from sarcd.engine.lazy import paired_array, stack
-from sarcd.engine.rectangles import Rectangle
+from sarcd.engine.tasks import Progress, Rectangle, silent
 from sarcd.errors import OptionError
 from sarcd.inference.predictor import decide
 from sarcd.inference.tiling import Tiling
-from sarcd.progress import Progress, silent
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from scipy.ndimage import maximum_filter, uniform_filter
 
-from sarcd.estimation.kernels.products import as_complex64, products
+from sarcd.estimation.kernels.weighted import as_complex64, products
 
 SIGNIFICANT = 2.5
 """Standard errors by which a local frequency must differ from the ramp before it is believed."""

@@ -9,7 +9,7 @@ from numba import njit
 
 from sarcd.config import FREQUENCY_WINDOW
 from sarcd.estimation.kernels.frequencies import SIGNIFICANT, local_frequencies, unit_phasors
-from sarcd.estimation.kernels.products import add_weighted, blank, in_strips, normalise, products
+from sarcd.estimation.kernels.weighted import add_weighted, blank, in_strips, normalise, products
 
 
 def fringe(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sarcd.metrics.kernels.bins import Bins
+from sarcd.metrics.kernels.reliability import Bins
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 CountArray = np.ndarray[Any, np.dtype[np.int64]]

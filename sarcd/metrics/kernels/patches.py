@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sarcd.metrics.kernels.bins import Bins
 from sarcd.metrics.kernels.curves import score_histogram
+from sarcd.metrics.kernels.reliability import Bins
 
 CountArray = np.ndarray[Any, np.dtype[np.int64]]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]

@@ -7,8 +7,7 @@ import pytest
 from sklearn.cluster import AgglomerativeClustering, KMeans
 
 from sarcd.change.kernels.thresholds.clusters import fuzzy, kmeans, memberships, otsu, ward
-from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
-from sarcd.change.kernels.thresholds.split import Split
+from sarcd.change.kernels.thresholds.histogram import Split, count_cells, histogram
 
 
 def of(values):

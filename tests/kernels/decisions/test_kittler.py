@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sarcd.change.kernels.ratio import log_ratio
+from sarcd.change.kernels.ratios import log_ratio
 from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
 from sarcd.change.kernels.thresholds.kittler import CELLS, kittler
 

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import gennorm
 
-from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
-from sarcd.change.kernels.thresholds.kittler import kittler
-from sarcd.change.kernels.thresholds.posterior import probability_of_change
-from sarcd.change.kernels.thresholds.split import Split
+from sarcd.change.kernels.thresholds.histogram import Split, count_cells, histogram
+from sarcd.change.kernels.thresholds.kittler import kittler, probability_of_change
 
 FACTS = {"shares": [0.1, 0.7, 0.2], "means": [-4.0, 0.0, 5.0], "deviations": [0.8, 1.0, 1.5], "shapes": [2.0, 1.3, 3.0]}
 

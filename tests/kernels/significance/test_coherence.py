@@ -7,16 +7,16 @@ from scipy.special import hyp2f1
 
 from sarcd.change.kernels.significance.coherence import (
     coherence_cdf,
+    coherent_ratio_p,
     correlation_p,
+    fisher_p,
     look_steps,
     looks_of_step,
     more,
     power_of_loss,
 )
-from sarcd.change.kernels.significance.combined import fisher_p
 from sarcd.change.kernels.significance.history import history_p
-from sarcd.change.kernels.significance.ratio import coherent_ratio_p
-from sarcd.change.kernels.significance.windows import berger
+from sarcd.change.kernels.significance.looks import berger
 from sarcd.errors import OptionError
 from tests.stacks import coherence_of, pair_sums, rates, speckle_stack
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from sarcd.change.kernels.significance.coherence import ratio_p
 from sarcd.change.kernels.significance.omnibus import change_times, omnibus_p, one_more_p
-from sarcd.change.kernels.significance.ratio import ratio_p
 from tests.stacks import rates
 
 

@@ -6,7 +6,7 @@ from scipy.integrate import quad
 from scipy.special import gammaln
 from scipy.stats import f
 
-from sarcd.change.kernels.significance.ratio import coherent_ratio_p, ratio_p
+from sarcd.change.kernels.significance.coherence import coherent_ratio_p, ratio_p
 from tests.stacks import coherence_of, pair_sums, rates
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sarcd.change.kernels.significance.two_groups import TwoGroups, fit_two_groups
+from sarcd.change.kernels.significance.history import TwoGroups, fit_two_groups
 from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
 
 

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from sarcd.change.kernels.significance.looks import ratio_looks
-from sarcd.change.kernels.significance.ratio import ratio_p
-from sarcd.change.kernels.significance.windows import berger, count_valid, enough, looks_of, mean_power
+from sarcd.change.kernels.significance.coherence import ratio_p
+from sarcd.change.kernels.significance.looks import berger, count_valid, enough, looks_of, mean_power, ratio_looks
 from sarcd.estimation.kernels.looks import effective_looks
 from sarcd.estimation.kernels.looks import valid_count as counted
 from sarcd.simulation.core.speckle import impulse_response

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sarcd.change.kernels.thresholds.histogram import FloatArray, Histogram
-from sarcd.change.kernels.thresholds.split import Split, Tails, split_of
+from sarcd.change.kernels.thresholds.histogram import FloatArray, Histogram, Split, Tails, split_of
 
 WARD_SAMPLE = 2000
 """Values that `ward` joins, which takes memory by the square of their number."""

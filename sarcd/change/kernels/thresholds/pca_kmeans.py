@@ -9,8 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from sarcd.change.kernels.thresholds.clusters import otsu
-from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
-from sarcd.change.kernels.thresholds.split import UNKNOWN
+from sarcd.change.kernels.thresholds.histogram import UNKNOWN, count_cells, histogram
 
 _ROUNDS, _CHANGE = 300, 1e-10
 

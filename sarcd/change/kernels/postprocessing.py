@@ -1,0 +1,233 @@
+"""Maps of change without what is too small to be meant, and several difference images as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sarcd.change.kernels.thresholds.histogram import Histogram
+
+_CHANGED, _UNKNOWN = 1, 255
+
+
+def drop_small(change: np.ndarray, least: int) -> np.ndarray:
+    """Take out objects of fewer pixels; pixels that touch by side or corner are one object.
+
+    Parameters
+    ----------
+    change : (Y, X) uint8
+        1 changed, 0 not, 255 unknown.
+    least : int
+        Pixels of the smallest object that stays.
+
+    Returns
+    -------
+    (Y, X) uint8
+        0 where an object was taken out.
+
+    Examples
+    --------
+    >>> drop_small(np.array([[1, 0, 1], [0, 0, 1]], np.uint8), 2).tolist()
+    [[0, 0, 1], [0, 0, 1]]
+    """
+    from scipy import ndimage
+
+    numbers, _ = ndimage.label(change == _CHANGED, structure=np.ones((3, 3), bool))
+    small = np.bincount(numbers.ravel()) < least
+    small[0] = False
+    return np.where(small[numbers], np.uint8(0), change)
+
+
+def fill_small(change: np.ndarray, most: int) -> np.ndarray:
+    """Fill unchanged holes of few pixels; pixels that touch by side are one hole.
+
+    Parameters
+    ----------
+    change : (Y, X) uint8
+        1 changed, 0 not, 255 unknown.
+    most : int
+        Pixels of the largest hole that is filled.
+
+    Returns
+    -------
+    (Y, X) uint8
+        1 where a hole was filled; one at unknown ground, or at the image's border, is a hole if it touches change too.
+
+    Examples
+    --------
+    >>> fill_small(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8), 1).min()
+    np.uint8(1)
+    """
+    from scipy import ndimage
+
+    changed, cross = change == _CHANGED, ndimage.generate_binary_structure(2, 1)
+    numbers, holes = ndimage.label(change == 0, structure=cross)
+    touching = np.zeros(holes + 1, bool)  # ground between unknown ground, with no change beside it, is no hole
+    touching[numbers[ndimage.binary_dilation(changed, cross)]] = True
+    fill = touching & (np.bincount(numbers.ravel(), minlength=holes + 1) <= most)
+    fill[0] = False
+    return np.where(fill[numbers], np.uint8(_CHANGED), change)
+
+
+def opened(change: np.ndarray, radius: int) -> np.ndarray:
+    """Take out what a disc does not fit into: thin lines, spurs and specks.
+
+    Parameters
+    ----------
+    change : (Y, X) uint8
+        1 changed, 0 not, 255 unknown, which counts as unchanged and stays unknown.
+    radius : int
+        Of the disc in pixels, 1 or more. Beyond the border of the image there is as much change as it needs.
+
+    Returns
+    -------
+    (Y, X) uint8
+
+    Examples
+    --------
+    >>> opened(np.array([[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], np.uint8), 1).max()
+    np.uint8(0)
+    """
+    from scipy import ndimage
+
+    disc = _disc(radius)
+    inner = ndimage.binary_erosion(change == _CHANGED, disc, border_value=1)
+    return _kept_unknown(change, ndimage.binary_dilation(inner, disc))
+
+
+def closed(change: np.ndarray, radius: int) -> np.ndarray:
+    """Fill what a disc of unchanged ground does not fit into: gaps, cracks and small holes.
+
+    Parameters
+    ----------
+    change, radius
+        As in `opened`; beyond the border of the image there is no unchanged ground.
+
+    Returns
+    -------
+    (Y, X) uint8
+
+    Examples
+    --------
+    >>> closed(np.array([[1, 1, 1], [0, 0, 0], [1, 1, 1]], np.uint8), 1).min()
+    np.uint8(1)
+    """
+    from scipy import ndimage
+
+    disc = _disc(radius)
+    outer = ndimage.binary_dilation(change == _CHANGED, disc)
+    return _kept_unknown(change, ndimage.binary_erosion(outer, disc, border_value=1))
+
+
+def _disc(radius: int) -> np.ndarray:
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    return np.asarray(y * y + x * x <= radius * radius)
+
+
+def _kept_unknown(change: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    return np.where(change == _UNKNOWN, change, changed.astype(np.uint8))
+
+
+_BULK = 3.0
+"""Standard deviations up to which a pixel counts as ordinary where correlations are estimated."""
+
+
+def standardised_sum(
+    *layers: np.ndarray, medians: Sequence[float], spreads: Sequence[float], deviation: float
+) -> np.ndarray:
+    """Sum of standardised values over the standard deviation of such a sum.
+
+    Parameters
+    ----------
+    layers : (Y, X) float32, one or more
+        Difference images; NaN where invalid.
+    medians, spreads : sequence of float
+        Of each over the whole scene; the spread is a standard deviation.
+    deviation : float
+        Of the sum of the standardised values of unchanged ground, from `sum_deviation`.
+
+    Returns
+    -------
+    (Y, X) float32
+        In standard deviations of unchanged ground; NaN where any layer is.
+
+    References
+    ----------
+    .. [1] Strube 1985, doi:10.1037/0033-2909.97.2.334, Stouffer's sum of scores that are correlated.
+
+    Examples
+    --------
+    >>> standardised_sum(np.array([[3.0]]), np.array([[5.0]]), medians=(1, 1), spreads=(1, 2), deviation=2.0)
+    array([[2.]], dtype=float32)
+    """
+    total = sum(
+        (layer.astype(np.float64) - median) / spread
+        for layer, median, spread in zip(layers, medians, spreads, strict=True)
+    )
+    return (np.asarray(total) / deviation).astype(np.float32)
+
+
+def sum_deviation(layers: Sequence[np.ndarray], medians: Sequence[float], spreads: Sequence[float]) -> float:
+    """Return the standard deviation of the sum of standardised values of ordinary pixels, by their correlations.
+
+    Parameters
+    ----------
+    layers : sequence of (N,) float
+        Values of each difference image at the same pixels; NaN where invalid.
+    medians, spreads : sequence of float
+        As in `standardised_sum`.
+
+    Returns
+    -------
+    float
+        ``sqrt(sum_ij r_ij)``, from near 0 to the number of layers; that of independent layers where too few pixels are
+        ordinary.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=1000)
+    >>> round(sum_deviation([x, 2 * x], (0, 0), (1, 2)), 6)
+    2.0
+    """
+    scores = np.stack([(layer - m) / s for layer, m, s in zip(layers, medians, spreads, strict=True)])
+    ordinary = scores[:, (np.abs(scores) < _BULK).all(0)]  # NaN is not below
+    if ordinary.shape[1] < 2 or not (ordinary.std(axis=1) > 0).all():
+        return float(np.sqrt(len(scores)))
+    correlation = np.atleast_2d(np.corrcoef(ordinary))
+    return float(np.sqrt(max(correlation.sum(), 1e-6)))
+
+
+def rank_sum(*layers: np.ndarray, histograms: Sequence[Histogram]) -> np.ndarray:
+    """Mean negative logarithm of the share of the scene that is at least as extreme, over several difference images.
+
+    Parameters
+    ----------
+    layers : (Y, X) float32, one or more
+        Difference images, larger where more changed; NaN where invalid.
+    histograms : sequence of Histogram
+        Of each over the whole scene.
+
+    Returns
+    -------
+    (Y, X) float32
+        In nats, 0 or above: Fisher's sum of logarithms of p-values over twice their number, each p-value being a rank.
+        NaN where any layer is.
+
+    References
+    ----------
+    .. [1] Fisher 1932, Statistical Methods for Research Workers, 4th ed., Sec. 21.1.
+
+    Examples
+    --------
+    >>> from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
+    >>> image = np.arange(100, dtype="float32")[None]
+    >>> found = rank_sum(image, image, histograms=[histogram(count_cells(image))] * 2)
+    >>> bool(found[0, 99] > 4.5), bool(abs(found[0, 50] - np.log(2)) < 0.02)
+    (True, True)
+    """
+    total = np.zeros(layers[0].shape)
+    for layer, ranks in zip(layers, histograms, strict=True):
+        above = 1 - ranks.share_below(layer)  # NaN stays
+        total -= np.log(np.maximum(above, 0.5 / ranks.total))
+    return (total / len(layers)).astype(np.float32)

@@ -1,1 +1,0 @@
-"""Features of pairs of amplitude images, on plain arrays: numba, numpy and scipy, ndarray in and ndarray out."""

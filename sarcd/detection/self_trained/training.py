@@ -1,0 +1,328 @@
+"""Training on random crops of pairs of images: of simulated ones for the network that ships, of one scene's own."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from sarcd.change.kernels.thresholds.clusters import otsu
+from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
+from sarcd.change.kernels.thresholds.kittler import kittler
+from sarcd.detection.kernels import CHANNELS, measure_scale, pair_features, swap_dates
+from sarcd.engine.tasks import Progress, silent
+from sarcd.errors import ModelError
+from sarcd.networks.unet import UNet
+from sarcd.simulation.core.amplitude_pairs import amplitude_pair
+from sarcd.store.storage import write_durably
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from sarcd.networks.base import Network
+
+IGNORE = 255
+"""Value of a target that says nothing."""
+
+_WEIGHT_DECAY, _CLIP = 0.01, 1.0
+_WARM_UP = 0.1  # of the steps
+
+
+@dataclass(frozen=True)
+class Example:
+    """A part of a pair, and what is known of it.
+
+    Parameters
+    ----------
+    features : (7, Y, X) float16 or float32
+        As `sarcd.detection.kernels.pair_features` returns.
+    target : (Y, X) uint8
+        1 change, 0 none, `IGNORE` unknown.
+    """
+
+    features: np.ndarray
+    target: np.ndarray
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network learns.
+
+    Parameters
+    ----------
+    steps, batch : int
+        Steps of the optimiser, and crops in each.
+    side : int
+        Of a crop in pixels, a multiple of the network's stride; examples may be smaller by less than that.
+    rate : float
+        Largest learning rate of the one cycle.
+    about_change : float
+        Share of the crops that are drawn so that a changed pixel lies in them, where there is one.
+    average : float
+        Decay of the running mean of the weights that is returned; 0 for none.
+    statistics : bool
+        Whether batch norms go on learning their statistics.
+    precision : {"float32", "bfloat16"}
+        Of the forward pass, where autocast allows; some processors are several times as fast in ``bfloat16``.
+    """
+
+    steps: int
+    batch: int = 8
+    side: int = 128
+    rate: float = 4e-3
+    about_change: float = 0.0
+    average: float = 0.0
+    statistics: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+def learn(
+    network: Network, examples: Sequence[Example], plan: Plan, *, seed: int, progress: Progress = silent
+) -> Network:
+    """Return a copy of a network, trained on crops of examples, in eval mode.
+
+    Parameters
+    ----------
+    network : Network
+        Where it starts from; it stays as it is.
+    examples : sequence of Example
+        What it learns from.
+    plan : Plan
+        How.
+    seed : int
+        The same seed gives the same weights on the same machine with as many threads.
+    progress : callable
+        Told of every step.
+    """
+    import torch
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    rng = np.random.default_rng(seed)
+    learner = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)
+    learner.train()
+    if not plan.statistics:
+        _keep_statistics(learner)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=plan.rate, weight_decay=_WEIGHT_DECAY)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.rate, plan.steps, pct_start=_warm_up(plan.steps))
+    averaged = None
+    if plan.average:
+        averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)  # type: ignore[no-untyped-call]
+    with progress("learning", plan.steps) as advance:
+        for _ in range(plan.steps):
+            inputs, target = _batch(rng, examples, plan, int(network.stride))
+            with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
+                logits = learner(inputs)
+            loss = _loss(logits[:, 0].float(), target)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(learner.parameters(), _CLIP)
+            optimizer.step()
+            cycle.step()
+            if averaged is not None:
+                averaged.update_parameters(learner)
+            advance(1)
+    if averaged is not None:
+        learner.load_state_dict(averaged.module.state_dict())
+    return learner.eval()
+
+
+def _warm_up(steps: int) -> float:
+    """Return the share of the steps in which the rate rises: of so few, more, as one alone has no slope."""
+    return _WARM_UP if steps > 2 / _WARM_UP else 0.3
+
+
+def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the binary cross-entropy of logits (B, H, W), mean over the pixels whose target is known."""
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    known = (target != IGNORE).float()
+    each = binary_cross_entropy_with_logits(logits, (target == 1).float(), reduction="none")
+    return (each * known).sum() / known.sum().clamp(min=1)
+
+
+def _keep_statistics(network: nn.Module) -> None:
+    from torch import nn
+
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def _batch(
+    rng: np.random.Generator, examples: Sequence[Example], plan: Plan, stride: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    crops = [_crop(rng, examples[int(rng.integers(len(examples)))], plan, stride) for _ in range(plan.batch)]
+    inputs = torch.from_numpy(np.stack([crop[0] for crop in crops])).contiguous(memory_format=torch.channels_last)
+    return inputs, torch.from_numpy(np.stack([crop[1] for crop in crops]))
+
+
+def _crop(rng: np.random.Generator, example: Example, plan: Plan, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a square at random, turn it, swap its dates, and vary the scale of its brightness."""
+    shape = example.target.shape
+    first = [int(rng.integers(max(size - plan.side, 0) + 1)) for size in shape]
+    changed = np.flatnonzero(example.target == 1) if rng.random() < plan.about_change else ()
+    if len(changed):
+        at = np.unravel_index(changed[int(rng.integers(len(changed)))], shape)
+        off = rng.integers(plan.side, size=2)
+        first = [int(np.clip(at[i] - off[i], 0, max(shape[i] - plan.side, 0))) for i in (0, 1)]
+    part = tuple(slice(start, start + plan.side) for start in first)
+    features = example.features[(slice(None), *part)].astype(np.float32)
+    target = example.target[part]
+    missing = [(0, plan.side - size) for size in target.shape]
+    features, target = np.pad(features, [(0, 0), *missing]), np.pad(target, missing, constant_values=IGNORE)
+    if rng.random() < 0.5:
+        features = swap_dates(features)
+    if rng.random() < 0.3:  # another root of the intensity
+        features *= np.float32(rng.uniform(0.75, 1.35))
+    features[:2] += np.float32(rng.normal(0, 0.15))
+    features[1:4] += np.float32(rng.normal(0, 0.03))  # the dates' common scale is never known exactly
+    turns = int(rng.integers(4))
+    features, target = np.rot90(features, turns, (1, 2)), np.rot90(target, turns)
+    if rng.random() < 0.5:
+        features, target = features[:, ::-1], target[::-1]
+    return np.ascontiguousarray(features), np.ascontiguousarray(target)
+
+
+_RATIOS = CHANNELS.index("ratio_fine"), CHANNELS.index("ratio_coarse")
+
+
+def sure_targets(features: Sequence[np.ndarray], valid: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+    """Cluster the size of the ratio at both scales: where the two agree, it is sure.
+
+    Parameters
+    ----------
+    features : sequence of (7, Y, X) float32
+        Parts of a pair, as `sarcd.detection.kernels.pair_features` returns.
+    valid : sequence of (Y, X) bool
+        Where they hold values.
+
+    Returns
+    -------
+    list of (Y, X) uint8, or None
+        1 surely changed, 0 surely not, `IGNORE` unsure or invalid; None where the ratios are those of one kind of
+        ground, of which clusters would make two all the same.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(0, 0.1, (7, 64, 64)).astype("float32")
+    >>> sure_targets([features], [np.ones((64, 64), bool)]) is None
+    True
+    >>> features[:, :16] += 1
+    >>> features[2, 0, 0] = 0
+    >>> sure_targets([features], [np.ones((64, 64), bool)])[0][[0, 0, 40], [0, 1, 0]].tolist()
+    [255, 1, 0]
+    """
+    changed = []
+    for ratio in _RATIOS:
+        values = np.concatenate([part[ratio][ok] for part, ok in zip(features, valid, strict=True)])
+        split = otsu(histogram(count_cells(np.abs(values))))
+        if not (split.found and kittler(histogram(count_cells(values))).found):
+            return None
+        changed.append([split.apply(np.abs(part[ratio])) == 1 for part in features])
+    targets = []
+    for fine, coarse, ok in zip(*changed, valid, strict=True):
+        targets.append(np.where(ok & (fine == coarse), fine, IGNORE).astype(np.uint8))
+    return targets
+
+
+PRIOR = Path(__file__).with_name("pretraining.safetensors")
+
+PAIRS, PLAN, SEED = 7990, Plan(steps=16000, average=0.998, precision="bfloat16"), 0
+"""Simulated pairs of 256 x 256 pixels, how the network learns from them, and the seed of its weights and crops."""
+
+_WIDTHS = (16, 32, 48, 64)
+
+
+def new_network(seed: int = SEED, widths: tuple[int, ...] = _WIDTHS) -> UNet:
+    """Return a network that has learnt nothing, by default of the size of the one that ships."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet(len(CHANNELS), widths=widths, bottleneck=widths[-1])
+
+
+@functools.lru_cache(maxsize=1)
+def load_prior() -> UNet:
+    """Return the network that ships, in eval mode; nobody may change it.
+
+    Raises
+    ------
+    ModelError
+        If its file is not there, or not whole.
+
+    Examples
+    --------
+    >>> sum(parameter.numel() for parameter in load_prior().parameters())
+    435873
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    network = new_network()
+    try:
+        weights = load_file(PRIOR)
+        network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in weights.items()})
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelError(
+            "the network that ships with sarcd cannot be read", where=str(PRIOR), mend="install sarcd anew"
+        ) from error
+    return network.eval()
+
+
+def simulated(seed: int) -> Example:
+    """Return what a network sees of a simulated pair, in half precision."""
+    pair = amplitude_pair(seed)
+    scale = measure_scale([(pair.before, pair.after)])
+    assert scale is not None  # there is speckle everywhere
+    return Example(pair_features(pair.before, pair.after, scale).astype(np.float16), pair.label)
+
+
+def make_prior(
+    path: str | Path,
+    *,
+    pairs: int = PAIRS,
+    plan: Plan = PLAN,
+    progress: Progress = silent,
+) -> None:
+    """Simulate pairs, train the network on them, write its weights in half precision.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write, safetensors.
+    pairs : int
+        Number of pairs; about 1 MB of memory each.
+    plan : Plan
+        How it learns.
+    progress : callable
+        Told of pairs simulated and steps done.
+    """
+    import torch
+    from safetensors.torch import save
+
+    examples = []
+    with progress("simulating", pairs) as advance:
+        for seed in range(pairs):
+            examples.append(simulated(seed))
+            advance(1)
+    network = learn(new_network(), examples, plan, seed=SEED, progress=progress)
+    half = {
+        name: (value.to(torch.float16) if value.is_floating_point() else value).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    write_durably(Path(path), save(half))
+
+
+if __name__ == "__main__":
+    make_prior(sys.argv[1])

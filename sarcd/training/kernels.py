@@ -1,0 +1,171 @@
+"""Features without holes, and which patches a model is sure of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+
+@dataclass(frozen=True)
+class CellCounts:
+    """What probabilities say of each cell of a grid of patches.
+
+    Parameters
+    ----------
+    confident : (...,) int64
+        Pixels of which the model is confident.
+    changed : (...,) int64
+        Pixels that it calls changed, p > 0.5.
+    sureness : (...,) float64
+        Mean of max(p, 1 - p) over the pixels that have a probability; 0 where none has.
+    """
+
+    confident: np.ndarray
+    changed: np.ndarray
+    sureness: np.ndarray
+
+
+def count_cells(probability: np.ndarray, size: int, *, confidence: float, either: bool) -> CellCounts:
+    """Count the confident and the changed pixels of each patch of an image.
+
+    Parameters
+    ----------
+    probability : (Y, X) float32
+        Of change; NaN, which is sure of nothing, where the images are invalid. Both sides multiples of `size`.
+    size : int
+        Side of a patch in pixels.
+    confidence : float
+        c of Eq. 12 of [1]_.
+    either : bool
+        Whether a pixel is confident where max(p, 1 - p) > c, or only where p > c.
+
+    Returns
+    -------
+    CellCounts
+        Arrays (Y / size, X / size).
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Eq. 12.
+
+    Examples
+    --------
+    >>> probability = np.array([[0.9, 0.2, 0.1, 0.05], [0.9, 0.9, 0.1, np.nan]], "float32")
+    >>> counts = count_cells(probability, 2, confidence=0.85, either=True)
+    >>> counts.confident.tolist(), counts.changed.tolist()
+    ([[3, 3]], [[3, 0]])
+    """
+    cells = probability.reshape(probability.shape[0] // size, size, probability.shape[1] // size, size)
+    with np.errstate(invalid="ignore"):
+        sure = np.maximum(cells, 1 - cells)
+        confident = ((sure if either else cells) > confidence).sum(axis=(1, 3))
+        changed = (cells > 0.5).sum(axis=(1, 3))
+    valid = np.isfinite(cells).sum(axis=(1, 3))
+    total = np.where(np.isfinite(sure), sure, 0).sum(axis=(1, 3), dtype=np.float64)
+    return CellCounts(confident, changed, total / np.maximum(valid, 1))
+
+
+def choose_cells(
+    counts: CellCounts, pixels: int, *, share: float, most: int, stratified: bool, seed: int
+) -> np.ndarray:
+    """Choose the patches that become part of the training set (step 3 of Algorithm 1 of [1]_).
+
+    Parameters
+    ----------
+    counts : CellCounts
+        Flat, of all patches there are.
+    pixels : int
+        Pixels of a patch.
+    share : float
+        q of Eq. 13: a patch qualifies if more than this share of its pixels is confident.
+    most : int
+        N: patches chosen at most.
+    stratified : bool
+        Where more qualify: half of N with predicted change, the surest first, and as many without, drawn by `seed`;
+        what one kind lacks the other fills. Else all are drawn by `seed`.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    bool array
+        Which patches, in their order.
+
+    References
+    ----------
+    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664.
+
+    Examples
+    --------
+    >>> counts = CellCounts(np.array([4, 4, 4, 3]), np.array([2, 0, 1, 0]), np.array([0.9, 0.99, 0.95, 0.99]))
+    >>> choose_cells(counts, 4, share=0.9, most=2, stratified=True, seed=0).tolist()
+    [False, True, True, False]
+    """
+    qualified = np.flatnonzero(counts.confident > share * pixels)
+    chosen = np.zeros(counts.confident.shape, bool)
+    drawn = np.random.default_rng(seed).permutation(qualified)
+    if len(qualified) > most and stratified:
+        is_changed = counts.changed[drawn] > 0
+        changed, unchanged = drawn[is_changed], drawn[~is_changed]
+        changed = changed[np.argsort(-counts.sureness[changed], kind="stable")]
+        of_changed = min(len(changed), max(most // 2, most - len(unchanged)))
+        drawn = np.concatenate([changed[:of_changed], unchanged[: most - of_changed]])
+    chosen[drawn[:most]] = True
+    return chosen
+
+
+def fill_interleaved(
+    layers: Sequence[np.ndarray], constants: Sequence[float], label: np.ndarray, ignored: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put channels side by side, with holes filled, and mark the holes in the labels.
+
+    Parameters
+    ----------
+    layers : sequence of C (Y, X) float32
+        Channels, NaN where invalid.
+    constants : sequence of C float
+        What holes are filled with.
+    label : (Y, X) uint8
+        Labels.
+    ignored : int
+        Value of pixels that take no part.
+
+    Returns
+    -------
+    values : (Y, X, C) float32
+        Without NaN.
+    target : (Y, X) uint8
+        Labels, `ignored` where any channel was NaN.
+
+    Notes
+    -----
+    One pass over what `sarcd.estimation.channels.fill_holes` takes several over.
+
+    Examples
+    --------
+    >>> before, after = np.array([[1, np.nan]], "float32"), np.array([[2, 3]], "float32")
+    >>> values, target = fill_interleaved([before, after], [0.5, 0.5], np.zeros((1, 2), "uint8"), 255)
+    >>> values.tolist(), target.tolist()
+    ([[[1.0, 2.0], [0.5, 3.0]]], [[0, 255]])
+    """
+    values = np.empty((*label.shape, len(layers)), np.float32)
+    target = np.array(label, np.uint8)
+    for channel, (layer, constant) in enumerate(zip(layers, constants, strict=True)):
+        _fill(layer, np.float32(constant), np.uint8(ignored), values[..., channel], target)
+    return values, target
+
+
+@njit(nogil=True, cache=True)
+def _fill(layer: Any, constant: Any, ignored: Any, values: Any, target: Any) -> None:
+    for y in range(layer.shape[0]):
+        for x in range(layer.shape[1]):
+            value = layer[y, x]
+            if np.isnan(value):
+                values[y, x] = constant
+                target[y, x] = ignored
+            else:
+                values[y, x] = value

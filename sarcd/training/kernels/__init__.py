@@ -1,1 +1,0 @@
-"""Filling of holes and choice of pseudo-labels, on plain arrays: numba, numpy and scipy, ndarray in and ndarray out."""
