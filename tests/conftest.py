@@ -64,6 +64,17 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """One thread: small networks are too small to share, and waiting for a second core would cost more than it gives."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def raise_if_dask_computes() -> Callable[[], AbstractContextManager[None]]:
     """``with raise_if_dask_computes():`` fails if anything inside computes a dask graph."""

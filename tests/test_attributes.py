@@ -15,7 +15,7 @@ from sarcd.jobs.stored_detection import write_detection
 from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.store.info import scene_info
 from sarcd.store.scene import SceneStore, open_scene, publish
-from tests.scenes import stored_scene
+from tests.factories.scenes import stored_scene
 
 
 def test_structures_as_text():

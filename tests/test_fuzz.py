@@ -25,7 +25,7 @@ from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.models.pretrained import MINES
 from sarcd.store.info import scene_info
 from sarcd_cli.main import main
-from tests.scenes import random_slc
+from tests.factories.scenes import random_slc
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Consolidated metadata", "ignore:.*will change", "ignore:Failed to open Zarr store with"

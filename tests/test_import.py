@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.scenes import stored_scene
+from tests.factories.scenes import stored_scene
 
 HEAVY = ("dask.array", "torch", "numba", "rasterio", "matplotlib", "zarr", "scipy")
 

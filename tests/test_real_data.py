@@ -10,7 +10,7 @@ import xarray as xr
 from sarcd.config import TrainOptions
 from sarcd.training.trainer import train
 from sarcd_cli.main import main
-from tests.networks import random_model_file
+from tests.factories.networks import random_model_file
 
 pytestmark = [
     pytest.mark.realdata,

@@ -12,7 +12,7 @@ divides a channel by its spread in the tile, however small, and multiplies the r
 Measured in the same way: logits up to 8e-5 off, probabilities 1.3e-5.
 
 A seam is far beyond all of these: a halo one step too small moves logits by more than 1e-3, a tile one pixel from its
-place probabilities by more than 1e-2. The networks are those of `tests.networks`, whose logits spread by 1.5.
+place probabilities by more than 1e-2. The networks are those of `tests.factories.networks`, whose logits spread by 1.5.
 """
 
 from sarcd.networks import Network

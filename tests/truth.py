@@ -7,8 +7,8 @@ from sarcd import estimation
 from sarcd.estimation.kernels.boxcar import boxcar
 from sarcd.estimation.kernels.looks import effective_looks
 from sarcd.simulation.core.speckle import impulse_response
-from tests.scenes import dates
-from tests.speckle import noise_pair
+from tests.factories.scenes import dates
+from tests.factories.speckle import noise_pair
 
 PERIOD_10 = (0.0, 2 * np.pi / 10)
 

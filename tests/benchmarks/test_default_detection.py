@@ -14,7 +14,7 @@ from sarcd.metrics.kernels.scores import kappa
 from sarcd.simulation import sites
 from sarcd.simulation.core.classes import Cover
 from tests.benchmarks.measure import table
-from tests.default_scenes import SHARES, amplitude_scene, complex_scene, counts
+from tests.factories.default_scenes import SHARES, amplitude_scene, complex_scene, counts
 
 pytestmark = pytest.mark.benchmark
 SEEDS = (0, 1)

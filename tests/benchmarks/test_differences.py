@@ -17,8 +17,8 @@ from sarcd.config import DetectOptions
 from sarcd.estimation.looks import intensity_looks
 from sarcd.figures.error_map import write_errors
 from tests.benchmarks.measure import seconds, table
-from tests.changed_pairs import LEARNED, PUBLISHED, errors, percent, read_pair
-from tests.scenes import dates
+from tests.factories.changed_pairs import LEARNED, PUBLISHED, errors, percent, read_pair
+from tests.factories.scenes import dates
 
 pytestmark = pytest.mark.benchmark
 PUBLISHED_OF = {name: LEARNED.get(name, {}) | found for name, found in PUBLISHED.items()}

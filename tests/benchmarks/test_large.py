@@ -17,7 +17,7 @@ from sarcd.networks import create_model
 from sarcd.store.scene import open_scene
 from tests.benchmarks.measure import run_measured, table
 from tests.benchmarks.test_statistics import store_noise
-from tests.scenes import stored_scene
+from tests.factories.scenes import stored_scene
 
 pytestmark = pytest.mark.benchmark
 SIDE = int(os.environ.get("SARCD_BENCH_SIDE", "24000"))

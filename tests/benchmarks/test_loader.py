@@ -21,7 +21,7 @@ from sarcd.training.batches import Batches
 from sarcd.training.datasets import prepare
 from sarcd.training.losses import total_loss
 from tests.benchmarks.measure import compare, table
-from tests.learn.toys import store_toy
+from tests.factories.labelled_scenes import store_toy
 
 pytestmark = pytest.mark.benchmark
 SIDE, CHUNK, SIZE, ROUNDS = 4096, 1024, 256, 3

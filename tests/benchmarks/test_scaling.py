@@ -18,9 +18,9 @@ from sarcd.store.reader import SceneReader
 from sarcd.store.regions import MadeBy, stage
 from sarcd.store.scene import SceneStore
 from tests.benchmarks.measure import compare, ratio, run_measured, seconds, table
-from tests.networks import random_model_file
+from tests.factories.networks import random_model_file
+from tests.factories.scenes import dates, stored_scene
 from tests.processes import local_cluster
-from tests.scenes import dates, stored_scene
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.distributed]
 SIDE, WORKERS = 6144, 2

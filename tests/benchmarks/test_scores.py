@@ -12,8 +12,8 @@ from sarcd.metrics.kernels.scores import scores
 from sarcd.store.create import NewScene, SceneLayout
 from sarcd.store.scene import publish
 from tests.benchmarks.measure import run_measured, table
-from tests.judged import DAYS, scene_of
-from tests.kernels.test_patches import simulated_units
+from tests.factories.results_with_labels import DAYS, scene_of
+from tests.metrics.kernels.test_patches import simulated_units
 
 pytestmark = pytest.mark.benchmark
 PIXELS, INTERVALS, RESAMPLES = 1_000_000, 2000, 1000

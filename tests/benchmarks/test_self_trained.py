@@ -10,7 +10,7 @@ import rasterio
 from sarcd.detection.self_trained import FitOptions, map_pair
 from sarcd.simulation.core.amplitude_pairs import Wanted, amplitude_pair
 from tests.benchmarks.measure import table
-from tests.changed_pairs import LEARNED, PUBLISHED
+from tests.factories.changed_pairs import LEARNED, PUBLISHED
 
 pytestmark = [
     pytest.mark.benchmark,

@@ -23,8 +23,8 @@ from sarcd.estimation.kernels.looks import eigenvalues, floor_looks
 from sarcd.estimation.looks import looks_sample, measure_correlation
 from sarcd.simulation.core.speckle import impulse_response, speckle
 from tests.benchmarks.measure import table
-from tests.speckle import noise_pair
-from tests.stacks import coherence_of, pair_sums, rates, speckle_stack, stack_scene
+from tests.factories.speckle import noise_pair
+from tests.factories.stacks import coherence_of, pair_sums, rates, speckle_stack, stack_scene
 
 pytestmark = pytest.mark.benchmark
 COUNT = 1_000_000

@@ -9,8 +9,8 @@ import xarray as xr
 from sarcd import change
 from sarcd.simulation import sites
 from tests.benchmarks.measure import table
-from tests.scenes import dates
-from tests.stacks import KINDS, TRUTH, speckle_stack, stack_scene
+from tests.factories.scenes import dates
+from tests.factories.stacks import KINDS, TRUTH, speckle_stack, stack_scene
 
 pytestmark = pytest.mark.benchmark
 SIDE, MARGIN = 120, 4
@@ -18,7 +18,7 @@ LAYERS = ("change_count", "first_change", "last_change", "persistence")
 
 
 def blocks(rng, coherence, decibels):
-    """Six dates of four patches: see `tests.stacks.changing_stack`, here by so many decibels."""
+    """Six dates of four patches: see `tests.factories.stacks.changing_stack`, here by so many decibels."""
     gain, shape = np.float32(10 ** (decibels / 20)), (6, SIDE, SIDE)
     calm, returns, twice = (speckle_stack(rng, shape, coherence) for _ in range(3))
     stays = speckle_stack(rng, shape, coherence, breaks=(2,))

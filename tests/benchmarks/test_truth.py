@@ -14,7 +14,7 @@ from sarcd.estimation.kernels.bias import mean_coherence
 from sarcd.estimation.kernels.boxcar import boxcar
 from sarcd.estimation.looks import calibrate
 from tests.benchmarks.measure import table
-from tests.speckle import noise_pair
+from tests.factories.speckle import noise_pair
 from tests.truth import (
     PERIOD_10,
     WINDOWS,

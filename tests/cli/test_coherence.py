@@ -10,7 +10,7 @@ import xarray as xr
 from sarcd import estimation
 from sarcd.config import ESTIMATORS, Window
 from sarcd_cli.main import main
-from tests.scenes import stored_scene
+from tests.factories.scenes import stored_scene
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

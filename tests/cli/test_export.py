@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sarcd_cli.main import main
-from tests.results import UTM, stored_results
+from tests.factories.results import UTM, stored_results
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import zarr
 
 from sarcd.jobs import write_coherence
 from sarcd_cli.main import main
-from tests.scenes import memory_scene, random_slc, stored_scene
+from tests.factories.scenes import memory_scene, random_slc, stored_scene
 
 SHAPE = (3, 52, 48)
 

@@ -12,7 +12,7 @@ from sarcd.store.info import scene_info
 from sarcd.store.regions import MadeBy, stage
 from sarcd.store.scene import SceneStore, publish
 from sarcd_cli.main import main
-from tests.rasters import UTM, slc, write_raster
+from tests.factories.rasters import UTM, slc, write_raster
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import shapely
 
 from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
-from tests.rasters import UTM, slc, write_raster
-from tests.shapes import write_shapes
+from tests.factories.rasters import UTM, slc, write_raster
+from tests.factories.shapes import write_shapes
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from sarcd.metrics import choose_threshold
 from sarcd.models.file import load_model
 from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
-from tests.networks import random_model_file
-from tests.results import stored_results
+from tests.factories.networks import random_model_file
+from tests.factories.results import stored_results
 
 
 @pytest.fixture

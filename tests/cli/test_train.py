@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from sarcd_cli.main import main
-from tests.learn.toys import toy_scene
+from tests.factories.labelled_scenes import toy_scene
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from sarcd import change, estimation
 from sarcd.conform import conform
 from sarcd.errors import OptionError, SarcdError, SceneError
 from sarcd.store.openable import take
-from tests.scenes import dates, memory_scene
+from tests.factories.scenes import dates, memory_scene
 
 SHAPE = (3, 24, 20)
 

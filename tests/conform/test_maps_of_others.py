@@ -7,7 +7,7 @@ import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
 from sarcd.errors import OptionError, SceneError
-from tests.scenes import memory_scene
+from tests.factories.scenes import memory_scene
 
 SHAPE = (3, 24, 20)
 

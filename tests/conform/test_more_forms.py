@@ -8,7 +8,7 @@ import sarcd  # noqa: F401  registers .sarcd
 from sarcd import estimation
 from sarcd.conform import conform
 from sarcd.errors import SceneError
-from tests.scenes import dates, memory_scene
+from tests.factories.scenes import dates, memory_scene
 
 SHAPE = (3, 24, 20)
 

@@ -18,7 +18,7 @@ from sarcd.store.info import scene_info
 from sarcd.store.results import remove
 from sarcd.store.scene import SceneStore
 from sarcd_cli.main import main
-from tests.rasters import write_raster
+from tests.factories.rasters import write_raster
 from tests.said import logged
 
 

@@ -27,8 +27,8 @@ from sarcd.store.regions import MadeBy, stage
 from sarcd.store.scene import SceneStore, open_scene
 from sarcd_cli.main import main
 from tests import processes
-from tests.networks import random_model_file
-from tests.scenes import stored_scene
+from tests.factories.networks import random_model_file
+from tests.factories.scenes import stored_scene
 from tests.tolerance import PROBABILITY
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]

@@ -12,7 +12,7 @@ from sarcd.errors import CorruptChunkError, MismatchError, SceneError
 from sarcd.jobs import write_coherence
 from sarcd.store.regions import Region
 from sarcd.store.scene import SceneStore, open_scene, publish
-from tests.scenes import stored_scene
+from tests.factories.scenes import stored_scene
 
 
 @pytest.mark.parametrize("chunk", [16, 33, 1024])

@@ -12,9 +12,9 @@ import pytest
 import xarray as xr
 
 from sarcd_cli.main import main
-from tests.networks import random_model_file
+from tests.factories.networks import random_model_file
+from tests.factories.scenes import stored_scene
 from tests.processes import caught_at, chunks, mounted, only_line, sarcd, tree
-from tests.scenes import stored_scene
 
 pytestmark = [
     pytest.mark.slow,

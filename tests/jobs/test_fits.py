@@ -7,9 +7,9 @@ from sarcd.config import CoherenceOptions, DetectOptions
 from sarcd.jobs import write_coherence, write_prediction
 from sarcd.jobs.stored_detection import write_detection
 from sarcd_cli.main import main
-from tests.networks import random_model_file
-from tests.scenes import stored_scene
-from tests.stacks import speckle_stack
+from tests.factories.networks import random_model_file
+from tests.factories.scenes import stored_scene
+from tests.factories.stacks import speckle_stack
 
 SHAPE = (3, 96, 96)
 FIRST, SECOND = "2023-03-19 to 2023-03-31: ", "2023-03-31 to 2023-04-12: "

@@ -13,8 +13,8 @@ import pytest
 import xarray as xr
 
 from sarcd_cli.main import main
-from tests.networks import random_model_file
-from tests.scenes import stored_scene
+from tests.factories.networks import random_model_file
+from tests.factories.scenes import stored_scene
 
 SHAPE, CHUNK = (2, 208, 208), 16  # 169 chunks a variable: enough to be hit between the first and the last
 KILLS = {"coherence": 10, "predict": 10, "summarise": 4}

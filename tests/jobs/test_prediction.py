@@ -13,8 +13,8 @@ from sarcd.config import ESTIMATORS, CoherenceOptions, PredictOptions, Window
 from sarcd.errors import MismatchError, ModelError, OptionError, SceneError
 from sarcd.jobs import write_coherence, write_prediction
 from sarcd.store.scene import SceneStore, open_scene
-from tests.networks import random_model_file
-from tests.scenes import stored_scene
+from tests.factories.networks import random_model_file
+from tests.factories.scenes import stored_scene
 from tests.tolerance import PROBABILITY
 
 SHAPE = (2, 150, 181)
@@ -123,7 +123,7 @@ def test_a_partly_done_run_goes_on_to_the_same_bytes(path, model, tmp_path):
 
 def test_detected_images_with_a_model_of_two_channels(tmp_path, rng, model):
     from sarcd.store.create import NewScene, SceneLayout
-    from tests.scenes import dates
+    from tests.factories.scenes import dates
 
     amplitude = rng.rayleigh(size=(2, 60, 70)).astype("float32")
     layout = SceneLayout(dates(2), np.arange(60), np.arange(70), images="amplitude")

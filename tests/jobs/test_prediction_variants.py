@@ -14,8 +14,8 @@ from sarcd.errors import MismatchError, ModelError, OptionError
 from sarcd.jobs import write_prediction
 from sarcd.store.scene import SceneStore, open_scene, publish
 from sarcd_cli.main import main
-from tests.networks import random_model_file
-from tests.scenes import random_slc, stored_scene
+from tests.factories.networks import random_model_file
+from tests.factories.scenes import random_slc, stored_scene
 from tests.tolerance import PROBABILITY, PROBABILITY_GLOBAL
 
 SHAPE = (2, 100, 131)

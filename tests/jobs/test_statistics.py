@@ -14,9 +14,9 @@ from sarcd.ingestion.append import append
 from sarcd.jobs import write_prediction, write_statistics
 from sarcd.store.scene import SceneStore
 from sarcd_cli.main import main
-from tests.networks import random_model_file
-from tests.rasters import write_raster
-from tests.scenes import random_slc, stored_scene
+from tests.factories.networks import random_model_file
+from tests.factories.rasters import write_raster
+from tests.factories.scenes import random_slc, stored_scene
 
 
 def test_kept_with_their_dates_and_frozen(tmp_path, rng):

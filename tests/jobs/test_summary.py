@@ -23,12 +23,12 @@ from sarcd.store.pairs import consecutive, extend_pairs
 from sarcd.store.regions import Region
 from sarcd.store.scene import SceneStore, open_scene
 from sarcd_cli.main import main
-from tests.learn.toys import add_layer
-from tests.networks import random_model_file
+from tests.factories.labelled_scenes import add_layer
+from tests.factories.networks import random_model_file
+from tests.factories.rasters import UTM, slc, write_raster
+from tests.factories.scenes import random_slc, stored_scene
+from tests.factories.stacks import changing_stack, shares_right, stack_scene
 from tests.processes import tree
-from tests.rasters import UTM, slc, write_raster
-from tests.scenes import random_slc, stored_scene
-from tests.stacks import changing_stack, shares_right, stack_scene
 
 SHAPE = (6, 24, 96)
 COUNTS = ["change_count", "first_change", "last_change"]

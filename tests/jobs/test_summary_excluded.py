@@ -11,8 +11,8 @@ from sarcd.jobs import write_summary
 from sarcd.jobs.stored_detection import write_detection
 from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
-from tests.scenes import stored_scene
-from tests.stacks import changing_stack
+from tests.factories.scenes import stored_scene
+from tests.factories.stacks import changing_stack
 
 SHAPE = (6, 24, 96)
 BAD, ACROSS = "2023-04-12", "2023-03-31:2023-04-24"

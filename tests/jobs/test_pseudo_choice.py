@@ -1,0 +1,175 @@
+"""Pseudo-labels of maps that are given, counted by hand over several scenes; and the rounds of self-training."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sarcd.jobs.stored_pseudo_labels as module
+from sarcd.attributes import parameters_of
+from sarcd.config import PseudoOptions, TrainOptions
+from sarcd.errors import MismatchError
+from sarcd.jobs.stored_pseudo_labels import PseudoLabelResult, pseudo_label, self_train
+from sarcd.store.scene import open_scene
+from sarcd.training import trainer as training
+from tests.factories.labelled_scenes import add_layer
+from tests.factories.networks import random_model_file
+from tests.factories.scenes import stored_scene
+
+PATCH, LEARNT_FROM = 16, 8
+OPTIONS = PseudoOptions(confidence=0.8, share=0.6, most=1000)
+SHAPES = {"a.zarr": (3, 50, 70), "b.zarr": (2, 32, 90)}  # with rows and columns that are in no patch
+
+
+def made_up_map(rng, shape):
+    """Probabilities (pair, y, x): cells of unlike sureness, some changed in part or all over; some pixels have none."""
+    pairs, height, width = shape[0] - 1, *shape[1:]
+    out = np.empty((pairs, height, width), "float32")
+    for y in range(0, height, PATCH):
+        for x in range(0, width, PATCH):
+            cell = out[:, y : y + PATCH, x : x + PATCH]
+            cell[...] = rng.uniform(0, rng.choice([0.1, 0.4, 0.7]), cell.shape)
+            share = rng.choice([0, 0.3, 0.95], p=[0.5, 0.25, 0.25])
+            turned, vague = rng.random(cell.shape) < share, rng.random(cell.shape) < share / 4
+            cell[turned] = 1 - cell[turned]
+            cell[vague] = rng.random(vague.sum())
+    out[rng.random(out.shape) < 0.03] = np.nan
+    return out
+
+
+@pytest.fixture
+def maps(tmp_path, rng, monkeypatch):
+    """Scenes and their maps, which are there whatever the network would say."""
+    found = {str(stored_scene(tmp_path / name, rng, shape)): made_up_map(rng, shape) for name, shape in SHAPES.items()}
+
+    def given(scene, model, predict, *, suffix, **options):
+        name = f"change_probability_{suffix}" if suffix else "change_probability"
+        if name not in open_scene(scene):
+            add_layer(scene, name, found[scene] if not suffix else 1 - found[scene])
+
+    monkeypatch.setattr(module, "write_prediction", given)
+    return found
+
+
+@pytest.fixture
+def model(tmp_path):
+    training = {"options": {"patch": PATCH}, "patches": LEARNT_FROM + 3, "pseudo_patches": 3}
+    return random_model_file(tmp_path / "m.safetensors", widths=(4,), training=training)
+
+
+def cells(maps):
+    """Every patch: scene, pair, place and probabilities (PATCH, PATCH)."""
+    for scene, values in maps.items():
+        for pair, y, x in np.ndindex(len(values), *(size // PATCH for size in values.shape[1:])):
+            place = np.s_[pair, y * PATCH : (y + 1) * PATCH, x * PATCH : (x + 1) * PATCH]
+            yield (scene, pair, y, x), place, values[place]
+
+
+def qualified(maps, *, reading="either"):
+    """Patches of which more than 60 % of the pixels are surer than 0.8, with whether one is changed, and how sure."""
+    found = {}
+    for key, _, p in cells(maps):
+        sure = p > 0.8 if reading == "change" else (p > 0.8) | (p < np.float32(1) - np.float32(0.8))
+        if sure.sum() > 0.6 * PATCH**2:
+            found[key] = (p > 0.5).any(), np.nanmean(np.maximum(p, 1 - p))
+    return found
+
+
+def labelled(maps, name="pseudo_label"):
+    """Patches that have labels now; also that these are those of the map, and lie nowhere else."""
+    found = set()
+    for scene, values in maps.items():
+        labels = open_scene(scene)[name].values
+        for key, place, p in cells({scene: values}):
+            if (labels[place] != 255).any():
+                found.add(key)
+                np.testing.assert_array_equal(labels[place], np.where(np.isnan(p), 255, p > 0.5))
+                labels[place] = 255
+        assert (labels == 255).all()
+    return found
+
+
+@pytest.mark.parametrize("reading", ["either", "change"])
+def test_every_patch_that_qualifies_by_either_reading(maps, model, reading):
+    expected = qualified(maps, reading=reading)
+    result = pseudo_label(list(maps), model, replace(OPTIONS, reading=reading))
+    assert labelled(maps) == set(expected)
+    assert 0 < len(expected) < (2 * 12 + 10)
+    with_change = sum(changed for changed, _ in expected.values())
+    assert result == PseudoLabelResult("pseudo_label", 34, len(expected), len(expected), with_change)
+    if reading == "either":
+        assert 0 < with_change < len(expected)
+
+
+def test_at_most_as_many_as_the_network_learnt_from_over_all_scenes(maps, model):
+    expected = qualified(maps)
+    result = pseudo_label(list(maps), model, replace(OPTIONS, most=None))
+    chosen = labelled(maps)
+    assert result.chosen == len(chosen) == LEARNT_FROM < len(expected) == result.qualified
+    changed = sorted((sureness for is_changed, sureness in expected.values() if is_changed), reverse=True)
+    taken = sorted((expected[key][1] for key in chosen if expected[key][0]), reverse=True)
+    assert result.with_change == LEARNT_FROM // 2 < len(changed)
+    np.testing.assert_allclose(taken, changed[: LEARNT_FROM // 2])
+    for scene in maps:
+        assert parameters_of(open_scene(scene).pseudo_label)["most"] == LEARNT_FROM
+
+
+def test_choice_and_seed_are_heeded(maps, model):
+    options = replace(OPTIONS, most=6)
+    chosen = []
+    for choice, seed in (("stratified", 0), ("stratified", 1), ("random", 0), ("random", 1)):
+        changed = replace(options, choice=choice, seed=seed)
+        pseudo_label(list(maps), model, changed, overwrite=True)
+        chosen.append(frozenset(labelled(maps)))
+    assert len(set(chosen)) == 4
+    surest = [{key for key in one if qualified(maps)[key][0]} for one in chosen[:2]]
+    assert surest[0] == surest[1]  # the seed draws those without change
+
+
+def test_a_suffix_names_map_and_labels(maps, model):
+    pseudo_label(list(maps), model, OPTIONS, suffix="other")
+    turned = {scene: 1 - values for scene, values in maps.items()}
+    assert labelled(turned, "pseudo_label_other") == set(qualified(turned))
+    assert all("pseudo_label" not in open_scene(scene) for scene in maps)
+
+
+def test_rounds(tmp_path, monkeypatch):
+    """Each network is trained on the labels of the one before it, the last one on those of the last round."""
+    calls, of_another = [], []
+
+    def train(options, scenes, validation, output, *, pseudo, pseudo_name, **more):
+        calls.append((options.epochs, Path(output).name, *((*pseudo, pseudo_name) if pseudo else ())))
+        Path(output).parent.mkdir(exist_ok=True)
+        Path(output).touch()
+
+    def label(scenes, model, options, *, suffix, overwrite=False, **more):
+        calls.append((*scenes, Path(model).name, suffix, *(["overwrite"] if overwrite else [])))
+        if suffix in of_another and not overwrite:
+            raise MismatchError("of another training")
+        return PseudoLabelResult("", 4, 3, 2, 1)
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(module, "pseudo_label", label)
+    options = TrainOptions(epochs=9, pseudo=PseudoOptions(rounds=3, first_epochs=5))
+    output = tmp_path / "m.safetensors"
+    self_train(options, ["a"], [], ["new"], output)
+    labels = [("new", f"round-{number}.safetensors", f"round{number}") for number in range(3)]
+    last = (9, "m.safetensors", "new", "pseudo_label_round2")
+    assert calls == [
+        (5, "round-0.safetensors"),
+        labels[0],
+        (5, "round-1.safetensors", "new", "pseudo_label_round0"),
+        labels[1],
+        (5, "round-2.safetensors", "new", "pseudo_label_round1"),
+        labels[2],
+        last,
+    ]
+    output.unlink()  # as if stopped in the last training: the networks that label are there
+    calls.clear()
+    of_another.append("round1")
+    self_train(replace(options, pseudo=replace(options.pseudo, first_epochs=None)), ["a"], [], ["new"], output)
+    assert calls == [labels[0], labels[1], (*labels[1], "overwrite"), labels[2], last]
+    calls.clear()
+    self_train(replace(options, pseudo=PseudoOptions()), ["a"], [], ["new"], output, overwrite=True)
+    assert calls[0] == (9, "round-0.safetensors")
