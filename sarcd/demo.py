@@ -86,7 +86,7 @@ def run(
     folder = Path(folder)
     scene = folder / "scene.zarr"
     if not overwrite and scene.exists():
-        raise OptionError("holds an earlier run", where=str(folder), mend="choose another folder, or pass --overwrite")
+        raise OptionError("holds an earlier run", source=str(folder), hint="choose another folder, or pass --overwrite")
     folder.mkdir(parents=True, exist_ok=True)
     note(f"simulating site {SITE}, which no network has seen")
     with progress(f"simulate {SITE}", 1) as advance:

@@ -1,4 +1,4 @@
-"""One family of errors, each of which says what is wrong, where, and what would mend it."""
+"""One family of errors, each of which says what is wrong, where, and what helps."""
 
 
 class SarcdError(Exception):
@@ -8,22 +8,27 @@ class SarcdError(Exception):
     ----------
     error : str
         What is wrong, in one clause without a full stop.
-    where : str, optional
-        The file, variable, chunk or option it was found in.
-    mend : str, optional
+    source : str, optional
+        The file, store, variable or chunk that it was found in.
+    option : str, optional
+        The option or argument that has to change.
+    hint : str, optional
         What the user can do about it.
 
     Examples
     --------
-    >>> str(SarcdError("time has 1 date; change needs 2", where="scene.zarr", mend="add an image"))
+    >>> str(SarcdError("time has 1 date; change needs 2", source="scene.zarr", hint="add an image"))
     'scene.zarr: time has 1 date; change needs 2: add an image'
     """
 
-    def __init__(self, error: str, *, where: str | None = None, mend: str | None = None) -> None:
+    def __init__(
+        self, error: str, *, source: str | None = None, option: str | None = None, hint: str | None = None
+    ) -> None:
         self.error = error
-        self.where = where
-        self.mend = mend
-        parts = [part for part in (where, error, mend) if part]
+        self.source = source
+        self.option = option
+        self.hint = hint
+        parts = [part for part in (source, option, error, hint) if part]
         super().__init__(": ".join(" ".join(part.split()) for part in parts))
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -97,11 +102,10 @@ class CorruptChunkError(StoreError):
     def __init__(self, variable: str, chunk: str, reason: str) -> None:
         self.variable = variable
         self.chunk = chunk
-        where = f"{variable}/{chunk}" if chunk else variable
         super().__init__(
             f"chunk cannot be read ({reason})",
-            where=where,
-            mend="restore it from a copy, or ingest again"
+            source=f"{variable}/{chunk}" if chunk else variable,
+            hint="restore it from a copy, or ingest again"
             if variable in _INPUTS
             else f"compute '{variable}' again with --overwrite",
         )

@@ -122,7 +122,7 @@ def variable(name: str) -> Variable:
     for known in sorted(VARIABLES, key=len, reverse=True):
         if re.fullmatch(rf"{known}_[A-Za-z0-9_-]+", name):
             return VARIABLES[known]
-    raise SceneError(f"'{name}' is no variable of a scene", mend=f"known are {', '.join(VARIABLES)}")
+    raise SceneError(f"'{name}' is no variable of a scene", hint=f"known are {', '.join(VARIABLES)}")
 
 
 def known(name: object) -> Variable | None:
@@ -154,15 +154,15 @@ def images_of(scene: xr.Dataset) -> xr.DataArray:
     for name in IMAGES:
         if name in scene:
             return scene[name]
-    mend = "make the scene with 'sarcd ingest IMAGE... -o'"
+    hint = "make the scene with 'sarcd ingest IMAGE... -o'"
     candidates = [str(name) for name, array in scene.data_vars.items() if array.dtype.kind == "c" and array.ndim > 1]
     if candidates:
-        mend = f"name the complex images so: scene.rename({{'{candidates[0]}': 'slc'}})"
+        hint = f"name the complex images so: scene.rename({{'{candidates[0]}': 'slc'}})"
         if len(candidates) > 1:
-            mend = f"put the complex images {', '.join(candidates[:4])} along one dim: xr.concat([...], 'time')"
+            hint = f"put the complex images {', '.join(candidates[:4])} along one dim: xr.concat([...], 'time')"
     elif len(parts := _parts(scene)) == 2:
-        mend = f"join both parts: scene['slc'] = scene['{parts[0]}'] + 1j * scene['{parts[1]}']"
-    raise SceneError("no 'slc' and no 'amplitude'", where=source_of(scene), mend=mend)
+        hint = f"join both parts: scene['slc'] = scene['{parts[0]}'] + 1j * scene['{parts[1]}']"
+    raise SceneError("no 'slc' and no 'amplitude'", source=source_of(scene), hint=hint)
 
 
 def _parts(scene: xr.Dataset) -> list[str]:
@@ -198,15 +198,15 @@ def validate(scene: xr.Dataset) -> xr.Dataset:
     ...
     sarcd.errors.SceneError: no 'slc' and no 'amplitude': make the scene with 'sarcd ingest IMAGE... -o'
     """
-    where = source_of(scene)
+    source = source_of(scene)
     check_version(scene)
     images_of(scene)
     if all(name in scene for name in IMAGES):
-        raise SceneError("both 'slc' and 'amplitude' are present", where=where, mend="drop one of them")
+        raise SceneError("both 'slc' and 'amplitude' are present", source=source, hint="drop one of them")
     for name, array in scene.data_vars.items():
         if str(name).split("_")[0] in {known.split("_")[0] for known in VARIABLES}:
-            _check_array(str(name), array, where)
-    _check_coordinates(scene, where)
+            _check_array(str(name), array, source)
+    _check_coordinates(scene, source)
     return scene
 
 
@@ -216,8 +216,8 @@ def check_version(scene: xr.Dataset) -> None:
     if version != VERSION:
         raise SceneError(
             f"store is of schema version {version!r}, this sarcd reads version {VERSION}",
-            where=source_of(scene),
-            mend="use the sarcd that wrote it, or ingest the images again",
+            source=source_of(scene),
+            hint="use the sarcd that wrote it, or ingest the images again",
         )
 
 
@@ -230,8 +230,8 @@ def refuse_same_dates(scene: xr.Dataset, times: np.ndarray) -> None:
     kept = ", ".join(map(str, sorted(first)))
     raise SceneError(
         f"{counts.max()} images have the date {short_date(twice)} in 'time'",
-        where=source_of(scene),
-        mend=f"keep one of each, as scene.isel(time=[{kept}]), or give them their times of day: "
+        source=source_of(scene),
+        hint=f"keep one of each, as scene.isel(time=[{kept}]), or give them their times of day: "
         "scene.assign_coords(time=...)",
     )
 
@@ -244,11 +244,11 @@ def refuse_odd_pairs(scene: xr.Dataset) -> None:
         named = f"pair {position}, {short_date(pair[0])} to {short_date(pair[1])},"
         if pair[0] >= pair[1]:
             wrong = "compares a date with itself" if pair[0] == pair[1] else "runs backwards in time"
-            mend = f"correct 'before' and 'after', or leave it out: scene.drop_isel(pair={position})"
-            raise SceneError(f"{named} {wrong}", where=source_of(scene), mend=mend)
+            hint = f"correct 'before' and 'after', or leave it out: scene.drop_isel(pair={position})"
+            raise SceneError(f"{named} {wrong}", source=source_of(scene), hint=hint)
         if pair in seen:
-            mend = f"leave one out: scene.drop_isel(pair={position})"
-            raise SceneError(f"{named} is listed twice", where=source_of(scene), mend=mend)
+            hint = f"leave one out: scene.drop_isel(pair={position})"
+            raise SceneError(f"{named} is listed twice", source=source_of(scene), hint=hint)
         seen.add(pair)
 
 
@@ -262,25 +262,25 @@ def short_date(date: np.datetime64) -> str:
     return day_of(date) if date.astype("datetime64[D]") == date else str(date.astype("datetime64[s]"))
 
 
-def _check_array(name: str, array: xr.DataArray, where: str | None) -> None:
+def _check_array(name: str, array: xr.DataArray, source: str | None) -> None:
     wanted = known(name)
     if wanted is None or (name not in VARIABLES and COMPLETE not in array.attrs and array.dims != wanted.dims):
         return  # somebody's own variable beside ours
     if array.dims != wanted.dims:
         raise SceneError(
             f"'{name}' has dims {array.dims}, should be {wanted.dims}",
-            where=where,
-            mend=f"rename and transpose: scene['{name}'].transpose{wanted.dims}",
+            source=source,
+            hint=f"rename and transpose: scene['{name}'].transpose{wanted.dims}",
         )
     if array.dtype != np.dtype(wanted.dtype):
         raise SceneError(
             f"'{name}' is {array.dtype}, should be {wanted.dtype}",
-            where=where,
-            mend=f"convert it: {conversion(name, wanted, array.dtype)}",
+            source=source,
+            hint=f"convert it: {conversion(name, wanted, array.dtype)}",
         )
     if 0 in array.shape:
-        mend = "take it out of the store, or write it anew" if name not in IMAGES else None
-        raise SceneError(f"'{name}' is empty: shape {array.shape}", where=where, mend=mend)
+        hint = "take it out of the store, or write it anew" if name not in IMAGES else None
+        raise SceneError(f"'{name}' is empty: shape {array.shape}", source=source, hint=hint)
 
 
 def conversion(name: str, wanted: Variable, dtype: np.dtype[Any]) -> str:
@@ -289,24 +289,24 @@ def conversion(name: str, wanted: Variable, dtype: np.dtype[Any]) -> str:
     return f"scene['{name}'] = scene['{name}']{unknown}.astype('{wanted.dtype}')"
 
 
-def _check_coordinates(scene: xr.Dataset, where: str | None) -> None:
+def _check_coordinates(scene: xr.Dataset, source: str | None) -> None:
     for name in ("time", "before", "after"):
         needed = name == "time" or "pair" in scene.dims
         if name not in scene.coords:
             if needed:
-                raise SceneError(f"coordinate '{name}' is missing", where=where, mend="assign datetime64 dates to it")
+                raise SceneError(f"coordinate '{name}' is missing", source=source, hint="assign datetime64 dates to it")
             continue
         if scene[name].dtype.kind != "M":
             raise SceneError(
                 f"coordinate '{name}' is {scene[name].dtype}, should be datetime64",
-                where=where,
-                mend=f"assign dates: scene.assign_coords({name}=...)",
+                source=source,
+                hint=f"assign dates: scene.assign_coords({name}=...)",
             )
     times = dates_of(scene, "time")
     for name in ("time", "before", "after"):
         if name in scene.coords and np.isnat(dates_of(scene, name)).any():
             raise SceneError(
-                f"'{name}' holds no date (NaT)", where=where, mend=f"assign it: scene.assign_coords({name}=...)"
+                f"'{name}' holds no date (NaT)", source=source, hint=f"assign it: scene.assign_coords({name}=...)"
             )
     refuse_same_dates(scene, times)
     if "pair" in scene.dims:
@@ -316,8 +316,8 @@ def _check_coordinates(scene: xr.Dataset, where: str | None) -> None:
             if lacking.size:
                 raise SceneError(
                     f"'{name}' names {short_date(lacking[0])}, which is not in 'time'",
-                    where=where,
-                    mend="select pairs together with dates, or let 'sarcd.store.create.write_scene(xr.open_zarr(...), "
+                    source=source,
+                    hint="select pairs together with dates, or let 'sarcd.store.create.write_scene(xr.open_zarr(...), "
                     "...)' write a new scene without such pairs",
                 )
 
@@ -330,7 +330,7 @@ def dates_of(scene: xr.Dataset, name: str) -> np.ndarray:
     """
     if name not in scene.coords:
         raise SceneError(
-            f"coordinate '{name}' is missing", where=source_of(scene), mend="assign datetime64 dates to it"
+            f"coordinate '{name}' is missing", source=source_of(scene), hint="assign datetime64 dates to it"
         )
     coordinate = scene[name].variable
     values = coordinate.compute(scheduler="synchronous") if coordinate.chunks is not None else coordinate
@@ -352,4 +352,4 @@ def require(scene: xr.Dataset, name: str) -> xr.DataArray:
     makers |= dict.fromkeys(
         ("change_count", "first_change", "last_change", "persistence"), "run 'sarcd summarise' on the scene first"
     )
-    raise SceneError(f"no '{name}' in the scene", where=source_of(scene), mend=makers.get(name))
+    raise SceneError(f"no '{name}' in the scene", source=source_of(scene), hint=makers.get(name))

@@ -66,7 +66,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="module")
 def one_torch_thread() -> Iterator[None]:
-    """Run on one thread: small networks are too small to share, and waiting for a second core costs more than it gives."""
+    """Run on one thread: small networks are too small to share, and waiting for a core costs more than it gives."""
     import torch
 
     before = torch.get_num_threads()

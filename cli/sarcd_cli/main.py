@@ -107,15 +107,18 @@ class Failure(NamedTuple):
     """What is told of a failure, and the exit code."""
 
     error: str
-    where: str | None = None
-    mend: str | None = None
+    source: str | None = None
+    option: str | None = None
+    hint: str | None = None
     code: int = FAILED
 
     def line(self) -> str:
         """Return it as the one line that people read."""
         if self.code == INTERRUPTED:
-            return f"{self.error}; {self.mend}"
-        return "error: " + ": ".join(_one_line(part) for part in (self.where, self.error, self.mend) if part)
+            return f"{self.error}; {self.hint}"
+        return "error: " + ": ".join(
+            _one_line(part) for part in (self.source, self.option, self.error, self.hint) if part
+        )
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -137,7 +140,8 @@ def main(args: Sequence[str] | None = None) -> int:
         if "--debug" in flags:
             traceback.print_exception(error)
         if "--json" in flags:
-            click.echo(json.dumps({"error": failure.error, "where": failure.where, "mend": failure.mend}))
+            keys = ("error", "source", "option", "hint")
+            click.echo(json.dumps({key: getattr(failure, key) for key in keys}))
         else:
             click.echo(failure.line(), err=True)
         return failure.code
@@ -160,20 +164,20 @@ def explain(error: BaseException, command: str | None = None) -> Failure:
     """Return what to tell of a command's exception: nobody who did nothing wrong reads a traceback."""
     own = sys.modules.get("sarcd.errors")  # not loaded: then it is none of them
     if own is not None and isinstance(error, own.SarcdError):
-        return Failure(error.error, error.where, error.mend)
+        return Failure(error.error, error.source, error.option, error.hint)
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        mend = "the same command goes on where it was" if command in RESUMED else "run the same command again"
-        return Failure("interrupted", None, mend, INTERRUPTED)
+        hint = "the same command goes on where it was" if command in RESUMED else "run the same command again"
+        return Failure("interrupted", hint=hint, code=INTERRUPTED)
     if isinstance(error, click.ClickException):
         return _explain_usage(error)
     if isinstance(error, OSError):
         return _explain_system(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own is a RuntimeError
         text = _one_line(str(error))
-        return Failure(f"out of memory ({text})" if text else "out of memory", None, "use smaller tiles or batches")
+        return Failure(f"out of memory ({text})" if text else "out of memory", hint="use smaller tiles or batches")
     if type(error).__module__.split(".")[0] == "obstore":
         text = _one_line(str(error).split("Debug source")[0])
-        return Failure(text, None, "check the address, the credentials and AWS_ENDPOINT_URL")
+        return Failure(text, hint="check the address, the credentials and AWS_ENDPOINT_URL")
     text = f"internal error: {type(error).__name__}: {_one_line(str(error))} (run with --debug for the traceback)"
     return Failure(text)
 
@@ -181,18 +185,18 @@ def explain(error: BaseException, command: str | None = None) -> Failure:
 def _explain_usage(error: click.ClickException) -> Failure:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "sarcd"
-    mend = f"see '{path} --help'" if isinstance(error, click.UsageError) else None
-    return Failure(error.format_message().rstrip("."), path, mend, error.exit_code)
+    hint = f"see '{path} --help'" if isinstance(error, click.UsageError) else None
+    return Failure(error.format_message().rstrip("."), path, hint=hint, code=error.exit_code)
 
 
 def _explain_system(error: OSError) -> Failure:
-    mend = None
+    hint = None
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        mend = "free some space there, then run the same command again"
+        hint = "free some space there, then run the same command again"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        mend = "check its permissions, or name another place"
-    where = None if error.filename is None else str(error.filename)
-    return Failure((error.strerror or str(error) or type(error).__name__).lower(), where, mend)
+        hint = "check its permissions, or name another place"
+    source = None if error.filename is None else str(error.filename)
+    return Failure((error.strerror or str(error) or type(error).__name__).lower(), source, hint=hint)
 
 
 def _one_line(text: str) -> str:

@@ -85,7 +85,7 @@ def coherence_loss(
     from sarcd.change.kernels import coherence_history as kernels
 
     if scale not in ("fisher", "z"):
-        raise OptionError(f"unknown scale {scale!r}", where="scale", mend="use fisher or z")
+        raise OptionError(f"unknown scale {scale!r}", option="scale", hint="use fisher or z")
     options = CoherenceOptions(window=Window.of(window), estimator=estimator, min_valid=min_valid)
     kernel: Callable[..., np.ndarray] = kernels.coherence_loss
     measured: dict[str, Any] = {}
@@ -142,7 +142,7 @@ def never_coherent(
     from sarcd.change.kernels import coherence_history as kernels
 
     if not 0 < false_alarm < 1:
-        raise OptionError(f"false_alarm is {false_alarm}", where="false_alarm", mend="use a share, such as 0.05")
+        raise OptionError(f"false_alarm is {false_alarm}", option="false_alarm", hint="use a share, such as 0.05")
     options = CoherenceOptions(window=Window.of(window), estimator=estimator, min_valid=min_valid)
     kernel = partial(_with_looks, kernel=kernels.never_coherent, least=1.1, false_alarm=false_alarm)
     chosen = pairs_of(scene, pairs)
@@ -190,8 +190,8 @@ def _against_past(
     if not any(pasts):
         raise SceneError(
             "no pair has an earlier one to compare with",
-            where=schema.source_of(scene),
-            mend="add earlier images, or choose later pairs: three dates are the least",
+            source=schema.source_of(scene),
+            hint="add earlier images, or choose later pairs: three dates are the least",
         )
     needed = sorted({step for past in pasts for step in past} | (set(chosen) if with_event else set()))
     named = [(times[before], times[after]) for before, after in needed]
@@ -254,8 +254,8 @@ def without_pairs(pairs: Sequence[Pair], left_out: Sequence[str]) -> list[Pair]:
     if pairs and not kept:
         raise OptionError(
             "every pair holds a date that is left out",
-            where=OPTION,
-            mend="leave out fewer, or name others with --pairs",
+            option=OPTION,
+            hint="leave out fewer, or name others with --pairs",
         )
     return kept
 

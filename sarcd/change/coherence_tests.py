@@ -263,12 +263,12 @@ def _expected(
         if images.sizes["time"] < 3:
             raise SceneError(
                 f"time has {images.sizes['time']} dates; a history of coherence needs 3",
-                where=schema.source_of(scene),
-                mend="add images with 'sarcd ingest --append', or tell the coherence that is expected",
+                source=schema.source_of(scene),
+                hint="add images with 'sarcd ingest --append', or tell the coherence that is expected",
             )
         times = schema.dates_of(scene, "time")
         return [[images[date] for date in history_dates(times, pair)] for pair in pairs], "history"
     if isinstance(expected, str) or not 0 <= expected < 1:
-        mend = "use history, a number from 0 to below 1, or an array"
-        raise OptionError(f"expected coherence {expected!r}", where="expected", mend=mend)
+        hint = "use history, a number from 0 to below 1, or an array"
+        raise OptionError(f"expected coherence {expected!r}", option="expected", hint=hint)
     return [[] for _ in pairs], float(expected)

@@ -124,14 +124,14 @@ def _coherence_mode(coherence: float | str, images: xr.DataArray, window: Window
         return "estimated" if estimable else "none"
     if coherence == "estimated":
         if images.name != "slc":
-            raise OptionError("detected images have no coherence", where="coherence", mend="use 'none', or tell it")
+            raise OptionError("detected images have no coherence", option="coherence", hint="use 'none', or tell it")
         check_two_pixels(window)
         return "estimated"
     if coherence == "none":
         return "none"
     if isinstance(coherence, str) or not 0 <= coherence < 1:
-        mend = "use auto, estimated, none, a number from 0 to below 1, or an array"
-        raise OptionError(f"coherence {coherence!r}", where="coherence", mend=mend)
+        hint = "use auto, estimated, none, a number from 0 to below 1, or an array"
+        raise OptionError(f"coherence {coherence!r}", option="coherence", hint=hint)
     return float(coherence)
 
 

@@ -154,7 +154,7 @@ def closing(change: xr.DataArray, *, radius: int = 1) -> xr.DataArray:
 
 def _at_least(value: int, least: int, name: str) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise OptionError(f"{name} is {value!r}", where=name, mend=f"use a whole number, {least} or more")
+        raise OptionError(f"{name} is {value!r}", option=name, hint=f"use a whole number, {least} or more")
 
 
 def _cleaned(change: xr.DataArray, kernel: Callable[..., np.ndarray], reach: int, step: dict[str, Any]) -> xr.DataArray:
@@ -229,15 +229,15 @@ def fuse(differences: Sequence[xr.DataArray], *, method: Fusion = "standardised"
 
 def _check(differences: Sequence[xr.DataArray], method: str) -> None:
     if method not in ("standardised", "rank"):
-        raise OptionError(f"unknown fusion {method!r}", where="method", mend="use standardised or rank")
+        raise OptionError(f"unknown fusion {method!r}", option="method", hint="use standardised or rank")
     if not differences:
-        raise OptionError("no difference images", where="differences")
+        raise OptionError("no difference images", option="differences")
     for one in differences:
         if one.dims != ("pair", "y", "x") or one.shape != differences[0].shape:
             raise OptionError(
                 f"'{one.name}' is {dict(one.sizes)}, '{differences[0].name}' is {dict(differences[0].sizes)}",
-                where="differences",
-                mend="make them of one scene and the same pairs",
+                option="differences",
+                hint="make them of one scene and the same pairs",
             )
 
 
@@ -264,7 +264,7 @@ def _standardised(images: Sequence[xr.DataArray]) -> tuple[Any, dict[str, Any]]:
 def _magnitudes(image: xr.DataArray) -> Histogram:
     values = histogram_of(image)
     if is_signed(image) and values.low[0] < 0:
-        raise OptionError(f"'{image.name}' is signed", where="differences", mend="use its magnitude: signed=False")
+        raise OptionError(f"'{image.name}' is signed", option="differences", hint="use its magnitude: signed=False")
     return values
 
 
@@ -273,8 +273,8 @@ def _scale(values: Histogram, image: xr.DataArray) -> tuple[float, float]:
     if not spread > 1e-12 * max(abs(median), 1e-12):
         raise StatisticsError(
             f"more than half of the pixels have the value {median:g}",
-            where=str(image.name),
-            mend="leave this difference image out, or fuse by rank",
+            source=str(image.name),
+            hint="leave this difference image out, or fuse by rank",
         )
     return median, spread
 

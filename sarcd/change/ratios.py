@@ -60,9 +60,9 @@ def difference(
     size = Window.of(window)
     domain = domain or default_domain(scene)
     if domain not in DOMAINS:
-        raise OptionError(f"unknown domain {domain!r}", where="domain", mend=f"use {' or '.join(DOMAINS)}")
+        raise OptionError(f"unknown domain {domain!r}", option="domain", hint=f"use {' or '.join(DOMAINS)}")
     if floor is not None and not 0 <= floor < np.inf:
-        raise OptionError(f"floor is {floor}", where="floor", mend="use an amplitude, 0 or above")
+        raise OptionError(f"floor is {floor}", option="floor", hint="use an amplitude, 0 or above")
     measured = {"floor": floor_of(scene) if floor is None else float(floor)}
     options = dict(options or {})
     chosen = pairs_of(scene, pairs)

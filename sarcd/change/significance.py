@@ -29,7 +29,7 @@ def check_rate(false_alarms: float) -> float:
     """
     if not 0 < false_alarms < 0.5:
         raise OptionError(
-            f"a rate of false alarms of {false_alarms}", where="false_alarms", mend="use one above 0, such as 0.01"
+            f"a rate of false alarms of {false_alarms}", option="false_alarms", hint="use one above 0, such as 0.01"
         )
     return float(false_alarms)
 
@@ -37,14 +37,14 @@ def check_rate(false_alarms: float) -> float:
 def check_share(min_valid: float) -> float:
     """Return a least share of valid pixels, or refuse it."""
     if not 0 < min_valid <= 1:
-        raise OptionError(f"min_valid is {min_valid}", where="min_valid", mend="use a share above 0, up to 1")
+        raise OptionError(f"min_valid is {min_valid}", option="min_valid", hint="use a share above 0, up to 1")
     return float(min_valid)
 
 
 def check_two_pixels(window: Window) -> Window:
     """Return a window that coherence can be estimated in, or refuse it."""
     if window.pixels < 2:
-        raise OptionError("coherence over one pixel is always 1", where="window", mend="use 3 or more")
+        raise OptionError("coherence over one pixel is always 1", option="window", hint="use 3 or more")
     return window
 
 
@@ -64,13 +64,13 @@ def window_looks(
         return looks  # measured before
     if looks is not None:
         if not looks > 0:
-            raise OptionError(f"{looks} looks", where="looks", mend="use a number above 0")
+            raise OptionError(f"{looks} looks", option="looks", hint="use a number above 0")
         return WindowLooks(float(looks), float(looks))
     if "slc" not in scene:
         raise OptionError(
             "the looks of detected images are not known",
-            where="looks",
-            mend=f"tell those of a mean over the window: {window.pixels} times a pixel's if pixels are independent",
+            option="looks",
+            hint=f"tell those of a mean over the window: {window.pixels} times a pixel's if pixels are independent",
         )
     blocks = looks_sample(scene)
     if all(isinstance(block, np.ndarray) for block in blocks):
@@ -142,8 +142,8 @@ def aligned(images: xr.DataArray, layers: xr.DataArray, name: str, pairs: int) -
     if {key: layers.sizes.get(key) for key in wanted} != wanted or layers.sizes.get("pair", pairs) != pairs:
         raise OptionError(
             f"{dict(layers.sizes)} does not go with {pairs} pairs of {wanted}",
-            where=name,
-            mend="give one value, or a layer for each pair",
+            option=name,
+            hint="give one value, or a layer for each pair",
         )
     planes = [layers.isel(pair=i) if "pair" in layers.dims else layers for i in range(pairs)]
     planes = [plane.transpose("y", "x") for plane in planes]

@@ -106,7 +106,9 @@ def _filtered(
 ) -> xr.Dataset:
     images = schema.images_of(scene)
     if looks is not None and not 0 < looks < np.inf:
-        raise OptionError(f"looks is {looks}", where="looks", mend="use a number above 0, or none to have it estimated")
+        raise OptionError(
+            f"looks is {looks}", option="looks", hint="use a number above 0, or none to have it estimated"
+        )
     layers, used = [], []
     for image in images:
         number = looks_of_image(image, schema.source_of(scene)) if looks is None else float(looks)

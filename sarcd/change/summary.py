@@ -177,8 +177,8 @@ def fit_summary(
     if len(times) < 3:
         raise SceneError(
             f"time has {len(times)} date{'s'[: len(times) != 1]}; a summary needs 3",
-            where=schema.source_of(scene),
-            mend="add images with 'sarcd ingest --append'; the map of two dates is their summary",
+            source=schema.source_of(scene),
+            hint="add images with 'sarcd ingest --append'; the map of two dates is their summary",
         )
     of, why = (None, "given") if changes is not None else choose(scene, options.of)
     maps = changes if changes is not None else scene.get(of)
@@ -252,7 +252,7 @@ def _above(values: np.ndarray, threshold: float, probability: str | None) -> np.
     if probability is not None and (values > 1).any():
         raise SceneError(
             f"'{probability}' holds {np.nanmax(values):g}, and probabilities end at 1",
-            mend=f"divide percents by 100; a map of 0, 1 and 255 is uint8: {as_map(probability)}",
+            hint=f"divide percents by 100; a map of 0, 1 and 255 is uint8: {as_map(probability)}",
         )
     return np.where(np.isnan(values), schema.NO_LABEL, values >= threshold).astype(np.uint8)
 

@@ -55,7 +55,7 @@ def _check_name(name: str) -> None:
     variable = schema.known(name)
     if variable is None or variable.name not in _MAPS:
         raise OptionError(
-            f"'{name}' is no map of change", where="of", mend=f"use one of {', '.join(_MAPS)}, or {OMNIBUS}"
+            f"'{name}' is no map of change", option="of", hint=f"use one of {', '.join(_MAPS)}, or {OMNIBUS}"
         )
 
 
@@ -68,13 +68,15 @@ def positions_of(scene: xr.Dataset, changes: xr.DataArray) -> list[int]:
         If the maps have other dims, or a pair is absent or was never computed.
     """
     if set(changes.dims) != {"pair", "y", "x"} or not {"before", "after"} <= set(changes.coords):
-        raise OptionError(f"changes have dims {changes.dims}", where="changes", mend="use (pair, y, x) with both dates")
+        raise OptionError(
+            f"changes have dims {changes.dims}", option="changes", hint="use (pair, y, x) with both dates"
+        )
     absent = _absent(scene, changes)
     if absent:
         raise OptionError(
             f"no change from {' to '.join(pair_texts(absent)[0])}",
-            where="changes" if changes.name is None else str(changes.name),
-            mend="compute it for all pairs of consecutive dates, with pairs 'consecutive' "
+            option="changes" if changes.name is None else str(changes.name),
+            hint="compute it for all pairs of consecutive dates, with pairs 'consecutive' "
             f"({':'.join(pair_texts(absent)[0])} for this one), or summarise 'omnibus'",
         )
     listed = _pairs(changes)
@@ -95,11 +97,11 @@ def _absent(scene: xr.Dataset, changes: xr.DataArray) -> list[Pair]:
 def check_options(options: SummaryOptions, of: str | None, maps: xr.DataArray | None) -> None:
     """Raise on an option that would not be looked at, or cannot be."""
     if options.threshold is not None and (maps is None or maps.dtype.kind != "f"):
-        raise OptionError(f"{of or 'the map'} is decided already", where="threshold", mend="leave it out")
+        raise OptionError(f"{of or 'the map'} is decided already", option="threshold", hint="leave it out")
     variable = schema.known(of)
     if options.threshold is None and variable is not None and variable.name == "change_score":
         raise OptionError(
-            f"where '{of}' is cut is not known", where="threshold", mend="tell it, or use the map that was cut from it"
+            f"where '{of}' is cut is not known", option="threshold", hint="tell it, or use the map that was cut from it"
         )
     if options.threshold is not None and (variable is None or variable.name != "change_score"):
         share("threshold", options.threshold)
@@ -109,7 +111,9 @@ def check_options(options: SummaryOptions, of: str | None, maps: xr.DataArray | 
     for name in ("window", "false_alarms", "looks", "min_valid"):
         if getattr(options, name) != getattr(plain, name):
             raise OptionError(
-                "without persistence no dates are compared", where=name, mend="leave it out, or ask for the persistence"
+                "without persistence no dates are compared",
+                option=name,
+                hint="leave it out, or ask for the persistence",
             )
 
 

@@ -119,9 +119,9 @@ def fit_rules(
     (True, True)
     """
     if method not in DECISIONS:
-        raise OptionError(f"unknown decision {method!r}", where="method", mend=f"use {', '.join(DECISIONS)}")
+        raise OptionError(f"unknown decision {method!r}", option="method", hint=f"use {', '.join(DECISIONS)}")
     if tails not in (None, "upper", "both"):
-        raise OptionError(f"tails is {tails!r}", where="tails", mend="use upper or both")
+        raise OptionError(f"tails is {tails!r}", option="tails", hint="use upper or both")
     _check_options(method, tails, options)
     groups = [difference] if pooled else [difference[i : i + 1] for i in range(difference.sizes["pair"])]
     fit = _fit_blocks if method == "pca_kmeans" else _fit_values
@@ -150,7 +150,7 @@ def apply_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray
         If there are more or fewer rules than pairs.
     """
     if len(rules) != difference.sizes["pair"]:
-        raise OptionError(f"{len(rules)} rules for {difference.sizes['pair']} pairs", where="rules")
+        raise OptionError(f"{len(rules)} rules for {difference.sizes['pair']} pairs", option="rules")
     layers = [window_map(rule.apply, [difference[i]], halo=rule.halo, dtype="uint8") for i, rule in enumerate(rules)]
     parameters = {
         "method": rules[0].method,
@@ -190,14 +190,14 @@ def _check_options(method: str, tails: Tails | None, options: dict[str, Any]) ->
     known = OPTIONS.get(method, {})
     for name, value in options.items():
         if name not in known:
-            mend = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise OptionError(f"{method} has no option {name!r}", where=name, mend=mend)
+            hint = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise OptionError(f"{method} has no option {name!r}", option=name, hint=hint)
         least = 3 if name == "classes" and tails == "both" else known[name]
         if value is not None and not value >= least:
-            raise OptionError(f"{name} is {value!r}", where=name, mend=f"use {least} or more")
+            raise OptionError(f"{name} is {value!r}", option=name, hint=f"use {least} or more")
     block, components = options.get("block", 4), options.get("components", 3)
     if components > block**2:
-        raise OptionError(f"a block has {block**2} pixels", where="components", mend="use no more of them")
+        raise OptionError(f"a block has {block**2} pixels", option="components", hint="use no more of them")
 
 
 def _fit_values(group: xr.DataArray, method: str, tails: Tails | None, options: dict[str, Any]) -> Split:
@@ -233,9 +233,9 @@ def _fit_blocks(group: xr.DataArray, method: str, tails: Tails | None, options: 
 
     blocks = [block for layer in group for block in sample_now(layer)]
     if not any(np.isfinite(block).any() for block in blocks):
-        raise StatisticsError("no valid pixel in the sample of the difference image", mend="use a part that holds data")
+        raise StatisticsError("no valid pixel in the sample of the difference image", hint="use a part that holds data")
     if tails == "both" or (is_signed(group) and any(np.nanmin(block, initial=0) < 0 for block in blocks)):
-        raise OptionError("pca_kmeans wants magnitudes", where="method", mend="use a difference that is not signed")
+        raise OptionError("pca_kmeans wants magnitudes", option="method", hint="use a difference that is not signed")
     found = pca_kmeans(blocks, **options)
     return Split(method, None) if found is None else found
 
@@ -257,8 +257,8 @@ def histogram_of(array: xr.DataArray) -> Histogram:
     if not counts.any():
         raise StatisticsError(
             "no valid pixel in the difference image",
-            where=None if array.name is None else str(array.name),
-            mend="check the images and their no-data values",
+            source=None if array.name is None else str(array.name),
+            hint="check the images and their no-data values",
         )
     return histogram(counts)
 

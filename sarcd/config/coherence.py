@@ -42,12 +42,12 @@ class CoherenceOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", Window.of(self.window))
         if self.window.pixels < 2:
-            raise OptionError("coherence over one pixel is always 1", where="window", mend="use 3 or more")
+            raise OptionError("coherence over one pixel is always 1", option="window", hint="use 3 or more")
         if not 0 < self.min_valid <= 1:
-            raise OptionError(f"min_valid is {self.min_valid}", where="min_valid", mend="use a share above 0, up to 1")
+            raise OptionError(f"min_valid is {self.min_valid}", option="min_valid", hint="use a share above 0, up to 1")
         if self.estimator not in ESTIMATORS:
-            mend = f"use {', '.join(ESTIMATORS)}"
-            raise OptionError(f"unknown estimator {self.estimator!r}", where="estimator", mend=mend)
+            hint = f"use {', '.join(ESTIMATORS)}"
+            raise OptionError(f"unknown estimator {self.estimator!r}", option="estimator", hint=hint)
 
     @property
     def halo(self) -> tuple[int, int]:
@@ -91,9 +91,9 @@ class SummaryOptions:
         object.__setattr__(self, "window", Window.of(self.window))
         if not 0 < self.false_alarms < 0.5:
             raise OptionError(
-                f"a rate of false alarms of {self.false_alarms}", where="false_alarms", mend="use one such as 0.01"
+                f"a rate of false alarms of {self.false_alarms}", option="false_alarms", hint="use one such as 0.01"
             )
         if self.looks is not None and not self.looks > 0:
-            raise OptionError(f"{self.looks} looks", where="looks", mend="use a number above 0")
+            raise OptionError(f"{self.looks} looks", option="looks", hint="use a number above 0")
         if not 0 < self.min_valid <= 1:
-            raise OptionError(f"min_valid is {self.min_valid}", where="min_valid", mend="use a share above 0, up to 1")
+            raise OptionError(f"min_valid is {self.min_valid}", option="min_valid", hint="use a share above 0, up to 1")

@@ -115,28 +115,28 @@ class DetectOptions:
         if self.window is not None:
             object.__setattr__(self, "window", Window.of(self.window))
             if self.window.pixels < 2 and self.method in OF_COHERENCE:
-                raise OptionError("coherence over one pixel is always 1", where="window", mend="use 3 or more")
+                raise OptionError("coherence over one pixel is always 1", option="window", hint="use 3 or more")
         if not 0 < self.false_alarms < 0.5:
             raise OptionError(
-                f"a rate of false alarms of {self.false_alarms}", where="false_alarms", mend="use one such as 0.001"
+                f"a rate of false alarms of {self.false_alarms}", option="false_alarms", hint="use one such as 0.001"
             )
         if self.looks is not None and not self.looks > 0:
-            raise OptionError(f"{self.looks} looks", where="looks", mend="use a number above 0")
+            raise OptionError(f"{self.looks} looks", option="looks", hint="use a number above 0")
         if self.expected is not None and not 0 <= self.expected < 1:
-            raise OptionError(f"a coherence of {self.expected}", where="expected", mend="use one from 0, below 1")
+            raise OptionError(f"a coherence of {self.expected}", option="expected", hint="use one from 0, below 1")
         for name, least in (("min_pixels", 1), ("rounds", 0), ("opening", 0), ("closing", 0), ("max_hole", 0)):
             if getattr(self, name) < least:
-                raise OptionError(f"{name} is {getattr(self, name)}", where=name, mend=f"use {least} or more")
+                raise OptionError(f"{name} is {getattr(self, name)}", option=name, hint=f"use {least} or more")
         if self.uncertainty and self.method in DIFFERENCES and self.rule not in BOTH_WAYS:
             raise OptionError(
                 f"{self.rule} draws a line and knows nothing of how likely each side is",
-                where="uncertainty",
-                mend="use the decision kittler or kittler_gg, or another method",
+                option="uncertainty",
+                hint="use the decision kittler or kittler_gg, or another method",
             )
         if self.method != "auto":
             for name in sorted(self.given - heeded(self.method)):
                 raise OptionError(
-                    f"{self.method} does not look at it", where=name, mend="leave it out, or use another method"
+                    f"{self.method} does not look at it", option=name, hint="leave it out, or use another method"
                 )
 
     @property

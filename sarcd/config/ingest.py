@@ -70,28 +70,30 @@ class IngestOptions:
         for name in ("wavelength_m", "looks"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise OptionError(f"{name} is {value}", where=name, mend="use a number above 0")
+                raise OptionError(f"{name} is {value}", option=name, hint="use a number above 0")
         if self.spacing_m is not None and (
             len(self.spacing_m) != 2 or not all(0 < s < math.inf for s in self.spacing_m)
         ):
-            raise OptionError(f"spacing_m is {self.spacing_m}", where="spacing_m", mend="use two lengths above 0: y, x")
+            raise OptionError(
+                f"spacing_m is {self.spacing_m}", option="spacing_m", hint="use two lengths above 0: y, x"
+            )
         if self.range_spacing not in (None, "slant", "ground"):
-            mend = "use slant or ground"
-            raise OptionError(f"range_spacing is {self.range_spacing!r}", where="range_spacing", mend=mend)
+            hint = "use slant or ground"
+            raise OptionError(f"range_spacing is {self.range_spacing!r}", option="range_spacing", hint=hint)
         if self.incidence_deg is not None and not 0 < self.incidence_deg < 90:
-            mend = "use degrees above 0 and below 90"
-            raise OptionError(f"incidence_deg is {self.incidence_deg}", where="incidence_deg", mend=mend)
+            hint = "use degrees above 0 and below 90"
+            raise OptionError(f"incidence_deg is {self.incidence_deg}", option="incidence_deg", hint=hint)
         for text in self.nodata:
             _check_nodata(text)
         if not all(math.isfinite(gain) for gain in self.gain_db):
-            raise OptionError(f"gain_db is {self.gain_db}", where="gain_db", mend="use decibels, such as -3.5")
+            raise OptionError(f"gain_db is {self.gain_db}", option="gain_db", hint="use decibels, such as -3.5")
         if self.chunk < 1 or self.memory_bytes < 1:
-            raise OptionError("chunk and memory_bytes must be above 0", where="chunk")
+            raise OptionError("chunk and memory_bytes must be above 0", option="chunk")
         if self.shard < 0 or self.shard % self.chunk:
             raise OptionError(
                 f"shard is {self.shard}, which is no multiple of chunk, {self.chunk}",
-                where="shard",
-                mend="use a multiple, or 0 for none",
+                option="shard",
+                hint="use a multiple, or 0 for none",
             )
 
 
@@ -102,5 +104,5 @@ def _check_nodata(text: str) -> None:
         complex(text)
     except ValueError as error:
         raise OptionError(
-            f"{text!r} is no value of pixels", where="nodata", mend="use a number as stored in the file, none or auto"
+            f"{text!r} is no value of pixels", option="nodata", hint="use a number as stored in the file, none or auto"
         ) from error

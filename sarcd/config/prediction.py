@@ -53,7 +53,7 @@ class PredictOptions:
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 < self.threshold < 1:
-            raise OptionError(f"threshold is {self.threshold}", where="threshold", mend="use a value between 0 and 1")
+            raise OptionError(f"threshold is {self.threshold}", option="threshold", hint="use a value between 0 and 1")
         one_of("precision", self.precision, ("float32", "bfloat16", "float16"))
 
 
@@ -87,10 +87,10 @@ class PseudoOptions:
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:
-            mend = "use a probability from 0.5, below 1"
-            raise OptionError(f"confidence is {self.confidence}", where="confidence", mend=mend)
+            hint = "use a probability from 0.5, below 1"
+            raise OptionError(f"confidence is {self.confidence}", option="confidence", hint=hint)
         if not 0 <= self.share < 1 or math.isnan(self.share):
-            raise OptionError(f"share is {self.share}", where="share", mend="use a share from 0, below 1")
+            raise OptionError(f"share is {self.share}", option="share", hint="use a share from 0, below 1")
         one_of("reading", self.reading, ("either", "change"))
         one_of("choice", self.choice, ("stratified", "random"))
         at_least(0, "seed", self.seed)

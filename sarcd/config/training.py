@@ -56,12 +56,14 @@ class AugmentOptions:
         for name in ("speckle", "gain", "cut_mix"):
             share(name, getattr(self, name))
         if not 0 <= self.shear_degrees < 60:
-            mend = "use an angle from 0, below 60"
-            raise OptionError(f"shear_degrees is {self.shear_degrees}", where="shear_degrees", mend=mend)
+            hint = "use an angle from 0, below 60"
+            raise OptionError(f"shear_degrees is {self.shear_degrees}", option="shear_degrees", hint=hint)
         if not 0 < self.speckle_looks < math.inf:
-            raise OptionError(f"speckle_looks is {self.speckle_looks}", where="speckle_looks", mend="use looks above 0")
+            raise OptionError(
+                f"speckle_looks is {self.speckle_looks}", option="speckle_looks", hint="use looks above 0"
+            )
         if not 0 <= self.gain_db < math.inf:
-            raise OptionError(f"gain_db is {self.gain_db}", where="gain_db", mend="use 0 or more")
+            raise OptionError(f"gain_db is {self.gain_db}", option="gain_db", hint="use 0 or more")
         one_of("scale_by", self.scale_by, ("value", "quantile"))
         one_of("scale_per", self.scale_per, ("patch", "pixel"))
 
@@ -79,12 +81,12 @@ class LossOptions:
     def __post_init__(self) -> None:
         weights = (self.bce, self.dice, self.focal)
         if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
-            raise OptionError(f"weights are {weights}", where="loss", mend="use 0 or more, and one above 0")
+            raise OptionError(f"weights are {weights}", option="loss", hint="use 0 or more, and one above 0")
         if not 0 <= self.focal_gamma < math.inf:
-            raise OptionError(f"focal_gamma is {self.focal_gamma}", where="focal_gamma", mend="use 0 or more")
+            raise OptionError(f"focal_gamma is {self.focal_gamma}", option="focal_gamma", hint="use 0 or more")
         if not 0 < self.focal_alpha < 1:
             raise OptionError(
-                f"focal_alpha is {self.focal_alpha}", where="focal_alpha", mend="use a share between 0 and 1"
+                f"focal_alpha is {self.focal_alpha}", option="focal_alpha", hint="use a share between 0 and 1"
             )
 
 
@@ -182,17 +184,17 @@ class TrainOptions:
         for name in ("micro_batch", "seed", "memory_bytes", "workers"):
             at_least(0, name, getattr(self, name))
         if not 0 <= self.held_out < 1:
-            raise OptionError(f"held_out is {self.held_out}", where="held_out", mend="use a share from 0, below 1")
+            raise OptionError(f"held_out is {self.held_out}", option="held_out", hint="use a share from 0, below 1")
         if not 0 < self.threshold < 1:
-            raise OptionError(f"threshold is {self.threshold}", where="threshold", mend="use a value between 0 and 1")
+            raise OptionError(f"threshold is {self.threshold}", option="threshold", hint="use a value between 0 and 1")
         if not 0 < self.drop_at <= 1:
-            raise OptionError(f"drop_at is {self.drop_at}", where="drop_at", mend="use a share above 0, up to 1")
+            raise OptionError(f"drop_at is {self.drop_at}", option="drop_at", hint="use a share above 0, up to 1")
         if not 0 < self.learning_rate < math.inf:
             rate = self.learning_rate
-            raise OptionError(f"learning_rate is {rate}", where="learning_rate", mend="use a number above 0")
+            raise OptionError(f"learning_rate is {rate}", option="learning_rate", hint="use a number above 0")
         for name in ("weight_decay", "checkpoint_seconds"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise OptionError(f"{name} is {getattr(self, name)}", where=name, mend="use 0 or more")
+                raise OptionError(f"{name} is {getattr(self, name)}", option=name, hint="use 0 or more")
         one_of("statistics", self.statistics, ("scene", "model"))
         one_of("draw", self.draw, ("balanced", "weighted", "all"))
         one_of("precision", self.precision, ("float32", "bfloat16", "float16"))

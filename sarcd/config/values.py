@@ -47,7 +47,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def from_dict(kind: type[Options], values: dict[str, Any], *, where: str = "configuration") -> Options:
+def from_dict(kind: type[Options], values: dict[str, Any], *, source: str = "configuration") -> Options:
     """Build an options dataclass from plain values, refusing unknown keys and wrong types.
 
     Raises
@@ -56,44 +56,50 @@ def from_dict(kind: type[Options], values: dict[str, Any], *, where: str = "conf
         Naming the key and what it may be.
     """
     if not isinstance(values, dict):
-        raise OptionError(f"{kind.__name__} wants a table of keys", where=where)
+        raise OptionError(f"{kind.__name__} wants a table of keys", source=source)
     fields = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise OptionError(f"unknown key {unknown[0]!r}", where=where, mend=f"known are {', '.join(fields)}")
+        raise OptionError(f"unknown key {unknown[0]!r}", source=source, hint=f"known are {', '.join(fields)}")
     hints = typing.get_type_hints(kind)
-    return kind(**{key: _convert(value, hints[key], f"{where}: {key}") for key, value in values.items()})
+    return kind(**{key: _convert(value, hints[key], f"{source}: {key}") for key, value in values.items()})
 
 
-def _convert(value: Any, hint: Any, where: str) -> Any:  # noqa: PLR0911  one return a kind of type
+def _convert(value: Any, annotation: Any, source: str) -> Any:  # noqa: PLR0911  one return a kind of type
     """Check one value against a type hint of the small set that options use."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         for argument in arguments:
             try:
-                return _convert(value, argument, where)
+                return _convert(value, argument, source)
             except OptionError:
                 continue
-        raise OptionError(f"{value!r} cannot be used", where=where)
-    if hint is type(None) and value is None:
+        raise OptionError(f"{value!r} cannot be used", source=source)
+    if annotation is type(None) and value is None:
         return None
     if origin is Literal and value in arguments:
         return value
     if origin is dict and isinstance(value, dict):
         return {str(key): tuple(item) if isinstance(item, list) else item for key, item in value.items()}
     if origin is tuple and isinstance(value, (list, tuple)):
-        return tuple(_convert(item, arguments[0], where) for item in value)
-    if hint is Window:
+        return tuple(_convert(item, arguments[0], source) for item in value)
+    if annotation is Window:
         if isinstance(value, dict) and set(value) == {"y", "x"}:
             return Window(**value)
         return Window.of(tuple(value) if isinstance(value, list) else value)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return from_dict(hint, value, where=where)
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+    if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
+        return from_dict(annotation, value, source=source)
+    if annotation is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+    if (
+        isinstance(annotation, type)
+        and isinstance(value, annotation)
+        and not (annotation is int and isinstance(value, bool))
+    ):
         return value
-    raise OptionError(f"{value!r} cannot be used", where=where, mend=f"it must be {getattr(hint, '__name__', hint)}")
+    raise OptionError(
+        f"{value!r} cannot be used", source=source, hint=f"it must be {getattr(annotation, '__name__', annotation)}"
+    )
 
 
 def read_toml(path: str | Path, kind: type[Options], **overrides: Any) -> Options:
@@ -101,10 +107,10 @@ def read_toml(path: str | Path, kind: type[Options], **overrides: Any) -> Option
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise OptionError(f"cannot read ({error.strerror})", where=str(path)) from error
+        raise OptionError(f"cannot read ({error.strerror})", source=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"not a TOML file ({error})", where=str(path)) from error
-    return merge(from_dict(kind, values, where=str(path)), **overrides)
+        raise OptionError(f"not a TOML file ({error})", source=str(path)) from error
+    return merge(from_dict(kind, values, source=str(path)), **overrides)
 
 
 def merge(options: Options, **overrides: Any) -> Options:
@@ -142,12 +148,12 @@ def change(options: Options, settings: typing.Sequence[str]) -> Options:
         for part in tables:
             table = table.get(part, {}) if isinstance(table, dict) else {}
         if not equals or not isinstance(table, dict) or (tables and not table and tables != ["network"]):
-            raise OptionError(f"{setting!r} is no KEY=VALUE of the options", where=key.strip() or "--set")
+            raise OptionError(f"{setting!r} is no KEY=VALUE of the options", option=key.strip() or "--set")
         try:
             table[name] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             table[name] = text.strip()
-    return from_dict(type(options), values, where="options")
+    return from_dict(type(options), values, source="options")
 
 
 def write_toml(options: Any, path: str | Path) -> None:
@@ -195,19 +201,19 @@ def _toml_value(value: Any) -> str:
 def one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     """Raise if a word is none of those known."""
     if value not in known:
-        raise OptionError(f"{name} is {value!r}", where=name, mend=f"use {' or '.join(known)}")
+        raise OptionError(f"{name} is {value!r}", option=name, hint=f"use {' or '.join(known)}")
 
 
 def at_least(least: int, name: str, value: int) -> None:
     """Raise if a whole number is too small."""
     if value < least:
-        raise OptionError(f"{name} is {value}", where=name, mend=f"use a whole number from {least}")
+        raise OptionError(f"{name} is {value}", option=name, hint=f"use a whole number from {least}")
 
 
 def share(name: str, value: float) -> None:
     """Raise if a number is no share or probability."""
     if not 0 <= value <= 1:
-        raise OptionError(f"{name} is {value}", where=name, mend="use a value from 0 to 1")
+        raise OptionError(f"{name} is {value}", option=name, hint="use a value from 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -230,8 +236,8 @@ class Window:
             if not isinstance(size, int) or isinstance(size, bool) or size < 1 or size % 2 == 0:
                 raise OptionError(
                     f"window size along {axis} is {size!r}",
-                    where="window",
-                    mend="use odd whole numbers such as 5, or Window(y=7, x=5)",
+                    option="window",
+                    hint="use odd whole numbers such as 5, or Window(y=7, x=5)",
                 )
 
     @classmethod

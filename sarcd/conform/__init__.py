@@ -61,7 +61,7 @@ def conform(scene: Any, *, images: bool = True) -> xr.Dataset:
     if not isinstance(scene, xr.Dataset):
         raise SceneError(
             f"a scene is an xarray Dataset, not {_article(type(scene).__name__)}",
-            mend="give a Dataset with 'slc' or 'amplitude', such as xr.open_zarr('scene.zarr')",
+            hint="give a Dataset with 'slc' or 'amplitude', such as xr.open_zarr('scene.zarr')",
         )
     schema.check_version(scene)
     if images:
@@ -69,8 +69,8 @@ def conform(scene: Any, *, images: bool = True) -> xr.Dataset:
     if all(name in scene for name in schema.IMAGES):
         raise SceneError(
             "both 'slc' and 'amplitude' are present",
-            where=schema.source_of(scene),
-            mend="drop one of them: scene.drop_vars('amplitude')",
+            source=schema.source_of(scene),
+            hint="drop one of them: scene.drop_vars('amplitude')",
         )
     encoding = dict(scene.encoding)
     found = schema.with_pair_dates(scene.copy(deep=False))

@@ -62,8 +62,8 @@ def conform_pairs(scene: xr.Dataset, *, within_dates: bool = True) -> xr.Dataset
         if odd:
             raise SceneError(
                 f"'{odd[0]}' has dims {scene[odd[0]].dims}, should be ('pair',)",
-                where=schema.source_of(scene),
-                mend="drop both, and consecutive dates are compared: scene.drop_vars(['before', 'after'])",
+                source=schema.source_of(scene),
+                hint="drop both, and consecutive dates are compared: scene.drop_vars(['before', 'after'])",
             )
         return scene.drop_vars(there)
     for name in ("before", "after"):
@@ -72,8 +72,8 @@ def conform_pairs(scene: xr.Dataset, *, within_dates: bool = True) -> xr.Dataset
         if scene[name].dims != ("pair",):
             raise SceneError(
                 f"'{name}' has dims {scene[name].dims}, should be ('pair',)",
-                where=schema.source_of(scene),
-                mend="join the images alone, without pairs: scene.drop_dims('pair').drop_vars(['before', 'after'], "
+                source=schema.source_of(scene),
+                hint="join the images alone, without pairs: scene.drop_dims('pair').drop_vars(['before', 'after'], "
                 "errors='ignore')",
             )
         scene = _decoded(scene, name)
@@ -146,8 +146,8 @@ def _decoded(scene: xr.Dataset, name: str) -> xr.Dataset:
     if dates is None:
         raise SceneError(
             f"coordinate '{name}' is {coordinate.dtype}, should be datetime64",
-            where=schema.source_of(scene),
-            mend=f"assign dates in UTC: scene.assign_coords({name}=...), as numpy.array([...], 'datetime64[us]')",
+            source=schema.source_of(scene),
+            hint=f"assign dates in UTC: scene.assign_coords({name}=...), as numpy.array([...], 'datetime64[us]')",
         )
     return scene.assign_coords({name: (coordinate.dims, dates, _plain_attrs(coordinate))})
 
@@ -203,15 +203,15 @@ def _refuse_unknown(scene: xr.Dataset, name: str, dates: np.ndarray) -> None:
         dim = "time" if name == "time" else "pair"
         raise SceneError(
             f"'{name}' has no date (NaT) at position {unknown[0]}",
-            where=schema.source_of(scene),
-            mend=f"assign its date: scene.assign_coords({name}=...), or leave it out: "
+            source=schema.source_of(scene),
+            hint=f"assign its date: scene.assign_coords({name}=...), or leave it out: "
             f"scene.isel({dim}=scene['{name}'].notnull())",
         )
 
 
 def _missing(scene: xr.Dataset, name: str) -> SceneError:
     if name == "time":
-        mend = "say when each image was acquired: scene.assign_coords(time=[...]) with datetime64 dates"
+        hint = "say when each image was acquired: scene.assign_coords(time=[...]) with datetime64 dates"
     else:
-        mend = f"say which date it is of each pair: scene.assign_coords({name}=('pair', [...])) with datetime64 dates"
-    return SceneError(f"coordinate '{name}' is missing", where=schema.source_of(scene), mend=mend)
+        hint = f"say which date it is of each pair: scene.assign_coords({name}=('pair', [...])) with datetime64 dates"
+    return SceneError(f"coordinate '{name}' is missing", source=schema.source_of(scene), hint=hint)

@@ -91,8 +91,8 @@ def _renamed(scene: xr.Dataset, roles: dict[Hashable, str]) -> xr.Dataset:
         if len(dims) > 1:
             raise SceneError(
                 f"dims {_listed(dims)} are both {role}",
-                where=schema.source_of(scene),
-                mend=f"select one element of the other, or rename the right one: scene.rename({{'...': '{role}'}})",
+                source=schema.source_of(scene),
+                hint=f"select one element of the other, or rename the right one: scene.rename({{'...': '{role}'}})",
             )
         if not dims or dims == [role]:
             continue
@@ -104,8 +104,8 @@ def _renamed(scene: xr.Dataset, roles: dict[Hashable, str]) -> xr.Dataset:
         elif role in scene.variables:
             raise SceneError(
                 f"dim '{dim}' is the {role} axis, but another variable is called '{role}'",
-                where=schema.source_of(scene),
-                mend=f"rename that one: scene.rename({{'{role}': 'other_{role}'}})",
+                source=schema.source_of(scene),
+                hint=f"rename that one: scene.rename({{'{role}': 'other_{role}'}})",
             )
         else:
             scene = scene.rename({dim: role})
@@ -125,8 +125,8 @@ def _squeezed(scene: xr.Dataset, extra: Iterable[Hashable]) -> xr.Dataset:
             )
             raise SceneError(
                 f"'{name}' has the extra dim '{dim}' of {size}{listed}",
-                where=schema.source_of(scene),
-                mend=_cure_of_extra(scene, name, dim),
+                source=schema.source_of(scene),
+                hint=_cure_of_extra(scene, name, dim),
             )
         scene = scene.isel({dim: 0})
     return scene
@@ -187,8 +187,8 @@ def _ordered(scene: xr.Dataset, name: str) -> xr.Dataset:
     parts = [f"lacks {_listed(missing)}" if missing else "", f"has {_listed(extra)} besides" if extra else ""]
     raise SceneError(
         f"'{name}' has dims {dims}, should be {wanted.dims}: it {' and '.join(filter(None, parts))}",
-        where=schema.source_of(scene),
-        mend=_cure(name, missing, extra),
+        source=schema.source_of(scene),
+        hint=_cure(name, missing, extra),
     )
 
 

@@ -39,8 +39,8 @@ def conform_values(scene: xr.Dataset, *, images: bool = True) -> xr.Dataset:
         if wanted is None or (name in schema.IMAGES and not images):
             continue
         if 0 in scene[name].shape:
-            mend = f"leave it out: scene.drop_vars('{name}')" if name not in schema.IMAGES else "select less narrowly"
-            raise SceneError(f"'{name}' is empty: shape {scene[name].shape}", where=schema.source_of(scene), mend=mend)
+            hint = f"leave it out: scene.drop_vars('{name}')" if name not in schema.IMAGES else "select less narrowly"
+            raise SceneError(f"'{name}' is empty: shape {scene[name].shape}", source=schema.source_of(scene), hint=hint)
         scene = _conform_array(scene, name, wanted)
     return scene
 
@@ -51,15 +51,15 @@ def _conform_array(scene: xr.Dataset, name: str, wanted: schema.Variable) -> xr.
     if name in schema.IMAGES and _DECIBELS.match(units):
         raise SceneError(
             f"'{name}' is in {variable.attrs['units']}, should be linear amplitude",
-            where=schema.source_of(scene),
-            mend=f"convert it, without the units: scene['{name}'] = (10 ** (scene['{name}'] / 20)).drop_attrs()",
+            source=schema.source_of(scene),
+            hint=f"convert it, without the units: scene['{name}'] = (10 ** (scene['{name}'] / 20)).drop_attrs()",
         )
     told = " ".join(str(variable.attrs.get(key, "")) for key in ("standard_name", "long_name")).lower()
     if name == "amplitude" and not schema.is_own(scene) and _POWER.search(told) and not _ROOT.search(told):
         raise SceneError(
             f"'amplitude' holds power ({told.strip()}), should be amplitude",
-            where=schema.source_of(scene),
-            mend="take the root, without its attributes: scene['amplitude'] = (scene['amplitude'] ** 0.5).drop_attrs()",
+            source=schema.source_of(scene),
+            hint="take the root, without its attributes: scene['amplitude'] = (scene['amplitude'] ** 0.5).drop_attrs()",
         )
     convert = _conversion(scene, name, wanted, variable.dtype)
     if convert is None:
@@ -99,7 +99,9 @@ def _conversion(
     if name not in _INPUTS:
         return None  # a result: who reads it says what it should be
     raise SceneError(
-        f"'{name}' is {dtype}, should be {wanted.dtype}", where=schema.source_of(scene), mend=_cure(name, wanted, dtype)
+        f"'{name}' is {dtype}, should be {wanted.dtype}",
+        source=schema.source_of(scene),
+        hint=_cure(name, wanted, dtype),
     )
 
 
@@ -189,7 +191,7 @@ def _amplitude_image(values: np.ndarray) -> np.ndarray:
     if negative:
         raise SceneError(
             f"'amplitude' is below 0 in {negative} pixels",
-            mend="decibels become linear by 10 ** (scene.amplitude / 20); "
+            hint="decibels become linear by 10 ** (scene.amplitude / 20); "
             "mark no-data as NaN: scene.amplitude.where(scene.amplitude >= 0)",
         )
     return np.where(np.isinf(values), np.float32(np.nan), values) if np.isinf(values).any() else values
@@ -213,6 +215,6 @@ def _flags(
         told = f"whole numbers from {allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else None
         raise SceneError(
             f"'{name}' holds {listed}, which the schema does not know",
-            mend=f"use {told or ', '.join(map(str, allowed))}",
+            hint=f"use {told or ', '.join(map(str, allowed))}",
         )
     return values.astype(dtype)

@@ -104,7 +104,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
         model = MINES
     if model is not None:
         if method is not None:
-            raise OptionError("a model and a method are named", where="method", mend="name one of them")
+            raise OptionError("a model and a method are named", option="method", hint="name one of them")
         from sarcd.jobs.lazy_prediction import by_network
 
         return by_network(
@@ -124,7 +124,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     given |= {"swap": swap, "flips": flips, "adapt": adapt}
     for name, is_given in given.items():
         if is_given:
-            raise OptionError(f"{name} is for networks", where=name, mend="name a model too, or leave it out")
+            raise OptionError(f"{name} is for networks", option=name, hint="name a model too, or leave it out")
     from sarcd.detection.label_free import apply, fit
 
     options = method if isinstance(method, DetectOptions) else DetectOptions(method or "auto")

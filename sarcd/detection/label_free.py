@@ -166,8 +166,8 @@ def _looks(scene: xr.Dataset, options: DetectOptions) -> WindowLooks:
     if options.looks is None and "slc" not in scene:
         raise OptionError(
             "the looks of detected images are not known",
-            where="looks",
-            mend="tell those of a mean over the window, or use another method, such as network",
+            option="looks",
+            hint="tell those of a mean over the window, or use another method, such as network",
         )
     found = _now(window_looks(scene, options.size, options.looks, options.false_alarms))
     # The last bits depend on the threads that measured; a result is to be the same wherever it was made.

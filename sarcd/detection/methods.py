@@ -149,8 +149,8 @@ def of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     if options.expected is None and scene.sizes["time"] < 3:
         raise SceneError(
             "two dates: how coherent the ground was before is not known",
-            where=schema.source_of(scene),
-            mend="say what to expect with --expected 0.6, add an earlier date, or use ratio-test",
+            source=schema.source_of(scene),
+            hint="say what to expect with --expected 0.6, add an earlier date, or use ratio-test",
         )
     expected: Any = (fitted.history or "history") if options.expected is None else options.expected
     if options.method == "combined-test":

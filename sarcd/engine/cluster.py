@@ -48,13 +48,13 @@ def cluster(scheduler: str | None) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise ClusterError(
-            "dask.distributed is not installed", where=scheduler, mend="pip install 'sarcd[cluster]'"
+            "dask.distributed is not installed", source=scheduler, hint="pip install 'sarcd[cluster]'"
         ) from error
     try:
         client = Client(scheduler, timeout=_WAIT_SECONDS)
     except (OSError, ValueError) as error:
         raise ClusterError(
-            "no scheduler answers there", where=scheduler, mend="start one with 'dask scheduler' and pass its address"
+            "no scheduler answers there", source=scheduler, hint="start one with 'dask scheduler' and pass its address"
         ) from error
     with client:
         yield client
@@ -184,21 +184,21 @@ def _version() -> str:
 
 def _check_workers(client: Any) -> None:
     """Raise unless there is a worker and all of them have this sarcd."""
-    where = client.scheduler.address
+    scheduler = client.scheduler.address
     try:
         client.wait_for_workers(1, timeout=_WAIT_SECONDS)
     except TimeoutError as error:
         raise ClusterError(
-            "the scheduler has no worker", where=where, mend=f"start one: dask worker {where}"
+            "the scheduler has no worker", source=scheduler, hint=f"start one: dask worker {scheduler}"
         ) from error
     try:
         versions = set(client.run(_version).values())
     except ModuleNotFoundError as error:
-        raise ClusterError(f"a worker has no {error.name}", where=where, mend="install sarcd there too") from error
+        raise ClusterError(f"a worker has no {error.name}", source=scheduler, hint="install sarcd there too") from error
     if versions != {sarcd.__version__}:
         theirs = ", ".join(sorted(versions - {sarcd.__version__}))
         raise ClusterError(
-            f"workers have sarcd {theirs}, this is {sarcd.__version__}", where=where, mend="install one version"
+            f"workers have sarcd {theirs}, this is {sarcd.__version__}", source=scheduler, hint="install one version"
         )
 
 
@@ -211,5 +211,5 @@ def _explained() -> Iterator[None]:
     except KilledWorker as error:
         raise ClusterError(
             "several workers died over the same region",
-            mend="give them more memory, or use smaller tiles; finished regions are kept",
+            hint="give them more memory, or use smaller tiles; finished regions are kept",
         ) from error

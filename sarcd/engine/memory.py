@@ -96,11 +96,11 @@ def _too_little(asked: int | None, lacking: int) -> OptionError:
     limit = free_memory()
     wanted = budget(asked) + lacking
     why = "" if asked else f" ({limit.free / 2**30:.2f} GiB are {limit.source})"
-    mend = f"use --memory {wanted / 2**30 + 0.05:.1f} or more"
+    hint = f"use --memory {wanted / 2**30 + 0.05:.1f} or more"
     if wanted > limit.free + _taken():
-        mend += f", where {limit.free / 2**30:.2f} GiB are {limit.source}: raise that limit, or use smaller tiles"
+        hint += f", where {limit.free / 2**30:.2f} GiB are {limit.source}: raise that limit, or use smaller tiles"
     return OptionError(
-        f"{budget(asked) / 2**30:.2f} GiB of memory are too little for this job{why}", where="memory", mend=mend
+        f"{budget(asked) / 2**30:.2f} GiB of memory are too little for this job{why}", option="memory", hint=hint
     )
 
 

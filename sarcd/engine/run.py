@@ -119,8 +119,8 @@ def choose_pairs(store: SceneStore, pairs: str | None) -> list[int]:
     if len(times) < 2:
         raise SceneError(
             f"time has {len(times)} date; change needs 2",
-            where=store.path,
-            mend="add images with 'sarcd ingest --append'",
+            source=store.path,
+            hint="add images with 'sarcd ingest --append'",
         )
     if pairs is None and len(store.dates("before")):
         _tell_of_dates_without_pair(store, times)

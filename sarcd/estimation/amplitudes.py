@@ -67,7 +67,7 @@ class AmplitudeStatistics:
             return cls.from_json(decode(kept))
         except (KeyError, TypeError, ValueError) as error:
             raise StatisticsError(
-                "stored statistics cannot be read", where=schema.source_of(scene), mend="run 'sarcd stats --refresh'"
+                "stored statistics cannot be read", source=schema.source_of(scene), hint="run 'sarcd stats --refresh'"
             ) from error
 
     @classmethod
@@ -114,7 +114,7 @@ class AmplitudeStatistics:
         text = iso(date)
         if text not in self.dates:
             raise StatisticsError(
-                f"statistics kept per date have none for {text}", mend="renew them with 'sarcd stats --refresh'"
+                f"statistics kept per date have none for {text}", hint="renew them with 'sarcd stats --refresh'"
             )
         index = self.dates.index(text)
         return self.median[index], self.mad[index]
@@ -138,7 +138,7 @@ def check_spread(median: float, mad: float) -> float:
     if mad <= 0:
         raise StatisticsError(
             f"MAD of amplitude is 0 (median {median:g}): at least half of the valid pixels have one value",
-            mend="check that the images hold data and that filled areas are NaN or declared no-data",
+            hint="check that the images hold data and that filled areas are NaN or declared no-data",
         )
     return mad
 
@@ -307,12 +307,12 @@ class _Reading:
         upper = self._upper([None] * dates)
         counts = tuple(int(histogram.sum()) for histogram in upper)
         if not any(counts):
-            raise StatisticsError("no valid pixel in any image", mend="check the images and their no-data values")
+            raise StatisticsError("no valid pixel in any image", hint="check the images and their no-data values")
         *levels, pooled = self._medians(upper, [*apart, *together], [None] * dates)
         known = tuple(level if count >= LEVEL_PIXELS else 0.0 for level, count in zip(levels, counts, strict=True))
         per_date = jump_db(known) > LEVEL_JUMP_DB if self.per_date is None else self.per_date
         if self.per_date and not all(counts):
-            raise StatisticsError("no valid pixel in an image", mend="check the images and their no-data values")
+            raise StatisticsError("no valid pixel in an image", hint="check the images and their no-data values")
         centres = levels if per_date else [pooled] * dates
         groups = apart if per_date else together
         spreads = self._medians(self._upper(centres), groups, centres)

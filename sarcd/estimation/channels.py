@@ -75,7 +75,7 @@ def features(
     scene = take(scene)
     names = tuple(channels) if channels else (WITH_COHERENCE if "slc" in scene else AMPLITUDES)
     if names not in (WITH_COHERENCE, AMPLITUDES):
-        raise OptionError(f"unknown channels {names}", where="channels", mend=f"use {WITH_COHERENCE} or {AMPLITUDES}")
+        raise OptionError(f"unknown channels {names}", option="channels", hint=f"use {WITH_COHERENCE} or {AMPLITUDES}")
     chosen = pairs_of(scene, pairs)
     normalized = normalize(scene, statistics=statistics)
     layers = [[normalized[before].data, normalized[after].data] for before, after in chosen]
@@ -252,8 +252,8 @@ def _as_statistics(statistics: Any) -> AmplitudeStatistics:
         return AmplitudeStatistics.given(*statistics)
     raise OptionError(
         f"unknown statistics {statistics!r}",
-        where="statistics",
-        mend="use 'scene', a model's statistics, or (median, mad)",
+        option="statistics",
+        hint="use 'scene', a model's statistics, or (median, mad)",
     )
 
 

@@ -311,8 +311,8 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
     if len(times) < 2:
         raise SceneError(
             f"time has {len(times)} date; change needs 2",
-            where=schema.source_of(scene),
-            mend="add images with 'sarcd ingest --append'",
+            source=schema.source_of(scene),
+            hint="add images with 'sarcd ingest --append'",
         )
     if pairs is None and scene.sizes.get("pair"):  # an empty list is none
         chosen = list(zip(schema.dates_of(scene, "before"), schema.dates_of(scene, "after"), strict=True))
@@ -325,7 +325,7 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
         if date not in positions:
             raise SceneError(
                 f"a pair names {schema.short_date(date)}, which is not in 'time'",
-                where=schema.source_of(scene),
-                mend="select pairs together with dates, or name pairs of the dates that are there",
+                source=schema.source_of(scene),
+                hint="select pairs together with dates, or name pairs of the dates that are there",
             )
     return [(positions[before], positions[after]) for before, after in chosen]

@@ -98,7 +98,9 @@ def gains_of(scene: xr.Dataset, match_gain: MatchGain, pairs: Sequence[tuple[int
     gains = [float(gain) for gain in match_gain]
     if len(gains) != len(pairs) or not all(0 < gain < np.inf for gain in gains):
         raise OptionError(
-            f"{gains} for {len(pairs)} pairs", where=MATCH_GAIN, mend="use True, or a ratio of amplitudes for each pair"
+            f"{gains} for {len(pairs)} pairs",
+            option=MATCH_GAIN,
+            hint="use True, or a ratio of amplitudes for each pair",
         )
     return gains
 

@@ -133,12 +133,12 @@ def effective_looks(scene: xr.Dataset, window: int | Window = 5, *, estimator: E
     return looks.effective
 
 
-def no_looks(where: str | None = None) -> SceneError:
+def no_looks(source: str | None = None) -> SceneError:
     """Return the error of a scene whose sample is empty."""
     return SceneError(
         "the effective looks are unknown: no valid pixels in the sample of the images",
-        where=where,
-        mend="use a part of the scene that holds data, or an estimate without bias removal, other than 'adaptive'",
+        source=source,
+        hint="use a part of the scene that holds data, or an estimate without bias removal, other than 'adaptive'",
     )
 
 
@@ -324,17 +324,17 @@ def intensity_looks(scene: xr.Dataset, *, window: int = WINDOW) -> xr.DataArray:
     return xr.DataArray(found, dims="time", coords={"time": scene["time"]}, name="looks", attrs=attrs)
 
 
-def looks_of_image(image: xr.DataArray, where: str | None) -> Any:
+def looks_of_image(image: xr.DataArray, source: str | None) -> Any:
     """Return the looks of one image (y, x): measured now if it is in memory, else as a dask task."""
     blocks = sample_blocks(image)
     if not is_lazy(image):
-        return measure_intensity_looks(blocks, WINDOW, where)
+        return measure_intensity_looks(blocks, WINDOW, source)
     from dask.delayed import delayed
 
-    return delayed(measure_intensity_looks, pure=True)(blocks, WINDOW, where)
+    return delayed(measure_intensity_looks, pure=True)(blocks, WINDOW, source)
 
 
-def measure_intensity_looks(blocks: Sequence[np.ndarray], window: int, where: str | None) -> float:
+def measure_intensity_looks(blocks: Sequence[np.ndarray], window: int, source: str | None) -> float:
     """Return the looks of an image from blocks (y, x) of it, amplitude or complex.
 
     Raises
@@ -348,8 +348,8 @@ def measure_intensity_looks(blocks: Sequence[np.ndarray], window: int, where: st
     if found is None:
         raise SceneError(
             "the looks cannot be estimated: no window of the sample is valid and varies",
-            where=where,
-            mend="give the looks, or use a larger scene",
+            source=source,
+            hint="give the looks, or use a larger scene",
         )
     return found
 
@@ -357,5 +357,5 @@ def measure_intensity_looks(blocks: Sequence[np.ndarray], window: int, where: st
 def _checked(window: int) -> int:
     size = Window.of(window).y
     if size < 3:
-        raise OptionError("a window of one pixel does not vary", where="window", mend="use 3 or more")
+        raise OptionError("a window of one pixel does not vary", option="window", hint="use 3 or more")
     return size

@@ -101,7 +101,7 @@ def _gdal(path: Path) -> Iterator[None]:
             yield
         except (RasterioError, CPLE_BaseError) as error:
             reason = " ".join(str(error.__cause__ or error).split())[:200]
-            raise StoreError(f"GeoTIFF cannot be written ({reason})", where=str(path)) from error
+            raise StoreError(f"GeoTIFF cannot be written ({reason})", source=str(path)) from error
 
 
 def _write_plain(bands: xr.DataArray, path: Path, facts: RasterFacts) -> None:

@@ -129,15 +129,15 @@ def export(
     target = Path(path)
     kind = SUFFIXES.get(target.suffix.lower())
     if kind is None:
-        raise OptionError(f"'{target.suffix}' is no kind of file to export", where=str(path), mend=_kinds())
+        raise OptionError(f"'{target.suffix}' is no kind of file to export", source=str(path), hint=_kinds())
     if min_pixels is not None and kind != "polygons":
-        raise OptionError(f"a '{target.suffix}' file holds no polygons", where="min_pixels", mend="leave it out")
+        raise OptionError(f"a '{target.suffix}' file holds no polygons", option="min_pixels", hint="leave it out")
     if min_pixels is not None and min_pixels < 1:
-        raise OptionError(f"least size of {min_pixels} pixels", where="min_pixels", mend="use a whole number from 1")
+        raise OptionError(f"least size of {min_pixels} pixels", option="min_pixels", hint="use a whole number from 1")
     _refuse_place(path, target)
     if target.is_dir() or (target.exists() and not overwrite):
-        mend = "choose another name" if target.is_dir() else "choose another name, or pass --overwrite"
-        raise StoreError("is there already", where=str(path), mend=mend)
+        hint = "choose another name" if target.is_dir() else "choose another name, or pass --overwrite"
+        raise StoreError("is there already", source=str(path), hint=hint)
     source = schema.source_of(scene)
     with chunk_errors(source) if source else contextlib.nullcontext(), _staged(target) as unfinished:
         if kind == "picture":
@@ -159,13 +159,13 @@ def export(
 def _refuse_place(path: str | Path, target: Path) -> None:
     """Raise where a file of this disk cannot be meant, or would lie among the arrays of a store."""
     if is_url(path) or str(path).startswith("/vsi"):
-        mend = "write it to a folder of this machine, and copy it from there"
-        raise StoreError("is no file of this machine", where=str(path), mend=mend)
+        hint = "write it to a folder of this machine, and copy it from there"
+        raise StoreError("is no file of this machine", source=str(path), hint=hint)
     holders = ("zarr.json", ".zgroup")
     store = next((folder for folder in target.parents if any((folder / name).exists() for name in holders)), None)
     if store is not None:
-        mend = "write it beside the store, where it is no part of the scene"
-        raise StoreError(f"lies within the store {store}", where=str(path), mend=mend)
+        hint = "write it beside the store, where it is no part of the scene"
+        raise StoreError(f"lies within the store {store}", source=str(path), hint=hint)
 
 
 def _kinds() -> str:
@@ -183,10 +183,10 @@ def _staged(target: Path) -> Iterator[Path]:
         yield unfinished
         unfinished.replace(target)
     except StoreError as error:
-        if error.where != str(unfinished):
+        if error.source != str(unfinished):
             raise
-        mend = "free some space there, or choose another place"
-        raise StoreError(error.error, where=str(target), mend=mend) from error
+        hint = "free some space there, or choose another place"
+        raise StoreError(error.error, source=str(target), hint=hint) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -210,11 +210,11 @@ def _result(scene: xr.Dataset, name: str | None, kind: str) -> xr.DataArray:
     array = schema.require(scene, name)
     known = schema.variable(name)
     if "time" in known.dims:
-        mend = f"use a result, such as {', '.join(defaults)}"
-        raise OptionError(f"'{name}' is an input, not a result", where="variable", mend=mend)
+        hint = f"use a result, such as {', '.join(defaults)}"
+        raise OptionError(f"'{name}' is an input, not a result", option="variable", hint=hint)
     if as_polygons and (known.dtype != "uint8" or "pair" not in known.dims):
-        mend = "use a map of 0 and 1 (change, label, pseudo_label), or write a GeoTIFF"
-        raise OptionError(f"'{name}' has no outlines", where="variable", mend=mend)
+        hint = "use a map of 0 and 1 (change, label, pseudo_label), or write a GeoTIFF"
+        raise OptionError(f"'{name}' has no outlines", option="variable", hint=hint)
     leading = ["pair"] if "pair" in array.dims else []
     array = array.transpose(*leading, "y", "x")
     is_whole = np.dtype(known.dtype).kind in "iu"
@@ -229,8 +229,8 @@ def _positions(scene: xr.Dataset, array: xr.DataArray, pair: WhichPair | None) -
     made = [position for position in wanted if is_made(array, position)]
     if not made:
         which = "any pair" if pair is None else f"the pair {_pair_names(scene)[wanted[0]]}"
-        mend = "run the command that makes it with --pairs"
-        raise SceneError(f"'{array.name}' was not made for {which}", where=schema.source_of(scene), mend=mend)
+        hint = "run the command that makes it with --pairs"
+        raise SceneError(f"'{array.name}' was not made for {which}", source=schema.source_of(scene), hint=hint)
     return made
 
 

@@ -71,8 +71,8 @@ def plot(
     """
     scene = take(scene, results=True)
     if not 0 <= stretch_percent < 50:
-        mend = "use 0 or more, and less than 50"
-        raise OptionError(f"stretch_percent is {stretch_percent}", where="stretch_percent", mend=mend)
+        hint = "use 0 or more, and less than 50"
+        raise OptionError(f"stretch_percent is {stretch_percent}", option="stretch_percent", hint=hint)
     source = schema.source_of(scene)
     with chunk_errors(source) if source else contextlib.nullcontext():
         view = view_of(scene, pair, variable)
@@ -253,6 +253,6 @@ def _captions(view: View) -> list[str]:
             lines.append(made if made.startswith(f"{name} ") else f"{name}: {made}")
     if view.factor != (1, 1):
         lines.append(f"{view.factor[0]} x {view.factor[1]} pixels of the scene to one that is drawn")
-    if view.where is not None:
-        lines.append(view.where)
+    if view.source is not None:
+        lines.append(view.source)
     return lines

@@ -88,7 +88,7 @@ def plot_errors(
     position = pair_position(scene, pair)
     one = scene.isel(pair=[position])
     if schema.require(one, variable).dtype.kind not in "bui":
-        raise OptionError(f"'{variable}' is no map of 0 and 1", where="variable", mend="use one, such as change")
+        raise OptionError(f"'{variable}' is no map of 0 and 1", option="variable", hint="use one, such as change")
     scores = evaluate(one, variable=variable, truth=truth)
     kinds, counts = _kinds(one[variable][0], one[schema.require(one, truth).name][0])
     ground = ground_of(scene)
@@ -144,7 +144,7 @@ def write_errors(
         If the file cannot be written.
     """
     if Path(path).suffix.lower() != ".png":
-        raise OptionError(f"'{path}' is no PNG", where="picture", mend="give a name that ends in .png")
+        raise OptionError(f"'{path}' is no PNG", option="picture", hint="give a name that ends in .png")
     buffer = io.BytesIO()
     figure = plot_errors(scene, pair=pair, variable=variable, truth=truth, title=title)
     figure.savefig(buffer, format="png", dpi=_DOTS_AN_INCH, metadata={"Software": f"sarcd {sarcd.__version__}"})

@@ -98,7 +98,7 @@ class View:
     scores: dict[str, float]
     ground: Ground
     factor: tuple[int, int]
-    where: str | None
+    source: str | None
 
 
 def view_of(scene: xr.Dataset, pair: WhichPair = 0, variable: str | None = None) -> View:
@@ -154,7 +154,7 @@ def view_of(scene: xr.Dataset, pair: WhichPair = 0, variable: str | None = None)
         scores=_scores(scene, names, position),
         ground=ground,
         factor=factor,
-        where=schema.source_of(scene),
+        source=schema.source_of(scene),
     )
 
 
@@ -211,11 +211,11 @@ def _choose(scene: xr.Dataset, variable: str | None, position: int) -> dict[str,
         schema.require(scene, variable)
         wanted = schema.variable(variable)
         if "pair" not in wanted.dims:
-            mend = "use a variable of pairs, such as change, change_probability or coherence"
-            raise OptionError(f"'{variable}' tells nothing of a pair", where="variable", mend=mend)
+            hint = "use a variable of pairs, such as change, change_probability or coherence"
+            raise OptionError(f"'{variable}' tells nothing of a pair", option="variable", hint=hint)
         if not is_made(scene[variable], position):
-            mend = "run the command that makes it with --pairs"
-            raise SceneError(f"'{variable}' was not made for this pair", where=schema.source_of(scene), mend=mend)
+            hint = "run the command that makes it with --pairs"
+            raise SceneError(f"'{variable}' was not made for this pair", source=schema.source_of(scene), hint=hint)
         if wanted.name == "coherence":
             names["coherence"] = variable
         elif wanted.name == "label":

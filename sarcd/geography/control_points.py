@@ -49,7 +49,7 @@ def surface(points: Sequence[Any], crs: Any, bounds: tuple[float, float, float, 
     there, back = _plane(ground, crs)
     placed = there(ground)
     if not np.isfinite(placed).all():
-        raise SceneError("control points lie where their CRS has no ground", mend=_MEND)
+        raise SceneError("control points lie where their CRS has no ground", hint=_MEND)
     _check_spread(pixels, placed, bounds)
     _check_size(pixels, placed, crs)
     _check_fit(pixels, placed, bounds)
@@ -112,13 +112,13 @@ def _distinct(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return (column, row) and (x, y) of the points, each once."""
     told = np.array([[p.col, p.row, p.x, p.y] for p in points], float).reshape(-1, 4)
     if not np.isfinite(told).all():
-        raise SceneError("a control point has no finite place", mend=_MEND)
+        raise SceneError("a control point has no finite place", hint=_MEND)
     told = np.unique(told, axis=0)
     if len(np.unique(told[:, :2], axis=0)) < len(told):
-        raise SceneError("two control points give one pixel two places", mend=_MEND)
+        raise SceneError("two control points give one pixel two places", hint=_MEND)
     if len(told) < _FEWEST:
         count = f"{len(told)} different control point{'s'[: len(told) != 1]}"
-        raise SceneError(f"{count}; a surface needs {_FEWEST}", mend=_MEND)
+        raise SceneError(f"{count}; a surface needs {_FEWEST}", hint=_MEND)
     return told[:, :2], told[:, 2:]
 
 
@@ -131,8 +131,8 @@ def _plane(ground: np.ndarray, crs: Any) -> tuple[Move, Move]:
     pole = turn / 4
     if np.abs(ground[:, 1]).max() > pole:
         worst = float(np.abs(ground[:, 1]).max())
-        mend = "name the CRS that they are in, which is none of degrees"
-        raise SceneError(f"control points have a latitude of {worst:.6g}, beyond the pole", mend=mend)
+        hint = "name the CRS that they are in, which is none of degrees"
+        raise SceneError(f"control points have a latitude of {worst:.6g}, beyond the pole", hint=hint)
     if _near_pole(ground[:, 1], turn):
         return to_equal_area(crs, (0.0, float(np.copysign(pole, ground[:, 1].mean()))))
     return (lambda points: np.stack([unwrapped(points[:, 0], turn), points[:, 1]], axis=1)), (lambda points: points)
@@ -143,7 +143,7 @@ def _check_jump(ground: np.ndarray, crs: Any) -> None:
     if crs is None and high[0] - low[0] > 180 and (np.abs([low, high]) <= [180, 90]).all():
         raise SceneError(
             "control points name no CRS, and look like degrees on both sides of the 180th meridian",
-            mend="name their CRS, for example with 'gdal_edit.py -a_srs EPSG:4326', and ingest again",
+            hint="name their CRS, for example with 'gdal_edit.py -a_srs EPSG:4326', and ingest again",
         )
 
 
@@ -151,7 +151,7 @@ def _check_spread(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, f
     for values, what in ((pixels, "in the image"), (placed, "on the ground")):
         spreads = np.linalg.svd(values - values.mean(axis=0), compute_uv=False)
         if spreads[1] <= _FLAT * spreads[0]:
-            raise SceneError(f"control points lie on one line {what}, which holds no surface", mend=_MEND)
+            raise SceneError(f"control points lie on one line {what}, which holds no surface", hint=_MEND)
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     span = np.maximum(high - low, 1.0)
     beyond = np.maximum(low - bounds[:2], np.array(bounds[2:]) - high)
@@ -160,7 +160,7 @@ def _check_spread(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, f
         wanted = f"{bounds[0]:g} to {bounds[2]:g} and {bounds[1]:g} to {bounds[3]:g}"
         raise SceneError(
             f"control points cover columns {columns} and rows {rows}, not the image's {wanted}",
-            mend="use control points over the whole image",
+            hint="use control points over the whole image",
         )
 
 
@@ -170,8 +170,8 @@ def _check_size(pixels: np.ndarray, placed: np.ndarray, crs: Any) -> None:
         return
     size = np.ptp(placed, axis=0).max() / np.ptp(pixels, axis=0).max() * metres_per_unit(crs)
     if size < SMALLEST_PIXEL_M:
-        mend = "name the CRS that they are in"
-        raise SceneError(f"pixels are {size:.2g} m wide: control points are in degrees, their CRS is not", mend=mend)
+        hint = "name the CRS that they are in"
+        raise SceneError(f"pixels are {size:.2g} m wide: control points are in degrees, their CRS is not", hint=hint)
 
 
 def _check_fit(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, float, float, float]) -> None:
@@ -186,11 +186,11 @@ def _check_fit(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, floa
         if without.max() * _STANDS_OUT < misfits[worst]:
             column, row = pixels[worst]
             name = f"the control point at column {column:g}, row {row:g}"
-            raise SceneError(f"{name} lies {misfits[worst]:.0f} pixels from where the others put it", mend=_MEND)
+            raise SceneError(f"{name} lies {misfits[worst]:.0f} pixels from where the others put it", hint=_MEND)
     if spline:  # it goes through all of them, and a fold is seen later
         return
     if misfits[worst] > _OFF * side:
-        raise SceneError(f"control points lie up to {misfits[worst]:.0f} pixels from the surface they make", mend=_MEND)
+        raise SceneError(f"control points lie up to {misfits[worst]:.0f} pixels from the surface they make", hint=_MEND)
     if misfits[worst] > _TOLD:
         text = f"control points lie up to {misfits[worst]:.1f} pixels from the surface that outlines follow"
         warnings.warn(text, stacklevel=2)
@@ -223,7 +223,7 @@ def _check_folds(place: Move, bounds: tuple[float, float, float, float]) -> None
     along, down = along[:, :-1], down[:, :, :-1]
     turns = along[0] * down[1] - along[1] * down[0]
     if not (np.isfinite(turns).all() and ((turns > 0).all() or (turns < 0).all())):
-        raise SceneError("control points fold the image over itself", mend=_MEND)
+        raise SceneError("control points fold the image over itself", hint=_MEND)
 
 
 _STEPS = 30
@@ -284,8 +284,8 @@ class Surface:
             raise InputError(
                 f"{missed.sum()} corners of its shapes cannot be brought into pixels: the scene's ground control "
                 f"points do not say where they lie to within {_FAR} pixels",
-                where=self.path,
-                mend="give the labels in pixel coordinates (column, row) without a CRS, or as a raster",
+                source=self.path,
+                hint="give the labels in pixel coordinates (column, row) without a CRS, or as a raster",
             )
         guess[~np.isfinite(points).all(axis=1)] = np.nan
         return guess
@@ -355,8 +355,8 @@ class Surface:
         if len(gcps) < 3 or np.linalg.matrix_rank(matrix, tol=1e-6) < 3:
             raise InputError(
                 "the scene's ground control points lie on one line, so that no label on the map can be placed",
-                where=self.path,
-                mend="give the labels in pixel coordinates (column, row) without a CRS, or as a raster",
+                source=self.path,
+                hint="give the labels in pixel coordinates (column, row) without a CRS, or as a raster",
             )
         return middle, scale, np.linalg.lstsq(matrix, pixels, rcond=None)[0]
 

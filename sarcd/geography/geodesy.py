@@ -65,8 +65,8 @@ def kind_of(crs: Any) -> Literal["geographic", "projected", "local"]:
     if found.is_engineering or found.type_name in ("Engineering CRS", "Derived Engineering CRS"):
         return "local"
     kind = "geocentric" if found.is_geocentric else f"'{found.type_name}'"
-    mend = "reproject the images, or their control points, to longitude and latitude or to UTM"
-    raise SceneError(f"the CRS is {kind}, which is none of a map", mend=mend)
+    hint = "reproject the images, or their control points, to longitude and latitude or to UTM"
+    raise SceneError(f"the CRS is {kind}, which is none of a map", hint=hint)
 
 
 def metres_per_unit(crs: Any) -> float:
@@ -143,8 +143,8 @@ def check_latitudes(furthest: float, crs: Any, half_a_pixel: float) -> None:
     """
     turn = full_turn(crs)
     if turn is not None and furthest > turn / 4 + half_a_pixel * (1 + 1e-6):
-        mend = "check the transform: is it of metres, while the CRS is of degrees?"
-        raise SceneError(f"rows lie past the pole, at a latitude of {furthest:.6g}", mend=mend)
+        hint = "check the transform: is it of metres, while the CRS is of degrees?"
+        raise SceneError(f"rows lie past the pole, at a latitude of {furthest:.6g}", hint=hint)
 
 
 def check_rows(crs: Any, transform: Any, shape: tuple[int, int]) -> None:
@@ -201,8 +201,8 @@ def to_equal_area(crs: Any, place: tuple[float, float]) -> tuple[Move, Move]:
     unit = math.degrees(float(base.axis_info[0].unit_conversion_factor))
     x, y = pyproj.Transformer.from_crs(source, base, always_xy=True).transform(*place)
     if not (math.isfinite(x) and math.isfinite(y)) or abs(y * unit) > 90 + 1e-6:
-        mend = "check the CRS and the transform or control points: is it of degrees, or of metres?"
-        raise SceneError(f"({place[0]:.9g}, {place[1]:.9g}) is no place in the scene's CRS", mend=mend)
+        hint = "check the CRS and the transform or control points: is it of degrees, or of metres?"
+        raise SceneError(f"({place[0]:.9g}, {place[1]:.9g}) is no place in the scene's CRS", hint=hint)
     conversion = pyproj.crs.coordinate_operation.LambertAzimuthalEqualAreaConversion(
         latitude_natural_origin=max(min(y * unit, 90.0), -90.0), longitude_natural_origin=x * unit
     )
@@ -258,8 +258,8 @@ def areas_m2(outlines: np.ndarray, crs: Any) -> np.ndarray | None:
     bent = outlines if has_jumps(outlines, crs) else shapely.segmentize(outlines, longest_edge(crs))
     areas: np.ndarray = shapely.area(shapely.transform(bent, there))
     if not np.isfinite(areas).all():
-        mend = "check the CRS and the transform or control points: is it of degrees, or of metres?"
-        raise SceneError("outlines lie where the scene's CRS has no ground", mend=mend)
+        hint = "check the CRS and the transform or control points: is it of degrees, or of metres?"
+        raise SceneError("outlines lie where the scene's CRS has no ground", hint=hint)
     return areas
 
 

@@ -73,20 +73,20 @@ class Georeference:
         """
         numbers = [number for point in self.gcps for number in (point.row, point.col, point.x, point.y)]
         numbers += [] if self.transform is None else list(self.transform)[:6]
-        mend = "give the images a finite transform or control points, or none: 'gdal_edit.py -unsetgt -unsetgcp'"
+        hint = "give the images a finite transform or control points, or none: 'gdal_edit.py -unsetgt -unsetgcp'"
         if not np.isfinite(np.array(numbers, float)).all():
-            raise SceneError("the transform or a control point is not finite", mend=mend)
+            raise SceneError("the transform or a control point is not finite", hint=hint)
         kind = "none" if self.crs is None else kind_of(self.crs)
         if self.transform is None:
             return
         matrix = np.array(self.transform[:6]).reshape(2, 3)[:, :2]
         longest, shortest = np.linalg.svd(matrix, compute_uv=False)
         if shortest <= 1e-9 * longest:
-            raise SceneError("the transform gives pixels no area", mend=mend)
+            raise SceneError("the transform gives pixels no area", hint=hint)
         if kind == "projected" and longest * metres_per_unit(self.crs) < SMALLEST_PIXEL_M:
             size = longest * metres_per_unit(self.crs)
-            mend = "name the CRS that the transform is in"
-            raise SceneError(f"pixels are {size:.2g} m wide: the transform is in degrees, the CRS is not", mend=mend)
+            hint = "name the CRS that the transform is in"
+            raise SceneError(f"pixels are {size:.2g} m wide: the transform is in degrees, the CRS is not", hint=hint)
 
     def profile(self) -> Json:
         """Return the keywords of `rasterio.open` that give a new raster this georeference."""
@@ -198,7 +198,7 @@ def of_dataset(dataset: Any) -> Georeference:
         found.check()
         check_rows(found.crs, found.transform, dataset.shape)
     except SceneError as error:
-        raise InputError(error.error, where=dataset.name, mend=error.mend) from error
+        raise InputError(error.error, source=dataset.name, hint=error.hint) from error
     return found
 
 
@@ -287,7 +287,7 @@ def of_scene(scene: xr.Dataset) -> Georeference:
         gcps = tuple(_read_point(point) for point in json.loads(attrs["gcps"])["features"]) if "gcps" in attrs else ()
     except Exception as error:
         text = " ".join(str(error).split())[:200]
-        raise SceneError(f"'{name}' cannot be read ({text})", mend="write it with rioxarray") from error
+        raise SceneError(f"'{name}' cannot be read ({text})", hint="write it with rioxarray") from error
     y, x = (pixel_places(scene, dim) for dim in ("y", "x"))
     stored = Georeference(crs, transform, gcps if transform is None else ())
     if not stored.is_rectilinear and _are_numbers(scene, stored, y, x):
@@ -332,7 +332,7 @@ def _check_units(scene: xr.Dataset, crs: Any) -> None:
             wrong = not math.isclose(size, own, rel_tol=1e-4)
         if wrong:
             text = f"'{dim}' is in {scene[dim].attrs['units']}, which is not the unit of the scene's CRS"
-            raise SceneError(text, mend="convert the coordinate, or write the CRS that it is in")
+            raise SceneError(text, hint="convert the coordinate, or write the CRS that it is in")
 
 
 def _from_centres(
@@ -360,19 +360,19 @@ def _step(values: np.ndarray, single: float | None = None, dim: str = "", *, is_
     """Return the spacing of a coordinate; `single` is that of a coordinate of one value."""
     if len(values) < 2:
         if single is None and is_map:
-            mend = "write the transform before cutting, with scene.rio.write_transform()"
-            raise SceneError(f"'{dim}' has one value, and nothing tells the size of a pixel", mend=mend)
+            hint = "write the transform before cutting, with scene.rio.write_transform()"
+            raise SceneError(f"'{dim}' has one value, and nothing tells the size of a pixel", hint=hint)
         return 1.0 if single is None else single
     step = float(values[-1] - values[0]) / (len(values) - 1)
     even = float(values[0]) + step * np.arange(len(values))
     if step == 0 or not np.isfinite(values).all():
         what = f"'{dim}'" if dim else "'y' or 'x'"
         wrong = "the same everywhere" if step == 0 else "not finite"
-        raise SceneError(f"{what} is {wrong}", mend="write the coordinates of a regular grid, and its transform")
+        raise SceneError(f"{what} is {wrong}", hint="write the coordinates of a regular grid, and its transform")
     off = np.abs(values - even).max()
     allowed = min(max(_TOLERANCE * abs(step), 2 * _rounding(values)), abs(step) / 4)
     if not off <= allowed:
-        raise SceneError("'y' or 'x' is not evenly spaced", mend="resample the scene to a regular grid")
+        raise SceneError("'y' or 'x' is not evenly spaced", hint="resample the scene to a regular grid")
     return step
 
 

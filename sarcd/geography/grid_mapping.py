@@ -168,8 +168,8 @@ def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
     try:
         move = pyproj.Transformer.from_crs(source, horizontal(target), always_xy=True).transform
     except pyproj.exceptions.ProjError as error:
-        mend = "write a GeoPackage, which keeps any CRS"
-        raise SceneError("the scene's CRS cannot be brought to WGS 84, as GeoJSON wants it", mend=mend) from error
+        hint = "write a GeoPackage, which keeps any CRS"
+        raise SceneError("the scene's CRS cannot be brought to WGS 84, as GeoJSON wants it", hint=hint) from error
     if not len(outlines):
         return outlines
     bent = outlines
@@ -177,8 +177,8 @@ def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
         bent = _finer_near_poles(shapely.segmentize(outlines, longest_edge(crs)), source)
     placed: np.ndarray = shapely.transform(bent, lambda points: np.stack(move(points[:, 0], points[:, 1]), axis=1))
     if not np.isfinite(shapely.total_bounds(placed)).all():
-        mend = "check the CRS and the transform or control points: is it of degrees, or of metres?"
-        raise SceneError("outlines lie where the scene's CRS has no ground", mend=mend)
+        hint = "check the CRS and the transform or control points: is it of degrees, or of metres?"
+        raise SceneError("outlines lie where the scene's CRS has no ground", hint=hint)
     left, _, right, _ = shapely.bounds(placed).T
     for number in np.flatnonzero((left < -_HALF_TURN) | (right > _HALF_TURN) | (right - left > _HALF_TURN)):
         placed[number] = _cut(placed[number])

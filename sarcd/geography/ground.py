@@ -181,8 +181,8 @@ def ground_factor(scene: xr.Dataset) -> tuple[float, bool]:
         return 1.0, True
     angle = float(told) if np.ndim(told) == 0 and isinstance(told, (int, float, np.number)) else math.nan
     if not 0 < angle < 90:
-        mend = "set one angle in degrees, at mid-swath, above 0 and below 90"
-        raise SceneError(f"'{INCIDENCE}' is {told!r}", where=schema.source_of(scene), mend=mend)
+        hint = "set one angle in degrees, at mid-swath, above 0 and below 90"
+        raise SceneError(f"'{INCIDENCE}' is {told!r}", source=schema.source_of(scene), hint=hint)
     return 1 / math.sin(math.radians(angle)), False
 
 
@@ -199,8 +199,8 @@ def range_spacing_of(scene: xr.Dataset) -> str:
     told = scene.attrs.get(RANGE_SPACING)
     if told is not None:
         if told not in ("slant", "ground"):
-            mend = "set slant or ground"
-            raise SceneError(f"'{RANGE_SPACING}' is {told!r}", where=schema.source_of(scene), mend=mend)
+            hint = "set slant or ground"
+            raise SceneError(f"'{RANGE_SPACING}' is {told!r}", source=schema.source_of(scene), hint=hint)
         return str(told)
     name = str(scene["x"].attrs.get("long_name", "")).lower() if "x" in scene.coords else ""
     for kind in ("slant", "ground"):

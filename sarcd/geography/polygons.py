@@ -219,9 +219,9 @@ def write_polygons(
             written = pyogrio.read_info(path, force_feature_count=True)["features"]
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise StoreError(f"polygons cannot be written ({reason})", where=str(path)) from error
+            raise StoreError(f"polygons cannot be written ({reason})", source=str(path)) from error
     if written != len(outlines):
-        raise StoreError(f"only {written} of {len(outlines)} polygons were written", where=str(path))
+        raise StoreError(f"only {written} of {len(outlines)} polygons were written", source=str(path))
 
 
 def _crs_text(crs: Any) -> str:

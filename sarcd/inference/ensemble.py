@@ -160,17 +160,17 @@ def load_members(models: str | Path | Sequence[str | Path], device: str) -> list
 
     paths = [models] if isinstance(models, (str, Path)) else list(models)
     if not paths:
-        raise ModelError("no model is named", mend="name a file made by 'sarcd train'")
+        raise ModelError("no model is named", hint="name a file made by 'sarcd train'")
     members = [load_model(path, device=device) for path in paths]
-    first, mend = members[0], "models predict together if they were trained on the same features"
+    first, hint = members[0], "models predict together if they were trained on the same features"
     for number, other in enumerate(members[1:], start=1):
         if other.digest in [member.digest for member in members[:number]]:
-            raise ModelError("is given twice", where=other.path, mend="name each model once")
+            raise ModelError("is given twice", source=other.path, hint="name each model once")
         for what in ("channels", "coherence", "statistics_policy"):
             if getattr(other.card, what) != getattr(first.card, what):
-                raise ModelError(f"{what} is not that of {first.path}", where=other.path, mend=mend)
+                raise ModelError(f"{what} is not that of {first.path}", source=other.path, hint=hint)
         if first.card.statistics_policy == "model" and other.card.statistics != first.card.statistics:
-            raise ModelError(f"statistics are not those of {first.path}", where=other.path, mend=mend)
+            raise ModelError(f"statistics are not those of {first.path}", source=other.path, hint=hint)
     return members
 
 
@@ -204,8 +204,8 @@ def open_ensemble(members: Sequence[Member], groups: Sequence[Sequence[Variant]]
     for member in members:
         loaded = load_model(member.path, device=parameters["device"])
         if loaded.digest != member.digest:
-            mend = "put the file where every worker sees it"
-            raise ModelError("is another model on this worker", where=member.path, mend=mend)
+            hint = "put the file where every worker sees it"
+            raise ModelError("is another model on this worker", source=member.path, hint=hint)
         predictors.append(member.predictor(member.prepare(loaded, parameters)))
     if parameters["threads"]:
         torch.set_num_threads(parameters["threads"])  # a worker is started with one, whatever its cores

@@ -42,7 +42,7 @@ class Predictor:
         self, network: nn.Module, channels: Sequence[str], tiling: AnyTiling, *, batch: int, device: torch.device
     ) -> None:
         if isinstance(tiling, Tiling) and not getattr(network, "exact_tiles", False):
-            raise ModelError(f"{type(network).__name__} cannot be tiled exactly", mend="use tiles that are blended")
+            raise ModelError(f"{type(network).__name__} cannot be tiled exactly", hint="use tiles that are blended")
         self.network = network
         self.channels = tuple(channels)
         self.tiling = tiling

@@ -88,7 +88,7 @@ def choose_tile(
     if tiles != "auto":
         if tiles < 1:
             raise OptionError(
-                f"tile of {tiles} pixels", where="--tiles", mend="use a whole number from 1, auto or whole"
+                f"tile of {tiles} pixels", option="--tiles", hint="use a whole number from 1, auto or whole"
             )
         return min(round_up(tiles, stride), largest)
     if not network.exact_tiles:
@@ -110,7 +110,7 @@ def forward_bytes(network: Any, tile: int, batch: int, shape: tuple[int, int]) -
 def choose_batch(batch: int, network: nn.Module, tile: int, shape: tuple[int, int], memory_bytes: int) -> int:
     """Return the number of tiles a forward pass: as given, or as many as the memory holds, 16 at most."""
     if batch < 0:
-        raise OptionError(f"batch of {batch} tiles", where="--batch", mend="use a whole number from 1, or 0 to choose")
+        raise OptionError(f"batch of {batch} tiles", option="--batch", hint="use a whole number from 1, or 0 to choose")
     if batch:
         return batch
     fitting = [count for count in range(1, 17) if forward_bytes(network, tile, count, shape) <= memory_bytes]

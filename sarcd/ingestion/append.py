@@ -150,8 +150,8 @@ def _check_later(store: SceneStore, dated: Sequence[DatedImage], old: np.ndarray
         raise InputError(
             f"is of {dated[0].date.astype('datetime64[s]')}, not later than the scene's last date "
             f"{old[-1].astype('datetime64[s]')}",
-            where=dated[0].path,
-            mend="ingest all images anew into a scene of its own",
+            source=dated[0].path,
+            hint="ingest all images anew into a scene of its own",
         )
 
 
@@ -160,8 +160,8 @@ def _check_new(store: SceneStore, labels: Sequence[PairLabels], old: np.ndarray)
         if label.pair[1] <= old[-1]:
             raise OptionError(
                 f"{pair_text(label.pair)} is no new pair",
-                where="--label",
-                mend="label the pairs that the scene has in a run of its own, without images",
+                option="--label",
+                hint="label the pairs that the scene has in a run of its own, without images",
             )
 
 
@@ -213,7 +213,7 @@ def _append_labels(
 ) -> IngestReport:
     """Label pairs that the scene has, or pairs of its dates that it has not had yet."""
     if not options.labels:
-        raise InputError("nothing to add", where=store.path, mend="name later images, or labels with --label")
+        raise InputError("nothing to add", source=store.path, hint="name later images, or labels with --label")
     with gdal_session(), _locked(store, name):
         times = store.dates("time")
         labels = gather_labels(options, times, shape=store.shape, georeference=georeference)
@@ -276,6 +276,6 @@ def _refuse_labelled(
         if index < len(flags) and flags[index] and not overwrite:
             raise MismatchError(
                 f"{pair_text(label.pair)} is labelled already",
-                where=f"{store.path}/label",
-                mend="pass --overwrite to replace these labels",
+                source=f"{store.path}/label",
+                hint="pass --overwrite to replace these labels",
             )

@@ -64,8 +64,8 @@ def choose_bands(path: str, dataset: Any, band: str | None, iq: bool) -> tuple[l
         f"has {len(bands)} bands ({listed}{', ...' if len(bands) > 8 else ''})"
         if band is None
         else f"bands {listed} are not a real and an imaginary part by their names",
-        where=path,
-        mend=_which(dataset, bands, is_complex=is_complex),
+        source=path,
+        hint=_which(dataset, bands, is_complex=is_complex),
     )
 
 
@@ -87,7 +87,7 @@ def _named_bands(path: str, dataset: Any, band: str, bands: Sequence[int]) -> li
     found = [_find_band(path, dataset, word) for word in words]
     if len(found) > 2 or len(set(found)) < len(found):
         what = "names a band twice" if len(found) == 2 else f"names {len(found)} bands"
-        raise InputError(f"--band {band} {what}", where=path, mend="name one, or a real and an imaginary part, as 1,2")
+        raise InputError(f"--band {band} {what}", source=path, hint="name one, or a real and an imaginary part, as 1,2")
     return found
 
 
@@ -120,16 +120,16 @@ def _which(dataset: Any, bands: Sequence[int], *, is_complex: bool) -> str:
 def _not_iq(path: str, dataset: Any, bands: Sequence[int], *, is_complex: bool) -> InputError:
     what = f"{len(bands)} band{'s' if len(bands) > 1 else ''} of {dataset.dtypes[bands[0] - 1]}"
     if is_complex:
-        mend = "leave --iq out: complex bands have both parts"
+        hint = "leave --iq out: complex bands have both parts"
         if len(bands) > 1:
-            mend += "; choose one with --band"
+            hint += "; choose one with --band"
     elif len(bands) == 1:
-        mend = "leave --iq out, or name the two with --band, as in --band 1,2"
+        hint = "leave --iq out, or name the two with --band, as in --band 1,2"
     else:
-        mend = "name the two with --band, as in --band 1,2"
+        hint = "name the two with --band, as in --band 1,2"
         images = _parts(dataset, bands)
-        mend = _which(dataset, bands, is_complex=False) if images else mend
-    return InputError(f"has {what}, not a real and an imaginary one", where=path, mend=mend)
+        hint = _which(dataset, bands, is_complex=False) if images else hint
+    return InputError(f"has {what}, not a real and an imaginary one", source=path, hint=hint)
 
 
 def _find_band(path: str, dataset: Any, word: str) -> int:
@@ -141,8 +141,8 @@ def _find_band(path: str, dataset: Any, word: str) -> int:
     known = ", ".join(name for name in names if name)
     raise InputError(
         f"has no band {word!r}",
-        where=path,
-        mend=f"its bands are 1 to {dataset.count}{' (' + known + ')' if known else ''}",
+        source=path,
+        hint=f"its bands are 1 to {dataset.count}{' (' + known + ')' if known else ''}",
     )
 
 
@@ -180,7 +180,7 @@ def iq_subdatasets(path: str, dataset: Any, band: str | None) -> tuple[str, str]
     if len(pairs) > 1:
         listed = ", ".join(last[real][2:] for real, _ in pairs)
         raise InputError(
-            f"holds {len(pairs)} images ({listed})", where=path, mend="choose one by a word of its name, as --band VV"
+            f"holds {len(pairs)} images ({listed})", source=path, hint="choose one by a word of its name, as --band VV"
         )
     return pairs[0]
 
@@ -203,11 +203,11 @@ def _number(key: str) -> tuple[int, str]:
 
 def _container_error(path: str, names: Sequence[str], descriptions: Sequence[str]) -> InputError:
     if not names:
-        return InputError("holds no image", where=path, mend="name a raster that GDAL opens")
+        return InputError("holds no image", source=path, hint="name a raster that GDAL opens")
     is_complex = [name for name, text in zip(names, descriptions, strict=False) if "complex" in text.lower()]
     listed = is_complex or list(names)
     more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
-    return InputError("holds subdatasets only", where=path, mend=f"name one of them: {'  '.join(listed[:8])}{more}")
+    return InputError("holds subdatasets only", source=path, hint=f"name one of them: {'  '.join(listed[:8])}{more}")
 
 
 _SPEED_OF_LIGHT = 299_792_458.0  # m/s

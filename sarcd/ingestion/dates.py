@@ -71,7 +71,7 @@ _TAGS = (
 _ELEMENT = re.compile(r"<(?:\w+:)?(sensingStart|CollectStart|zeroDopplerTimeFirstLine|startTimeUTC)>([^<]*)</")
 
 
-def parse_date(text: str, *, where: str = "--date") -> np.datetime64:
+def parse_date(text: str, *, option: str = "--date") -> np.datetime64:
     """Read a date that a user gave, with or without a time of day, as UTC; one with a zone, as +02:00, is converted.
 
     A date before radar satellites, or in the future, is taken with a warning.
@@ -91,11 +91,11 @@ def parse_date(text: str, *, where: str = "--date") -> np.datetime64:
     found = _parse(text)
     if found is None:
         raise OptionError(
-            f"{text!r} is no date", where=where, mend="write it as 2023-03-19, or with a time as 2023-03-19T05:58:00"
+            f"{text!r} is no date", option=option, hint="write it as 2023-03-19, or with a time as 2023-03-19T05:58:00"
         )
     doubt = _implausible(found)
     if doubt:
-        warnings.warn(f"{where}: {text} is {doubt}", stacklevel=2)
+        warnings.warn(f"{option}: {text} is {doubt}", stacklevel=2)
     return found
 
 
@@ -245,21 +245,21 @@ def acquisition_date(path: str, tags: Mapping[str, str], *, inner: Iterable[str]
         If there is none, it cannot be one of a radar image, or they contradict one another: products coregistered to
         another date often carry that one's metadata.
     """
-    mend = "say it with --date, once for each image in their order"
+    hint = "say it with --date, once for each image in their order"
     file, within = split_path(path)
     names = [file.name, within, *inner]
     told, named = from_metadata(tags), from_names(names) or _of_folder(file)
     if told is not None and _implausible(told):
-        raise InputError(f"metadata say {told.astype('datetime64[D]')}, {_implausible(told)}", where=path, mend=mend)
+        raise InputError(f"metadata say {told.astype('datetime64[D]')}, {_implausible(told)}", source=path, hint=hint)
     if told is None and len(named) == 1:
         return named[0]
     if told is None:
-        raise InputError(f"date of acquisition is unknown: {_why(names, named, tags)}", where=path, mend=mend)
+        raise InputError(f"date of acquisition is unknown: {_why(names, named, tags)}", source=path, hint=hint)
     if len(named) == 1 and not _agree(told, named[0]):
         days = [date.astype("datetime64[D]") for date in (told, named[0])]
         unit = "s" if days[0] == days[1] else "D"
         texts = [date.astype(f"datetime64[{unit}]") for date in (told, named[0])]
-        raise InputError(f"metadata say {texts[0]}, the name says {texts[1]}", where=path, mend=mend)
+        raise InputError(f"metadata say {texts[0]}, the name says {texts[1]}", source=path, hint=hint)
     return told
 
 

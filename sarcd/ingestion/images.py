@@ -104,7 +104,7 @@ def write_image(
     valid = size - sum(causes.values())
     if not valid:
         raise InputError(
-            f"has no valid pixel: {causes_text(causes, size)}", where=dated.path, mend=_how_to_have_some(image, causes)
+            f"has no valid pixel: {causes_text(causes, size)}", source=dated.path, hint=_how_to_have_some(image, causes)
         )
     doubts = _doubts(dated, suspects, borders, causes, sample, size)
     for text in doubts or parts_lost.doubts(dated.path, size):

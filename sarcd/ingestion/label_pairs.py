@@ -69,7 +69,7 @@ def of_pair(path: str, dates: np.ndarray, pair: Pair) -> np.ndarray:
         more = f" and {others} other pair{'s'[: others > 1]}" if others else ""
         raise InputError(
             f"its shapes are of {one}{more} by their attributes before and after, none of {own}",
-            where=path,
-            mend="say whose they are, as --label BEFORE:AFTER=FILE, or rename these attributes if they mean another",
+            source=path,
+            hint="say whose they are, as --label BEFORE:AFTER=FILE, or rename these attributes if they mean another",
         )
     return mine

@@ -73,8 +73,8 @@ def to_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference, s
     if crs is not None and (georeference.crs is None or georeference.kind == "none"):
         raise InputError(
             "is placed on the map and the scene is not",
-            where=found.path,
-            mend="draw it in pixel coordinates (column, row) and save it without a CRS, or give a raster",
+            source=found.path,
+            hint="draw it in pixel coordinates (column, row) and save it without a CRS, or give a raster",
         )
     if crs is None and _is_local(georeference):
         notes.append("coordinates are those of the scene's own local grid")
@@ -82,7 +82,7 @@ def to_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference, s
         known = georeference.crs.to_authority()
         example = ":".join(known) if known else "EPSG:32631"
         raise InputError(
-            "says no CRS", where=found.path, mend=f"set the one it was drawn in, as with ogr2ogr -a_srs {example}"
+            "says no CRS", source=found.path, hint=f"set the one it was drawn in, as with ogr2ogr -a_srs {example}"
         )
     if crs is None and georeference.kind != "transform":
         return _drawn_over(geometry, georeference, shape, notes)
@@ -177,7 +177,7 @@ class _Ground:
         self.back: Any = None
         self.in_degrees = self.file_in_degrees = False
         if georeference.transform is not None and georeference.transform.determinant == 0:
-            raise InputError("the scene's transform maps it to a line: no label can be placed", where=path)
+            raise InputError("the scene's transform maps it to a line: no label can be placed", source=path)
         if crs is None:
             return
         try:
@@ -189,11 +189,11 @@ class _Ground:
         except pyproj.exceptions.ProjError as error:
             if _is_local(georeference):
                 text = "its CRS cannot be brought to the scene's, which is a local one"
-                raise InputError(text, where=path, mend="save it in the scene's own CRS, as a GeoPackage") from error
+                raise InputError(text, source=path, hint="save it in the scene's own CRS, as a GeoPackage") from error
             raise InputError(
                 f"its CRS cannot be brought to that of the scene ({' '.join(str(error).split())[:120]})",
-                where=path,
-                mend="reproject it first, as with ogr2ogr -t_srs",
+                source=path,
+                hint="reproject it first, as with ogr2ogr -t_srs",
             ) from error
 
     def place(self, geometry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -210,7 +210,7 @@ class _Ground:
         lost = np.zeros(len(placed), bool)
         lost[owners[~np.isfinite(points).all(axis=1)]] = True
         if lost.any() and (lost | ~left).all():
-            raise InputError("has shapes that the scene's CRS cannot hold", where=self.path, mend="check its own CRS")
+            raise InputError("has shapes that the scene's CRS cannot hold", source=self.path, hint="check its own CRS")
         placed[lost] = None
         return placed, kept
 

@@ -96,7 +96,9 @@ def split_layer(path: str) -> tuple[str, str | None]:
         return path, None
     if match["rest"]:
         raise OptionError(
-            f"{match['rest']!r} is not understood", where="--label", mend="write FILE|layername=NAME and nothing behind"
+            f"{match['rest']!r} is not understood",
+            option="--label",
+            hint="write FILE|layername=NAME and nothing behind",
         )
     return match["file"], match["layer"]
 
@@ -138,19 +140,19 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
         said += _own_words(caught)
     except DataSourceError as error:
         if Path(path).exists() and re.search("[;!]", path):  # which pyogrio takes for parts of an address
-            mend = "rename it, or its folder, without ; and !"
-            raise InputError("has a name that vector files are not opened by", where=path, mend=mend) from error
+            hint = "rename it, or its folder, without ; and !"
+            raise InputError("has a name that vector files are not opened by", source=path, hint=hint) from error
         if re.search("no such file|does not exist in the file system", str(error), re.IGNORECASE):
-            raise NotAVectorFileError("no such file", where=path, mend="check the path") from error
+            raise NotAVectorFileError("no such file", source=path, hint="check the path") from error
         said_by_ogr = _first_line(error).replace(f"'{path}' ", "").split("; It might help")[0].rstrip(".")
         raise NotAVectorFileError(
-            f"cannot be read ({said_by_ogr})", where=path, mend="check that the file is whole"
+            f"cannot be read ({said_by_ogr})", source=path, hint="check that the file is whole"
         ) from error
     except RuntimeError as error:  # every other error of pyogrio
         flat = "save it flat, as with ogr2ogr -dim XY" if isinstance(error, GeometryError) else "save it anew"
-        raise InputError(f"cannot be read ({_first_line(error)})", where=path, mend=flat) from error
+        raise InputError(f"cannot be read ({_first_line(error)})", source=path, hint=flat) from error
     if geometry is None or not len(geometry):
-        raise InputError("has no shapes", where=path, mend="draw some, or choose another layer with --label-layer")
+        raise InputError("has no shapes", source=path, hint="draw some, or choose another layer with --label-layer")
     doubts = [] if used else _doubts(path, {known: held[known] for known in _may_be_labels(info)})
     dates = dates_of_shapes({known: held[known] for known in ends_in(fields)})
     unread = [known for known in fields if dates is None or known not in ends_in(fields)]
@@ -179,8 +181,8 @@ def _choose_layer(path: str, layers: Sequence[tuple[str, Any]], wanted: str | No
     names = [name for name, _ in layers]
     if wanted is not None:
         if wanted not in names:
-            mend = f"choose one of {_listed(names)}" if names else None
-            raise InputError(f"has no layer {wanted!r}", where=path, mend=mend)
+            hint = f"choose one of {_listed(names)}" if names else None
+            raise InputError(f"has no layer {wanted!r}", source=path, hint=hint)
         return wanted, []
     drawn = [name for name, kind in layers if kind is not None]
     if len(drawn) > 1:  # a GPX file always has five, of which most are empty
@@ -188,14 +190,14 @@ def _choose_layer(path: str, layers: Sequence[tuple[str, Any]], wanted: str | No
     if len(drawn) > 1:
         raise InputError(
             f"has {len(drawn)} layers with shapes ({_listed(drawn)})",
-            where=path,
-            mend="choose one with --label-layer NAME, or as 'FILE|layername=NAME'",
+            source=path,
+            hint="choose one with --label-layer NAME, or as 'FILE|layername=NAME'",
         )
     if not drawn:
         raise InputError(
             f"has no shapes in its layers ({_listed(names)})" if names else "has no layer with shapes",
-            where=path,
-            mend="call the column of its shapes, as well-known text, WKT; or save them in a GeoPackage"
+            source=path,
+            hint="call the column of its shapes, as well-known text, WKT; or save them in a GeoPackage"
             if Path(path).suffix.lower() in (".csv", ".tsv", ".txt")
             else "save the shapes themselves, not a table of attributes",
         )
@@ -211,10 +213,10 @@ def _choose_field(path: str, fields: Sequence[str], wanted: str | None) -> str |
     if wanted is None and FIELD in fields:
         return FIELD
     if len(alike) > 1:
-        raise InputError(f"has several attributes {_listed(alike)}", where=path, mend="choose one with --label-field")
+        raise InputError(f"has several attributes {_listed(alike)}", source=path, hint="choose one with --label-field")
     if wanted is not None and not alike:
-        mend = f"choose one of {_listed(fields)}" if fields else "leave out --label-field"
-        raise InputError(f"has no attribute {wanted!r}", where=path, mend=mend)
+        hint = f"choose one of {_listed(fields)}" if fields else "leave out --label-field"
+        raise InputError(f"has no attribute {wanted!r}", source=path, hint=hint)
     return alike[0] if alike else None
 
 
@@ -280,8 +282,8 @@ def _geometries(path: str, geometry: np.ndarray) -> np.ndarray:
         if unread:
             raise InputError(
                 f"{unread} of {len(shapes)} shapes are surfaces or bodies, not polygons, lines or points",
-                where=path,
-                mend="save it with ogr2ogr -nlt MULTIPOLYGON",
+                source=path,
+                hint="save it with ogr2ogr -nlt MULTIPOLYGON",
             )
         shapes = shapely.force_2d(shapes)
         points, owners = shapely.get_coordinates(shapes, return_index=True)
@@ -290,8 +292,8 @@ def _geometries(path: str, geometry: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{len(broken)} of {len(shapes)} shapes have coordinates that are no finite numbers "
             f"(the first is number {broken[0] + 1})",
-            where=path,
-            mend="draw them anew or delete them",
+            source=path,
+            hint="draw them anew or delete them",
         )
     shapes[shapely.is_empty(shapes)] = None
     return np.asarray(shapes)
@@ -321,8 +323,8 @@ def numbers_of(path: str, field: str, values: np.ndarray) -> np.ndarray | None:
     ):
         raise InputError(
             f"its attribute '{field}' is no number",
-            where=path,
-            mend="choose another with --label-field, or use 0 and 1",
+            source=path,
+            hint="choose another with --label-field, or use 0 and 1",
         )
     words = [None if _is_absent(one) else str(one).strip().lower() for one in values]
     try:

@@ -70,7 +70,7 @@ class LabelWords:
         labels[ignore] = NO_LABEL
         return labels
 
-    def check(self, values: set[float], where: str) -> None:
+    def check(self, values: set[float], source: str) -> None:
         """Raise unless every value of a file has a meaning.
 
         Raises
@@ -83,8 +83,8 @@ class LabelWords:
         if self.change_names:
             raise InputError(
                 f"label values are numbers ({_listed(sorted(values))}), none of them {self.change_names[0]!r}",
-                where=where,
-                mend="say which mean change, as --label-change 128-255",
+                source=source,
+                hint="say which mean change, as --label-change 128-255",
             )
         rest = {value for value in values if not _within(np.array([value]), self.ignore)[0]}
         # 0 and 255 alone are the commonest way of writing "no" and "yes": not to be taken for "no" and "unlabelled".
@@ -92,8 +92,8 @@ class LabelWords:
             return
         raise InputError(
             f"label values are {_listed(sorted(rest))}, not 0 and 1",
-            where=where,
-            mend="say which mean change, as --label-change 128-255, and which mean unlabelled, as --label-ignore 255",
+            source=source,
+            hint="say which mean change, as --label-change 128-255, and which mean unlabelled, as --label-ignore 255",
         )
 
     def absent(self, texts: Sequence[str]) -> list[tuple[str, str]]:
@@ -126,7 +126,7 @@ class LabelWords:
         found = [(ordered[labels == value].tolist(), kind) for value, kind in _KINDS]
         return "; ".join(f"{_listed(own)}: {kind}" for own, kind in found if own)
 
-    def translate_texts(self, texts: np.ndarray, field: str, where: str) -> tuple[np.ndarray, str]:
+    def translate_texts(self, texts: np.ndarray, field: str, source: str) -> tuple[np.ndarray, str]:
         """Return 1, 0 and 255 for an attribute of words, 255 where there is none, and the rule in words.
 
         Raises
@@ -144,8 +144,8 @@ class LabelWords:
             unnamed = ", none of which --label-change names" if self.change_names or self.change else ""
             raise InputError(
                 f"its attribute '{field}' is no number: it holds {', '.join(known[:_MOST_LISTED])}{more}{unnamed}",
-                where=where,
-                mend=_how_to_name(known),
+                source=source,
+                hint=_how_to_name(known),
             )
         ignored |= np.array([not text for text in texts], bool)
         labels = changed.astype("uint8")
@@ -176,7 +176,7 @@ def _ranges(text: str | None, option: str) -> tuple[tuple[tuple[float, float], .
         low, high = (float(match[1]), float(match[2] or match[1])) if match else (1.0, 0.0)
         if low > high:
             raise OptionError(
-                f"{word!r} is no value or range", where=option, mend="use values as in 255, 1,2 or 128-255"
+                f"{word!r} is no value or range", option=option, hint="use values as in 255, 1,2 or 128-255"
             )
         found.append((low, high))
     return tuple(found), tuple(names)
@@ -274,8 +274,8 @@ class LabelSummary:
         'a.tif: 1,200 pixels of change, 0 of none, 1 unlabelled; 1: change; 255: unlabelled'
         """
         counts = f"{self.change:,} pixels of change, {self.unchanged:,} of none, {self.unlabelled:,} unlabelled"
-        where = self.source if self.layer is None else f"{self.source}, layer {self.layer}"
-        return "; ".join([f"{where}: {counts}", self.rule, *_shape_texts(self.shapes), *self.notes])
+        source = self.source if self.layer is None else f"{self.source}, layer {self.layer}"
+        return "; ".join([f"{source}: {counts}", self.rule, *_shape_texts(self.shapes), *self.notes])
 
 
 def summarise(understood: Understood, *, pair: str, source: str, counts: tuple[int, int, int]) -> LabelSummary:

@@ -141,17 +141,17 @@ def _open_raster(path: str) -> Layer:
                 raise
             return replace(open_layer(f"/vsizip/{path}"), path=path)
     except InputError as error:
-        if "--band" not in (error.mend or ""):  # which is of images
+        if "--band" not in (error.hint or ""):  # which is of images
             raise
-        mend = f"save the one with the labels as a file of its own, or name it as vrt://{path}?bands=1"
-        raise InputError(error.error, where=error.where, mend=mend) from error
+        hint = f"save the one with the labels as a file of its own, or name it as vrt://{path}?bands=1"
+        raise InputError(error.error, source=error.source, hint=hint) from error
 
 
 def _unread(path: str, as_raster: InputError, as_vector: InputError) -> InputError:
     """Return the error of the two that says more of a file that neither GDAL nor OGR opens."""
     if as_raster.error == "no such file" or not re.search(r"\.(shp|gpkg|\w*json\w*|kml|kmz|gml|fgb|csv)$", path, re.I):
-        return InputError(as_raster.error, where=path, mend=as_raster.mend)
-    return InputError(as_vector.error, where=path, mend=as_vector.mend)
+        return InputError(as_raster.error, source=path, hint=as_raster.hint)
+    return InputError(as_vector.error, source=path, hint=as_vector.hint)
 
 
 def _raster_labels(layer: Layer, shape: tuple[int, int], georeference: Georeference, words: LabelWords) -> RasterLabels:
@@ -162,7 +162,7 @@ def _raster_labels(layer: Layer, shape: tuple[int, int], georeference: Georefere
     values, unknown = _values_of(labels)
     if not values:
         raise InputError(
-            "holds no label: every pixel is no-data", where=path, mend="check its no-data value, or leave it out"
+            "holds no label: every pixel is no-data", source=path, hint="check its no-data value, or leave it out"
         )
     words.check(values, path)
     notes = []
@@ -180,14 +180,14 @@ def _raster_labels(layer: Layer, shape: tuple[int, int], georeference: Georefere
 def _check_grid(layer: Layer, shape: tuple[int, int], georeference: Georeference) -> None:
     if layer.is_complex:
         raise InputError(
-            "is complex, which labels are not", where=layer.path, mend="give a raster of 0 and 1, or polygons"
+            "is complex, which labels are not", source=layer.path, hint="give a raster of 0 and 1, or polygons"
         )
     if layer.shape != shape:
         turned = layer.shape == shape[::-1]
         raise InputError(
             f"has {layer.shape[0]} x {layer.shape[1]} pixels, the scene {shape[0]} x {shape[1]}",
-            where=layer.path,
-            mend="it may be transposed: swap its rows and columns"
+            source=layer.path,
+            hint="it may be transposed: swap its rows and columns"
             if turned
             else "draw the labels on the scene's grid, or give polygons in a vector file",
         )
@@ -195,10 +195,10 @@ def _check_grid(layer: Layer, shape: tuple[int, int], georeference: Georeference
     if layer.georeference.kind != "none" and georeference.kind != "none":
         difference = georeference.difference(layer.georeference, shape)
         if difference:
-            mend = "resample it first"
+            hint = "resample it first"
             if _is_upside_down(layer.georeference, georeference):
-                mend = "it is stored bottom row first, or the scene is: turn it over, as with gdalwarp"
-            raise InputError(f"differs from the scene in {difference}", where=layer.path, mend=mend)
+                hint = "it is stored bottom row first, or the scene is: turn it over, as with gdalwarp"
+            raise InputError(f"differs from the scene in {difference}", source=layer.path, hint=hint)
 
 
 def _is_upside_down(one: Georeference, other: Georeference) -> bool:
@@ -224,8 +224,8 @@ def _values_of(labels: RasterLabels) -> tuple[set[float], int]:
                     raise
                 raise InputError(
                     "is a picture in colours, which have no order",
-                    where=labels.path,
-                    mend="save it as one band of 0 and 1, or as polygons",
+                    source=labels.path,
+                    hint="save it as one band of 0 and 1, or as polygons",
                 ) from error
             known = np.isfinite(values) if unknown is None else np.isfinite(values) & ~unknown
             hidden += int(values.size - np.count_nonzero(known))

@@ -69,8 +69,8 @@ class NoData:
         ):
             raise OptionError(
                 f"no pixel of {layer.path} can be {number(self.value)}: it holds {layer.dtype}",
-                where="--nodata",
-                mend="use a value as it is stored in the file, before scale and offset",
+                option="--nodata",
+                hint="use a value as it is stored in the file, before scale and offset",
             )
 
 

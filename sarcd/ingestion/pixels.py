@@ -129,18 +129,18 @@ def open_image(path: str, *, kind: Kind | None = None, band: str | None = None, 
     if layer.is_complex and kind in ("intensity", "db"):
         raise InputError(
             f"is complex ({layer.dtype}), not {kind}",
-            where=path,
-            mend="leave --kind out, or use --kind amplitude for its modulus",
+            source=path,
+            hint="leave --kind out, or use --kind amplitude for its modulus",
         )
     if not layer.is_complex and kind in (None, "slc"):
         claimed = "" if kind is None else ", claimed to be complex"
         raise InputError(
             f"holds real numbers ({layer.dtype}){claimed}",
-            where=path,
-            mend="say what they are with --kind amplitude, intensity or db, or name two bands with --iq --band I,Q",
+            source=path,
+            hint="say what they are with --kind amplitude, intensity or db, or name two bands with --iq --band I,Q",
         )
     if layer.palette == ():
-        raise InputError("its pixels are numbers of colours", where=path, mend="convert it to grey values")
+        raise InputError("its pixels are numbers of colours", source=path, hint="convert it to grey values")
     return Image(layer, kind or "slc")
 
 

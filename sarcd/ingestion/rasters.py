@@ -98,8 +98,8 @@ def read_errors(path: str) -> Iterator[None]:
         text = str(deepest).strip().splitlines()[0] if str(deepest).strip() else type(deepest).__name__
         text = re.sub(rf"^'?{re.escape(path)}'?[,:]?\s*", "", text).rstrip(".")
         missing = "://" not in path and not Path(path).exists() and split_path(path)[0] == Path(path)
-        mend = "check the path" if missing else "check that the file is whole and of a format that GDAL reads"
-        raise InputError("no such file" if missing else f"cannot be read ({text})", where=path, mend=mend) from error
+        hint = "check the path" if missing else "check that the file is whole and of a format that GDAL reads"
+        raise InputError("no such file" if missing else f"cannot be read ({text})", source=path, hint=hint) from error
 
 
 def open_dataset(path: str) -> Any:
@@ -133,7 +133,7 @@ def open_layer(path: str, *, band: str | None = None, iq: bool = False) -> Layer
             return _join(path, dataset, real, imaginary)
         short = lacking(dataset, open_dataset)
         if short:
-            raise InputError(f"is truncated: {short}", where=path, mend="copy it again from where it came")
+            raise InputError(f"is truncated: {short}", source=path, hint="copy it again from where it came")
         chosen, role = choose_bands(path, dataset, band, iq)
         return _describe(path, [(path, dataset, index) for index in chosen], role)
 
@@ -149,7 +149,7 @@ def _describe(path: str, parts: Sequence[tuple[str, Any, int]], role: Role) -> L
     _, first, index = parts[0]
     dtypes = {dataset.dtypes[i - 1] for _, dataset, i in parts}
     if len(dtypes) > 1 or len({dataset.shape for _, dataset, _ in parts}) > 1:
-        raise InputError("its two bands differ in size or type", where=path, mend="choose others with --band")
+        raise InputError("its two bands differ in size or type", source=path, hint="choose others with --band")
     flags = first.mask_flag_enums[index - 1]
     return Layer(
         path=path,
@@ -239,7 +239,9 @@ class LayerReader:
                 masked = dataset.read_masks(index, window=window) == 0
         if self.layer.role == "equal":
             if any(not np.array_equal(bands[0], other) for other in bands[1:]):
-                raise InputError(f"its {len(bands)} bands differ", where=self.layer.path, mend="choose one with --band")
+                raise InputError(
+                    f"its {len(bands)} bands differ", source=self.layer.path, hint="choose one with --band"
+                )
             bands = bands[:1]
         return bands, masked
 

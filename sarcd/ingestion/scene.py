@@ -122,8 +122,8 @@ def ingest(
     if len(images) < 2:
         raise InputError(
             f"{len(images)} image{'' if len(images) == 1 else 's'} given, change needs two",
-            where=str(images[0]) if images else None,
-            mend="name two or more, or add one to a scene with --append",
+            source=str(images[0]) if images else None,
+            hint="name two or more, or add one to a scene with --append",
         )
     with gdal_session():
         dated = gather_images(images, options)
@@ -195,7 +195,7 @@ def _hold_output(output: str | Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"cannot be made ({error.strerror})", where=str(output), mend="name another place") from error
+        raise StoreError(f"cannot be made ({error.strerror})", source=str(output), hint="name another place") from error
     replaced = set(SceneStore(path).members()) - set(schema.COORDINATES) if path.exists() else set()
     with new_scene_lock(str(path)), variable_locks(str(path), replaced):
         yield

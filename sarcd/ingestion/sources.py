@@ -80,8 +80,8 @@ def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[D
         if before.date == after.date:
             raise InputError(
                 f"has the same date as {before.path}, {_short(after.date)}",
-                where=after.path,
-                mend="say the dates with --date, once for each image in their order, with times of day if need be",
+                source=after.path,
+                hint="say the dates with --date, once for each image in their order, with times of day if need be",
             )
     _tell_of_one_image_twice(names, bands)
     return found
@@ -108,8 +108,8 @@ def _one_each(
         once = " or once for all" if shared else ""
         raise OptionError(
             f"is given {len(values)} times for {len(names)} images",
-            where=option,
-            mend=f"give it once for each image, in their order{once}",
+            option=option,
+            hint=f"give it once for each image, in their order{once}",
         )
     return values
 
@@ -130,25 +130,25 @@ def check_same_grid(
         Saying what differs.
     """
     layer = image.image.layer
-    mend = "coregister the images to one grid first"
+    hint = "coregister the images to one grid first"
     if image.image.variable != variable:
         kinds = {"slc": "complex", "amplitude": "detected"}
         raise InputError(
             f"is {kinds[image.image.variable]}, {first} {kinds[variable]}",
-            where=image.path,
-            mend="give images of one kind, or --kind amplitude for complex ones too",
+            source=image.path,
+            hint="give images of one kind, or --kind amplitude for complex ones too",
         )
     if layer.shape != shape:
         size = f"{layer.shape[0]} x {layer.shape[1]} pixels, {first} {shape[0]} x {shape[1]}"
-        raise InputError(f"has {size}", where=image.path, mend=mend)
+        raise InputError(f"has {size}", source=image.path, hint=hint)
     difference = georeference.difference(layer.georeference, shape)
     if difference:
         if {layer.georeference.kind, georeference.kind} == {"transform"} and None in (
             layer.georeference.crs,
             georeference.crs,
         ):
-            mend = "write the CRS of the other into the file that has none, as with 'gdal_edit.py -a_srs'"
-        raise InputError(f"differs from {first} in {difference}", where=image.path, mend=mend)
+            hint = "write the CRS of the other into the file that has none, as with 'gdal_edit.py -a_srs'"
+        raise InputError(f"differs from {first} in {difference}", source=image.path, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -194,10 +194,10 @@ def gather_labels(
     """
     if not options.labels:
         if options.label_change is not None or options.label_ignore is not None:
-            raise OptionError("says what label values mean, but there is no --label", where="--label-change")
+            raise OptionError("says what label values mean, but there is no --label", option="--label-change")
         for option, value in _of_vectors(options):
             if value is not None:
-                raise OptionError("says how labels are read, but there is no --label", where=option)
+                raise OptionError("says how labels are read, but there is no --label", option=option)
         return []
     words = LabelWords.parse(options.label_change, options.label_ignore)
     wanted = _label_pairs(options.labels, times, consecutive(times) if pairs is None else list(pairs))
@@ -211,7 +211,7 @@ def gather_labels(
             _refuse_other_dates(one.pair, one.labels.path, times, names=one.labels.layer.names)
     for option, value in _of_vectors(options):
         if value is not None and all(isinstance(one.labels, RasterLabels) for one in found):
-            raise OptionError("is of vector files, and every --label is a raster", where=option, mend="leave it out")
+            raise OptionError("is of vector files, and every --label is a raster", option=option, hint="leave it out")
     return found
 
 
@@ -226,14 +226,16 @@ def _label_pairs(labels: Sequence[str], times: np.ndarray, pairs: Sequence[Pair]
             _refuse_unread_dates(text)
     explicit = [match for match in matches if match is not None]
     if explicit and len(explicit) < len(labels):
-        raise OptionError("some labels name their dates and some do not", where="--label", mend="name them all or none")
+        raise OptionError(
+            "some labels name their dates and some do not", option="--label", hint="name them all or none"
+        )
     if explicit:
         found = [(_pair_of(match["pair"], times), match["path"]) for match in explicit]
     elif len(labels) != len(pairs):
         raise OptionError(
             f"{len(labels)} label files for {len(pairs)} pairs of consecutive dates",
-            where="--label",
-            mend="give one for each pair, or say whose they are, as --label 2023-03-19:2023-03-31=FILE",
+            option="--label",
+            hint="give one for each pair, or say whose they are, as --label 2023-03-19:2023-03-31=FILE",
         )
     else:
         found = list(zip(pairs, labels, strict=True))
@@ -244,8 +246,8 @@ def _label_pairs(labels: Sequence[str], times: np.ndarray, pairs: Sequence[Pair]
         if len(files) > 1:
             raise OptionError(
                 f"a pair is labelled twice: {_short(pair[0])} to {_short(pair[1])} by {' and '.join(files)}",
-                where="--label",
-                mend="join the two files",
+                option="--label",
+                hint="join the two files",
             )
     return found
 
@@ -255,7 +257,7 @@ def _refuse_unread_dates(text: str) -> None:
     head, equals, _ = text.partition("=")
     if equals and ":" in head and not re.search(r"[/\\]", head) and sum(c.isdigit() for c in head) >= 8:
         raise OptionError(
-            f"{head!r} is not BEFORE:AFTER", where="--label", mend="write --label 2023-03-19:2023-03-31=FILE"
+            f"{head!r} is not BEFORE:AFTER", option="--label", hint="write --label 2023-03-19:2023-03-31=FILE"
         )
 
 
@@ -266,8 +268,8 @@ def _refuse_other_dates(pair: Pair, path: str, times: np.ndarray, names: Sequenc
     if len(named) == 2 and named != days and set(named) <= set(times.astype("datetime64[D]")):
         raise OptionError(
             f"it would label {days[0]} to {days[1]}, and its name says {named[0]} to {named[1]}",
-            where=path,
-            mend=f"give files in the order of their pairs, or say whose it is, as --label {named[0]}:{named[1]}=FILE",
+            source=path,
+            hint=f"give files in the order of their pairs, or say whose it is, as --label {named[0]}:{named[1]}=FILE",
         )
 
 
@@ -279,7 +281,7 @@ def _pair_of(text: str, times: np.ndarray) -> Pair:
     try:
         return select_pairs(text, times)[0]
     except OptionError as error:
-        raise OptionError(error.error, where="--label", mend=error.mend) from error
+        raise OptionError(error.error, option="--label", hint=error.hint) from error
 
 
 def _short(date: np.datetime64) -> Any:

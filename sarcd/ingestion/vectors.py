@@ -95,8 +95,8 @@ def open_vector(
     if not there.any():
         raise InputError(
             f"has no shapes: all {len(there)} are without geometry",
-            where=path,
-            mend="draw them, or choose another layer",
+            source=path,
+            hint="draw them, or choose another layer",
         )
     parts, owners, repaired = _simple_parts(found.geometry)
     placed = to_pixels(found, parts, georeference, shape)
@@ -108,8 +108,8 @@ def open_vector(
     if not seen.any():
         raise InputError(
             f"has no shape within the scene: {_where(found)}",
-            where=path,
-            mend=_how_to_place(found),
+            source=path,
+            hint=_how_to_place(found),
         )
     shapes, owners, kinds, kept = shapes[seen], owners[seen], kinds[seen], kept[seen]
     values, tree = labels[owners], shapely.STRtree(shapes)

@@ -105,7 +105,7 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
     check_uncertainty(PredictOptions(swap=swap, flips=flips, uncertainty=uncertainty), len(paths))
     limit = mean_threshold([one.card for one in loaded]) if threshold is None else threshold
     if not 0 < limit < 1:
-        raise OptionError(f"threshold is {limit}", where="threshold", mend="use a value between 0 and 1")
+        raise OptionError(f"threshold is {limit}", option="threshold", hint="use a value between 0 and 1")
     chosen, card = pairs_of(scene, pairs), loaded[0].card
     source = features(
         scene,
@@ -152,7 +152,7 @@ def _statistics(statistics: Any, loaded: LoadedModel) -> Any:
     if policy != "model":
         return policy
     if loaded.card.statistics is None:
-        raise OptionError("the model file keeps no statistics", where="statistics", mend="use 'scene'")
+        raise OptionError("the model file keeps no statistics", option="statistics", hint="use 'scene'")
     return loaded.card.statistics
 
 
@@ -204,7 +204,7 @@ def _load(member: Member, device: str) -> LoadedModel:
 
     loaded = load_model(member.path, device=device)
     if loaded.digest != member.digest:
-        raise OptionError("the model file changed since detect() was called", where=member.path, mend="call it again")
+        raise OptionError("the model file changed since detect() was called", source=member.path, hint="call it again")
     return loaded
 
 

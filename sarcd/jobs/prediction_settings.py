@@ -57,12 +57,12 @@ def check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:
     if "coherence" not in loaded.card.channels:
         return
     if loaded.card.coherence is None:
-        raise ModelError("wants coherence but does not say how it is estimated", mend="train it again")
+        raise ModelError("wants coherence but does not say how it is estimated", hint="train it again")
     if "slc" not in scene:
         raise SceneError(
             "the model wants coherence, and detected images have none",
-            where=schema.source_of(scene),
-            mend="use a model trained with 'sarcd train --no-coherence', or 'sarcd detect', which needs none",
+            source=schema.source_of(scene),
+            hint="use a model trained with 'sarcd train --no-coherence', or 'sarcd detect', which needs none",
         )
 
 
@@ -71,8 +71,8 @@ def check_uncertainty(options: PredictOptions, models: int) -> None:
     if options.uncertainty and models == 1 and not (options.swap or options.flips):
         raise OptionError(
             "one model that sees the ground one way has no spread",
-            where="uncertainty",
-            mend="name several models, or add swap or flips",
+            option="uncertainty",
+            hint="name several models, or add swap or flips",
         )
 
 
@@ -93,7 +93,7 @@ def normalising_statistics(
     policy = options.statistics or loaded.card.statistics_policy
     if policy == "model":
         if loaded.card.statistics is None:
-            raise ModelError("the model file keeps no statistics", mend="use --statistics scene")
+            raise ModelError("the model file keeps no statistics", hint="use --statistics scene")
         return loaded.card.statistics
     had = AmplitudeStatistics.stored(scene)
     statistics, computed = write_statistics(path, progress=progress)

@@ -83,7 +83,7 @@ def write_coherence(  # noqa: PLR0913  what every job is given, and two choices
     """
     options = options or CoherenceOptions()
     if schema.variable(name).name != "coherence":
-        raise SceneError(f"'{name}' is no name of a coherence", mend="use coherence, or coherence_ and another suffix")
+        raise SceneError(f"'{name}' is no name of a coherence", hint="use coherence, or coherence_ and another suffix")
     names = [name, sibling(name, "coherence_phase")] if phase else [name]
     scene = open_scene(path, chunks=None)
     schema.require(scene, "slc")

@@ -119,7 +119,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     # By people: labels of a model are not to breed more of their kind from round to round.
     most = options.most or int(facts.get("patches", 0)) - int(facts.get("pseudo_patches", 0))
     if not most:
-        raise OptionError("the model does not say from how many patches it learnt", where="most", mend="give a number")
+        raise OptionError("the model does not say from how many patches it learnt", option="most", hint="give a number")
     for scene in scenes:
         write_prediction(scene, model, predict, suffix=suffix, overwrite=overwrite, progress=progress, note=note)
 
@@ -138,8 +138,8 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     if not chosen.any():
         raise TrainingError(
             f"the model is sure of {options.share:.0%} of the pixels of no patch",
-            where=str(model),
-            mend="lower --confidence or --share, or train it better",
+            source=str(model),
+            hint="lower --confidence or --share, or train it better",
         )
     start = 0
     for store, one in zip(stores, counts, strict=True):
@@ -168,7 +168,9 @@ def _count(store: SceneStore, source: str, size: int, options: PseudoOptions) ->
     height, width = store.shape
     rows, columns = height // size, width // size
     if not rows or not columns:
-        raise TrainingError(f"scene of {height} x {width} pixels is smaller than one patch of {size}", where=store.path)
+        raise TrainingError(
+            f"scene of {height} x {width} pixels is smaller than one patch of {size}", source=store.path
+        )
     array = store.array(source)
     parts = []
     with chunk_errors(store.path):

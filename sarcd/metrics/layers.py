@@ -51,7 +51,7 @@ class Layers:
     threshold: float | None
 
     @property
-    def where(self) -> str | None:
+    def source(self) -> str | None:
         """Path of the scene, if it knows it."""
         return schema.source_of(self.scene)
 
@@ -62,9 +62,9 @@ class Layers:
             return None
         return "probability" if is_probability(self.variable) else "score"
 
-    def wrong(self, name: str, what: str, mend: str | None = None) -> SceneError:
+    def wrong(self, name: str, what: str, hint: str | None = None) -> SceneError:
         """Return an error about one of the variables."""
-        return SceneError(f"'{name}' {what}", where=self.where, mend=mend)
+        return SceneError(f"'{name}' {what}", source=self.source, hint=hint)
 
 
 def is_probability(name: str) -> bool:
@@ -91,7 +91,7 @@ def read_layers(
     """
     if variable == truth:
         raise OptionError(
-            f"'{truth}' would be judged by itself", where="variable", mend="name a result, or other labels"
+            f"'{truth}' would be judged by itself", option="variable", hint="name a result, or other labels"
         )
     judged, labels = (_paired(scene, name) for name in (variable, truth))
     layers = Layers(scene, judged, labels, variable, truth, None)
@@ -105,11 +105,11 @@ def read_layers(
 
 def _paired(scene: xr.Dataset, name: str) -> xr.DataArray:
     array = schema.require(scene, name)
-    where = schema.source_of(scene)
+    source = schema.source_of(scene)
     if set(array.dims) != {"pair", "y", "x"}:
-        raise SceneError(f"'{name}' has dims {array.dims}, should be ('pair', 'y', 'x')", where=where)
+        raise SceneError(f"'{name}' has dims {array.dims}, should be ('pair', 'y', 'x')", source=source)
     if array.size == 0:
-        raise SceneError(f"'{name}' is empty: shape {array.shape}", where=where)
+        raise SceneError(f"'{name}' is empty: shape {array.shape}", source=source)
     return array.transpose("pair", "y", "x")
 
 
@@ -119,8 +119,8 @@ def _threshold(layers: Layers, threshold: float | None) -> float | None:
         if threshold is not None:
             raise OptionError(
                 f"'{name}' is a map of 0 and 1 and takes no threshold",
-                where="threshold",
-                mend="leave it out, or evaluate 'change_probability'",
+                option="threshold",
+                hint="leave it out, or evaluate 'change_probability'",
             )
         return None
     if judged.dtype.kind != "f":
@@ -128,13 +128,13 @@ def _threshold(layers: Layers, threshold: float | None) -> float | None:
     if threshold is None:
         known = schema.known(name)
         if known is None or known.name != "change_probability":
-            mend = "give one in its units"
+            hint = "give one in its units"
             if known is not None and known.flags:
-                mend = f"give one, or make a map of it again: {as_map(name)}"
-            raise OptionError(f"the score '{name}' needs a threshold", where="threshold", mend=mend)
+                hint = f"give one, or make a map of it again: {as_map(name)}"
+            raise OptionError(f"the score '{name}' needs a threshold", option="threshold", hint=hint)
         return 0.5
     if not math.isfinite(threshold):
-        raise OptionError(f"threshold is {threshold}", where="threshold", mend="use a number")
+        raise OptionError(f"threshold is {threshold}", option="threshold", hint="use a number")
     return float(threshold)
 
 
@@ -171,7 +171,7 @@ def pixel_area_m2(scene: xr.Dataset) -> float | None:
 @contextlib.contextmanager
 def whole(layers: Layers) -> Iterator[None]:
     """Read within this: an absent or damaged chunk of a stored scene is named, and never passes for unknown."""
-    source = layers.where
+    source = layers.source
     require_stored(layers.scene, [layers.variable, layers.truth])
     with chunk_errors(source) if source else contextlib.nullcontext():
         yield

@@ -122,13 +122,13 @@ class Bootstrap:
 
     def __post_init__(self) -> None:
         if self.resamples < 1:
-            raise OptionError(f"{self.resamples} resamples", where="bootstrap", mend="use 1000, or leave it out")
+            raise OptionError(f"{self.resamples} resamples", option="bootstrap", hint="use 1000, or leave it out")
         if self.patch < _LEAST_PATCH:
-            raise OptionError(f"patch is {self.patch}", where="patch", mend=f"use {_LEAST_PATCH} pixels or more")
+            raise OptionError(f"patch is {self.patch}", option="patch", hint=f"use {_LEAST_PATCH} pixels or more")
         if self.seed < 0:
-            raise OptionError(f"seed is {self.seed}", where="seed", mend="use a whole number from 0")
+            raise OptionError(f"seed is {self.seed}", option="seed", hint="use a whole number from 0")
         if not 0 < self.level < 1:
-            raise OptionError(f"level is {self.level}", where="level", mend="use a share such as 0.95")
+            raise OptionError(f"level is {self.level}", option="level", hint="use a share such as 0.95")
 
 
 @dataclass(frozen=True)
@@ -156,17 +156,17 @@ class ObjectRules:
 
     def __post_init__(self) -> None:
         if self.min_pixels < 1:
-            mend = "use a whole number from 1"
-            raise OptionError(f"least size of {self.min_pixels} pixels", where="min_pixels", mend=mend)
+            hint = "use a whole number from 1"
+            raise OptionError(f"least size of {self.min_pixels} pixels", option="min_pixels", hint=hint)
         if self.min_area_m2 is not None:
             if not 0 < self.min_area_m2 < math.inf:
-                mend = "use square metres above 0"
-                raise OptionError(f"least area of {self.min_area_m2} m2", where="min_area_m2", mend=mend)
+                hint = "use square metres above 0"
+                raise OptionError(f"least area of {self.min_area_m2} m2", option="min_area_m2", hint=hint)
             if self.min_pixels > 1:
-                raise OptionError("excludes min_pixels", where="min_area_m2", mend="give one of them")
+                raise OptionError("excludes min_pixels", option="min_area_m2", hint="give one of them")
         if not 0 <= self.min_overlap <= 1:
-            mend = "use a share from 0 to 1"
-            raise OptionError(f"least overlap is {self.min_overlap}", where="min_overlap", mend=mend)
+            hint = "use a share from 0 to 1"
+            raise OptionError(f"least overlap is {self.min_overlap}", option="min_overlap", hint=hint)
 
 
 FINE: dict[Kind, Bins] = {"probability": Bins("probability", 13), "score": Bins("score", 12)}

@@ -157,14 +157,14 @@ def report(
     sites = named(scenes)
     bootstrap = Bootstrap(resamples=bootstrap) if isinstance(bootstrap, int) else bootstrap
     if not 1 <= bins <= _MOST_BINS:
-        raise OptionError(f"{bins} bins", where="bins", mend=f"use 1 to {_MOST_BINS}")
+        raise OptionError(f"{bins} bins", option="bins", hint=f"use 1 to {_MOST_BINS}")
     rules = ObjectRules() if objects is True else objects or None
     layers = {
         name: read_layers(scene, variable=variable, truth=truth, threshold=threshold) for name, scene in sites.items()
     }
     (kind, *others) = {layer.kind for layer in layers.values()}
     if others:
-        raise SceneError(f"'{variable}' is a score in some scenes and a map in others", mend="evaluate them apart")
+        raise SceneError(f"'{variable}' is a score in some scenes and a map in others", hint="evaluate them apart")
     rows: list[tuple[str, str, Summary]] = []  # site, pair, and what was counted
     for name, layer in layers.items():
         of_pairs = _summaries(layer, bootstrap, rules, bins)
@@ -190,25 +190,25 @@ def report(
 def named(scenes: Scenes) -> dict[str, xr.Dataset]:
     """Return scenes by the name of their site, each a different one."""
     if isinstance(scenes, xr.Dataset):  # which is a mapping too, of variables
-        raise OptionError("one scene where several are wanted", where="scenes", mend="put it in a list: [scene]")
+        raise OptionError("one scene where several are wanted", option="scenes", hint="put it in a list: [scene]")
     pairs = (
         list(scenes.items())
         if isinstance(scenes, Mapping)
         else [(schema.source_of(scene) or f"scene {number}", scene) for number, scene in enumerate(scenes, start=1)]
     )
     if not pairs:
-        raise OptionError("no scene", where="scenes", mend="name one that has labels")
+        raise OptionError("no scene", option="scenes", hint="name one that has labels")
     sites = {name: take(scene, images=False) for name, scene in pairs}
     if len(sites) < len(pairs):
         twice = next(name for name in sites if [other for other, _ in pairs].count(name) > 1)
-        raise OptionError("is named twice, and would count twice", where=twice, mend="name each scene once")
+        raise OptionError("is named twice, and would count twice", option=twice, hint="name each scene once")
     return sites
 
 
 def _summaries(layers: Layers, bootstrap: Bootstrap | None, rules: ObjectRules | None, bins: int) -> list[Summary]:
     """Count the pairs of a scene."""
     area = None if rules is None else pixel_area_m2(layers.scene)
-    kernel_rules = None if rules is None else rules_in_pixels(rules, area, layers.where)
+    kernel_rules = None if rules is None else rules_in_pixels(rules, area, layers.source)
     patch = None if bootstrap is None else bootstrap.patch
     plan = Plan(layers.threshold, layers.kind, bins=bins, patch=patch, rules=kernel_rules)
     tallies = gather(layers, partial(tally_block, plan), merge_tallies)
@@ -216,20 +216,20 @@ def _summaries(layers: Layers, bootstrap: Bootstrap | None, rules: ObjectRules |
     return [summarise(tally, kernel_rules, area) for tally in tallies]
 
 
-def rules_in_pixels(rules: ObjectRules, pixel_area_m2: float | None, where: str | None) -> Rules:
+def rules_in_pixels(rules: ObjectRules, pixel_area_m2: float | None, source: str | None) -> Rules:
     """Return the rules with the least size in pixels of a scene."""
     least = rules.min_pixels
     if rules.min_area_m2 is not None:
         if pixel_area_m2 is None:
-            raise no_area(where, "a least area")
+            raise no_area(source, "a least area")
         least = max(math.ceil(rules.min_area_m2 / pixel_area_m2 * (1 - 1e-9)), 1)
     return Rules(least, rules.min_overlap)
 
 
-def no_area(where: str | None, wanted: str) -> SceneError:
+def no_area(source: str | None, wanted: str) -> SceneError:
     """Return the error of a scene that does not know how large its pixels are."""
-    mend = "ingest it with --spacing Y,X in metres, or set scene.attrs['spacing_m'] = [y, x]; or count in pixels"
-    return SceneError(f"pixel spacing is not known, which {wanted} needs", where=where, mend=mend)
+    hint = "ingest it with --spacing Y,X in metres, or set scene.attrs['spacing_m'] = [y, x]; or count in pixels"
+    return SceneError(f"pixel spacing is not known, which {wanted} needs", source=source, hint=hint)
 
 
 def check_counts(layers: Layers, counts: np.ndarray, outside: int = 0) -> None:
@@ -247,15 +247,15 @@ def check_counts(layers: Layers, counts: np.ndarray, outside: int = 0) -> None:
     total: dict[str, int] = dict(zip(COUNTS, counts.tolist(), strict=True))
     for name, key in ((layers.truth, "foreign_truth"), (layers.variable, "foreign_prediction")):
         if total[key]:
-            mend = f"1 is change, 0 none, 255 unknown: scene['{name}'] = (scene['{name}'] == ...).astype('uint8')"
-            raise layers.wrong(name, f"holds values other than 0, 1 and 255 in {total[key]} pixels", mend)
+            hint = f"1 is change, 0 none, 255 unknown: scene['{name}'] = (scene['{name}'] == ...).astype('uint8')"
+            raise layers.wrong(name, f"holds values other than 0, 1 and 255 in {total[key]} pixels", hint)
     if outside:
-        mend = f"divide percents by 100; a map of 0, 1 and 255 is uint8: {as_map(layers.variable)}"
-        raise layers.wrong(layers.variable, f"holds values below 0 or above 1 in {outside} labelled pixels", mend)
+        hint = f"divide percents by 100; a map of 0, 1 and 255 is uint8: {as_map(layers.variable)}"
+        raise layers.wrong(layers.variable, f"holds values below 0 or above 1 in {outside} labelled pixels", hint)
     judged = sum(total[key] for key in ("tp", "fp", "fn", "tn"))
     if judged + total["unjudged"] == 0:
-        mend = "add labels with 'sarcd ingest --label'"
-        raise SceneError(f"no pixel of '{layers.truth}' is labelled", where=layers.where, mend=mend)
+        hint = "add labels with 'sarcd ingest --label'"
+        raise SceneError(f"no pixel of '{layers.truth}' is labelled", source=layers.source, hint=hint)
     if judged == 0:
         raise layers.wrong(layers.variable, f"is unknown at every one of the {total['unjudged']} labelled pixels")
 

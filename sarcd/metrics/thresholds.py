@@ -118,13 +118,13 @@ def choose_threshold(
     ]
     for layer in layers:
         if layer.judged.dtype.kind != "f":
-            mend = "use 'change_probability', which 'sarcd predict' makes"
-            raise OptionError(f"'{variable}' is no score and has no threshold", where="variable", mend=mend)
+            hint = "use 'change_probability', which 'sarcd predict' makes"
+            raise OptionError(f"'{variable}' is no score and has no threshold", option="variable", hint=hint)
     areas = [pixel_area_m2(layer.scene) for layer in layers]
     if false_alarms_per_km2 is not None:
         for layer, area in zip(layers, areas, strict=True):
             if area is None:
-                raise no_area(layer.where, "a number of false alarms per km2")
+                raise no_area(layer.source, "a number of false alarms per km2")
     ranking = rank(layers, areas, "probability" if is_probability(variable) else "score")
     rules = Rules(min_pixels)
     if false_alarms_per_km2 is not None:
@@ -155,17 +155,17 @@ def _check_options(
 ) -> None:
     given = [value for value in (precision, false_alarms_per_km2, best) if value is not None]
     if len(given) != 1:
-        mend = "give one of precision, false_alarms_per_km2 and best='f1'"
-        raise OptionError(f"{len(given)} criteria for one threshold", where="choose_threshold", mend=mend)
+        hint = "give one of precision, false_alarms_per_km2 and best='f1'"
+        raise OptionError(f"{len(given)} criteria for one threshold", option="choose_threshold", hint=hint)
     if precision is not None and not 0 < precision <= 1:
-        raise OptionError(f"precision is {precision}", where="precision", mend="use a share above 0, up to 1")
+        raise OptionError(f"precision is {precision}", option="precision", hint="use a share above 0, up to 1")
     if false_alarms_per_km2 is not None and not 0 <= false_alarms_per_km2 < math.inf:
-        mend = "use a number from 0"
-        raise OptionError(f"is {false_alarms_per_km2}", where="false_alarms_per_km2", mend=mend)
+        hint = "use a number from 0"
+        raise OptionError(f"is {false_alarms_per_km2}", option="false_alarms_per_km2", hint=hint)
     if best not in (None, "f1"):
-        raise OptionError(f"best is {best!r}", where="best", mend="use 'f1'")
+        raise OptionError(f"best is {best!r}", option="best", hint="use 'f1'")
     if min_pixels < 1:
-        raise OptionError(f"least size of {min_pixels} pixels", where="min_pixels", mend="use a whole number from 1")
+        raise OptionError(f"least size of {min_pixels} pixels", option="min_pixels", hint="use a whole number from 1")
 
 
 _TOGETHER = 8  # thresholds that one pass over the scenes tries
@@ -221,13 +221,13 @@ def rank(layers: Sequence[Layers], areas: Sequence[float | None], kind: Kind) ->
     fp, tp = (np.cumsum(counts[::-1]) for counts in histogram)
     positives = int(tp[-1])
     if positives == 0:
-        where = ", ".join(layer.where or "the scenes" for layer in layers)
-        raise SceneError("no labelled pixel is changed, so there is nothing to choose by", where=where)
+        source = ", ".join(layer.source or "the scenes" for layer in layers)
+        raise SceneError("no labelled pixel is changed, so there is nothing to choose by", source=source)
     usable = np.isfinite(thresholds)
     if kind == "probability":
         usable = (thresholds > 0) & (thresholds < 1)
     if not usable.any():
-        raise SceneError("no threshold between 0 and 1 parts the probabilities", where=layers[0].where)
+        raise SceneError("no threshold between 0 and 1 parts the probabilities", source=layers[0].source)
     return Ranking(thresholds[usable], tp[usable], fp[usable], positives, unchanged_m2 / 1e6)
 
 
@@ -240,7 +240,7 @@ def by_precision(ranking: Ranking, wanted: float) -> int:
     raise SceneError(
         f"no threshold reaches a precision of {wanted}: the highest is {ranking.precision[best]:.4f}, at "
         f"{ranking.thresholds[best]:.6g}",
-        mend="ask for less, or for --best-f1",
+        hint="ask for less, or for --best-f1",
     )
 
 
@@ -269,7 +269,7 @@ def by_false_objects(layers: Sequence[Layers], ranking: Ranking, rate: float, ru
         raise SceneError(
             f"no threshold keeps false objects at {rate} per km2: the fewest are "
             f"{fewest / ranking.unchanged_km2:.4g}, at {ranking.thresholds[0]:.6g}",
-            mend="allow more, or count larger objects alone (--min-pixels)",
+            hint="allow more, or count larger objects alone (--min-pixels)",
         )
     return good
 

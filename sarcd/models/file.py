@@ -85,7 +85,7 @@ def save_model(path: str | Path, network: Network, card: ModelCard) -> str:
     try:
         write_durably(path, data)
     except OSError as error:
-        raise ModelError(f"cannot be written ({error.strerror})", where=str(path)) from error
+        raise ModelError(f"cannot be written ({error.strerror})", source=str(path)) from error
     return hashlib.sha256(data).hexdigest()
 
 
@@ -110,7 +110,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> LoadedMo
     device = choose_device(str(device))
     with _located(path):
         if not path.is_file():
-            raise ModelError("is no file" if path.exists() else "no such file", mend="make one with 'sarcd train'")
+            raise ModelError("is no file" if path.exists() else "no such file", hint="make one with 'sarcd train'")
         with path.open("rb") as file:
             header = _read_header(file)
             card = ModelCard.from_json(_metadata(header))
@@ -133,31 +133,31 @@ def _located(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ModelError(f"cannot be read ({error.strerror})", where=str(path)) from error
+        raise ModelError(f"cannot be read ({error.strerror})", source=str(path)) from error
     except OverflowError as error:
-        raise ModelError("metadata: a number is too large", where=str(path)) from error
+        raise ModelError("metadata: a number is too large", source=str(path)) from error
     except SarcdError as error:
-        mend = error.mend if isinstance(error, ModelError) else None
-        raise ModelError(error.error, where=str(path), mend=mend) from error
+        hint = error.hint if isinstance(error, ModelError) else None
+        raise ModelError(error.error, source=str(path), hint=hint) from error
 
 
 def _read_header(file: BinaryIO) -> Json:
     """Read the JSON at the head of a safetensors file, and check that the file is as long as that says."""
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
-    mend = "a model file is made by 'sarcd train'"
+    hint = "a model file is made by 'sarcd train'"
     if size < 8 or length > min(size, _LARGEST_HEADER):
-        raise ModelError("no safetensors file", mend=mend)
+        raise ModelError("no safetensors file", hint=hint)
     try:
         header = json.loads(file.read(length))
     except (ValueError, RecursionError) as error:
-        raise ModelError("no safetensors file: its header is no JSON", mend=mend) from error
+        raise ModelError("no safetensors file: its header is no JSON", hint=hint) from error
     if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
-        raise ModelError("no safetensors file: its header holds no tensors", mend=mend)
+        raise ModelError("no safetensors file: its header holds no tensors", hint=hint)
     expected = 8 + length + sum(math.prod(shape) * _bytes_of(dtype) for shape, dtype in _described(header).values())
     if size != expected:
         fault = "truncated" if size < expected else "longer than its header says"
-        raise ModelError(f"{fault}: {size} bytes instead of {expected}", mend="copy or train it again")
+        raise ModelError(f"{fault}: {size} bytes instead of {expected}", hint="copy or train it again")
     return header
 
 
@@ -183,7 +183,7 @@ def _bytes_of(dtype: torch.dtype) -> int:
 def _metadata(header: Json) -> Any:
     text = header.get("__metadata__", {}).get(_KEY)
     if not isinstance(text, str):
-        raise ModelError("no model of sarcd: its metadata are missing", mend="a model file is made by 'sarcd train'")
+        raise ModelError("no model of sarcd: its metadata are missing", hint="a model file is made by 'sarcd train'")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -224,9 +224,9 @@ def _tensors(data: bytes) -> dict[str, torch.Tensor]:
 def _check_values(tensors: dict[str, torch.Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ModelError(f"tensor {name!r} holds values that are not finite", mend="train it again")
+            raise ModelError(f"tensor {name!r} holds values that are not finite", hint="train it again")
         if name.endswith("running_var") and bool((tensor < 0).any()):
-            raise ModelError(f"tensor {name!r} holds negative variances", mend="train it again")
+            raise ModelError(f"tensor {name!r} holds negative variances", hint="train it again")
 
 
 FORMAT = 1
@@ -302,7 +302,7 @@ class ModelCard:
         if version != FORMAT:
             raise ModelError(
                 f"file is of format {version}, this sarcd reads format {FORMAT}",
-                mend="update sarcd" if version > FORMAT else "train it again",
+                hint="update sarcd" if version > FORMAT else "train it again",
             )
         channels = tuple(_entry(values, "channels", list))
         if channels not in (WITH_COHERENCE, AMPLITUDES):
@@ -355,7 +355,7 @@ def _statistics(values: Json | None) -> AmplitudeStatistics | None:
 def _coherence(values: Json | None) -> CoherenceOptions | None:
     if values is None:
         return None
-    options = config.from_dict(CoherenceOptions, values, where="metadata: coherence")
+    options = config.from_dict(CoherenceOptions, values, source="metadata: coherence")
     if max(options.window.y, options.window.x) > _LARGEST_WINDOW:
         raise ModelError(f"metadata: coherence window is {options.window.y} x {options.window.x}")
     return options

@@ -96,11 +96,11 @@ def model_options(name: str, **options: Any) -> dict[str, Any]:
     {'widths': (16, 32, 64, 128), 'bottleneck': 256, 'convolutions': 2}
     """
     if name not in ARCHITECTURES:
-        raise OptionError(f"unknown network {name!r}", where="model", mend=f"known are {', '.join(ARCHITECTURES)}")
+        raise OptionError(f"unknown network {name!r}", option="model", hint=f"known are {', '.join(ARCHITECTURES)}")
     architecture = ARCHITECTURES[name]
     parameters = inspect.signature(architecture.build).parameters.values()
     known = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise OptionError(f"{name} has no option {unknown[0]!r}", where="model", mend=f"known are {', '.join(known)}")
+        raise OptionError(f"{name} has no option {unknown[0]!r}", option="model", hint=f"known are {', '.join(known)}")
     return {**known, **architecture.options, **options}

@@ -47,7 +47,9 @@ def load_backbone(network: Network, path: str | Path) -> None:
     """
     path = Path(path)
     if not network.trunks:
-        raise ModelError(f"{type(network).__name__} takes no such weights", where=str(path), mend="use it without them")
+        raise ModelError(
+            f"{type(network).__name__} takes no such weights", source=str(path), hint="use it without them"
+        )
     tensors = _read(path)
     # Every trunk is checked before any is changed.
     fitting = [_fit(trunk, tensors, path) for trunk in network.trunks]
@@ -58,7 +60,7 @@ def load_backbone(network: Network, path: str | Path) -> None:
 def _read(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by name."""
     if not path.is_file():
-        raise ModelError("is no file" if path.exists() else "no such file", where=str(path))
+        raise ModelError("is no file" if path.exists() else "no such file", source=str(path))
     values: Any
     try:
         if path.suffix == ".safetensors":
@@ -68,13 +70,13 @@ def _read(path: Path) -> dict[str, Tensor]:
         else:
             values = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise ModelError(f"cannot be read ({error.strerror or error})", where=str(path)) from error
+        raise ModelError(f"cannot be read ({error.strerror or error})", source=str(path)) from error
     except Exception as error:  # what a damaged or hostile file makes the readers raise has no common family
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:80]
-        mend = "it must be a state dict, whole, with nothing but weights in it"
-        raise ModelError(f"cannot be read as weights ({reason})", where=str(path), mend=mend) from error
+        hint = "it must be a state dict, whole, with nothing but weights in it"
+        raise ModelError(f"cannot be read as weights ({reason})", source=str(path), hint=hint) from error
     if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise ModelError("holds no table of weights", where=str(path), mend="save the state dict of the network alone")
+        raise ModelError("holds no table of weights", source=str(path), hint="save the state dict of the network alone")
     return {str(name): value for name, value in values.items()}
 
 
@@ -85,16 +87,16 @@ def _fit(trunk: Trunk, tensors: dict[str, Tensor], path: Path) -> dict[str, Tens
     lacking = [name for name in wanted if name not in tensors]
     if lacking:
         text = f"is of another network: {len(lacking)} of {len(wanted)} weights are missing, such as {lacking[0]!r}"
-        raise ModelError(text, where=str(path), mend=f"{_source(trunk)} is wanted")
+        raise ModelError(text, source=str(path), hint=f"{_source(trunk)} is wanted")
     for name in wanted:
         found, shape = tensors[name], list(state[name].shape)
         if name == trunk.first:
             shape[1] = _COLOURS
         if list(found.shape) != shape or not found.is_floating_point():
             text = f"{name!r} is {_kind(found.shape)}, and {_kind(shape)} numbers are wanted"
-            raise ModelError(text, where=str(path), mend=f"{_source(trunk)} is wanted")
+            raise ModelError(text, source=str(path), hint=f"{_source(trunk)} is wanted")
         if not bool(torch.isfinite(found).all()) or (name.endswith("running_var") and bool((found < 0).any())):
-            raise ModelError(f"{name!r} holds values that no weights have", where=str(path), mend="copy it again")
+            raise ModelError(f"{name!r} holds values that no weights have", source=str(path), hint="copy it again")
         state[name] = _adapt(found, state[name].shape[1]) if name == trunk.first else found.float()
     return state
 

@@ -19,7 +19,9 @@ def whole(name: str, value: Any, least: int, most: int) -> int:
     2
     """
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise OptionError(f"{name} is {str(value)[:40]}", where=name, mend=f"use a whole number from {least} to {most}")
+        raise OptionError(
+            f"{name} is {str(value)[:40]}", option=name, hint=f"use a whole number from {least} to {most}"
+        )
     return value
 
 
@@ -32,7 +34,7 @@ def share(name: str, value: Any) -> float:
     0.0
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
-        raise OptionError(f"{name} is {str(value)[:40]}", where=name, mend="use a number from 0, below 1")
+        raise OptionError(f"{name} is {str(value)[:40]}", option=name, hint="use a number from 0, below 1")
     return float(value)
 
 
@@ -45,5 +47,5 @@ def choice(name: str, value: Any, known: tuple[str, ...]) -> str:
     'diff'
     """
     if not isinstance(value, str) or value not in known:
-        raise OptionError(f"{name} is {str(value)[:40]!r}", where=name, mend=f"use {' or '.join(known)}")
+        raise OptionError(f"{name} is {str(value)[:40]!r}", option=name, hint=f"use {' or '.join(known)}")
     return value

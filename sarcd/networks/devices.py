@@ -32,17 +32,17 @@ def choose_device(name: str = "auto") -> torch.device:
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     if re.fullmatch(r"cpu|mps|cuda(:[0-9]{1,3})?", name) is None:
-        raise OptionError(f"unknown device {name!r}", where="device", mend="use auto, cpu, cuda, cuda:N or mps")
+        raise OptionError(f"unknown device {name!r}", option="device", hint="use auto, cpu, cuda, cuda:N or mps")
     kind, _, number = name.partition(":")
     if kind == "cpu":
         return torch.device("cpu")
     if kind == "mps":
         if not torch.backends.mps.is_available():
-            raise OptionError("there is no mps device", where="device", mend="use auto or cpu")
+            raise OptionError("there is no mps device", option="device", hint="use auto or cpu")
         return torch.device("mps")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
-        raise OptionError("there is no CUDA device", where="device", mend="use auto or cpu")
+        raise OptionError("there is no CUDA device", option="device", hint="use auto or cpu")
     if int(number or 0) >= count:
-        raise OptionError(f"there is no {name}", where="device", mend=f"the last one is cuda:{count - 1}")
+        raise OptionError(f"there is no {name}", option="device", hint=f"the last one is cuda:{count - 1}")
     return torch.device("cuda", int(number or 0))

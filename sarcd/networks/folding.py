@@ -88,8 +88,8 @@ def compile_network(network: Network, device: torch.device) -> None:
             network(tile.to(memory_format=torch.channels_last))  # now, and not when results are on their way
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:120]
-        mend = "install a C++ compiler (on a GPU: Triton), or leave --compile out"
-        raise OptionError(f"the network cannot be compiled here ({reason})", where="compiled", mend=mend) from error
+        hint = "install a C++ compiler (on a GPU: Triton), or leave --compile out"
+        raise OptionError(f"the network cannot be compiled here ({reason})", option="compiled", hint=hint) from error
     network.train(training)
 
 

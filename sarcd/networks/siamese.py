@@ -165,7 +165,7 @@ def check_streams(in_channels: Any, coherence: Any) -> tuple[int, int]:
     if choice("coherence", coherence, ("date", "stream")) == "date":
         return 1 + shared, 0
     if not shared:
-        raise OptionError("coherence is 'stream', and the input has none", where="coherence", mend="use date")
+        raise OptionError("coherence is 'stream', and the input has none", option="coherence", hint="use date")
     return 1, shared
 
 

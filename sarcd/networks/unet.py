@@ -165,6 +165,6 @@ def _convolutions(in_channels: int, out_channels: int, count: int) -> nn.Sequent
 
 def _checked_widths(widths: Any) -> tuple[int, ...]:
     if not isinstance(widths, (tuple, list)) or not 1 <= len(widths) <= _MOST_LEVELS:
-        mend = f"use 1 to {_MOST_LEVELS} whole numbers, such as 16,32,64"
-        raise OptionError(f"widths are {str(widths)[:60]}", where="widths", mend=mend)
+        hint = f"use 1 to {_MOST_LEVELS} whole numbers, such as 16,32,64"
+        raise OptionError(f"widths are {str(widths)[:60]}", option="widths", hint=hint)
     return tuple(whole("widths", width, 1, MOST_CHANNELS) for width in widths)

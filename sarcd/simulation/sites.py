@@ -185,7 +185,7 @@ def _options(name: SiteName | SiteOptions) -> SiteOptions:
     if isinstance(name, SiteOptions):
         return name
     if name not in get_args(SiteName):
-        raise OptionError(f"no site {name!r}", where="site", mend=f"use one of {', '.join(get_args(SiteName))}")
+        raise OptionError(f"no site {name!r}", option="site", hint=f"use one of {', '.join(get_args(SiteName))}")
     return SITES[name]
 
 
@@ -193,23 +193,23 @@ def _shape(size: int | tuple[int, int]) -> tuple[int, int]:
     """Return (y, x) in pixels."""
     sides = np.atleast_1d(size)
     if sides.size not in (1, 2) or sides.dtype.kind not in "iu":
-        raise OptionError(f"size is {size!r}", where="size", mend="use one whole number of pixels, or (y, x)")
+        raise OptionError(f"size is {size!r}", option="size", hint="use one whole number of pixels, or (y, x)")
     return int(sides[0]), int(sides[-1])
 
 
 def _days(dates: int, interval_days: float | Sequence[float]) -> tuple[float, ...]:
     """Return the dates in days after the first."""
     if dates < 2:
-        raise OptionError(f"{dates} date makes no pair", where="dates", mend="use 2 or more")
+        raise OptionError(f"{dates} date makes no pair", option="dates", hint="use 2 or more")
     steps = [float(step) for step in np.atleast_1d(interval_days)]
     if np.ndim(interval_days) == 0:
         steps *= dates - 1
     if len(steps) != dates - 1:
         raise OptionError(
-            f"{len(steps)} intervals for {dates} dates", where="interval_days", mend=f"give one, or {dates - 1}"
+            f"{len(steps)} intervals for {dates} dates", option="interval_days", hint=f"give one, or {dates - 1}"
         )
     if any(not step > 0 for step in steps):
-        raise OptionError("an interval is not above 0 days", where="interval_days", mend="use positive numbers")
+        raise OptionError("an interval is not above 0 days", option="interval_days", hint="use positive numbers")
     return (0.0, *(float(day) for day in np.cumsum(steps)))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _REWRITTEN = schema.PRIVATE + "rewritten_"  # array beside the store's own, while its chunk is made
 
 
-def decode_dates(values: Any, attrs: Mapping[str, Any], where: str) -> np.ndarray:
+def decode_dates(values: Any, attrs: Mapping[str, Any], source: str) -> np.ndarray:
     """Return stored numbers as datetime64[us], by the CF attributes `units` and `calendar` beside them.
 
     Raises
@@ -36,8 +36,8 @@ def decode_dates(values: Any, attrs: Mapping[str, Any], where: str) -> np.ndarra
         dates, cause = numbers, error
     if dates.dtype.kind != "M":  # objects, of a calendar that datetime64 does not know
         told = f"{attrs.get('units', 'no units')}, calendar {attrs.get('calendar', 'standard')}"
-        mend = "write the store with datetime64 dates, for example by xarray"
-        raise SceneError(f"holds no dates that can be read ({told})", where=where, mend=mend) from cause
+        hint = "write the store with datetime64 dates, for example by xarray"
+        raise SceneError(f"holds no dates that can be read ({told})", source=source, hint=hint) from cause
     return np.asarray(dates.astype("datetime64[us]"))
 
 

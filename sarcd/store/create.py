@@ -206,9 +206,9 @@ def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
     if not path.exists():
         return
     if not _is_scene(path):
-        raise StoreError("is there already and is not a scene", where=str(path), mend="choose another name")
+        raise StoreError("is there already and is not a scene", source=str(path), hint="choose another name")
     if not overwrite:
-        raise StoreError("is there already", where=str(path), mend="choose another name, or pass --overwrite")
+        raise StoreError("is there already", source=str(path), hint="choose another name, or pass --overwrite")
 
 
 def _refuse_object(url: str) -> None:
@@ -223,7 +223,7 @@ def _refuse_object(url: str) -> None:
         return None
 
     if sync(first_key()) is not None and not _is_unfinished(url):
-        raise StoreError("is there already", where=url, mend="choose another name, or remove it first")
+        raise StoreError("is there already", source=url, hint="choose another name, or remove it first")
 
 
 def _is_unfinished(url: str) -> bool:
@@ -245,7 +245,7 @@ def _is_scene(path: Path) -> bool:
 def grid_of(shape: Sequence[int], chunk: int, shard: int = 0) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """Return chunk and shard shapes of a (time or pair, y, x) array: 1 along the first axis, never beyond the scene."""
     if shard and shard % chunk:
-        raise StoreError(f"shards of {shard} are no multiple of chunks of {chunk}", mend="choose a multiple")
+        raise StoreError(f"shards of {shard} are no multiple of chunks of {chunk}", hint="choose a multiple")
     chunks = (1, *(min(chunk, size) for size in shape[1:]))
     if not shard or all(size <= chunk for size in shape[1:]):
         return chunks, None

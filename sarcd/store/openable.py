@@ -37,40 +37,40 @@ def first_line(error: BaseException) -> str:
 def refuse_no_folder(path: Path) -> None:
     """Raise SceneError unless a path is a folder."""
     if not path.exists():
-        raise SceneError("no such scene", where=str(path), mend="make one with 'sarcd ingest' or 'sarcd simulate'")
+        raise SceneError("no such scene", source=str(path), hint="make one with 'sarcd ingest' or 'sarcd simulate'")
     if path.is_dir():
         return
     if zipfile.is_zipfile(path):
-        mend = f"unpack it first: python -m zipfile -e {path} {path.with_suffix('')}"
-        raise SceneError("is a zip file, which cannot be written to in place", where=str(path), mend=mend)
-    raise SceneError("is a file, and a scene is a folder", where=str(path), mend="images are read by 'sarcd ingest'")
+        hint = f"unpack it first: python -m zipfile -e {path} {path.with_suffix('')}"
+        raise SceneError("is a zip file, which cannot be written to in place", source=str(path), hint=hint)
+    raise SceneError("is a file, and a scene is a folder", source=str(path), hint="images are read by 'sarcd ingest'")
 
 
-def not_openable(where: str, error: Exception) -> SceneError:
+def not_openable(source: str, error: Exception) -> SceneError:
     """Return what to say of a store that xarray cannot open."""
-    fault = None if is_url(where) or is_format_2(Path(where)) else _root_fault(Path(where))
+    fault = None if is_url(source) or is_format_2(Path(source)) else _root_fault(Path(source))
     if fault is not None:
         return fault
-    told, mend = first_line(error), None
+    told, hint = first_line(error), None
     if "calendar" in told or "time units" in told:
         told = told.split(". Try")[0]
-        mend = "write the store with datetime64 dates, for example by xarray"
+        hint = "write the store with datetime64 dates, for example by xarray"
     elif "conflicting sizes" in told:
-        mend = "take the array that does not fit out of the store, or write it anew in the size of the others"
-    return SceneError(f"not a Zarr group that xarray can open ({told})", where=where, mend=mend)
+        hint = "take the array that does not fit out of the store, or write it anew in the size of the others"
+    return SceneError(f"not a Zarr group that xarray can open ({told})", source=source, hint=hint)
 
 
 def not_writable(path: str, error: Exception) -> SceneError:
     """Return what to say of a place that is no Zarr group of format 3."""
     if not is_url(path):
         if is_format_2(Path(path)):
-            mend = f"write it anew: sarcd.store.create.write_scene(xr.open_zarr('{path}'), 'NEW')"
-            return SceneError("is in Zarr format 2, and commands keep results in format 3", where=path, mend=mend)
+            hint = f"write it anew: sarcd.store.create.write_scene(xr.open_zarr('{path}'), 'NEW')"
+            return SceneError("is in Zarr format 2, and commands keep results in format 3", source=path, hint=hint)
         fault = _root_fault(Path(path))
         if fault is not None:
             return fault
     told = f"not a Zarr v3 group that can be written ({first_line(error)})"
-    return SceneError(told, where=path, mend="make a scene with 'sarcd ingest'")
+    return SceneError(told, source=path, hint="make a scene with 'sarcd ingest'")
 
 
 def is_format_2(path: Path) -> bool:
@@ -85,15 +85,15 @@ def _root_fault(path: Path) -> SceneError | None:
     root = path / "zarr.json"
     if not root.exists():
         if any((inner / "zarr.json").exists() for inner in path.iterdir()):
-            return SceneError("its zarr.json is missing: the store was copied in part", where=str(path), mend=_RESTORE)
+            return SceneError("its zarr.json is missing: the store was copied in part", source=str(path), hint=_RESTORE)
         told = f"not a Zarr group ({'a folder without zarr.json' if any(path.iterdir()) else 'an empty folder'})"
-        return SceneError(told, where=str(path), mend="make a scene with 'sarcd ingest' or 'sarcd simulate'")
+        return SceneError(told, source=str(path), hint="make a scene with 'sarcd ingest' or 'sarcd simulate'")
     try:
         node = json.loads(root.read_bytes())
     except (OSError, ValueError) as error:
-        return SceneError(f"its metadata cannot be read ({first_line(error)})", where=str(root), mend=_RESTORE)
+        return SceneError(f"its metadata cannot be read ({first_line(error)})", source=str(root), hint=_RESTORE)
     if isinstance(node, dict) and node.get("node_type") == "array":
-        return SceneError("is one array of a store", where=str(path), mend=f"name the store: {path.parent}")
+        return SceneError("is one array of a store", source=str(path), hint=f"name the store: {path.parent}")
     return None
 
 
@@ -107,7 +107,7 @@ def node_kind(metadata: bytes | None) -> str | None:
     return kind if kind in ("array", "group") else None
 
 
-def refuse_encoded(scene: xr.Dataset, where: str) -> None:
+def refuse_encoded(scene: xr.Dataset, source: str) -> None:
     """Raise SceneError on variables whose stored numbers xarray decodes: jobs read what is stored."""
     for name in scene.data_vars:
         known, encoding = schema.known(name), scene[name].encoding
@@ -123,33 +123,33 @@ def refuse_encoded(scene: xr.Dataset, where: str) -> None:
         if found:
             raise SceneError(
                 f"'{name}' is stored encoded ({', '.join(found)}), which the commands do not decode",
-                where=where,
-                mend=f"write it decoded: sarcd.store.create.write_scene(xr.open_zarr('{where}'), 'NEW')",
+                source=source,
+                hint=f"write it decoded: sarcd.store.create.write_scene(xr.open_zarr('{source}'), 'NEW')",
             )
 
 
-def refuse_no_images(scene: xr.Dataset, where: str) -> None:
+def refuse_no_images(scene: xr.Dataset, source: str) -> None:
     """Raise SceneError on a store that keeps its images in groups inside, naming these."""
-    if is_url(where) or any(name in scene for name in schema.IMAGES):
+    if is_url(source) or any(name in scene for name in schema.IMAGES):
         return
-    found = [metadata for name in schema.IMAGES for metadata in Path(where).glob(f"*/{name}/zarr.json")]
+    found = [metadata for name in schema.IMAGES for metadata in Path(source).glob(f"*/{name}/zarr.json")]
     inner = sorted({metadata.parent.parent for metadata in found})
     if inner:
         listed = ", ".join(folder.name for folder in inner[:4])
         raise SceneError(
-            f"the images are in groups inside ({listed})", where=where, mend=f"name one of them: {inner[0]}"
+            f"the images are in groups inside ({listed})", source=source, hint=f"name one of them: {inner[0]}"
         )
 
 
-def validated(scene: xr.Dataset, where: str) -> xr.Dataset:
+def validated(scene: xr.Dataset, source: str) -> xr.Dataset:
     """Return a scene that is in the schema's own form, or refuse it with what could be done."""
     try:
         return schema.validate(scene)
     except SceneError as error:
         with _in_silence():
             conform(scene)  # which says better what could be done, unless it understands the dataset
-        mend = f"write it as commands need it: sarcd.store.create.write_scene(xr.open_zarr('{where}'), 'NEW')"
-        raise SceneError(error.error, where=where, mend=mend) from error
+        hint = f"write it as commands need it: sarcd.store.create.write_scene(xr.open_zarr('{source}'), 'NEW')"
+        raise SceneError(error.error, source=source, hint=hint) from error
 
 
 @contextlib.contextmanager
@@ -191,8 +191,8 @@ def require_listed(store: SceneStore, names: Iterable[str] | None = None) -> Non
     more = f" (and of {len(lost) - 1} more)" if lost[1:] else ""
     raise StoreError(
         f"the store lists this array, but its zarr.json{more} is missing or cannot be read",
-        where=f"{store.path}/{lost[0]}",
-        mend=cure,
+        source=f"{store.path}/{lost[0]}",
+        hint=cure,
     )
 
 

@@ -62,8 +62,8 @@ def select_pairs(policy: str, times: np.ndarray) -> list[Pair]:
     if ":" not in policy:
         raise OptionError(
             f"unknown pairs {policy!r}",
-            where="--pairs",
-            mend="use consecutive, reference, all, or BEFORE:AFTER,... such as 2023-03-19:2023-03-31",
+            option="--pairs",
+            hint="use consecutive, reference, all, or BEFORE:AFTER,... such as 2023-03-19:2023-03-31",
         )
     return list(dict.fromkeys(_explicit(text, ordered) for text in policy.split(",")))
 
@@ -91,7 +91,7 @@ def explicit_pairs(pairs: Sequence[object], times: np.ndarray) -> list[Pair]:
     """
     ordered = np.sort(times)
     if len(pairs) == 0:
-        raise OptionError("no pair is named", where="pairs", mend=f"leave it out, or use {_EXPLICIT_HINT}")
+        raise OptionError("no pair is named", option="pairs", hint=f"leave it out, or use {_EXPLICIT_HINT}")
     return list(dict.fromkeys(_one_pair(pair, ordered) for pair in pairs))
 
 
@@ -101,14 +101,14 @@ _EXPLICIT_HINT = "a list of 'BEFORE:AFTER' or of two dates each, as [('2023-03-1
 def _one_pair(pair: object, times: np.ndarray) -> Pair:
     if isinstance(pair, str):
         if ":" not in pair:
-            raise OptionError(f"{pair!r} is a date, not a pair", where="pairs", mend=f"use {_EXPLICIT_HINT}")
+            raise OptionError(f"{pair!r} is a date, not a pair", option="pairs", hint=f"use {_EXPLICIT_HINT}")
         return _explicit(pair, times)
     if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
-        raise OptionError(f"{pair!r} is no pair", where="pairs", mend=f"use {_EXPLICIT_HINT}")
+        raise OptionError(f"{pair!r} is no pair", option="pairs", hint=f"use {_EXPLICIT_HINT}")
     before, after = (_find_given(date, times) for date in pair)
     if before >= after:
         text = ":".join(str(date) for date in pair)
-        raise OptionError(f"{text!r}: the first date must be the earlier one", where="pairs")
+        raise OptionError(f"{text!r}: the first date must be the earlier one", option="pairs")
     return before, after
 
 
@@ -124,20 +124,20 @@ def _find_given(date: object, times: np.ndarray) -> np.datetime64:
             return wanted
         day = wanted.astype("datetime64[D]")
         return find_date(str(day if wanted == day else wanted), times)
-    raise OptionError(f"{date!r} is no date", where="pairs", mend="use text as 2023-03-19, or datetime64 in UTC")
+    raise OptionError(f"{date!r} is no date", option="pairs", hint="use text as 2023-03-19, or datetime64 in UTC")
 
 
 def _explicit(text: str, times: np.ndarray) -> Pair:
     before, separator, after = text.strip().partition(":")
     if not separator:
-        raise OptionError(f"{text!r} is not BEFORE:AFTER", where="--pairs")
+        raise OptionError(f"{text!r} is not BEFORE:AFTER", option="--pairs")
     pair = find_date(before, times), find_date(after, times)
     if pair[0] >= pair[1]:
-        raise OptionError(f"{text!r}: the first date must be the earlier one", where="--pairs")
+        raise OptionError(f"{text!r}: the first date must be the earlier one", option="--pairs")
     return pair
 
 
-def find_date(text: str, times: np.ndarray, where: str = "--pairs") -> np.datetime64:
+def find_date(text: str, times: np.ndarray, option: str = "--pairs") -> np.datetime64:
     """Return the one date among `times` that a text such as ``2023-03-19`` or ``20230319`` names.
 
     Raises
@@ -150,8 +150,8 @@ def find_date(text: str, times: np.ndarray, where: str = "--pairs") -> np.dateti
     if len(digits) < 8 or len(found) != 1:
         raise OptionError(
             f"{text!r} names {len(found) if len(digits) >= 8 else 'no'} date of the scene",
-            where=where,
-            mend="its dates are " + ", ".join(map(str, times)),
+            option=option,
+            hint="its dates are " + ", ".join(map(str, times)),
         )
     return np.datetime64(found[0])
 

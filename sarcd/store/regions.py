@@ -165,7 +165,7 @@ class Staging:
                 flags[pair] = True
             whole = _leading(array, [i for i, flag in enumerate(flags) if flag])
             if expected_keys(array, whole) - self.store.keys(name):
-                raise MismatchError("chunks vanished while the job ran", where=f"{self.store.path}/{name}")
+                raise MismatchError("chunks vanished while the job ran", source=f"{self.store.path}/{name}")
             self.store.set_attrs(name, {schema.COMPLETE: flags})
         publish(self.store, add=self.names)
 
@@ -253,8 +253,8 @@ def refuse_mismatch(
             state = "is in the store" if finished else "was begun"
             raise MismatchError(
                 f"{state} with other settings ({'; '.join(differences)})",
-                where=f"{store.path}/{name}",
-                mend="pass --overwrite to replace it, --name to keep both, or use the same settings",
+                source=f"{store.path}/{name}",
+                hint="pass --overwrite to replace it, --name to keep both, or use the same settings",
             )
 
 
@@ -284,8 +284,8 @@ def _refuse_joined_pairs(store: SceneStore, names: Sequence[str], pairs: Sequenc
         if depth > 1 and not all(completeness(array)[pair] for pair in pairs):
             raise MismatchError(
                 f"is stored in chunks of {depth} pairs, which cannot be written one by one",
-                where=f"{store.path}/{name}",
-                mend="pass --overwrite to compute it anew, or --name to keep both",
+                source=f"{store.path}/{name}",
+                hint="pass --overwrite to compute it anew, or --name to keep both",
             )
 
 

@@ -35,7 +35,7 @@ def pair_position(scene: xr.Dataset, pair: WhichPair) -> int:
     Raises
     ------
     OptionError
-        If the scene has no such pair; the mend lists those it has.
+        If the scene has no such pair; the hint lists those it has.
     """
     pairs = pairs_in(scene)
     if isinstance(pair, (int, np.integer)):
@@ -58,8 +58,8 @@ def pair_position(scene: xr.Dataset, pair: WhichPair) -> int:
 
 def _no_pair(scene: xr.Dataset, text: str) -> OptionError:
     listed = ", ".join(f"{number} = {':'.join(texts)}" for number, texts in enumerate(pair_texts(pairs_in(scene))))
-    mend = f"use a number or BEFORE:AFTER; there are {listed}" if listed else "change needs two dates"
-    return OptionError(f"the scene has no pair {text}", where="pair", mend=mend)
+    hint = f"use a number or BEFORE:AFTER; there are {listed}" if listed else "change needs two dates"
+    return OptionError(f"the scene has no pair {text}", option="pair", hint=hint)
 
 
 def pair_texts(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
@@ -206,12 +206,12 @@ def remove(path: str | Path, names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in members:
             listed = ", ".join(known for known in members if _is_result(known)) or "none"
-            raise SceneError(f"no '{name}' in the scene", where=store.path, mend=f"its results are: {listed}")
+            raise SceneError(f"no '{name}' in the scene", source=store.path, hint=f"its results are: {listed}")
         if not _is_result(name):
             raise StoreError(
                 "is no result, and could not be made again",
-                where=f"{store.path}/{name}",
-                mend="labels are replaced by 'sarcd ingest --append --label ... --overwrite', images by a new scene",
+                source=f"{store.path}/{name}",
+                hint="labels are replaced by 'sarcd ingest --append --label ... --overwrite', images by a new scene",
             )
     with variable_locks(store.path, names), structure_lock(store.path):
         publish(store, remove=names, locked=True)

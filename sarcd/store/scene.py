@@ -71,12 +71,12 @@ def open_scene(
     StoreError
         If the store lists an array that is gone, or a coordinate cannot be read.
     """
-    where = str(path)
-    if not is_url(where):
-        refuse_no_folder(Path(where))
-    place, store = zarr_place(where), None
+    source = str(path)
+    if not is_url(source):
+        refuse_no_folder(Path(source))
+    place, store = zarr_place(source), None
     with contextlib.suppress(SceneError):  # of another format, or not to be opened at all, which xarray says below
-        store = SceneStore(where)
+        store = SceneStore(source)
     if store is not None:
         require_listed(store, (*schema.IMAGES, *schema.COORDINATES) if damaged else None)
         require_coordinates(store)
@@ -84,16 +84,16 @@ def open_scene(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a foreign store without a metadata list is worth an error or nothing
             scene = xr.open_zarr(place, chunks=chunks)
-        scene.encoding["source"] = where  # which xarray does not know of object storage
-        return _checked(scene, where)
+        scene.encoding["source"] = source  # which xarray does not know of object storage
+        return _checked(scene, source)
     except SceneError:
         raise
     except Exception as error:
         torn = None if store is None else corrupt_coordinate(store)
-        raise torn or not_openable(where, error) from error
+        raise torn or not_openable(source, error) from error
 
 
-def _checked(scene: xr.Dataset, where: str) -> xr.Dataset:
+def _checked(scene: xr.Dataset, source: str) -> xr.Dataset:
     """Return what of an opened store is finished, or refuse it."""
     unfinished = [
         name
@@ -101,9 +101,9 @@ def _checked(scene: xr.Dataset, where: str) -> xr.Dataset:
         if schema.COMPLETE in array.attrs and not any(completeness(array))
     ]
     scene = schema.with_pair_dates(scene.drop_vars(unfinished))
-    refuse_encoded(scene, where)
-    refuse_no_images(scene, where)
-    return validated(scene, where)
+    refuse_encoded(scene, source)
+    refuse_no_images(scene, source)
+    return validated(scene, source)
 
 
 def completeness(array: xr.DataArray | zarr.Array[Any]) -> list[bool]:
@@ -151,11 +151,11 @@ class SceneStore:
         """Return a JSON document of the store, such as an array's ``zarr.json``."""
         buffer = sync(self._group.store.get(self._key(key), prototype=default_buffer_prototype()))
         if buffer is None:
-            raise StoreError("metadata are missing", where=f"{self.path}/{key}")
+            raise StoreError("metadata are missing", source=f"{self.path}/{key}")
         try:
             return cast(Json, json.loads(buffer.to_bytes()))
         except ValueError as error:
-            raise StoreError(f"metadata cannot be read ({error})", where=f"{self.path}/{key}") from error
+            raise StoreError(f"metadata cannot be read ({error})", source=f"{self.path}/{key}") from error
 
     def documents(self, keys: Iterable[str]) -> dict[str, bytes | None]:
         """Return what lies under several keys, None where there is nothing, in one round to the storage."""
@@ -182,7 +182,7 @@ class SceneStore:
         """Copy the bytes under one key to another."""
         data = sync(self._group.store.get(self._key(source), prototype=default_buffer_prototype()))
         if data is None:
-            raise StoreError("is missing", where=f"{self.path}/{source}")
+            raise StoreError("is missing", source=f"{self.path}/{source}")
         sync(self._group.store.set(self._key(target), data))
 
     def keys(self, name: str) -> set[str]:

@@ -45,7 +45,7 @@ def zarr_place(path: str | Path) -> Any:
         from obstore.store import from_url
         from zarr.storage import ObjectStore
     except ImportError as error:
-        raise SceneError("obstore is not installed", where=str(path), mend="pip install 'sarcd[s3]'") from error
+        raise SceneError("obstore is not installed", source=str(path), hint="pip install 'sarcd[s3]'") from error
     from datetime import timedelta
 
     plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
@@ -56,9 +56,9 @@ def zarr_place(path: str | Path) -> Any:
             retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
         )
     except (BaseError, ValueError) as error:
-        mend = "give a path, or a URL as s3://bucket/scene.zarr, gs:// or az://"
+        hint = "give a path, or a URL as s3://bucket/scene.zarr, gs:// or az://"
         told = f"no URL of object storage ({str(error).splitlines()[0]})"
-        raise SceneError(told, where=str(path), mend=mend) from error
+        raise SceneError(told, source=str(path), hint=hint) from error
     return ObjectStore(store)
 
 
@@ -115,14 +115,14 @@ def _hold(store: str, what: str, timeout: float, message: str) -> Iterator[None]
     try:
         lock.acquire()
     except Timeout as error:
-        raise LockedError(message, where=store, mend="wait for it to end, then run this again") from error
+        raise LockedError(message, source=store, hint="wait for it to end, then run this again") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StoreError(
             f"the lock of a store that is to be written cannot be had ({(error.strerror or str(error)).lower()})",
-            where=lock.lock_file,
-            mend="make the store's folder writable, or copy the scene",
+            source=lock.lock_file,
+            hint="make the store's folder writable, or copy the scene",
         ) from error
     try:
         yield

@@ -42,7 +42,7 @@ class InMemory:
         Told how many have been read.
     """
 
-    where = "memory"
+    location = "memory"
 
     def __init__(self, patches: PatchDataset, advance: Advance) -> None:
         values_shape, targets_shape = _shapes(patches)
@@ -71,7 +71,7 @@ class OnDisk:
         That `fill` made.
     """
 
-    where = "disk"
+    location = "disk"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -143,8 +143,8 @@ def on_disk(
     except OSError as error:
         raise TrainingError(
             f"patches cannot be kept there ({(error.strerror or str(error)).lower()})",
-            where=str(folder),
-            mend="name another folder with --cache-folder, or use --cache none",
+            source=str(folder),
+            hint="name another folder with --cache-folder, or use --cache none",
         ) from error
     return OnDisk(place)
 
@@ -200,8 +200,8 @@ def _require_room(folder: Path, patches: PatchDataset) -> None:
     if patches.nbytes > free:
         raise TrainingError(
             f"{len(patches)} patches take {patches.nbytes / 2**30:.3g} GiB, and {free / 2**30:.3g} are free",
-            where=str(folder),
-            mend="name another folder with --cache-folder, or use --cache none",
+            source=str(folder),
+            hint="name another folder with --cache-folder, or use --cache none",
         )
 
 
@@ -306,7 +306,7 @@ def _place(options: TrainOptions, folder: Path | None) -> Path | None:
     if options.cache_folder:
         return Path(options.cache_folder)
     if folder is None and options.cache == "disk":
-        raise OptionError("no folder to keep patches in", where="cache", mend="name one with cache_folder")
+        raise OptionError("no folder to keep patches in", option="cache", hint="name one with cache_folder")
     return None if folder is None else folder / CACHE
 
 
@@ -316,7 +316,7 @@ def _choose(patches: PatchDataset, cache: str, left: int, place: Path | None, no
     fits = patches.nbytes <= left
     if cache == "memory" and not fits:
         raise TrainingError(
-            f"{size} of {left / 2**30:.2g} that are left", where="memory_bytes", mend="raise it, or use --cache auto"
+            f"{size} of {left / 2**30:.2g} that are left", source="memory_bytes", hint="raise it, or use --cache auto"
         )
     if cache != "auto":
         if cache == "none":

@@ -149,7 +149,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _damaged(path: Path) -> TrainingError:
     return TrainingError(
-        "state of an earlier run cannot be read", where=str(path), mend="pass --overwrite to begin anew"
+        "state of an earlier run cannot be read", source=str(path), hint="pass --overwrite to begin anew"
     )
 
 
@@ -188,7 +188,7 @@ class RunFolder:
             lines = [json.dumps(record) + "\n" for record in done]
             (self.path / _LOG).write_text("".join(lines), encoding="utf-8")
         except OSError as error:
-            raise TrainingError(f"cannot be written ({error.strerror})", where=str(self.path)) from error
+            raise TrainingError(f"cannot be written ({error.strerror})", source=str(self.path)) from error
 
     def records(self) -> list[Json]:
         """Return the records of the log; a line that a kill cut short is left out."""

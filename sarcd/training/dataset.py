@@ -26,7 +26,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 class Kept(Protocol):
     """Patches that were read once."""
 
-    where: str
+    location: str
 
     def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
@@ -93,7 +93,7 @@ class PatchDataset(Dataset[Batch]):
     @property
     def cache(self) -> str:
         """Where the patches are kept: ``memory``, ``disk`` or ``none``."""
-        return "none" if self.kept is None else self.kept.where
+        return "none" if self.kept is None else self.kept.location
 
     def close(self) -> None:
         """Give back what the patches take, and the memory of the readers."""

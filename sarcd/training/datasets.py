@@ -141,7 +141,7 @@ def prepare(  # noqa: PLR0913  what a training is made of
         seen([*found.validation, *found.scenes], "label"), every_patch([*found.judged, *found.held_out]), options.patch
     )
     if validation and not every_patch(found.judged):
-        raise TrainingError("the scenes to judge on hold no labelled pixel", mend="choose others, or leave out --val")
+        raise TrainingError("the scenes to judge on hold no labelled pixel", hint="choose others, or leave out --val")
     _tell_of_coherence([*training.scenes, *judged.scenes[: len(validation)]], options, note)
     about = [describe(patches, options) for patches in (training, judged)]
     keep((training, judged), about, options, folder, progress, note)

@@ -102,7 +102,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     chosen = choose_device(device)
     if chosen.type == "cuda":
         if ":" in device:
-            raise OptionError(f"{world} processes would share {device}", where="device", mend="use auto or cuda")
+            raise OptionError(f"{world} processes would share {device}", option="device", hint="use auto or cuda")
         chosen = choose_device(f"cuda:{local}")
         torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)

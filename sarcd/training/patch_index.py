@@ -52,8 +52,8 @@ def index_patches(reader: SceneReader, size: int, truth: str = "label") -> Patch
     if not rows or not columns:
         raise TrainingError(
             f"scene of {reader.shape[0]} x {reader.shape[1]} pixels is smaller than one patch of {size}",
-            where=reader.path,
-            mend="choose smaller patches with --patch",
+            source=reader.path,
+            hint="choose smaller patches with --patch",
         )
     store = SceneStore(reader.path)
     require_finished(store, [truth])  # a chunk that was lost would count as unlabelled, and nobody would look there
@@ -68,8 +68,8 @@ def index_patches(reader: SceneReader, size: int, truth: str = "label") -> Patch
 
 def _require(reader: SceneReader, truth: str) -> None:
     if truth not in reader.scene:
-        mend = "add labels with 'sarcd ingest --label'" if truth == "label" else "let a model make them"
-        raise SceneError(f"no '{truth}' in the scene", where=reader.path, mend=mend)
+        hint = "add labels with 'sarcd ingest --label'" if truth == "label" else "let a model make them"
+        raise SceneError(f"no '{truth}' in the scene", source=reader.path, hint=hint)
 
 
 def _kept(store: SceneStore, name: str, source: str) -> np.ndarray | None:
@@ -130,8 +130,8 @@ def _labels(reader: SceneReader, truth: str, pair: int, y: slice, x: slice) -> n
     if foreign.any():
         raise SceneError(
             f"'{truth}' holds the value {labels[foreign][0]}, should be 0, 1 or {schema.NO_LABEL}",
-            where=reader.path,
-            mend="ingest the labels again and say what their values mean",
+            source=reader.path,
+            hint="ingest the labels again and say what their values mean",
         )
     return np.asarray(labels)
 
@@ -289,8 +289,8 @@ def _refuse_repeated(paths: Sequence[str]) -> None:
         if places.count(place) > 1:
             raise TrainingError(
                 "scene is given twice",
-                where=path,
-                mend="name each once; to judge on a part of a scene that is learnt from, use --held-out",
+                source=path,
+                hint="name each once; to judge on a part of a scene that is learnt from, use --held-out",
             )
 
 
@@ -299,8 +299,8 @@ def _refuse_learnt(ground: Ground, others: Sequence[Ground]) -> None:
         if ground.overlaps(other):
             raise TrainingError(
                 f"shows ground of {other.path}, which is learnt from",
-                where=ground.path,
-                mend="judge on other ground, or on a part of the training scenes with --held-out",
+                source=ground.path,
+                hint="judge on other ground, or on a part of the training scenes with --held-out",
             )
 
 

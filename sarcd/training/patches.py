@@ -145,7 +145,7 @@ def balanced_patches(indices: Sequence[PatchIndex], seed: int) -> list[Patch]:
     if not changed:
         raise TrainingError(
             "the labels hold not one changed pixel where the images are valid",
-            mend="train on scenes in which changes are labelled",
+            hint="train on scenes in which changes are labelled",
         )
     unchanged = whole if len(whole) >= len(changed) else _sorted([*whole, *rest])
     drawn = np.random.default_rng(seed).permutation(len(unchanged))[: len(changed)]
@@ -173,7 +173,7 @@ def check_channels(reader: SceneReader, channels: Sequence[str]) -> None:
     """
     if "coherence" in channels and "slc" not in reader.scene:
         raise SceneError(
-            "no 'slc', so no coherence", where=reader.path, mend="ingest complex images, or train with --no-coherence"
+            "no 'slc', so no coherence", source=reader.path, hint="ingest complex images, or train with --no-coherence"
         )
 
 

@@ -100,9 +100,9 @@ def check_output(output: str | Path, *, overwrite: bool) -> Path:
     """
     path = Path(output)
     if path.suffix != ".safetensors":
-        raise OptionError("a model file ends in .safetensors", where=str(path), mend=f"use {path.stem}.safetensors")
+        raise OptionError("a model file ends in .safetensors", source=str(path), hint=f"use {path.stem}.safetensors")
     if path.exists() and not overwrite:
-        raise TrainingError("is there already", where=str(path), mend="choose another name, or pass --overwrite")
+        raise TrainingError("is there already", source=str(path), hint="choose another name, or pass --overwrite")
     return path
 
 
@@ -121,14 +121,14 @@ def check_options(options: TrainOptions, *, judged: bool) -> TrainOptions:
     least = 2 * network.stride
     if options.patch % network.stride or options.patch < least:
         raise OptionError(
-            f"patch is {options.patch}", where="patch", mend=f"use a multiple of {network.stride}, {least} or more"
+            f"patch is {options.patch}", option="patch", hint=f"use a multiple of {network.stride}, {least} or more"
         )
     if options.keep == "best" and not judged:
         raise OptionError(
-            "keep is 'best', and nothing to judge by", where="keep", mend="name a scene with --val, or use held_out"
+            "keep is 'best', and nothing to judge by", option="keep", hint="name a scene with --val, or use held_out"
         )
     if options.backbone and not Path(options.backbone).is_file():
-        raise OptionError("no such file", where=f"backbone {options.backbone}", mend="name a file of ImageNet weights")
+        raise OptionError("no such file", option=f"backbone {options.backbone}", hint="name a file of ImageNet weights")
     return filled
 
 
@@ -214,8 +214,8 @@ def resolve(
     if differing:
         raise TrainingError(
             f"a run with {', '.join(differing)} was stopped here",
-            where=str(run.path),
-            mend="give the same, choose another name, or pass --overwrite to begin anew",
+            source=str(run.path),
+            hint="give the same, choose another name, or pass --overwrite to begin anew",
         )
     return options, begun, True
 

@@ -54,8 +54,8 @@ def places_of(grounds: Sequence[Ground]) -> list[int]:
         if crossing:
             raise TrainingError(
                 f"shows ground of {grounds[crossing[0]].path} in another grid, so none can be held out of both",
-                where=ground.path,
-                mend="bring both to one grid, or learn from one of them",
+                source=ground.path,
+                hint="bring both to one grid, or learn from one of them",
             )
         places.append(places[same[0]] if same else max(places, default=-1) + 1)
     return places
@@ -99,7 +99,7 @@ def hold_out(
     if len(blocks) < 2:
         raise TrainingError(
             "too few patches with labels to hold some of them out",
-            mend="choose smaller patches with --patch, or name a scene to judge on with --val",
+            hint="choose smaller patches with --patch, or name a scene to judge on with --val",
         )
     weights = np.array([(ground[place][part].sum(), change[place][part].sum()) for place, part in blocks], float)
     shares = weights / np.maximum(weights.sum(axis=0), 1)  # (block, 2)

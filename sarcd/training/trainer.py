@@ -250,7 +250,7 @@ def _fit(
                 if not math.isfinite(loss):
                     raise TrainingError(
                         f"loss is {loss} in epoch {epoch}, at {data.training.describe(numbers)}",
-                        mend="lower the learning rate, or look at the images there",
+                        hint="lower the learning rate, or look at the images there",
                     )
                 total, pixels = total + loss * count, pixels + count
                 advance(1)

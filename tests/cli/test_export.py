@@ -34,7 +34,7 @@ def test_options_reach_the_file(stored, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["variable"], found["polygons"], found["pairs"]) == ("label", 1, ["2023-03-31 to 2023-04-12"])
     assert main([*command, "--pair", "0"]) == 1
-    assert json.loads(capsys.readouterr().out)["mend"] == "choose another name, or pass --overwrite"
+    assert json.loads(capsys.readouterr().out)["hint"] == "choose another name, or pass --overwrite"
     assert main([*command, "--pair", "0", "--overwrite"]) == 0
     assert json.loads(capsys.readouterr().out)["pairs"] == ["2023-03-19 to 2023-03-31"]
 

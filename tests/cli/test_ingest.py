@@ -204,8 +204,9 @@ def test_errors_as_json(tmp_path, files, capsys):
     assert (code, err) == (1, "")
     assert json.loads(out) == {
         "error": "1 image given, change needs two",
-        "where": files["20230319"],
-        "mend": "name two or more, or add one to a scene with --append",
+        "source": files["20230319"],
+        "option": None,
+        "hint": "name two or more, or add one to a scene with --append",
     }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import sarcd_cli
-from sarcd.errors import CorruptChunkError, SceneError
+from sarcd.errors import CorruptChunkError, OptionError, SceneError
 from sarcd_cli import _frame as frame_module
 from sarcd_cli import main as main_module
 from sarcd_cli._frame import common_options, dask_progress, echo_result, note, progress
@@ -133,15 +133,15 @@ def test_wrong_usage_as_json(capsys):
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert err == ""
-    assert found["where"] == "sarcd evaluate"
+    assert found["source"] == "sarcd evaluate"
     assert "'high' is not a valid float" in found["error"]
-    assert found["mend"] == "see 'sarcd evaluate --help'"
+    assert found["hint"] == "see 'sarcd evaluate --help'"
 
 
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (SceneError("no 'label'", where="a.zarr", mend="add\nlabels"), 1, "error: a.zarr: no 'label': add labels"),
+        (SceneError("no 'label'", source="a.zarr", hint="add\nlabels"), 1, "error: a.zarr: no 'label': add labels"),
         (
             CorruptChunkError("slc", "c/0/1/2", "checksum"),
             1,
@@ -202,19 +202,16 @@ def test_memory_of_the_device_counts_as_memory(fails, capsys):
 @pytest.mark.parametrize(
     ("error", "code", "expected"),
     [
-        (SceneError("bad", where="a.zarr", mend="mend it"), 1, {"error": "bad", "where": "a.zarr", "mend": "mend it"}),
-        (SceneError("bad"), 1, {"error": "bad", "where": None, "mend": None}),
-        (
-            KeyboardInterrupt(),
-            130,
-            {"error": "interrupted", "where": None, "mend": "run the same command again"},
-        ),
+        (SceneError("bad", source="a.zarr", hint="do so"), 1, {"error": "bad", "source": "a.zarr", "hint": "do so"}),
+        (OptionError("bad", option="window"), 1, {"error": "bad", "option": "window"}),
+        (SceneError("bad"), 1, {"error": "bad"}),
+        (KeyboardInterrupt(), 130, {"error": "interrupted", "hint": "run the same command again"}),
     ],
 )
 def test_failures_as_json(error, code, expected, fails, capsys):
     assert fails(error, "--json") == code
     out, err = capsys.readouterr()
-    assert json.loads(out) == expected
+    assert json.loads(out) == {"source": None, "option": None, "hint": None, **expected}
     assert err == ""
 
 

@@ -112,7 +112,7 @@ def test_the_cure_that_is_named_cures(scene, kind):
     held = {"scene": change(scene)}
     with pytest.raises(SceneError) as caught:
         estimation.coherence(held["scene"])
-    told = caught.value.mend
+    told = caught.value.hint
     if kind == "coordinates of two dims":  # names are for the user to fill in
         assert "scene.drop_vars(['y', 'x']).rename({'j': '...'})" in told
     else:
@@ -131,7 +131,7 @@ def test_units_that_say_decibels(scene, units):
     held = {"scene": detected.assign(amplitude=decibels)}
     with pytest.raises(SceneError, match=r"should be linear amplitude.*drop_attrs") as caught:
         estimation.normalize(held["scene"])
-    exec(caught.value.mend.split(": ", 1)[1], held)
+    exec(caught.value.hint.split(": ", 1)[1], held)
     np.testing.assert_allclose(
         estimation.normalize(held["scene"]), estimation.normalize(detected), rtol=1e-4, atol=1e-4
     )
@@ -150,7 +150,7 @@ def test_power_that_says_so_is_no_amplitude(scene, attrs):
     held = {"scene": detected.assign(amplitude=(detected["amplitude"] ** 2).assign_attrs(attrs))}
     with pytest.raises(SceneError, match="holds power") as caught:
         estimation.normalize(held["scene"])
-    exec(caught.value.mend.split(": ", 1)[1], held)
+    exec(caught.value.hint.split(": ", 1)[1], held)
     np.testing.assert_allclose(
         estimation.normalize(held["scene"]), estimation.normalize(detected), rtol=1e-4, atol=1e-4
     )

@@ -48,7 +48,7 @@ def test_too_little_is_refused_with_what_would_do_and_nothing_is_lost(tmp_path, 
             "predict": lambda: write_prediction(path, model, PredictOptions(memory_bytes=few), overwrite=True),
             "stats": lambda: write_statistics(path, refresh=True, memory_bytes=few),
         }[job]()
-    assert "--memory" in caught.value.mend
+    assert "--memory" in caught.value.hint
     xr.testing.assert_identical(xr.open_zarr(path).load(), before)
 
 
@@ -84,7 +84,7 @@ def test_the_error_names_the_limit_that_was_obeyed(monkeypatch):
     monkeypatch.setattr(_memory, "free_memory", lambda: limit)
     with pytest.raises(OptionError, match=r"too little for this job \(0.50 GiB are left by memory.max of") as caught:
         share_out(None, 100, region_bytes=2**30, chunk_bytes=2, workers=4)
-    assert "0.50 GiB are left by memory.max of control group /job: raise that limit" in caught.value.mend
+    assert "0.50 GiB are left by memory.max of control group /job: raise that limit" in caught.value.hint
     with pytest.raises(OptionError, match=r"0.25 GiB of memory are too little for this job: use --memory") as caught:
         share_out(2**28, 100, region_bytes=2**27, chunk_bytes=2, workers=4)
-    assert caught.value.mend.endswith("or more")
+    assert caught.value.hint.endswith("or more")

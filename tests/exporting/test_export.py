@@ -207,7 +207,7 @@ def test_picture(scene, tmp_path):
 def test_other_suffixes(scene, tmp_path, name):
     with pytest.raises(OptionError, match="is no kind of file to export") as caught:
         export(scene, tmp_path / name)
-    assert all(suffix in caught.value.mend for suffix in SUFFIXES)
+    assert all(suffix in caught.value.hint for suffix in SUFFIXES)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -230,7 +230,7 @@ def test_addresses_are_no_files_of_this_machine(scene, tmp_path, monkeypatch, pa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StoreError, match="is no file of this machine: write it to a folder of this machine") as caught:
         export(scene, path)
-    assert caught.value.where == path
+    assert caught.value.source == path
     assert not list(tmp_path.iterdir())
 
 
@@ -301,7 +301,7 @@ def test_a_full_disk_is_told(scene, tmp_path, suffix):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
             with pytest.raises(StoreError, match=r"written.*: free some space there") as caught:
                 export(noisy, path)
-            assert caught.value.where == str(path)
+            assert caught.value.source == str(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)

@@ -223,8 +223,8 @@ def test_what_places_no_pixel_is_refused_with_its_file(tmp_path, told, wrong):
     path = vrt(tmp_path / "a.vrt", **told)
     with open_raster(path) as dataset, pytest.raises(InputError, match=wrong) as caught:
         of_dataset(dataset)
-    assert caught.value.where == path
-    assert caught.value.mend
+    assert caught.value.source == path
+    assert caught.value.hint
 
 
 def test_rows_whose_centres_lie_on_the_pole_are_rows(tmp_path):

@@ -29,7 +29,7 @@ def test_parse(text, expected):
     if expected is None:
         with pytest.raises(OptionError, match="is no date") as caught:
             parse_date(text)
-        assert caught.value.where == "--date"
+        assert caught.value.option == "--date"
     else:
         assert parse_date(text) == np.datetime64(expected, "us")
 
@@ -106,8 +106,8 @@ def test_folder_named_by_a_date_alone():
 def test_unknown_dates_are_refused_with_the_mend(path, tags, message):
     with pytest.raises(InputError, match=message) as caught:
         acquisition_date(path, tags)
-    assert caught.value.where == path
-    assert "--date" in caught.value.mend
+    assert caught.value.source == path
+    assert "--date" in caught.value.hint
 
 
 def test_subdataset_paths():
@@ -214,7 +214,7 @@ def test_products(name, expected):
 def test_ambiguous_names_are_refused(name, message):
     with pytest.raises(InputError, match=message) as caught:
         acquisition_date(f"data/{name}", {})
-    assert "--date" in caught.value.mend
+    assert "--date" in caught.value.hint
     assert "\n" not in str(caught.value)
 
 

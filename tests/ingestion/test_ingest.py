@@ -207,7 +207,7 @@ def refused(tmp_path, paths, message, options=None, error=InputError):
 
 
 def test_one_image_only(tmp_path, images):
-    assert refused(tmp_path, images[0][:1], "1 image given, change needs two").where == images[0][0]
+    assert refused(tmp_path, images[0][:1], "1 image given, change needs two").source == images[0][0]
     refused(tmp_path, [], "0 images given, change needs two")
 
 
@@ -231,12 +231,12 @@ def test_images_that_do_not_fit(tmp_path, images, rng, other, message):
     if profile.get("dtype") == "float32":
         values = values.real
     path = write_raster(tmp_path / "20230501.tif", values, **profile)
-    assert refused(tmp_path, [images[0][0], path], message).where == path
+    assert refused(tmp_path, [images[0][0], path], message).source == path
 
 
 def test_a_crs_that_one_image_lacks(tmp_path, images, rng):
     bare = write_raster(tmp_path / "20230424.tif", slc(rng), transform=UTM["transform"])
-    assert "gdal_edit.py -a_srs" in refused(tmp_path, [images[0][0], bare], "differs from the first image in CRS").mend
+    assert "gdal_edit.py -a_srs" in refused(tmp_path, [images[0][0], bare], "differs from the first image in CRS").hint
 
 
 def test_ground_control_points_are_compared(tmp_path, rng):
@@ -261,14 +261,14 @@ def test_truncated_late(tmp_path, rng):
     paths = [write_raster(tmp_path / f"{day}.tif", values) for day in DAYS[:2]]
     truncate(tmp_path / f"{DAYS[1]}.tif", 0.9)
     error = refused(tmp_path, paths, "cannot be read", IngestOptions(chunk=64, memory_bytes=1))
-    assert error.where == paths[1]
+    assert error.source == paths[1]
 
 
 def test_image_without_a_valid_pixel(tmp_path, images):
     empty = write_raster(tmp_path / "20230501.tif", np.zeros((40, 50), "complex64"), **UTM)
-    assert refused(tmp_path, [images[0][0], empty], "has no valid pixel").where == empty
+    assert refused(tmp_path, [images[0][0], empty], "has no valid pixel").source == empty
     below = [write_raster(tmp_path / f"{day}.tif", np.full((40, 50), -12, "float32")) for day in DAYS[:2]]
-    assert "--kind db" in refused(tmp_path, below, "has no valid pixel", IngestOptions(kind="intensity")).mend
+    assert "--kind db" in refused(tmp_path, below, "has no valid pixel", IngestOptions(kind="intensity")).hint
 
 
 def test_full_disk(tmp_path, images, monkeypatch):
@@ -369,7 +369,7 @@ def test_label_of_a_pair_that_is_not_consecutive(tmp_path, images, labels):
 def test_unclear_labels(tmp_path, images, labels, given, message):
     texts = tuple(text.format(*labels[0]) for text in given)
     error = refused(tmp_path, images[0], message, IngestOptions(labels=texts), OptionError)
-    assert error.where == "--label"
+    assert error.option == "--label"
 
 
 def test_words_without_labels(tmp_path, images, labels):
@@ -420,7 +420,7 @@ def test_files_whose_names_say_another_pair(tmp_path, images, labels):
         write_raster(name, values, **UTM)
     message = "it would label 2023-03-19 to 2023-03-31, and its name says 2023-03-31 to 2023-04-12"
     wrong = IngestOptions(labels=(str(names[1]), str(names[0])))
-    assert refused(tmp_path, images[0], message, wrong, OptionError).where == str(names[1])
+    assert refused(tmp_path, images[0], message, wrong, OptionError).source == str(names[1])
     ingest(images[0], tmp_path / "scene.zarr", IngestOptions(labels=tuple(map(str, names))))
     named = (f"20230319:20230331={names[1]}",)  # what is said counts more than a name
     ingest(images[0], tmp_path / "named.zarr", IngestOptions(labels=named))

@@ -92,7 +92,7 @@ def test_control_points_on_one_line(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", [shapely.box(7.02, 44.97, 7.05, 44.99)], crs="EPSG:4326")
     with pytest.raises(InputError, match="control points lie on one line") as caught:
         opened(path, Georeference(LONLAT, None, tuple(straight)), shape=WIDE)
-    assert "pixel coordinates" in caught.value.mend
+    assert "pixel coordinates" in caught.value.hint
 
 
 def test_unreachable_ground_is_refused(monkeypatch):
@@ -103,7 +103,7 @@ def test_unreachable_ground_is_refused(monkeypatch):
     monkeypatch.setattr(surface, "forward", lambda p: exact(p + [0.8, 0] * (p[:, :1] > 50)))  # torn along a column
     with pytest.raises(InputError, match="1 corners of its shapes cannot be brought into pixels") as caught:
         surface.invert(ground)
-    assert caught.value.where == "labels.gpkg"
+    assert caught.value.source == "labels.gpkg"
 
 
 def test_lines_are_bent_where_they_are_long(tmp_path):
@@ -174,10 +174,10 @@ def test_coordinates_in_metres_without_crs(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", [box(10, 5, 20, 15)], crs=None)
     with pytest.raises(InputError, match="says no CRS") as caught:
         opened(path)
-    assert "EPSG:32631" in caught.value.mend
+    assert "EPSG:32631" in caught.value.hint
     with pytest.raises(InputError, match="no shape within the scene: its shapes span x 500100 to 500200") as caught:
         opened(path, Georeference())
-    assert "set its CRS" in caught.value.mend
+    assert "set its CRS" in caught.value.hint
 
 
 def test_rows_counted_upwards_are_said(tmp_path):

@@ -39,13 +39,13 @@ def test_one_layer_of_several(tmp_path):
     write_shapes(path, BOXES[:1], layer="dump", append=True)
     with pytest.raises(InputError, match=r"has 2 layers with shapes \(pit, dump\)") as caught:
         opened(path)
-    assert "--label-layer" in caught.value.mend
-    assert "layername=" in caught.value.mend
+    assert "--label-layer" in caught.value.hint
+    assert "layername=" in caught.value.hint
     assert burned(opened(path, layer="dump")).sum() == 100
     assert burned(opened(f"{path}|layername=pit", layer="dump")).sum() == 250
     with pytest.raises(InputError, match="has no layer 'heap'") as caught:
         opened(path, layer="heap")
-    assert "pit, dump" in caught.value.mend
+    assert "pit, dump" in caught.value.hint
     with pytest.raises(OptionError, match="subset=x' is not understood"):
         split_layer(f"{path}|layername=pit|subset=x")
 
@@ -89,7 +89,7 @@ def test_another_attribute(tmp_path):
     assert rule_and_pixels(path, field="SORT") == ("attribute 'sort': 1: change; 255: unlabelled", 100, 150)
     with pytest.raises(InputError, match="has no attribute 'what'") as caught:
         opened(path, field="what")
-    assert "id, sort" in caught.value.mend
+    assert "id, sort" in caught.value.hint
 
 
 def test_attributes_that_look_like_labels_are_warned_of(tmp_path):
@@ -129,7 +129,7 @@ def test_words(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", BOXES, label=np.array(["Slide", "not sure"], object))
     with pytest.raises(InputError, match="'label' is no number: it holds Slide, not sure") as caught:
         opened(path)
-    assert "--label-change 'Slide'" in caught.value.mend
+    assert "--label-change 'Slide'" in caught.value.hint
     assert rule_and_pixels(path, change="slide") == ("attribute 'label': Slide: change; not sure: none", 100, 0)
     expected = ("attribute 'label': Slide: change; not sure: unlabelled", 100, 150)
     assert rule_and_pixels(path, change="slide", ignore="Not sure") == expected
@@ -274,8 +274,8 @@ def test_hints_name_words_that_help(tmp_path, values, hint):
     path = write_shapes(tmp_path / "a.gpkg", BOXES, label=np.array(values, object))
     with pytest.raises(InputError) as caught:
         opened(path)
-    assert hint in caught.value.mend
-    option, words = re.search(r"--label-(change|ignore) '([^']*)'", caught.value.mend).groups()
+    assert hint in caught.value.hint
+    option, words = re.search(r"--label-(change|ignore) '([^']*)'", caught.value.hint).groups()
     opened(path, **{option: words})
 
 

@@ -63,9 +63,9 @@ def test_unexplained_values_are_refused(tmp_path, values, listed):
     path = raster(tmp_path, np.array(values, "uint8"))
     with pytest.raises(InputError, match=f"label values are .*{listed}, not 0 and 1") as caught:
         read(path)
-    assert caught.value.where == path
-    assert "--label-change" in caught.value.mend
-    assert "--label-ignore" in caught.value.mend
+    assert caught.value.source == path
+    assert "--label-change" in caught.value.hint
+    assert "--label-ignore" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_negative_and_broken_ranges(tmp_path):
     for words in ("-a", "", "5-3", "1;2", "1,,2"):
         with pytest.raises(OptionError, match="is no value or range") as caught:
             LabelWords.parse(words, None)
-        assert caught.value.where == "--label-change"
+        assert caught.value.option == "--label-change"
 
 
 def test_equal_colour_bands(tmp_path):
@@ -150,7 +150,7 @@ def test_pictures_in_colours(tmp_path):
     for options in ({}, {"change": "255"}):
         with pytest.raises(InputError, match="is a picture in colours") as caught:
             read(path, **options)
-        assert "one band of 0 and 1" in caught.value.mend
+        assert "one band of 0 and 1" in caught.value.hint
 
 
 def test_bands(tmp_path):
@@ -165,8 +165,8 @@ def test_bands(tmp_path):
     path = write_raster(tmp_path / "c.tif", np.stack([values, seen]))
     with pytest.raises(InputError, match="has 2 bands") as caught:
         read(path)
-    assert caught.value.mend.endswith(f"vrt://{path}?bands=1")
-    assert "--band" not in caught.value.mend
+    assert caught.value.hint.endswith(f"vrt://{path}?bands=1")
+    assert "--band" not in caught.value.hint
     np.testing.assert_array_equal(read(f"vrt://{path}?bands=1"), values)
 
 
@@ -189,10 +189,10 @@ def test_grids_that_are_turned(tmp_path):
     path = write_raster(tmp_path / "a.tif", values, crs=UTM["crs"], transform=upside_down)
     with pytest.raises(InputError, match=r"differs from the scene in grid \(shifted by up to 40 pixels\)") as caught:
         read(path, PLACED)
-    assert "bottom row first" in caught.value.mend
+    assert "bottom row first" in caught.value.hint
     with pytest.raises(InputError, match="has 60 x 40 pixels") as caught:
         read(write_raster(tmp_path / "b.tif", np.ascontiguousarray(values.T)))
-    assert "transposed" in caught.value.mend
+    assert "transposed" in caught.value.hint
     path = write_raster(tmp_path / "c.tif", values, crs="EPSG:32632", transform=UTM["transform"])
     with pytest.raises(InputError, match="differs from the scene in CRS"):
         read(path, PLACED)

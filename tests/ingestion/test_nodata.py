@@ -132,7 +132,7 @@ def test_an_image_of_zeros_alone(tmp_path, rng):
 def test_images_without_a_valid_pixel_say_why(tmp_path, rng, fill, kind, cause, hint):
     with pytest.raises(InputError, match=f"has no valid pixel: 100 % {cause}") as caught:
         made(tmp_path, (np.full(SHAPE, fill, "float32"), speckle(rng)), kind=kind, nodata=("7",))
-    assert hint in caught.value.mend
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("memory", [1, 2**28])
@@ -284,7 +284,7 @@ def test_a_value_that_no_pixel_has(tmp_path, rng):
     (tmp_path / "whole").mkdir()
     with pytest.raises(OptionError, match=r"no pixel of .* can be -9999: it holds uint8") as caught:
         made(tmp_path / "whole", [image.astype("uint8") for image in images], nodata=("-9999",))
-    assert caught.value.where == "--nodata"
+    assert caught.value.option == "--nodata"
     assert not (tmp_path / "whole" / "scene.zarr").exists()
 
 

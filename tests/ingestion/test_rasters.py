@@ -115,8 +115,8 @@ def test_real_numbers_claimed_complex(tmp_path, kind):
     path = write_raster(tmp_path / "a.tif", np.ones((4, 5), "float32"))
     with pytest.raises(InputError, match=r"holds real numbers \(float32\)") as caught:
         read(path, kind=kind)
-    assert caught.value.where == path
-    assert "--kind amplitude, intensity or db" in caught.value.mend
+    assert caught.value.source == path
+    assert "--kind amplitude, intensity or db" in caught.value.hint
 
 
 def test_impossible_values(tmp_path):
@@ -327,7 +327,7 @@ def test_truncated_files(tmp_path, rng, kind, share):
     truncate(damaged, share)
     with pytest.raises(InputError, match=r"cannot be read|is truncated") as caught:
         read(path)
-    assert caught.value.where == path
+    assert caught.value.source == path
     assert "\n" not in str(caught.value)
 
 

@@ -105,7 +105,7 @@ def test_nisar_container_lists_its_images(tmp_path, real_data):
     path = real_data / "slc" / "winnipeg" / "winnipeg.h5"
     with pytest.raises(InputError, match=r"holds subdatasets only: name one of them: .*frequencyA/HH") as caught:
         twice(path, tmp_path)
-    scene, _ = twice(caught.value.mend.removeprefix("name one of them: ").split("  ")[-1], tmp_path)
+    scene, _ = twice(caught.value.hint.removeprefix("name one of them: ").split("  ")[-1], tmp_path)
     assert scene["slc"].shape == (2, 250, 250)
 
 
@@ -141,4 +141,4 @@ def test_flood_mask_of_255_is_not_taken_for_unlabelled(tmp_path, real_data):
 def test_no_images(tmp_path, real_data, name):
     with pytest.raises(InputError, match="cannot be read") as caught:
         twice(real_data / name, tmp_path)
-    assert caught.value.where == str(real_data / name)
+    assert caught.value.source == str(real_data / name)

@@ -270,7 +270,7 @@ def test_workers_without_this_sarcd_are_refused(answers, line):
     with pytest.raises(ClusterError) as caught:
         _cluster.ask_worker(Workers(answers), dict, device=False)
     assert caught.value.error == line
-    assert "install" in caught.value.mend
+    assert "install" in caught.value.hint
 
 
 def test_another_model_on_a_worker_is_refused(tmp_path):

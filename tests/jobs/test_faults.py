@@ -1,4 +1,4 @@
-"""What goes wrong on real machines, each with real processes: nothing is lost, and one line says what and the mend."""
+"""What goes wrong on real machines, each with real processes: nothing is lost, and one line says what and the hint."""
 
 import json
 import re
@@ -190,14 +190,14 @@ def test_full_disk(tmp_path, source):
         before = tree(scene)
         leave(tmp_path / "disk", 64 * 4096)  # a page a chunk: room for some of them
         line = only_line(sarcd("coherence", scene, *OPTIONS))
-        mend = "free some space there, then run the same command again"
-        assert line == f"error: {scene}/coherence: no space left on device: {mend}\n"
+        hint = "free some space there, then run the same command again"
+        assert line == f"error: {scene}/coherence: no space left on device: {hint}\n"
         assert 0 < len(chunks(scene, "coherence")) < TOTAL
         assert {name: data for name, data in tree(scene).items() if not name.startswith("coherence/")} == before
         leave(tmp_path / "disk", 0)
         line = only_line(sarcd("stats", scene))
         assert line.startswith(f"error: {scene}")
-        assert line.endswith(f": no space left on device: {mend}\n")
+        assert line.endswith(f": no space left on device: {hint}\n")
         assert "coherence" not in xr.open_zarr(scene)
         line = only_line(sarcd("simulate", tmp_path / "disk" / "new.zarr", "--size", "64"))
         assert "no space left on device" in line

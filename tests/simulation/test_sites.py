@@ -167,7 +167,7 @@ def test_a_site_survives_zarr(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "where"),
+    ("wrong", "option"),
     [
         ({"name": "D"}, "site"),
         ({"size": 32}, "size"),
@@ -178,10 +178,10 @@ def test_a_site_survives_zarr(tmp_path):
         ({"size": 64, "interval_days": 0}, "interval_days"),
     ],
 )
-def test_unusable_requests_are_refused(wrong, where, tmp_path):
+def test_unusable_requests_are_refused(wrong, option, tmp_path):
     for make in (site, lambda **given: write_site(tmp_path / "site.zarr", **given)):
         with pytest.raises(OptionError) as caught:
             make(**wrong)
-        assert caught.value.where == where
-        assert caught.value.mend
+        assert caught.value.option == option
+        assert caught.value.hint
     assert not list(tmp_path.iterdir())

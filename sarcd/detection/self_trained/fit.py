@@ -69,13 +69,13 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         if self.start not in ("prior", "clusters"):
-            raise OptionError(f"start is {self.start!r}", where="start", mend="use prior or clusters")
+            raise OptionError(f"start is {self.start!r}", option="start", hint="use prior or clusters")
         if self.rounds < 0:
-            raise OptionError(f"rounds are {self.rounds}", where="rounds", mend="use 0 or more")
+            raise OptionError(f"rounds are {self.rounds}", option="rounds", hint="use 0 or more")
         if not 0.5 <= self.sure < 1:
-            raise OptionError(f"sure is {self.sure}", where="sure", mend="use a probability from 0.5 to 1")
+            raise OptionError(f"sure is {self.sure}", option="sure", hint="use a probability from 0.5 to 1")
         if not 0 < self.lowest <= 0.5:
-            raise OptionError(f"lowest is {self.lowest}", where="lowest", mend="use a probability up to 0.5")
+            raise OptionError(f"lowest is {self.lowest}", option="lowest", hint="use a probability up to 0.5")
 
 
 def fit(
@@ -115,7 +115,7 @@ def fit(
     windows = sample_windows(shape)
     scale = measure_scale([read(window) for window in windows], decibels=decibels)
     if scale is None:
-        raise SceneError("no pixel has values at both dates", mend="choose dates that cover the same ground")
+        raise SceneError("no pixel has values at both dates", hint="choose dates that cover the same ground")
     network: Network = load_prior()
     parts = [_Part.of(read, window, shape, scale, int(network.stride)) for window in windows]
     record: dict[str, Any] = {"noise": list(scale.noise), "shift": scale.shift, "strength": scale.strength, "rounds": 0}

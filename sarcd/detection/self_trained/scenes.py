@@ -84,7 +84,7 @@ def map_pair(
     before, after = np.asarray(before), np.asarray(after)
     if before.ndim != 2 or before.shape != after.shape or not before.size:
         raise OptionError(
-            f"images of shapes {before.shape} and {after.shape}", where="before, after", mend="give two of one size"
+            f"images of shapes {before.shape} and {after.shape}", option="before, after", hint="give two of one size"
         )
 
     def read(part: Rectangle) -> tuple[np.ndarray, np.ndarray]:

@@ -275,7 +275,7 @@ def load_prior() -> UNet:
         network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in weights.items()})
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(
-            "the network that ships with sarcd cannot be read", where=str(PRIOR), mend="install sarcd anew"
+            "the network that ships with sarcd cannot be read", source=str(PRIOR), hint="install sarcd anew"
         ) from error
     return network.eval()
 

@@ -57,13 +57,13 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if self.share is not None and not 0 <= self.share <= 0.7:
-            raise OptionError(f"share is {self.share}", where="share", mend="use 0 to 0.7")
+            raise OptionError(f"share is {self.share}", option="share", hint="use 0 to 0.7")
         if self.looks is not None and not min(self.looks) >= 1:
-            raise OptionError(f"looks are {self.looks}", where="looks", mend="use 1 or more")
+            raise OptionError(f"looks are {self.looks}", option="looks", hint="use 1 or more")
         if self.kind is not None and self.kind not in KINDS:
-            raise OptionError(f"unknown kind of change {self.kind!r}", where="kind", mend=f"use {', '.join(KINDS)}")
+            raise OptionError(f"unknown kind of change {self.kind!r}", option="kind", hint=f"use {', '.join(KINDS)}")
         if self.sign is not None and self.sign not in (-1, 0, 1):
-            raise OptionError(f"sign is {self.sign}", where="sign", mend="use -1, 0 or 1")
+            raise OptionError(f"sign is {self.sign}", option="sign", hint="use -1, 0 or 1")
 
 
 @dataclass(frozen=True)

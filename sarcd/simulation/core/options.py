@@ -133,9 +133,9 @@ class SiteOptions:
         for name in ("changes", "moist"):
             low, high = getattr(self, name)
             if not 0 <= low <= high:
-                raise OptionError(f"{name} is ({low}, {high})", where=name, mend="use two numbers from 0, in order")
+                raise OptionError(f"{name} is ({low}, {high})", option=name, hint="use two numbers from 0, in order")
         if self.look not in ("right", "left"):
-            raise OptionError(f"look is {self.look!r}", where="look", mend="use right or left")
+            raise OptionError(f"look is {self.look!r}", option="look", hint="use right or left")
 
     @property
     def view(self) -> View:
@@ -145,7 +145,7 @@ class SiteOptions:
 
 def _between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise OptionError(f"{name} is {value}", where=name, mend=f"use a value from {low:g} to {high:g}")
+        raise OptionError(f"{name} is {value}", option=name, hint=f"use a value from {low:g} to {high:g}")
 
 
 SITES: dict[str, SiteOptions] = {
@@ -282,12 +282,12 @@ def with_settings(options: SiteOptions, settings: Sequence[str]) -> SiteOptions:
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in known:
-            raise OptionError(f"no option {name!r} of a site", where="--set", mend=f"use one of {', '.join(known)}")
+            raise OptionError(f"no option {name!r} of a site", option="--set", hint=f"use one of {', '.join(known)}")
         try:
             values[name] = _value(known[name], text)
         except ValueError:
-            mend = f"write it as {_text(known[name])}"
-            raise OptionError(f"{name} is {text!r}", where="--set", mend=mend) from None
+            hint = f"write it as {_text(known[name])}"
+            raise OptionError(f"{name} is {text!r}", option="--set", hint=hint) from None
     return replace(options, **values)
 
 

@@ -300,10 +300,10 @@ def parts(
     """
     if min(shape) < SMALLEST:
         raise OptionError(
-            f"scene of {shape[0]} x {shape[1]} pixels", where="size", mend=f"use {SMALLEST} or more a side"
+            f"scene of {shape[0]} x {shape[1]} pixels", option="size", hint=f"use {SMALLEST} or more a side"
         )
     if len(days) < 2 or any(late <= early for early, late in pairwise(days)):
-        raise OptionError("a pair needs two dates, in order", where="days", mend="use rising numbers")
+        raise OptionError("a pair needs two dates, in order", option="days", hint="use rising numbers")
     dice = Dice(seed, options.site)
     top, left = origin(dice, options, shape)
     for y in range(0, shape[0], part_px):

@@ -50,9 +50,9 @@ def impulse_response(oversampling: float, *, hamming: float = HAMMING, taps: int
     [0.658, 0.185, 0.026]
     """
     if oversampling < 1:
-        raise OptionError(f"oversampling is {oversampling}", where="oversampling", mend="use 1 or more")
+        raise OptionError(f"oversampling is {oversampling}", option="oversampling", hint="use 1 or more")
     if taps < 1 or taps % 2 == 0:
-        raise OptionError(f"impulse response of {taps} taps", where="taps", mend="use an odd number")
+        raise OptionError(f"impulse response of {taps} taps", option="taps", hint="use an odd number")
     response = response_at(np.arange(taps) - taps // 2, oversampling, hamming=hamming)
     return np.asarray(response / np.sqrt(np.sum(response**2)), np.float64)
 

@@ -29,7 +29,7 @@ def more(kind: Kind) -> float:
         If there is no such estimate.
     """
     if kind not in ("sample", "berger"):
-        raise OptionError(f"unknown estimate of coherence {kind!r}", where="kind", mend="use sample or berger")
+        raise OptionError(f"unknown estimate of coherence {kind!r}", option="kind", hint="use sample or berger")
     return -1.0 if kind == "sample" else -0.5
 
 
