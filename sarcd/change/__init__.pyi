@@ -6,10 +6,10 @@ from .coherence_tests import no_correlation_test as no_correlation_test
 from .intensity_tests import omnibus_test as omnibus_test
 from .intensity_tests import ratio_test as ratio_test
 from .postprocessing import closing as closing
-from .postprocessing import drop_small as drop_small
-from .postprocessing import fill_small as fill_small
 from .postprocessing import fuse as fuse
 from .postprocessing import opening as opening
+from .postprocessing import remove_small_holes as remove_small_holes
+from .postprocessing import remove_small_objects as remove_small_objects
 from .ratios import gauss_log_ratio as gauss_log_ratio
 from .ratios import log_ratio as log_ratio
 from .ratios import mean_ratio as mean_ratio

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sarcd.change.kernels.thresholds.histogram import Histogram
 
 
-def drop_small(change: xr.DataArray, *, min_pixels: int) -> xr.DataArray:
+def remove_small_objects(change: xr.DataArray, *, min_pixels: int) -> xr.DataArray:
     """Take out changes smaller than the least area that counts (minimum mapping unit).
 
     Parameters
@@ -48,17 +48,17 @@ def drop_small(change: xr.DataArray, *, min_pixels: int) -> xr.DataArray:
     Examples
     --------
     >>> change = xr.DataArray(np.array([[[1, 0, 1, 1]]], np.uint8), dims=("pair", "y", "x"))
-    >>> drop_small(change, min_pixels=2).values.tolist()
+    >>> remove_small_objects(change, min_pixels=2).values.tolist()
     [[[0, 0, 1, 1]]]
     """
     from sarcd.change.kernels import postprocessing
 
     _at_least(min_pixels, 1, "min_pixels")
-    kernel = partial(postprocessing.drop_small, least=min_pixels)
+    kernel = partial(postprocessing.remove_small_objects, least=min_pixels)
     return _cleaned(change, kernel, min_pixels - 1, {"drop_small": min_pixels})
 
 
-def fill_small(change: xr.DataArray, *, max_pixels: int) -> xr.DataArray:
+def remove_small_holes(change: xr.DataArray, *, max_pixels: int) -> xr.DataArray:
     """Fill small holes in changes.
 
     Parameters
@@ -71,7 +71,7 @@ def fill_small(change: xr.DataArray, *, max_pixels: int) -> xr.DataArray:
     Returns
     -------
     (pair, y, x) uint8
-        As `drop_small`; unknown ground stays unknown.
+        As `remove_small_objects`; unknown ground stays unknown.
 
     Raises
     ------
@@ -81,13 +81,15 @@ def fill_small(change: xr.DataArray, *, max_pixels: int) -> xr.DataArray:
     Examples
     --------
     >>> change = xr.DataArray(np.array([[[1, 0, 1, 0, 0]]], np.uint8), dims=("pair", "y", "x"))
-    >>> fill_small(change, max_pixels=1).values.tolist()
+    >>> remove_small_holes(change, max_pixels=1).values.tolist()
     [[[1, 1, 1, 0, 0]]]
     """
     from sarcd.change.kernels import postprocessing
 
     _at_least(max_pixels, 1, "max_pixels")
-    return _cleaned(change, partial(postprocessing.fill_small, most=max_pixels), max_pixels, {"fill_small": max_pixels})
+    return _cleaned(
+        change, partial(postprocessing.remove_small_holes, most=max_pixels), max_pixels, {"fill_small": max_pixels}
+    )
 
 
 def opening(change: xr.DataArray, *, radius: int = 1) -> xr.DataArray:
@@ -103,7 +105,7 @@ def opening(change: xr.DataArray, *, radius: int = 1) -> xr.DataArray:
     Returns
     -------
     (pair, y, x) uint8
-        As `drop_small`.
+        As `remove_small_objects`.
 
     Raises
     ------
@@ -133,7 +135,7 @@ def closing(change: xr.DataArray, *, radius: int = 1) -> xr.DataArray:
     Returns
     -------
     (pair, y, x) uint8
-        As `drop_small`.
+        As `remove_small_objects`.
 
     Raises
     ------
@@ -287,5 +289,5 @@ def _rank(images: Sequence[xr.DataArray]) -> tuple[Any, dict[str, Any]]:
     from sarcd.change.kernels import postprocessing
 
     histograms = [_magnitudes(image) for image in images]
-    facts = {"medians": [float(ranks.quantiles([0.5])[0]) for ranks in histograms]}
+    facts = {"medians": [float(processes.quantiles([0.5])[0]) for processes in histograms]}
     return partial(postprocessing.rank_sum, histograms=histograms), facts

@@ -134,7 +134,7 @@ class DetectOptions:
                 hint="use the decision kittler or kittler_gg, or another method",
             )
         if self.method != "auto":
-            for name in sorted(self.given - heeded(self.method)):
+            for name in sorted(self.given - options_of_method(self.method)):
                 raise OptionError(
                     f"{self.method} does not look at it", option=name, hint="leave it out, or use another method"
                 )
@@ -160,7 +160,7 @@ class DetectOptions:
         if not self.match_gain:
             filled.pop("match_gain")  # what was made before there was such a thing compares equal
         filled |= {"window": to_dict(self.size), "decision": self.rule}
-        return {name: value for name, value in filled.items() if name in heeded(self.method)}
+        return {name: value for name, value in filled.items() if name in options_of_method(self.method)}
 
     @property
     def given(self) -> set[str]:
@@ -168,12 +168,12 @@ class DetectOptions:
         return {item.name for item in fields(self) if getattr(self, item.name) != item.default}
 
 
-def heeded(method: str) -> set[str]:
+def options_of_method(method: str) -> set[str]:
     """Return the names of the options that a method looks at.
 
     Examples
     --------
-    >>> "window" in heeded("ratio-test"), "window" in heeded("network")
+    >>> "window" in options_of_method("ratio-test"), "window" in options_of_method("network")
     (True, False)
     """
     names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty", "exclude_dates"}

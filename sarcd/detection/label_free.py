@@ -15,7 +15,7 @@ from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
 from sarcd.change.coherence_history import named_dates, without_dates, without_pairs
 from sarcd.change.coherence_past import earlier_pairs, known_looks, measure_histories
 from sarcd.change.pair_scores import Histories, WindowLooks
-from sarcd.change.postprocessing import closing, drop_small, fill_small, opening
+from sarcd.change.postprocessing import closing, opening, remove_small_holes, remove_small_objects
 from sarcd.change.ratios import floor_of
 from sarcd.change.significance import window_looks
 from sarcd.change.thresholding import fit_rules, read_rule
@@ -24,8 +24,8 @@ from sarcd.config.detection import DIFFERENCES, OF_LEVELS
 from sarcd.config.ingest import LEVEL_JUMP_DB
 from sarcd.detection.auto import choose
 from sarcd.detection.fitted import OPERATION, POOLED, Fitted
-from sarcd.detection.methods import difference_of, map_of, mark_hidden, of_test, without_coherence, without_hidden
-from sarcd.detection.uncertainty import doubt_of, fit_groups
+from sarcd.detection.methods import difference_of, map_of, mark_masked, of_test, without_coherence, without_masked
+from sarcd.detection.uncertainty import fit_groups, uncertainty_of
 from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import OptionError
 from sarcd.estimation.amplitudes import iso
@@ -107,7 +107,7 @@ def fit(
         fitted = replace(fitted, history=_history(scene, fitted))
     if not options.uncertainty:
         return fitted
-    scores = without_hidden(scene, of_test(scene, fitted)["change_score"])
+    scores = without_masked(scene, of_test(scene, fitted)["change_score"])
     return replace(fitted, groups=fit_groups(scores, options.size))
 
 
@@ -152,7 +152,7 @@ def _fit_difference(scene: xr.Dataset, fitted: Fitted, rules: list[Rule | None])
     else:
         fitted = replace(fitted, history=_history(scene, fitted))
     if lacking:
-        judged = without_hidden(scene, difference_of(scene, fitted))
+        judged = without_masked(scene, difference_of(scene, fitted))
         if fitted.options.method in POOLED:
             can_tell = without_coherence(scene, judged, fitted.options.size, fitted.pairs, fitted.history) == 0
             rules = list(fit_rules(judged.where(can_tell), method=decision, tails="upper", pooled=True))
@@ -207,10 +207,10 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     scene = take(scene)
     options = fitted.options
     scene = without_dates(scene, options.exclude_dates)
-    found = mark_hidden(scene, map_of(scene, fitted))
+    found = mark_masked(scene, map_of(scene, fitted))
     found["change"] = clean(found["change"], options)
     if options.uncertainty:
-        found["uncertainty"] = doubt_of(found)
+        found["uncertainty"] = uncertainty_of(found)
     found = found.drop_vars(["probability", "spread"], errors="ignore")
     common = fitted.attrs()
     for name, array in found.items():
@@ -228,7 +228,7 @@ def clean(change: xr.DataArray, options: DetectOptions) -> xr.DataArray:
     if options.closing:
         change = closing(change, radius=options.closing)
     if options.max_hole:
-        change = fill_small(change, max_pixels=options.max_hole)
+        change = remove_small_holes(change, max_pixels=options.max_hole)
     if options.min_pixels > 1:
-        change = drop_small(change, min_pixels=options.min_pixels)
+        change = remove_small_objects(change, min_pixels=options.min_pixels)
     return change

@@ -21,12 +21,12 @@ from sarcd.estimation.coherence_layers import pairs_of
 from sarcd.store.pairs import Pair
 
 
-def without_hidden(scene: xr.Dataset, values: xr.DataArray) -> xr.DataArray:
+def without_masked(scene: xr.Dataset, values: xr.DataArray) -> xr.DataArray:
     """Return values (pair, y, x) with NaN on layover and shadow: what hides the ground tells nothing of its changes."""
     return values.where(scene["mask"].variable == 0) if "mask" in scene else values
 
 
-def mark_hidden(scene: xr.Dataset, found: xr.Dataset) -> xr.Dataset:
+def mark_masked(scene: xr.Dataset, found: xr.Dataset) -> xr.Dataset:
     """Add layover and shadow, where the scene has a `mask`, to `undecidable`, and leave `change` open there.
 
     Parameters

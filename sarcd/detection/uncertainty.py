@@ -69,7 +69,7 @@ def by_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray:
     return _each(difference, [partial(probability_of_change, split=cast("Split", rule)) for rule in rules])
 
 
-def doubt_of(found: xr.Dataset) -> xr.DataArray:
+def uncertainty_of(found: xr.Dataset) -> xr.DataArray:
     """Return how little each pixel is to be trusted, NaN where nothing was decided.
 
     Parameters
@@ -86,11 +86,11 @@ def doubt_of(found: xr.Dataset) -> xr.DataArray:
     if "probability" not in found:
         spread = found["spread"]
         return spread.where(found["change"] != schema.NO_LABEL).assign_attrs(spread.attrs)
-    doubt = wrong(found["change"], found["probability"]).assign_attrs(long_name=OF_DECISION)
+    uncertainty = wrong(found["change"], found["probability"]).assign_attrs(long_name=OF_DECISION)
     if "spread" in found:
         spread = found["spread"].where(found["change"] != schema.NO_LABEL)
-        doubt = doubt.fillna(spread).assign_attrs(doubt.attrs, long_name=OF_EITHER)
-    return doubt
+        uncertainty = uncertainty.fillna(spread).assign_attrs(uncertainty.attrs, long_name=OF_EITHER)
+    return uncertainty
 
 
 def wrong(change: xr.DataArray, probability: xr.DataArray) -> xr.DataArray:
@@ -109,9 +109,9 @@ def wrong(change: xr.DataArray, probability: xr.DataArray) -> xr.DataArray:
         In [0, 1]; NaN where nothing was decided. Above a half where the map goes against the probability: a low rate of
         false alarms leaves likely changes out.
     """
-    doubt: xr.DataArray = (1 - probability).where(change == 1, probability)
-    doubt = doubt.where(change != schema.NO_LABEL).astype("float32").rename("uncertainty")
-    return doubt.assign_attrs(change.attrs)
+    uncertainty: xr.DataArray = (1 - probability).where(change == 1, probability)
+    uncertainty = uncertainty.where(change != schema.NO_LABEL).astype("float32").rename("uncertainty")
+    return uncertainty.assign_attrs(change.attrs)
 
 
 def _each(values: xr.DataArray, kernels: Sequence[Callable[[np.ndarray], np.ndarray]]) -> xr.DataArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sarcd.engine.tasks import Rectangle
 from sarcd.inference.ensemble import Ensemble, blocks_of
-from sarcd.inference.forward import PLAIN, Variant, forward, variants
+from sarcd.inference.forward import PLAIN, TTAView, forward, tta_views
 from sarcd.inference.predictor import AnyTiling, Predictor, decide, sigmoid
 from sarcd.inference.scene_features import rim_of
 from sarcd.inference.tile_sizes import choose_batch, choose_tile, forward_bytes, tiling_of, trained_tile
@@ -17,8 +17,8 @@ __all__ = [
     "Ensemble",
     "Predictor",
     "Rectangle",
+    "TTAView",
     "Tiling",
-    "Variant",
     "area",
     "blocks_of",
     "choose_batch",
@@ -31,5 +31,5 @@ __all__ = [
     "sigmoid",
     "tiling_of",
     "trained_tile",
-    "variants",
+    "tta_views",
 ]

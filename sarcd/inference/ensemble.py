@@ -12,7 +12,7 @@ import numpy as np
 from sarcd.engine.tasks import Rectangle, grow, inside
 from sarcd.errors import ModelError
 from sarcd.inference.adabn import Statistics, adapted, reestimate, sample_places, take_sample, tiles_wanted
-from sarcd.inference.forward import PLAIN, Variant
+from sarcd.inference.forward import PLAIN, TTAView
 from sarcd.inference.kernels import near_holes, rim_halo
 from sarcd.inference.predictor import AnyTiling, Predictor, sigmoid
 
@@ -36,7 +36,7 @@ class Ensemble:
     ----------
     predictors : sequence of Predictor
         All with the same channels, each with tiles of its own.
-    groups : sequence of sequences of Variant
+    groups : sequence of sequences of TTAView
         Ways to show each network its input; see `variants`.
     rim : (int, int)
         Pixels along y and x around a hole within which nothing is claimed; see `rim_of`. 0 for no rim.
@@ -51,7 +51,7 @@ class Ensemble:
     def __init__(
         self,
         predictors: Sequence[Predictor],
-        groups: Sequence[Sequence[Variant]] = ((PLAIN,),),
+        groups: Sequence[Sequence[TTAView]] = ((PLAIN,),),
         *,
         rim: tuple[int, int] = (0, 0),
     ) -> None:
@@ -114,7 +114,7 @@ class Ensemble:
             )
             part = features[(slice(None), *seen)]
             for group in self.groups:
-                found = [sigmoid(predictor.logits(part, region, variant=variant)) for variant in group]
+                found = [sigmoid(predictor.logits(part, region, view=view)) for view in group]
                 if self.passes == 1:
                     return found[0], np.where(np.isnan(found[0]), found[0], np.float32(0))
                 total += np.sum(found, axis=0, dtype=np.float64)
@@ -188,7 +188,7 @@ def adapt(
     return out
 
 
-def open_ensemble(members: Sequence[Member], groups: Sequence[Sequence[Variant]], parameters: Json) -> Ensemble:
+def open_ensemble(members: Sequence[Member], groups: Sequence[Sequence[TTAView]], parameters: Json) -> Ensemble:
     """Load the networks on a worker of a cluster.
 
     Raises

@@ -55,7 +55,7 @@ def _forward_now(network: nn.Module, inputs: np.ndarray, device: torch.device) -
 
 
 @dataclass(frozen=True)
-class Variant:
+class TTAView:
     """One way to show a network its input.
 
     Turned tiles stay exact: their sides are multiples of the stride, so the cells of every level of the network fall on
@@ -71,7 +71,7 @@ class Variant:
     Examples
     --------
     >>> tiles = np.arange(8).reshape(1, 2, 2, 2)
-    >>> Variant(swap=True, flip_azimuth=True).turn(tiles, ("before", "after")).ravel().tolist()
+    >>> TTAView(swap=True, flip_azimuth=True).turn(tiles, ("before", "after")).ravel().tolist()
     [6, 7, 4, 5, 2, 3, 0, 1]
     """
 
@@ -92,10 +92,10 @@ class Variant:
         return outputs[..., y, x]
 
 
-PLAIN = Variant()
+PLAIN = TTAView()
 
 
-def variants(*, swap: bool = False, flips: bool = False) -> list[list[Variant]]:
+def tta_views(*, swap: bool = False, flips: bool = False) -> list[list[TTAView]]:
     """Return the variants to take the mean over; those that differ in the order of the dates are together.
 
     Parameters
@@ -107,8 +107,8 @@ def variants(*, swap: bool = False, flips: bool = False) -> list[list[Variant]]:
 
     Examples
     --------
-    >>> [len(group) for group in variants(swap=True, flips=True)]
+    >>> [len(group) for group in tta_views(swap=True, flips=True)]
     [2, 2, 2, 2]
     """
     turns = [(False, False), (True, False), (False, True), (True, True)] if flips else [(False, False)]
-    return [[Variant(order, *turn) for order in ((False, True) if swap else (False,))] for turn in turns]
+    return [[TTAView(order, *turn) for order in ((False, True) if swap else (False,))] for turn in turns]

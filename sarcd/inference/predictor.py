@@ -10,7 +10,7 @@ import numpy as np
 from sarcd.engine.tasks import Rectangle
 from sarcd.errors import ModelError
 from sarcd.estimation.channels import FILL, fill_holes
-from sarcd.inference.forward import PLAIN, Variant, forward
+from sarcd.inference.forward import PLAIN, TTAView, forward
 from sarcd.inference.tiling import BlendedTiling, Tiling
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Predictor:
         self.batch = batch
         self.device = device
 
-    def logits(self, features: np.ndarray, region: Rectangle, *, variant: Variant = PLAIN) -> np.ndarray:
+    def logits(self, features: np.ndarray, region: Rectangle, *, view: TTAView = PLAIN) -> np.ndarray:
         """Predict a region.
 
         Parameters
@@ -58,7 +58,7 @@ class Predictor:
             Features of ``tiling.window(region)``, NaN where invalid.
         region : (slice, slice)
             Rectangle of the scene.
-        variant : Variant
+        variant : TTAView
             How the network is shown its input.
 
         Returns
@@ -71,8 +71,8 @@ class Predictor:
         out = np.zeros((region[0].stop - region[0].start, region[1].stop - region[1].start), np.float32)
         for batch in self._batches(region):
             inputs = np.stack([self._cut(filled, window, self.tiling.source(core)) for core in batch])
-            turned = forward(self.network, variant.turn(inputs, self.channels), self.device)
-            for core, tile in zip(batch, variant.turn_back(turned), strict=True):
+            turned = forward(self.network, view.turn(inputs, self.channels), self.device)
+            for core, tile in zip(batch, view.turn_back(turned), strict=True):
                 self.tiling.paste(out, region, core, tile)
         inside = tuple(
             slice(part.start - seen.start, part.stop - seen.start) for part, seen in zip(region, window, strict=True)

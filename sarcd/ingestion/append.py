@@ -19,7 +19,7 @@ from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import InputError, MismatchError, OptionError
 from sarcd.geography.georeference import Georeference, of_scene
 from sarcd.ingestion.images import Written, level_of, warn_of_levels, write_image
-from sarcd.ingestion.label_words import LabelSummary
+from sarcd.ingestion.label_mapping import LabelSummary
 from sarcd.ingestion.rasters import gdal_session
 from sarcd.ingestion.scene import (
     IngestReport,

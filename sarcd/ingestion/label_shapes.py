@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import InputError, OptionError
+from sarcd.ingestion.label_mapping import YES_AND_NO
 from sarcd.ingestion.label_pairs import ENDS, dates_of_shapes, ends_in
-from sarcd.ingestion.label_words import YES_AND_NO
 
 FIELD = "label"
 """Attribute of the shapes that holds their value, if there is one; without it every shape is change."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from sarcd.errors import InputError
 from sarcd.geography.georeference import Georeference
+from sarcd.ingestion.label_mapping import LabelMapping, Understood
 from sarcd.ingestion.label_shapes import NotAVectorFileError, split_layer
-from sarcd.ingestion.label_words import LabelWords, Understood
 from sarcd.ingestion.rasters import Layer, LayerReader, is_declared_nodata, open_layer
 from sarcd.store.pairs import Pair
 
@@ -51,7 +51,7 @@ class RasterLabels:
 
     path: str
     layer: Layer
-    words: LabelWords
+    words: LabelMapping
     understood: Understood
 
     @contextlib.contextmanager
@@ -64,7 +64,7 @@ class RasterLabels:
 @dataclass(frozen=True)
 class _RasterReader:
     reader: LayerReader
-    words: LabelWords
+    words: LabelMapping
 
     def values(self, y: slice, x: slice) -> tuple[np.ndarray, np.ndarray | None]:
         bands, masked = self.reader.read(y, x)
@@ -82,7 +82,7 @@ def open_labels(
     *,
     shape: tuple[int, int],
     georeference: Georeference,
-    words: LabelWords,
+    words: LabelMapping,
     layer: str | None = None,
     field: str | None = None,
     pair: Pair | None = None,
@@ -98,7 +98,7 @@ def open_labels(
         Size of the scene.
     georeference : Georeference
         Of the scene.
-    words : LabelWords
+    words : LabelMapping
         What values mean.
     layer, field : str, optional
         Layer of a vector file, where the path names none, and attribute that holds the values of its shapes.
@@ -154,7 +154,9 @@ def _unread(path: str, as_raster: InputError, as_vector: InputError) -> InputErr
     return InputError(as_vector.error, source=path, hint=as_vector.hint)
 
 
-def _raster_labels(layer: Layer, shape: tuple[int, int], georeference: Georeference, words: LabelWords) -> RasterLabels:
+def _raster_labels(
+    layer: Layer, shape: tuple[int, int], georeference: Georeference, words: LabelMapping
+) -> RasterLabels:
     """Check a raster of labels, all of it, before anything is written."""
     path = layer.path
     _check_grid(layer, shape, georeference)

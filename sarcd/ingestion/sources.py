@@ -17,7 +17,7 @@ from sarcd.errors import InputError, OptionError
 from sarcd.geography.georeference import Georeference
 from sarcd.ingestion.dates import acquisition_date, from_names, parse_date
 from sarcd.ingestion.files import source_name, split_path
-from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.label_mapping import LabelMapping
 from sarcd.ingestion.labels import LabelFile, RasterLabels, open_labels
 from sarcd.ingestion.nodata import NoData
 from sarcd.ingestion.pixels import Image, open_image
@@ -199,7 +199,7 @@ def gather_labels(
             if value is not None:
                 raise OptionError("says how labels are read, but there is no --label", option=option)
         return []
-    words = LabelWords.parse(options.label_change, options.label_ignore)
+    words = LabelMapping.parse(options.label_change, options.label_ignore)
     wanted = _label_pairs(options.labels, times, consecutive(times) if pairs is None else list(pairs))
     chosen = {"layer": options.label_layer, "field": options.label_field}
     found = [

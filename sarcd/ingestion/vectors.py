@@ -11,10 +11,10 @@ import numpy as np
 
 from sarcd.errors import InputError
 from sarcd.geography.georeference import Georeference
+from sarcd.ingestion.label_mapping import LabelMapping, Understood
 from sarcd.ingestion.label_pairs import of_pair
 from sarcd.ingestion.label_positions import to_pixels
 from sarcd.ingestion.label_shapes import FIELD, Shapes, numbers_of, read_shapes
-from sarcd.ingestion.label_words import LabelWords, Understood
 from sarcd.ingestion.labels import LabelReader, blocks
 from sarcd.schema import NO_LABEL
 from sarcd.store.pairs import Pair
@@ -68,7 +68,7 @@ def open_vector(
     *,
     shape: tuple[int, int],
     georeference: Georeference,
-    words: LabelWords,
+    words: LabelMapping,
     layer: str | None = None,
     field: str | None = None,
     pair: Pair | None = None,
@@ -150,7 +150,7 @@ def _of_pair(found: Shapes, pair: Pair | None) -> tuple[Shapes, int]:
 # -- values ---------------------------------------------------------------------------------------------------------
 
 
-def _labels_of(found: Shapes, words: LabelWords) -> tuple[np.ndarray, str, list[str]]:
+def _labels_of(found: Shapes, words: LabelMapping) -> tuple[np.ndarray, str, list[str]]:
     """Return 1, 0 or 255 of each shape, the rule in words, and warnings."""
     if found.values is None or found.field is None:
         return np.ones(len(found.geometry), "uint8"), "every shape is change", []

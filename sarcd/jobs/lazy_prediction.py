@@ -23,7 +23,7 @@ from sarcd.inference import (
     BlendedTiling,
     Ensemble,
     Rectangle,
-    Variant,
+    TTAView,
     blocks_of,
     choose_batch,
     choose_tile,
@@ -31,7 +31,7 @@ from sarcd.inference import (
     rim_of,
     tiling_of,
     trained_tile,
-    variants,
+    tta_views,
 )
 from sarcd.inference.adabn import digest_of, reestimate, sample_places, take_sample, tiles_wanted
 from sarcd.inference.ensemble import Member, load_members
@@ -101,7 +101,7 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
     paths = [str(model)] if isinstance(model, (str, Path)) else [str(path) for path in model]
     loaded = load_members(paths, device)
     check_channels(scene, loaded[0])
-    groups = variants(swap=swap, flips=flips)
+    groups = tta_views(swap=swap, flips=flips)
     check_uncertainty(PredictOptions(swap=swap, flips=flips, uncertainty=uncertainty), len(paths))
     limit = mean_threshold([one.card for one in loaded]) if threshold is None else threshold
     if not 0 < limit < 1:
@@ -120,12 +120,12 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
     task = _RegionTask(members, str(loaded[0].device), groups, spread=uncertainty, rim=rim)
     layers = _lazy_layers(source, loaded, task, adapt=adapt)
     sizes = tile_parameters(members)
-    variant = {name: True for name, given in (("swap", swap), ("flips", flips), ("adapt", adapt)) if given}
+    view = {name: True for name, given in (("swap", swap), ("flips", flips), ("adapt", adapt)) if given}
     parameters = {
         "model": one_or_list([member.digest for member in members]),
         **{key: value for key, value in sizes.items() if key != "batch"},
         "threshold": limit,
-        **variant,
+        **view,
         **({"rim": list(rim)} if any(rim) else {}),
         **parameters_of(source),
     }
@@ -162,7 +162,7 @@ class _RegionTask:
 
     members: list[Member]
     device: str
-    groups: list[list[Variant]]
+    groups: list[list[TTAView]]
     spread: bool
     rim: tuple[int, int]
 

@@ -237,12 +237,12 @@ def choose_parameters(
 def known_parameters(members: Sequence[LoadedModel], options: PredictOptions) -> dict[str, Any]:
     """Return those of `choose_parameters` that are known before the scene is read; None for what is not recorded."""
     threshold = mean_threshold([one.card for one in members]) if options.threshold is None else options.threshold
-    variants = {name: getattr(options, name) or None for name in ("compiled", "swap", "flips")}
+    tta_views = {name: getattr(options, name) or None for name in ("compiled", "swap", "flips")}
     return {
         "model": one_or_list([member.digest for member in members]),
         "dtype": options.precision,
         "threshold": threshold,
-        **variants,
+        **tta_views,
     }
 
 

@@ -19,7 +19,7 @@ from sarcd.engine.run import JobResult, choose_pairs, count_regions, in_bands, p
 from sarcd.engine.tasks import Opened, Progress, return_memory, silent
 from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.looks import Calibration, calibrate
-from sarcd.inference import BlendedTiling, Ensemble, blocks_of, decide, variants
+from sarcd.inference import BlendedTiling, Ensemble, blocks_of, decide, tta_views
 from sarcd.inference.ensemble import Member, adapt, load_members, open_ensemble
 from sarcd.inference.scene_features import SceneFeatures
 from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
@@ -120,7 +120,7 @@ def write_prediction(
     if model is None:
         model = MINES
         note("no model is named: the one that ships with sarcd maps the changes; it learnt from simulated mines alone")
-    groups = variants(swap=options.swap, flips=options.flips)
+    groups = tta_views(swap=options.swap, flips=options.flips)
     check_uncertainty(options, 1 if isinstance(model, (str, Path)) else len(model))
     names = _names(options, suffix)
     store = SceneStore(path)

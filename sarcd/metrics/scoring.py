@@ -15,7 +15,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.conform.values import as_map
 from sarcd.errors import OptionError, SceneError
-from sarcd.ingestion.label_words import one_sided
+from sarcd.ingestion.label_mapping import one_sided
 from sarcd.metrics.kernels.objects import Rules
 from sarcd.metrics.kernels.scores import COUNTS
 from sarcd.metrics.layers import Layers, gather, pair_names, pixel_area_m2, read_layers

@@ -12,7 +12,7 @@ _STAGES = 4  # of the EfficientNet: one at H / 2 that is passed through, then H 
 RESNET_WIDTHS = (64, 128, 256, 512)
 
 
-class Trunk(nn.Module):
+class Backbone(nn.Module):
     """Part of a network of torchvision.
 
     Attributes
@@ -27,7 +27,7 @@ class Trunk(nn.Module):
     first: ClassVar[str]
 
 
-class EfficientNetTrunk(Trunk):
+class EfficientNetBackbone(Backbone):
     """The first stages of an EfficientNet.
 
     Parameters
@@ -62,7 +62,7 @@ class EfficientNetTrunk(Trunk):
         return found
 
 
-class ResNetTrunk(Trunk):
+class ResNetBackbone(Backbone):
     """ResNet-18 without its classifier.
 
     Parameters
@@ -114,13 +114,13 @@ def _with_channels(convolution: nn.Conv2d, in_channels: int) -> nn.Conv2d:
     )
 
 
-def _draw_weights(trunk: nn.Module) -> None:
-    """Give memory to a trunk that has none, on the device in force, and weights drawn as torchvision does.
+def _draw_weights(backbone: nn.Module) -> None:
+    """Give memory to a backbone that has none, on the device in force, and weights drawn as torchvision does.
 
     What is left out of a network would otherwise have been drawn as well, which takes seconds.
     """
-    trunk.to_empty(device=torch.get_default_device())
-    for module in trunk.modules():
+    backbone.to_empty(device=torch.get_default_device())
+    for module in backbone.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")
             if module.bias is not None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from sarcd.networks.backbones import Trunk
+from sarcd.networks.backbones import Backbone
 
 
 class Network(nn.Module):
@@ -50,7 +50,7 @@ class Network(nn.Module):
         return self.halo
 
     @property
-    def trunks(self) -> tuple[Trunk, ...]:
+    def backbones(self) -> tuple[Backbone, ...]:
         """Parts whose weights can come from a network trained on photographs; none as a rule."""
         return ()
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sarcd.networks.backbones import RESNET_WIDTHS, ResNetTrunk, Trunk
+from sarcd.networks.backbones import RESNET_WIDTHS, Backbone, ResNetBackbone
 from sarcd.networks.base import Network
 from sarcd.networks.checks import share
 from sarcd.networks.siamese import CoherenceInput, check_streams, split_dates
@@ -17,12 +17,12 @@ _WIDTH = 128
 class ChangerEx(Network):
     """ChangerEx [1]_ with ResNet-18, about 11.37 million parameters.
 
-    The trunk sees one date after the other. After its second stage the dates exchange their even columns, after the
+    The backbone sees one date after the other. After its second stage the dates exchange their even columns, after the
     third and the fourth their even channels. What the stages found is joined at H / 4 for each date; each date is
     warped by a learnt flow and the other taken from it, and both differences together make the logits, at last four
     times as large. The flow's instance norm looks at the whole input.
 
-    With `coherence` ``stream`` a trunk of its own sees the shared channels, exchanges nothing, and what it found is
+    With `coherence` ``stream`` a backbone of its own sees the shared channels, exchanges nothing, and what it found is
     joined with the differences.
 
     Parameters
@@ -55,8 +55,8 @@ class ChangerEx(Network):
         self.in_channels, self.coherence = in_channels, coherence
         self.dropout = share("dropout", dropout)
         self.values_per_pixel = 95.0 + (30.0 if shared else 0.0)
-        self.trunk, self.neck = ResNetTrunk(per_date), _Neck()
-        self.shared_trunk = ResNetTrunk(shared) if shared else None
+        self.trunk, self.neck = ResNetBackbone(per_date), _Neck()
+        self.shared_trunk = ResNetBackbone(shared) if shared else None
         self.shared_neck = _Neck() if shared else None
         self.align = _Alignment(_WIDTH // 2)
         joined = _WIDTH + (_WIDTH // 2 if shared else 0)
@@ -65,7 +65,7 @@ class ChangerEx(Network):
         self.head = nn.Conv2d(joined, 1, kernel_size=1)
 
     @property
-    def trunks(self) -> tuple[Trunk, ...]:
+    def backbones(self) -> tuple[Backbone, ...]:
         """Parts whose weights can come from a network trained on photographs."""
         return (self.trunk,) if self.shared_trunk is None else (self.trunk, self.shared_trunk)
 

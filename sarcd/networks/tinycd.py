@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from sarcd.networks.backbones import EfficientNetTrunk, Trunk
+from sarcd.networks.backbones import Backbone, EfficientNetBackbone
 from sarcd.networks.base import Network
 from sarcd.networks.checks import choice
 from sarcd.networks.siamese import CoherenceInput, check_streams, split_dates
@@ -17,20 +17,20 @@ _DECODER = (64, 64, 32)
 
 
 class TinyCD(Network):
-    """TinyCD [1]_: 285,128 parameters with three channels a date, 79,208 with the smaller trunk.
+    """TinyCD [1]_: 285,128 parameters with three channels a date, 79,208 with the smaller backbone.
 
-    A trunk of EfficientNet's first stages sees one date after the other. At the input, at H / 2 and at H / 4 a mixing
-    of the two dates becomes a mask of one channel; from a mixing at H / 8 the decoder goes up, and at each step is
+    A backbone of EfficientNet's first stages sees one date after the other. At the input, at H / 2 and at H / 4 a
+    mixing of the two dates becomes a mask of one channel; from a mixing at H / 8 the decoder goes up, at each step
     multiplied by the mask of that level. Its instance norms and squeeze-excitations look at the whole input.
 
-    With `coherence` ``stream`` a trunk of its own sees the shared channels, and mixings are of three.
+    With `coherence` ``stream`` a backbone of its own sees the shared channels, and mixings are of three.
 
     Parameters
     ----------
     in_channels : int
         Amplitude before, amplitude after, and those that both dates share.
     backbone : {"b4", "b0"}
-        Which EfficientNet the trunk is of.
+        Which EfficientNet the backbone is of.
     coherence : {"date", "stream"}
         Where shared channels go: beside each date's amplitude, or into a stream of their own.
 
@@ -54,8 +54,8 @@ class TinyCD(Network):
         per_date, shared = check_streams(in_channels, coherence)
         self.in_channels, self.coherence = in_channels, coherence
         self.backbone = choice("backbone", backbone, ("b4", "b0"))
-        self.trunk = EfficientNetTrunk(backbone, per_date)
-        self.shared_trunk = EfficientNetTrunk(backbone, shared) if shared else None
+        self.trunk = EfficientNetBackbone(backbone, per_date)
+        self.shared_trunk = EfficientNetBackbone(backbone, shared) if shared else None
         self.values_per_pixel = 310.0 + (20.0 if shared else 0.0)
         streams = 3 if shared else 2
         fine, coarse, coarsest = self.trunk.widths[1:]
@@ -74,7 +74,7 @@ class TinyCD(Network):
         self.head = nn.Conv2d(8, 1, kernel_size=1)
 
     @property
-    def trunks(self) -> tuple[Trunk, ...]:
+    def backbones(self) -> tuple[Backbone, ...]:
         """Parts whose weights can come from a network trained on photographs."""
         return (self.trunk,) if self.shared_trunk is None else (self.trunk, self.shared_trunk)
 

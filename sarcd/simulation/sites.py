@@ -16,7 +16,7 @@ from sarcd import schema
 from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import OptionError
 from sarcd.simulation.core.classes import Cover
-from sarcd.simulation.core.fields import Dice
+from sarcd.simulation.core.fields import RandomStreams
 from sarcd.simulation.core.options import SITES, SiteOptions, varied, with_settings
 from sarcd.simulation.core.parts import Part, parts, simulate
 from sarcd.simulation.core.phase import WAVELENGTH_M
@@ -257,7 +257,7 @@ def _flags(long_name: str, classes: type[Cover] | type[Pseudo]) -> dict[str, obj
 
 def _cut(scene: Part, options: SiteOptions, shape: tuple[int, int], seed: int) -> None:
     """Take the data of a slanting border and of a hole away, in place, as coregistration leaves it."""
-    rng = Dice(seed, options.site).stream("no data")
+    rng = RandomStreams(seed, options.site).stream("no data")
     height, width = shape
     y, x = np.ogrid[:height, :width]
     slant = rng.uniform(0.02, 0.05) * width * (0.3 + 0.7 * y / height)

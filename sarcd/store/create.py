@@ -30,7 +30,7 @@ from sarcd.geography.grid_mapping import pixel_places
 from sarcd.store.openable import take
 from sarcd.store.pairs import Pair, consecutive
 from sarcd.store.scene import SceneStore, publish
-from sarcd.store.storage import is_url, zarr_place
+from sarcd.store.storage import is_url, zarr_location
 
 Json = dict[str, Any]
 
@@ -128,13 +128,13 @@ class NewScene:
     def _remove(self) -> None:
         """Remove what has been made so far."""
         if is_url(self._path):
-            sync(zarr_place(self._path).delete_dir(""))
+            sync(zarr_location(self._path).delete_dir(""))
         else:
             shutil.rmtree(self._staging, ignore_errors=True)
 
     def _create(self) -> SceneStore:
         layout = self._layout
-        zarr.open_group(zarr_place(self._staging), mode="w", zarr_format=3)
+        zarr.open_group(zarr_location(self._staging), mode="w", zarr_format=3)
         store = SceneStore(self._staging)
         if is_url(self._path):
             publish(store, attrs={_UNFINISHED: 1})  # an empty list, for those who open it meanwhile
@@ -218,7 +218,7 @@ def _refuse_object(url: str) -> None:
     """
 
     async def first_key() -> str | None:
-        async for key in zarr_place(url).list_prefix(""):
+        async for key in zarr_location(url).list_prefix(""):
             return str(key)
         return None
 

@@ -37,7 +37,7 @@ from sarcd.store.openable import (
     require_listed,
     validated,
 )
-from sarcd.store.storage import is_url, settle, structure_lock, write_durably, zarr_place
+from sarcd.store.storage import is_url, settle, structure_lock, write_durably, zarr_location
 
 Json = dict[str, Any]
 
@@ -74,7 +74,7 @@ def open_scene(
     source = str(path)
     if not is_url(source):
         refuse_no_folder(Path(source))
-    place, store = zarr_place(source), None
+    place, store = zarr_location(source), None
     with contextlib.suppress(SceneError):  # of another format, or not to be opened at all, which xarray says below
         store = SceneStore(source)
     if store is not None:
@@ -127,7 +127,7 @@ class SceneStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        place = zarr_place(path)
+        place = zarr_location(path)
         if not is_url(path):
             refuse_no_folder(Path(path))
         try:

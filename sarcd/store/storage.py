@@ -24,7 +24,7 @@ def is_url(path: str | Path) -> bool:
     return "://" in str(path)
 
 
-def zarr_place(path: str | Path) -> Any:
+def zarr_location(path: str | Path) -> Any:
     """Return what Zarr opens: the path itself, or the object storage that a URL means.
 
     Parameters

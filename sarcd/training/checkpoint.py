@@ -27,7 +27,7 @@ FILE = "state.safetensors"
 _KEY = "sarcd"
 
 
-class Learner:
+class TrainState:
     """All that changes in training: network, optimiser, schedule, scale of the loss, and the best weights so far.
 
     Parameters

@@ -19,7 +19,7 @@ from sarcd.networks.devices import choose_device
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """A process among those that train together; alone, unless ``torchrun`` started more.
 
     Parameters
@@ -81,7 +81,7 @@ class Ranks:
 
 
 @contextlib.contextmanager
-def join_ranks(device: str) -> Iterator[Ranks]:
+def join_process_group(device: str) -> Iterator[ProcessGroup]:
     """Join the processes that were started together.
 
     Parameters
@@ -96,7 +96,7 @@ def join_ranks(device: str) -> Iterator[Ranks]:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Ranks(0, 1, choose_device(device))
+        yield ProcessGroup(0, 1, choose_device(device))
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     chosen = choose_device(device)
@@ -107,6 +107,6 @@ def join_ranks(device: str) -> Iterator[Ranks]:
         torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world)
     try:
-        yield Ranks(rank, world, chosen)
+        yield ProcessGroup(rank, world, chosen)
     finally:
         dist.destroy_process_group()

@@ -13,7 +13,7 @@ from sarcd import schema
 from sarcd.config import TrainOptions
 from sarcd.errors import SceneError, StoreError, TrainingError
 from sarcd.estimation.coherence_layers import pairs_of
-from sarcd.ingestion.label_words import one_sided
+from sarcd.ingestion.label_mapping import one_sided
 from sarcd.store.chunks import chunk_errors, require_finished
 from sarcd.store.reader import SceneReader
 from sarcd.store.results import fingerprint

@@ -19,9 +19,9 @@ from sarcd.errors import OptionError, TrainingError
 from sarcd.networks import Network, create_model, model_options
 from sarcd.networks.backbone_weights import load_backbone
 from sarcd.networks.folding import compile_network
-from sarcd.training.checkpoint import Learner, RunFolder, begun_before
+from sarcd.training.checkpoint import RunFolder, TrainState, begun_before
 from sarcd.training.datasets import Note, TrainingData
-from sarcd.training.distributed import Ranks
+from sarcd.training.distributed import ProcessGroup
 from sarcd.training.losses import total_loss
 from sarcd.training.validation import logits_of
 
@@ -137,7 +137,9 @@ def network_options(options: TrainOptions) -> Json:
     return model_options(options.model, **options.network)
 
 
-def new_learner(options: TrainOptions, data: TrainingData, ranks: Ranks, *, steps_per_epoch: int) -> Learner:
+def new_train_state(
+    options: TrainOptions, data: TrainingData, processes: ProcessGroup, *, steps_per_epoch: int
+) -> TrainState:
     """Build the network, with weights drawn from torch's global generator, and what trains it."""
     network = create_model(options.model, len(data.channels), **network_options(options))
     if options.backbone:
@@ -145,16 +147,16 @@ def new_learner(options: TrainOptions, data: TrainingData, ranks: Ranks, *, step
     # At first the network claims change as often as there is any; from a half, it would spend its first epochs
     # on learning no more than that changes are rare.
     torch.nn.init.constant_(network.head.bias, math.log(data.share / (1 - data.share)))  # type: ignore[arg-type]
-    network = ranks.synchronise_norms(network)
-    network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = processes.synchronise_norms(network)
+    network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.compiled:
-        compile_network(network, ranks.device)
+        compile_network(network, processes.device)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=options.weight_decay
     )
     schedule = _schedule(optimizer, options, steps_per_epoch)
-    scaler = torch.amp.GradScaler(ranks.device.type, enabled=options.precision == "float16")
-    return Learner(network, optimizer, schedule, scaler)
+    scaler = torch.amp.GradScaler(processes.device.type, enabled=options.precision == "float16")
+    return TrainState(network, optimizer, schedule, scaler)
 
 
 def _schedule(
@@ -171,9 +173,9 @@ def _schedule(
 def resolve(
     options: TrainOptions,
     data: TrainingData,
-    learner: Learner,
+    train_state: TrainState,
     run: RunFolder,
-    ranks: Ranks,
+    processes: ProcessGroup,
     *,
     overwrite: bool,
     note: Note,
@@ -197,16 +199,16 @@ def resolve(
     before = None if overwrite else begun_before(run.path)
     if before is not None and not options.micro_batch:
         options = config.merge(options, micro_batch=int(before.get("micro_batch", 0)))
-    micro_batch = choose_micro_batch(learner.network, options, ranks.device, world=ranks.world)
-    if micro_batch * ranks.world < options.batch and not options.micro_batch:
+    micro_batch = choose_micro_batch(train_state.network, options, processes.device, world=processes.world)
+    if micro_batch * processes.world < options.batch and not options.micro_batch:
         note(f"{micro_batch} patches at a time fit the memory: gradients add up to batches of {options.batch}")
     options = config.merge(options, micro_batch=micro_batch)
     begun = {
         "options": settled(options),
         "data": data.digest,
         "micro_batch": micro_batch,
-        "world": ranks.world,
-        "device": ranks.device.type,
+        "world": processes.world,
+        "device": processes.device.type,
     }
     if before is None:
         return options, begun, False

@@ -21,12 +21,12 @@ from sarcd.errors import TrainingError
 from sarcd.models.file import ModelCard, save_model
 from sarcd.training.augmentation import augment
 from sarcd.training.batches import AUGMENT, DRAW, DROPOUT, WEIGHTS, Batches, seed_of
-from sarcd.training.checkpoint import Learner, RunFolder
+from sarcd.training.checkpoint import RunFolder, TrainState
 from sarcd.training.datasets import Note, TrainingData, prepare
-from sarcd.training.distributed import Ranks, join_ranks
+from sarcd.training.distributed import ProcessGroup, join_process_group
 from sarcd.training.losses import total_loss
 from sarcd.training.patches import IGNORE
-from sarcd.training.setup import check_options, check_output, network_options, new_learner, resolve
+from sarcd.training.setup import check_options, check_output, network_options, new_train_state, resolve
 from sarcd.training.validation import LogitCounts, Scores, calibrated, judge, logits_of
 
 Json = dict[str, Any]
@@ -137,8 +137,8 @@ def train(  # noqa: PLR0913  what a training is made of
     output = check_output(output, overwrite=overwrite)
     options = check_options(options, judged=bool(validation) or options.held_out > 0)
     run = RunFolder(output.with_suffix(".run"))
-    with join_ranks(options.device) as ranks, ranks.own_random_numbers():
-        if not ranks.first:  # one of the processes speaks
+    with join_process_group(options.device) as processes, processes.own_random_numbers():
+        if not processes.first:  # one of the processes speaks
             progress, note = silent, lambda text: None
         data = prepare(
             options,
@@ -152,23 +152,25 @@ def train(  # noqa: PLR0913  what a training is made of
             note=note,
         )  # patches (C, P, P) float32 and their targets (P, P) uint8
         options = config.merge(options, order=data.order, cache=data.cache)
-        batches = Batches(data.training, options, ranks.device, shuffle=True)
+        batches = Batches(data.training, options, processes.device, shuffle=True)
         torch.manual_seed(seed_of(options.seed, WEIGHTS))
-        learner = new_learner(options, data, ranks, steps_per_epoch=len(batches))
-        options, begun, resumed = resolve(options, data, learner, run, ranks, overwrite=overwrite, note=note)
-        ranks.wait()
+        train_state = new_train_state(options, data, processes, steps_per_epoch=len(batches))
+        options, begun, resumed = resolve(options, data, train_state, run, processes, overwrite=overwrite, note=note)
+        processes.wait()
         if resumed:
-            learner.load(run.path)
-        if ranks.first:
-            run.begin(options, resumed_at=learner.epoch)
-        record, counts = _fit(learner, batches, data, options, ranks, run, begun, progress)
+            train_state.load(run.path)
+        if processes.first:
+            run.begin(options, resumed_at=train_state.epoch)
+        record, counts = _fit(train_state, batches, data, options, processes, run, begun, progress)
         calibration = None
         if len(data.validation) and options.calibrate:
-            judged = Batches(data.validation, options, ranks.device, shuffle=False)
-            found, record["scores"] = calibrated(learner.network, judged, options, ranks, record["scores"], counts)
+            judged = Batches(data.validation, options, processes.device, shuffle=False)
+            found, record["scores"] = calibrated(
+                train_state.network, judged, options, processes, record["scores"], counts
+            )
             calibration = asdict(found)
         data.close()
-        ranks.wait()
+        processes.wait()
 
         facts = {
             "scenes": list(data.scenes),
@@ -193,8 +195,8 @@ def train(  # noqa: PLR0913  what a training is made of
             training=facts,
         )
         digest = ""
-        if ranks.first:
-            digest = save_model(output, learner.network, card)
+        if processes.first:
+            digest = save_model(output, train_state.network, card)
             run.finish()
     return TrainResult(
         path=output,
@@ -212,11 +214,11 @@ def train(  # noqa: PLR0913  what a training is made of
 
 
 def _fit(
-    learner: Learner,
+    train_state: TrainState,
     batches: Batches,
     data: TrainingData,
     options: TrainOptions,
-    ranks: Ranks,
+    processes: ProcessGroup,
     run: RunFolder,
     begun: Json,
     progress: Progress,
@@ -225,28 +227,28 @@ def _fit(
 
     Returns the record of their epoch, and the counts of their logits where they were judged here and not before a kill.
     """
-    network = learner.network
-    judged = Batches(data.validation, options, ranks.device, shuffle=False) if len(data.validation) else None
+    network = train_state.network
+    judged = Batches(data.validation, options, processes.device, shuffle=False) if len(data.validation) else None
     kept: LogitCounts | None = None
-    parallel = ranks.parallel(network)
+    parallel = processes.parallel(network)
     saved = time.monotonic()
     with (
         progress("train", options.epochs * len(batches)) as advance,
-        run.log(learner.epoch, writing=ranks.first) as log,
+        run.log(train_state.epoch, writing=processes.first) as log,
     ):
-        advance(learner.epoch * len(batches))
-        while learner.epoch < options.epochs:
-            epoch = learner.epoch + 1
-            record: Json = {"epoch": epoch, "learning_rate": learner.schedule.get_last_lr()[0]}
+        advance(train_state.epoch * len(batches))
+        while train_state.epoch < options.epochs:
+            epoch = train_state.epoch + 1
+            record: Json = {"epoch": epoch, "learning_rate": train_state.schedule.get_last_lr()[0]}
             # Each epoch's random numbers depend on its own number alone, not on the epochs before.
-            torch.manual_seed(seed_of(options.seed, DROPOUT, epoch) + ranks.rank)
-            draws = torch.Generator().manual_seed(seed_of(options.seed, AUGMENT, epoch) + ranks.rank)
+            torch.manual_seed(seed_of(options.seed, DROPOUT, epoch) + processes.rank)
+            draws = torch.Generator().manual_seed(seed_of(options.seed, AUGMENT, epoch) + processes.rank)
             network.train()
             total, pixels = 0.0, 0
-            for x, target, numbers in batches.epoch(epoch, rank=ranks.rank, world=ranks.world):
+            for x, target, numbers in batches.epoch(epoch, rank=processes.rank, world=processes.world):
                 brightness = data.training.brightness(numbers)
                 x, target = augment(x, target, data.channels, options.augment, draws, brightness=brightness)
-                loss, count = _step(learner, parallel, x, target, options, ranks)
+                loss, count = _step(train_state, parallel, x, target, options, processes)
                 if not math.isfinite(loss):
                     raise TrainingError(
                         f"loss is {loss} in epoch {epoch}, at {data.training.describe(numbers)}",
@@ -257,47 +259,54 @@ def _fit(
             record["loss"] = total / max(pixels, 1)
 
             if judged is not None and (epoch % options.score_every == 0 or epoch == options.epochs):
-                record["scores"], counts = judge(network, judged, options, ranks)
-                if options.keep == "last" or _f1(record) > _f1(learner.best):
+                record["scores"], counts = judge(network, judged, options, processes)
+                if options.keep == "last" or _f1(record) > _f1(train_state.best):
                     kept = counts
-            learner.epoch, learner.record = epoch, record
-            if options.keep == "best" and _f1(record) > _f1(learner.best):
-                learner.keep_best(record)
+            train_state.epoch, train_state.record = epoch, record
+            if options.keep == "best" and _f1(record) > _f1(train_state.best):
+                train_state.keep_best(record)
             log.write(record)
             due = time.monotonic() - saved >= options.checkpoint_seconds
-            if ranks.first and due and epoch < options.epochs:
-                learner.save(run.path, begun)
+            if processes.first and due and epoch < options.epochs:
+                train_state.save(run.path, begun)
                 saved = time.monotonic()
-    if learner.best is None:
-        return learner.record, kept
-    network.load_state_dict(learner.best_weights)
-    return learner.best, kept
+    if train_state.best is None:
+        return train_state.record, kept
+    network.load_state_dict(train_state.best_weights)
+    return train_state.best, kept
 
 
 def _step(
-    learner: Learner, parallel: nn.Module, x: Tensor, target: Tensor, options: TrainOptions, ranks: Ranks
+    train_state: TrainState,
+    parallel: nn.Module,
+    x: Tensor,
+    target: Tensor,
+    options: TrainOptions,
+    processes: ProcessGroup,
 ) -> tuple[float, int]:
     """Take one step on a batch (B, C, P, P), part by part; return its loss and the pixels that took part."""
     size = options.micro_batch
     parts = [(x[start : start + size], target[start : start + size]) for start in range(0, len(x), size)]
     counts = [int((wanted != IGNORE).sum()) for _, wanted in parts]
-    count = int(ranks.sum(np.array([sum(counts)]))[0])
-    learner.optimizer.zero_grad(set_to_none=True)
-    loss = torch.zeros((), device=ranks.device)
+    count = int(processes.sum(np.array([sum(counts)]))[0])
+    train_state.optimizer.zero_grad(set_to_none=True)
+    loss = torch.zeros((), device=processes.device)
     for index, (part, wanted) in enumerate(parts):
         last = index == len(parts) - 1
-        with contextlib.nullcontext() if last or ranks.world == 1 else parallel.no_sync():  # type: ignore[operator]
+        with contextlib.nullcontext() if last or processes.world == 1 else parallel.no_sync():  # type: ignore[operator]
             logits = logits_of(parallel, part, options)  # (b, P, P)
             # Weighted by its pixels, so that the parts of all processes add up to the mean over the batch.
             share = total_loss(logits, wanted, options.loss) * (counts[index] / max(count, 1))
-            scaled = learner.scaler.scale(share * ranks.world)  # since processes take the mean of their gradients
+            scaled = train_state.scaler.scale(
+                share * processes.world
+            )  # since processes take the mean of their gradients
             scaled.backward()  # type: ignore[no-untyped-call]
         loss += share.detach()
-    value = ranks.sum_of(loss)
+    value = processes.sum_of(loss)
     if math.isfinite(value):
-        learner.scaler.step(learner.optimizer)
-        learner.scaler.update()
-        learner.schedule.step()
+        train_state.scaler.step(train_state.optimizer)
+        train_state.scaler.update()
+        train_state.schedule.step()
     return value, count
 
 

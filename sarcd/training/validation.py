@@ -15,12 +15,14 @@ from sarcd.metrics.kernels.curves import average_precision
 from sarcd.metrics.kernels.scores import confusion_counts, scores
 from sarcd.networks import Network
 from sarcd.training.batches import Batches
-from sarcd.training.distributed import Ranks
+from sarcd.training.distributed import ProcessGroup
 
 Scores = dict[str, float | None]
 
 
-def judge(network: Network, batches: Batches, options: TrainOptions, ranks: Ranks) -> tuple[Scores, LogitCounts]:
+def judge(
+    network: Network, batches: Batches, options: TrainOptions, processes: ProcessGroup
+) -> tuple[Scores, LogitCounts]:
     """Score a network on patches, pooled over all their pixels.
 
     Parameters
@@ -31,7 +33,7 @@ def judge(network: Network, batches: Batches, options: TrainOptions, ranks: Rank
         Patches with labels; of several processes each takes its part.
     options : TrainOptions
         Threshold and precision.
-    ranks : Ranks
+    ranks : ProcessGroup
         Processes that judge together.
 
     Returns
@@ -46,13 +48,13 @@ def judge(network: Network, batches: Batches, options: TrainOptions, ranks: Rank
     confusion = np.zeros(4, np.int64)
     logit_counts = LogitCounts()
     with torch.inference_mode():
-        for x, target, _ in batches.epoch(0, rank=ranks.rank, world=ranks.world):
+        for x, target, _ in batches.epoch(0, rank=processes.rank, world=processes.world):
             logits = logits_of(network, x, options)  # (B, P, P)
             change = (torch.sigmoid(logits) >= options.threshold).to(torch.uint8)
             confusion += confusion_counts(target.cpu().numpy(), change.cpu().numpy())[:4]
             logit_counts.add(logits, target)
-    logit_counts.values = ranks.sum(logit_counts.values)
-    tp, fp, fn, tn = ranks.sum(confusion).tolist()
+    logit_counts.values = processes.sum(logit_counts.values)
+    tp, fp, fn, tn = processes.sum(confusion).tolist()
     values = {name: float(value) for name, value in scores(tp, fp, fn, tn).items()}
     values["average_precision"] = float(average_precision(logit_counts.values))
     values["cross_entropy"] = cross_entropy(logit_counts)
@@ -65,7 +67,7 @@ def calibrated(
     network: Network,
     batches: Batches,
     options: TrainOptions,
-    ranks: Ranks,
+    processes: ProcessGroup,
     found: Scores,
     counts: LogitCounts | None,
 ) -> tuple[Calibration, Scores]:
@@ -90,11 +92,11 @@ def calibrated(
         Of the network as it is now; what a threshold finds may have changed.
     """
     if counts is None:
-        _, counts = judge(network, batches, options, ranks)
+        _, counts = judge(network, batches, options, processes)
     calibration = calibrate(counts)
     divide_logits(network, calibration.temperature)
     if options.threshold != 0.5:
-        return calibration, judge(network, batches, options, ranks)[0]
+        return calibration, judge(network, batches, options, processes)[0]
     # No temperature moves a logit past 0: what the threshold finds, and the order of pixels, stay.
     entropy = cross_entropy(counts, calibration.temperature)
     return calibration, {**found, "cross_entropy": entropy, "calibration_error": calibration.error_after}

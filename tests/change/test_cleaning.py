@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sarcd.attributes import parameters_of
 from sarcd.change.kernels import postprocessing
-from sarcd.change.postprocessing import closing, drop_small, fill_small, opening
+from sarcd.change.postprocessing import closing, opening, remove_small_holes, remove_small_objects
 from sarcd.errors import OptionError
 from tests.estimation.test_coherence import cuts
 
@@ -33,8 +33,8 @@ def test_lazy_equals_eager_for_any_chunking(y, x, size, share, seed):
     lazy = change.chunk(pair=1, y=y, x=x)
     whole = change.values[0]
     expected = [
-        (drop_small(lazy, min_pixels=size), postprocessing.drop_small(whole, size)),
-        (fill_small(lazy, max_pixels=size), postprocessing.fill_small(whole, size)),
+        (remove_small_objects(lazy, min_pixels=size), postprocessing.remove_small_objects(whole, size)),
+        (remove_small_holes(lazy, max_pixels=size), postprocessing.remove_small_holes(whole, size)),
         (opening(lazy, radius=1 + size % 3), postprocessing.opened(whole, 1 + size % 3)),
         (closing(lazy, radius=1 + size % 3), postprocessing.closed(whole, 1 + size % 3)),
     ]
@@ -47,14 +47,14 @@ def test_a_line_as_long_as_the_halo_is_kept():
     change = np.zeros((1, 9, 40), np.uint8)
     change[0, 4, 10:22] = 1
     lazy = xr.DataArray(change, dims=("pair", "y", "x")).chunk(pair=1, y=3, x=4)
-    np.testing.assert_array_equal(drop_small(lazy, min_pixels=12), change)
-    assert not drop_small(lazy, min_pixels=13).any()
+    np.testing.assert_array_equal(remove_small_objects(lazy, min_pixels=12), change)
+    assert not remove_small_objects(lazy, min_pixels=13).any()
 
 
 def test_steps_are_told_in_their_order(rng, raise_if_dask_computes):
     change = change_map(rng).chunk(y=7)
     with raise_if_dask_computes():
-        found = closing(drop_small(change, min_pixels=4), radius=2)
+        found = closing(remove_small_objects(change, min_pixels=4), radius=2)
     assert found.attrs["sarcd_operation"] == "decide"
     assert parameters_of(found)["cleaned"] == [{"drop_small": 4}, {"closing": 2}]
     assert "sarcd_parameters" not in change.attrs
@@ -64,8 +64,8 @@ def test_steps_are_told_in_their_order(rng, raise_if_dask_computes):
 def test_bad_options(rng):
     change = change_map(rng)
     for clean in (
-        lambda: drop_small(change, min_pixels=0),
-        lambda: fill_small(change, max_pixels=0),
+        lambda: remove_small_objects(change, min_pixels=0),
+        lambda: remove_small_holes(change, max_pixels=0),
         lambda: opening(change, radius=0),
         lambda: closing(change, radius=1.5),
     ):

@@ -36,12 +36,12 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     )
     xr.testing.assert_equal(plain.change, lazy.change)
     assert plain.change.attrs == lazy.change.attrs
-    doubt = lazy.uncertainty.values
-    np.testing.assert_array_equal(np.isnan(doubt), lazy.change == 255)
-    assert np.nanmin(doubt) >= 0
-    assert np.nanmax(doubt) <= (0.5 if method == "network" else 1)
-    inside = doubt[1, CHANGED[1].start + 6 : CHANGED[1].stop - 6, CHANGED[2].start + 6 : CHANGED[2].stop - 6]
-    rim = doubt[1, CHANGED[1].start - 3 : CHANGED[1].start + 3, CHANGED[2]]
+    uncertainty = lazy.uncertainty.values
+    np.testing.assert_array_equal(np.isnan(uncertainty), lazy.change == 255)
+    assert np.nanmin(uncertainty) >= 0
+    assert np.nanmax(uncertainty) <= (0.5 if method == "network" else 1)
+    inside = uncertainty[1, CHANGED[1].start + 6 : CHANGED[1].stop - 6, CHANGED[2].start + 6 : CHANGED[2].stop - 6]
+    rim = uncertainty[1, CHANGED[1].start - 3 : CHANGED[1].start + 3, CHANGED[2]]
     assert inside.mean() < min(0.02, rim.mean() / 2)
 
 

@@ -11,7 +11,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from sarcd.geography.georeference import Georeference
-from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.label_mapping import LabelMapping
 from sarcd.ingestion.labels import blocks, open_labels
 from tests.factories.rasters import UTM
 
@@ -20,7 +20,7 @@ PLACED = Georeference(CRS.from_user_input(UTM["crs"]), UTM["transform"])
 
 
 def opened(path, georeference=PLACED, *, change=None, ignore=None, shape=SHAPE, **options):
-    words = LabelWords.parse(change, ignore)
+    words = LabelMapping.parse(change, ignore)
     return open_labels(str(path), shape=shape, georeference=georeference, words=words, **options)
 
 

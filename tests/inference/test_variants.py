@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sarcd.errors import SceneError
-from sarcd.inference import PLAIN, BlendedTiling, Ensemble, Predictor, Tiling, Variant, sigmoid, tiling_of, variants
+from sarcd.inference import PLAIN, BlendedTiling, Ensemble, Predictor, Tiling, TTAView, sigmoid, tiling_of, tta_views
 from sarcd.inference.adabn import adapted, digest_of, reestimate, sample_places, take_sample, tiles_wanted
 from tests.factories.networks import random_network
 from tests.tolerance import PROBABILITY, PROBABILITY_GLOBAL
@@ -37,11 +37,11 @@ def padded(features):
     return out
 
 
-def whole_image(network, features, variant):
+def whole_image(network, features, view):
     """Probabilities of one pass over the whole padded scene, turned round and turned back."""
     image = torch.from_numpy(padded(features))[None]
-    axes = [axis for axis, flip in ((-2, variant.flip_azimuth), (-1, variant.flip_range)) if flip]
-    if variant.swap:
+    axes = [axis for axis, flip in ((-2, view.flip_azimuth), (-1, view.flip_range)) if flip]
+    if view.swap:
         image = torch.stack([image[:, 1], image[:, 0], image[:, 2]], dim=1)
     with torch.inference_mode():
         logits = network(image.flip(axes)).flip(axes)[0, 0, : SHAPE[0], : SHAPE[1]].numpy().copy()
@@ -67,34 +67,34 @@ def run(together, features, region=SHAPE):
 
 
 @pytest.mark.parametrize("tile", [16, 64, 128])
-@pytest.mark.parametrize("variant", [group[-1] for group in variants(swap=True, flips=True)])
-def test_exact_tiles_stay_exact_turned_round(network, features, tile, variant):
-    found, spread = run(ensemble([network], [tile], [[variant]]), features, region=(40, 70))
-    np.testing.assert_allclose(found, whole_image(network, features, variant), atol=PROBABILITY)
+@pytest.mark.parametrize("variant", [group[-1] for group in tta_views(swap=True, flips=True)])
+def test_exact_tiles_stay_exact_turned_round(network, features, tile, view):
+    found, spread = run(ensemble([network], [tile], [[view]]), features, region=(40, 70))
+    np.testing.assert_allclose(found, whole_image(network, features, view), atol=PROBABILITY)
     assert np.nanmax(spread) == 0
     np.testing.assert_array_equal(np.isnan(spread), np.isnan(found))
 
 
 def test_variants_differ(network, features):
-    flat = [variant for group in variants(swap=True, flips=True) for variant in group]
+    flat = [view for group in tta_views(swap=True, flips=True) for view in group]
     assert len(set(flat)) == 8
-    maps = [whole_image(network, features, variant) for variant in flat]
+    maps = [whole_image(network, features, view) for view in flat]
     assert all(np.nanmax(np.abs(maps[0] - other)) > 0.01 for other in maps[1:])
 
 
 def test_mean_and_spread_over_networks_and_variants(features):
     networks = [random_network(seed=1), random_network(seed=2), random_network(name="tinycd", backbone="b0")]
-    groups = variants(swap=True, flips=True)
+    groups = tta_views(swap=True, flips=True)
     together = ensemble(networks, [32, 64, 48], groups)
     assert together.passes == 24
     found, spread = run(together, features, region=(50, 117))
     each = []
     for network in networks[:2]:
-        each += [whole_image(network, features, variant) for group in groups for variant in group]
+        each += [whole_image(network, features, view) for group in groups for view in group]
     blended = ensemble(networks[2:], [48], [[PLAIN]])
     for group in groups:
-        for variant in group:
-            each.append(run(Ensemble(blended.predictors, [[variant]]), features)[0])
+        for view in group:
+            each.append(run(Ensemble(blended.predictors, [[view]]), features)[0])
     np.testing.assert_allclose(found, np.mean(each, axis=0), atol=PROBABILITY_GLOBAL)
     np.testing.assert_allclose(spread, np.std(each, axis=0), atol=PROBABILITY_GLOBAL)
     assert 0.02 < np.nanmean(spread) <= 0.5
@@ -112,7 +112,7 @@ def test_one_pass_is_the_probability_itself(network, features):
 def test_with_both_orders_the_map_is_symmetric_in_time_to_the_last_bit(features, name, flips):
     network = random_network(name=name)
     reversed_ = features[[1, 0, 2]]
-    both = ensemble([network], [48], variants(swap=True, flips=flips))
+    both = ensemble([network], [48], tta_views(swap=True, flips=flips))
     np.testing.assert_array_equal(run(both, features), run(both, reversed_))
     one = ensemble([network], [48], [[PLAIN]])
     assert np.nanmax(np.abs(run(one, features)[0] - run(one, reversed_)[0])) > 0.01
@@ -121,7 +121,7 @@ def test_with_both_orders_the_map_is_symmetric_in_time_to_the_last_bit(features,
 def test_with_flips_the_map_turns_with_a_scene_of_whole_cells(network):
     values = np.random.default_rng(2).random((3, 96, 112), dtype=np.float32)
     tiling = Tiling((96, 112), 16, network.tile_halo, 32)
-    together = Ensemble([Predictor(network, CHANNELS, tiling, batch=4, device=CPU)], variants(flips=True))
+    together = Ensemble([Predictor(network, CHANNELS, tiling, batch=4, device=CPU)], tta_views(flips=True))
     everything = slice(0, 96), slice(0, 112)
     found = together.predict(values, everything)[0]
     turned = together.predict(np.ascontiguousarray(values[:, ::-1]), everything)[0]
@@ -130,13 +130,13 @@ def test_with_flips_the_map_turns_with_a_scene_of_whole_cells(network):
 
 def test_a_variant_turns_inputs_and_outputs_alike():
     values = np.arange(24).reshape(1, 2, 3, 4)
-    for group in variants(swap=True, flips=True):
-        for variant in group:
-            turned = variant.turn(values, ("before", "after"))
-            back = variant.turn_back(turned)
-            np.testing.assert_array_equal(back[:, ::-1] if variant.swap else back, values)
-    assert Variant(flip_azimuth=True).turn(values, ("before", "after"))[0, 0, 0].tolist() == [8, 9, 10, 11]
-    assert Variant(flip_range=True).turn(values, ("before", "after"))[0, 0, 0].tolist() == [3, 2, 1, 0]
+    for group in tta_views(swap=True, flips=True):
+        for view in group:
+            turned = view.turn(values, ("before", "after"))
+            back = view.turn_back(turned)
+            np.testing.assert_array_equal(back[:, ::-1] if view.swap else back, values)
+    assert TTAView(flip_azimuth=True).turn(values, ("before", "after"))[0, 0, 0].tolist() == [8, 9, 10, 11]
+    assert TTAView(flip_range=True).turn(values, ("before", "after"))[0, 0, 0].tolist() == [3, 2, 1, 0]
 
 
 def test_places_of_the_sample():

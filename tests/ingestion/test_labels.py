@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 
 from sarcd.errors import InputError, OptionError
 from sarcd.geography.georeference import Georeference
-from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.label_mapping import LabelMapping
 from sarcd.ingestion.labels import blocks, open_labels
 from tests.factories.rasters import UTM, ground_control_points, write_raster
 from tests.factories.shapes import opened
@@ -24,7 +24,7 @@ PLACED = Georeference(CRS.from_user_input(UTM["crs"]), UTM["transform"])
 
 def read(path, georeference=None, *, change=None, ignore=None, size=SHAPE):
     labels = open_labels(
-        str(path), shape=SHAPE, georeference=georeference or Georeference(), words=LabelWords.parse(change, ignore)
+        str(path), shape=SHAPE, georeference=georeference or Georeference(), words=LabelMapping.parse(change, ignore)
     )
     found = np.full(SHAPE, 77, "uint8")
     with labels.open() as reader:
@@ -94,7 +94,7 @@ def test_negative_and_broken_ranges(tmp_path):
     np.testing.assert_array_equal(read(path, change="-2"), np.resize([0, 1, 0], SHAPE))
     for words in ("-a", "", "5-3", "1;2", "1,,2"):
         with pytest.raises(OptionError, match="is no value or range") as caught:
-            LabelWords.parse(words, None)
+            LabelMapping.parse(words, None)
         assert caught.value.option == "--label-change"
 
 

@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from sarcd.errors import InputError
 from sarcd.geography.georeference import Georeference
 from sarcd.geography.polygons import to_ground, write_polygons
-from sarcd.ingestion.label_words import LabelWords
+from sarcd.ingestion.label_mapping import LabelMapping
 from sarcd.ingestion.labels import open_labels
 
 SHAPE = (40, 60)
@@ -18,7 +18,7 @@ LOCAL = CRS.from_wkt('LOCAL_CS["mine grid",UNIT["metre",1]]')
 
 
 def read(path, georeference):
-    labels = open_labels(str(path), shape=SHAPE, georeference=georeference, words=LabelWords())
+    labels = open_labels(str(path), shape=SHAPE, georeference=georeference, words=LabelMapping())
     with labels.open() as reader:
         return reader.read(slice(0, SHAPE[0]), slice(0, SHAPE[1]))
 

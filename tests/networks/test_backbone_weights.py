@@ -62,8 +62,8 @@ def test_a_stream_gets_them_as_well_and_old_files_count_no_batches(states, tmp_p
     torch.save(old, tmp_path / "old.pth")
     network = create_model("changerex", 3, coherence="stream")
     load_backbone(network, tmp_path / "old.pth")
-    for trunk in network.trunks:
-        assert torch.equal(trunk.layer4[1].conv2.weight, old["layer4.1.conv2.weight"])
+    for backbone in network.backbones:
+        assert torch.equal(backbone.layer4[1].conv2.weight, old["layer4.1.conv2.weight"])
 
 
 class Hostile:

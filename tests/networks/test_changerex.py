@@ -47,19 +47,19 @@ def test_what_is_exchanged_and_where():
     torch.manual_seed(0)
     network = ChangerEx(2).eval()
     before, after = torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64)
-    trunk = network.trunk
+    backbone = network.trunk
     with torch.inference_mode():
         found = network._stages(before, after)
-        x, y = trunk.layer1(trunk.stem(before)), trunk.layer1(trunk.stem(after))
+        x, y = backbone.layer1(backbone.stem(before)), backbone.layer1(backbone.stem(after))
         assert torch.equal(found[0][0], x)
-        x, y = trunk.layer2(x), trunk.layer2(y)
+        x, y = backbone.layer2(x), backbone.layer2(y)
         assert torch.equal(found[0][1][..., 1::2], x[..., 1::2])
         assert torch.equal(found[0][1][..., ::2], y[..., ::2])
         assert torch.equal(found[1][1][..., ::2], x[..., ::2])
-        third = trunk.layer3(found[0][1]), trunk.layer3(found[1][1])
+        third = backbone.layer3(found[0][1]), backbone.layer3(found[1][1])
         assert torch.equal(found[0][2][:, ::2], third[1][:, ::2])
         assert torch.equal(found[1][2][:, 1::2], third[1][:, 1::2])
-        fourth = trunk.layer4(found[0][2]), trunk.layer4(found[1][2])
+        fourth = backbone.layer4(found[0][2]), backbone.layer4(found[1][2])
         assert torch.equal(found[0][3][:, ::2], fourth[1][:, ::2])
 
 

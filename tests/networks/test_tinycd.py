@@ -37,12 +37,12 @@ def test_the_trunk_is_torchvisions():
 def test_weights_are_drawn_as_torchvision_draws_them():
     """Zero mean, variance 2 / fan out; nothing is left undrawn."""
     torch.manual_seed(0)
-    trunk = TinyCD(4).trunk
-    for name, weight in trunk.state_dict().items():
+    backbone = TinyCD(4).trunk
+    for name, weight in backbone.state_dict().items():
         if weight.ndim == 4 and weight.numel() > 4000:
             fan_out = weight.shape[0] * weight.shape[2] * weight.shape[3]
             assert float(weight.std()) == pytest.approx((2 / fan_out) ** 0.5, rel=0.1), name
-    assert all(bool((module.running_var == 1).all()) for module in trunk.modules() if hasattr(module, "running_var"))
+    assert all(bool((module.running_var == 1).all()) for module in backbone.modules() if hasattr(module, "running_var"))
 
 
 def test_a_mixing_sees_one_channel_of_each_stream_at_a_time():

@@ -6,13 +6,13 @@ from scipy import ndimage
 
 from sarcd.simulation.core.changes import KEPT, KINDS, LOUDEST_DB, QUIET_DB, apply_edits, draw_edits
 from sarcd.simulation.core.classes import Cover, table
-from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.fields import RandomStreams, Region
 from sarcd.simulation.core.ground import build
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.plan import draw_mine
 
 OPTIONS = SiteOptions("T", vegetation=0.2, changes=(10, 10), pit=250.0)
-DICE = Dice(2, "T")
+DICE = RandomStreams(2, "T")
 MINE = draw_mine(DICE, OPTIONS, 0, 0)
 REGION = Region(round(MINE.centre[0]) - 520, round(MINE.centre[1]) - 520, 1040, 1040)
 
@@ -28,7 +28,7 @@ def many():
     return [
         edit
         for seed in range(40)
-        for edit in draw_edits(Dice(seed, "T"), OPTIONS, draw_mine(Dice(seed, "T"), OPTIONS, 0, 0), 0)
+        for edit in draw_edits(RandomStreams(seed, "T"), OPTIONS, draw_mine(RandomStreams(seed, "T"), OPTIONS, 0, 0), 0)
     ]
 
 

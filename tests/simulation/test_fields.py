@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from sarcd.simulation.core.fields import Dice, Region, above, correlated, filtered, gaussian_kernel
+from sarcd.simulation.core.fields import RandomStreams, Region, above, correlated, filtered, gaussian_kernel
 
-DICE = Dice(3, "T")
+DICE = RandomStreams(3, "T")
 
 
 def test_a_stream_depends_on_its_name_alone():
@@ -14,8 +14,8 @@ def test_a_stream_depends_on_its_name_alone():
     DICE.stream("texture").random(100)
     assert np.array_equal(first, DICE.stream("speckle", 0).random(4))
     for other in (
-        Dice(4, "T").stream("speckle", 0),
-        Dice(3, "U").stream("speckle", 0),
+        RandomStreams(4, "T").stream("speckle", 0),
+        RandomStreams(3, "U").stream("speckle", 0),
         DICE.stream("speckle", 1),
         DICE.stream("speckle"),
         DICE.stream("noise", 0),
@@ -60,7 +60,7 @@ def test_blocks_and_names_are_independent():
 def test_fractal_is_of_unit_variance_and_zero_mean():
     # Many small independent fields: one field has few coarse features, so its own variance says little.
     region = Region(0, 0, 128, 128)
-    fields = np.stack([Dice(seed, "T").fractal(region, "f", coarsest=16, roughness=0.6) for seed in range(40)])
+    fields = np.stack([RandomStreams(seed, "T").fractal(region, "f", coarsest=16, roughness=0.6) for seed in range(40)])
     assert abs(fields.mean()) < 0.03
     assert fields.var() == pytest.approx(1, abs=0.05)
     # No lattice may show: pixels on and between the lattice points vary alike.
@@ -80,7 +80,9 @@ def test_roughness_and_scale_mean_what_they_say():
 def test_turbulence_has_its_spectral_slope():
     steps = []
     for seed in range(12):
-        field = Dice(seed, "T").fractal(Region(0, 0, 512, 512), "f", coarsest=512, finest=1, roughness=2 ** (-1 / 3))
+        field = RandomStreams(seed, "T").fractal(
+            Region(0, 0, 512, 512), "f", coarsest=512, finest=1, roughness=2 ** (-1 / 3)
+        )
         steps.append([np.mean((field[:, lag:] - field[:, :-lag]) ** 2) for lag in (8, 16, 32, 64)])
     slope = np.polyfit(np.log((8, 16, 32, 64)), np.log(np.mean(steps, axis=0)), 1)[0]
     # A two-dimensional power spectrum of slope 8/3 is a structure function of slope 8/3 - 2.

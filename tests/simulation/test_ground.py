@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from sarcd.simulation.core.classes import SIGNATURES, Cover, table
-from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.fields import RandomStreams, Region
 from sarcd.simulation.core.ground import build, heap_m, stairs_m
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.plan import draw_mine, mines_in
 
 OPTIONS = SiteOptions("T", vegetation=0.3, town=True, river=True, fields=0.2, tailings=130.0)
-DICE = Dice(0, "T")
+DICE = RandomStreams(0, "T")
 MINE = draw_mine(DICE, OPTIONS, 0, 0)
 CENTRE = MINE.centre
 
@@ -97,12 +97,12 @@ def test_there_is_a_mine_to_every_cell():
     centres = {(int(mine.centre[0] // cell), int(mine.centre[1] // cell)) for mine in whole}
     assert {(row, column) for row in range(3) for column in range(2)} <= centres
     assert draw_mine(DICE, OPTIONS, -1, 4).centre == draw_mine(DICE, OPTIONS, -1, 4).centre
-    assert draw_mine(DICE, OPTIONS, -1, 4).centre != draw_mine(Dice(1, "T"), OPTIONS, -1, 4).centre
+    assert draw_mine(DICE, OPTIONS, -1, 4).centre != draw_mine(RandomStreams(1, "T"), OPTIONS, -1, 4).centre
 
 
 def test_a_mine_stays_within_its_reach():
     for seed in range(12):
-        mine = draw_mine(Dice(seed, "T"), OPTIONS, 0, 0)
+        mine = draw_mine(RandomStreams(seed, "T"), OPTIONS, 0, 0)
         for shape in (mine.pit.outline, *(dump.outline for dump in mine.dumps)):
             away = np.hypot(shape.centre[0] - mine.centre[0], shape.centre[1] - mine.centre[1])
             assert away + shape.radius_px * np.sqrt(shape.stretch) < mine.reach_px

@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.fields import RandomStreams, Region
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.phase import RANGE_M, WAVELENGTH_M, baselines_m, geometric_loss, phase_of, pull
 
 CALM = SiteOptions("T", turbulence_rad=0.0, height_error_m=0.0, baseline_m=0.0, ramp=(0.0, 0.0))
-DICE = Dice(0, "T")
+DICE = RandomStreams(0, "T")
 REGION = Region(10_000, 25_000, 64, 80)
 LEVEL = np.zeros(REGION.shape, np.float32)
 
@@ -35,7 +35,9 @@ def test_wrong_heights_make_fringes_of_the_baseline():
 
 def test_turbulence_has_the_strength_asked_for():
     drawn = [
-        phase_of(Dice(seed, "T"), replace(CALM, turbulence_rad=0.4), Region(0, 0, 16, 16), 1, 0.0, LEVEL[:16, :16])
+        phase_of(
+            RandomStreams(seed, "T"), replace(CALM, turbulence_rad=0.4), Region(0, 0, 16, 16), 1, 0.0, LEVEL[:16, :16]
+        )
         for seed in range(300)
     ]
     assert np.std([np.angle(one[0, 0]) for one in drawn]) == pytest.approx(0.4, rel=0.15)

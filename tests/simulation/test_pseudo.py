@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sarcd.simulation.core.classes import Cover, table
-from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.fields import RandomStreams, Region
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.pseudo import (
     MOISTURE_KEEPS,
@@ -19,7 +19,7 @@ from sarcd.simulation.core.pseudo import (
 )
 
 OPTIONS = SiteOptions("T", moist=(0.2, 0.2))
-DICE = Dice(0, "T")
+DICE = RandomStreams(0, "T")
 REGION = Region(-30, 50, 700, 600)
 
 
@@ -91,6 +91,6 @@ def test_vehicles_of_a_part_are_those_of_the_whole(cover):
 
 
 def test_weather_changes_water_and_plants_only():
-    drawn = np.stack([weather_db(Dice(seed, "T"), 1) for seed in range(400)])
+    drawn = np.stack([weather_db(RandomStreams(seed, "T"), 1) for seed in range(400)])
     assert set(np.flatnonzero(drawn.any(axis=0))) == {Cover.WATER, Cover.VEGETATION, Cover.TAILINGS_WET}
     assert drawn[:, Cover.WATER].std() == pytest.approx(2, rel=0.15)

@@ -4,7 +4,7 @@ from scipy import ndimage, stats
 
 from sarcd.errors import OptionError
 from sarcd.simulation.core.classes import Cover, table
-from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.fields import RandomStreams, Region
 from sarcd.simulation.core.speckle import (
     HIGHEST_COHERENCE,
     correlate,
@@ -14,7 +14,7 @@ from sarcd.simulation.core.speckle import (
     temporal_table,
 )
 
-DICE = Dice(1, "T")
+DICE = RandomStreams(1, "T")
 
 
 def white(number, shape=(500, 500)):

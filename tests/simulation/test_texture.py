@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from sarcd.simulation.core.classes import Cover, gamma_table, table, texture
-from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.fields import RandomStreams, Region
 from sarcd.simulation.core.speckle import speckle_over
 
 REGION = Region(0, 0, 900, 900)
@@ -20,12 +20,12 @@ def test_quantiles_are_those_of_gamma(cover):
 @pytest.mark.parametrize("cover", [Cover.BENCH_FLOOR, Cover.BENCH_FACE, Cover.BUILDINGS])
 def test_products_have_the_moments_of_the_k_distribution(cover):
     order = float(table("texture_order")[cover])
-    grain = texture(Dice(1, "T"), REGION, "texture", cover=np.full(REGION.shape, cover, np.uint8))
+    grain = texture(RandomStreams(1, "T"), REGION, "texture", cover=np.full(REGION.shape, cover, np.uint8))
     assert grain.dtype == np.float32
     assert grain.mean() == pytest.approx(1, abs=0.02)
     assert grain.var() == pytest.approx(1 / order, rel=0.08)
     assert stats.kstest(grain[::14, ::14].ravel(), stats.gamma(order, scale=1 / order).cdf).pvalue > 0.01
-    intensity = np.abs(speckle_over(Dice(1, "T"), REGION, "speckle", oversampling=(1.2, 1.2))) ** 2 * grain
+    intensity = np.abs(speckle_over(RandomStreams(1, "T"), REGION, "speckle", oversampling=(1.2, 1.2))) ** 2 * grain
     # E[I^n] = n! Gamma(order + n) / (Gamma(order) order^n)
     assert (intensity**2).mean() == pytest.approx(2 * (1 + 1 / order), rel=0.06)
     assert (intensity**3).mean() == pytest.approx(6 * (1 + 1 / order) * (1 + 2 / order), rel=0.2)
@@ -34,7 +34,7 @@ def test_products_have_the_moments_of_the_k_distribution(cover):
 def test_texture_is_correlated_in_space_and_each_class_has_its_own():
     cover = np.full((400, 400), Cover.WATER, np.uint8)
     cover[:, 200:] = Cover.BUILDINGS
-    grain = texture(Dice(2, "T"), Region(0, 0, 400, 400), "texture", cover=cover)
+    grain = texture(RandomStreams(2, "T"), Region(0, 0, 400, 400), "texture", cover=cover)
     assert grain[:, :200].var() == pytest.approx(1 / 30, rel=0.15)
     assert grain[:, 200:].var() == pytest.approx(1 / 2, rel=0.15)
     water = grain[:, :200] - 1

@@ -14,7 +14,7 @@ from sarcd.store.create import NewScene, SceneLayout
 from sarcd.store.info import scene_info
 from sarcd.store.reader import SceneReader
 from sarcd.store.scene import SceneStore, open_scene, publish
-from sarcd.store.storage import zarr_place
+from sarcd.store.storage import zarr_location
 from sarcd_cli.main import main
 from tests import processes
 from tests.factories.networks import random_model_file
@@ -35,7 +35,7 @@ def keys(url):
     from zarr.core.sync import sync
 
     async def listing():
-        return {key async for key in zarr_place(url).list_prefix("")}
+        return {key async for key in zarr_location(url).list_prefix("")}
 
     return sync(listing())
 
@@ -135,7 +135,7 @@ def test_what_else_lies_there_is_left_alone(bucket):
     import zarr
 
     url = f"{bucket}/other.zarr"
-    zarr.create_group(zarr_place(url)).create_array("theirs", shape=(1,), dtype="int8")
+    zarr.create_group(zarr_location(url)).create_array("theirs", shape=(1,), dtype="int8")
     before = keys(url)
     with pytest.raises(StoreError, match="is there already"):
         scene_at(url)

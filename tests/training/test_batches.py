@@ -38,8 +38,8 @@ def batches(path, *, shuffle=True, folder=None, pseudo=(), **changes):
     return Batches(found.training, options, CPU, shuffle=shuffle)
 
 
-def collect(found, number=1, **ranks):
-    return [tuple(part.clone() for part in batch) for batch in found.epoch(number, **ranks)]
+def collect(found, number=1, **processes):
+    return [tuple(part.clone() for part in batch) for batch in found.epoch(number, **processes)]
 
 
 def assert_same(a, b):
@@ -131,9 +131,9 @@ def test_ranks_together_have_the_batches_of_one(path):
     found = batches(path, cache="memory")
     whole = collect(found)
     assert len(whole[-1][2]) == 4
-    ranks = [collect(found, rank=rank, world=5) for rank in range(5)]
-    assert {len(rows) for rows in ranks} == {len(whole)}
-    for batch, *parts in zip(whole, *ranks, strict=True):
+    processes = [collect(found, rank=rank, world=5) for rank in range(5)]
+    assert {len(rows) for rows in processes} == {len(whole)}
+    for batch, *parts in zip(whole, *processes, strict=True):
         for rank, part in enumerate(parts):
             if rank < len(batch[2]):
                 assert all(torch.equal(a, b[rank::5]) for a, b in zip(part, batch, strict=True))

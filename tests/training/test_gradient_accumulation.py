@@ -55,8 +55,8 @@ def test_parts_of_a_batch_add_up(tmp_path, scenes):
 
 def test_gradients_of_parts_are_those_of_the_batch():
     """With fixed batch norms, exactly but for rounding, also where patches have different numbers of labels."""
-    from sarcd.training.checkpoint import Learner
-    from sarcd.training.distributed import Ranks
+    from sarcd.training.checkpoint import TrainState
+    from sarcd.training.distributed import ProcessGroup
     from sarcd.training.trainer import _step
 
     torch.manual_seed(0)
@@ -69,10 +69,10 @@ def test_gradients_of_parts_are_those_of_the_batch():
     for size in (5, 2):
         optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [10])
-        learner = Learner(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
-        ranks = Ranks(0, 1, torch.device("cpu"))
+        train_state = TrainState(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
+        processes = ProcessGroup(0, 1, torch.device("cpu"))
         options = replace(OPTIONS, micro_batch=size)
-        loss, count = _step(learner, network, x, target, options, ranks)
+        loss, count = _step(train_state, network, x, target, options, processes)
         assert count == int((target != 255).sum())
         found.append((loss, [value.grad.clone() for value in network.parameters()]))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)  # against float64, AVX2 or SSE4.1: 9e-8

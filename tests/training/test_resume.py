@@ -17,7 +17,7 @@ from sarcd.config import AugmentOptions, CoherenceOptions, TrainOptions, Window
 from sarcd.errors import TrainingError
 from sarcd.networks import create_model
 from sarcd.training import trainer as training
-from sarcd.training.checkpoint import FILE, Learner, begun_before
+from sarcd.training.checkpoint import FILE, TrainState, begun_before
 from sarcd.training.trainer import train
 from tests.factories.labelled_scenes import toy_scene
 
@@ -116,48 +116,48 @@ def test_each_epoch_has_random_numbers_of_its_own_also_after_a_stop(tmp_path, sc
     assert seeds(tmp_path / "torn.safetensors")[0] == whole[2 * batches :]
 
 
-def new_learner(seed):
+def new_train_state(seed):
     torch.manual_seed(seed)
     network = create_model("unet", 2, widths=(2, 3))
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=20)
-    return Learner(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=True))
+    return TrainState(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=True))
 
 
-def take_steps(learner, count):
+def take_steps(train_state, count):
     for _ in range(count):
-        learner.optimizer.zero_grad()
-        learner.network(torch.rand(2, 2, 8, 8)).square().mean().backward()
-        learner.optimizer.step()
-        learner.schedule.step()
+        train_state.optimizer.zero_grad()
+        train_state.network(torch.rand(2, 2, 8, 8)).square().mean().backward()
+        train_state.optimizer.step()
+        train_state.schedule.step()
 
 
 def test_a_learner_comes_back_whole(tmp_path):
-    learner = new_learner(0)
-    take_steps(learner, 3)
-    learner.epoch, learner.record = 1, {"epoch": 1, "scores": {"f1": 0.5}}
-    learner.keep_best(learner.record)
-    take_steps(learner, 4)
-    learner.epoch, learner.record = 2, {"epoch": 2, "scores": {"f1": 0.25}}
-    learner.scaler.load_state_dict({**learner.scaler.state_dict(), "scale": 24.0, "_growth_tracker": 5})
-    learner.save(tmp_path, {"world": 1})
-    other = new_learner(1)
+    train_state = new_train_state(0)
+    take_steps(train_state, 3)
+    train_state.epoch, train_state.record = 1, {"epoch": 1, "scores": {"f1": 0.5}}
+    train_state.keep_best(train_state.record)
+    take_steps(train_state, 4)
+    train_state.epoch, train_state.record = 2, {"epoch": 2, "scores": {"f1": 0.25}}
+    train_state.scaler.load_state_dict({**train_state.scaler.state_dict(), "scale": 24.0, "_growth_tracker": 5})
+    train_state.save(tmp_path, {"world": 1})
+    other = new_train_state(1)
     take_steps(other, 1)
     other.load(tmp_path)
-    assert (other.epoch, other.record, other.best) == (2, learner.record, {"epoch": 1, "scores": {"f1": 0.5}})
-    assert other.scaler.state_dict() == learner.scaler.state_dict()
-    assert other.schedule.get_last_lr() == learner.schedule.get_last_lr()
+    assert (other.epoch, other.record, other.best) == (2, train_state.record, {"epoch": 1, "scores": {"f1": 0.5}})
+    assert other.scaler.state_dict() == train_state.scaler.state_dict()
+    assert other.schedule.get_last_lr() == train_state.schedule.get_last_lr()
     assert begun_before(tmp_path) == {"world": 1}
-    assert not torch.equal(learner.best_weights["head.weight"], learner.network.head.weight)
-    kept = learner.best_weights, other.best_weights
-    for one, two in (kept, (learner.network.state_dict(), other.network.state_dict())):
+    assert not torch.equal(train_state.best_weights["head.weight"], train_state.network.head.weight)
+    kept = train_state.best_weights, other.best_weights
+    for one, two in (kept, (train_state.network.state_dict(), other.network.state_dict())):
         assert one.keys() == two.keys()
         assert all(torch.equal(one[name], two[name]) for name in one)
-    for each in (learner, other):
+    for each in (train_state, other):
         torch.manual_seed(2)
         take_steps(each, 5)  # as the same from here on: moments and rates are those that were
-    assert other.schedule.get_last_lr() == learner.schedule.get_last_lr()
-    for name, value in learner.network.state_dict().items():
+    assert other.schedule.get_last_lr() == train_state.schedule.get_last_lr()
+    for name, value in train_state.network.state_dict().items():
         assert torch.equal(value, other.network.state_dict()[name])
 
 

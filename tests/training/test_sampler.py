@@ -85,9 +85,9 @@ def test_each_block_is_read_once_by_its_worker(workers):
 @pytest.mark.parametrize("count", [9, 10, 12, 13])
 def test_ranks_share_the_batches_of_one(count):
     batches = in_batches(np.random.default_rng(0).permutation(count), 4)
-    ranks = [requests(1, batches, rank=rank, world=3) for rank in range(3)]
-    assert {len(found) for found in ranks} == {len(batches)}
-    for batch, *rows in zip(batches, *ranks, strict=True):
+    processes = [requests(1, batches, rank=rank, world=3) for rank in range(3)]
+    assert {len(found) for found in processes} == {len(batches)}
+    for batch, *rows in zip(batches, *processes, strict=True):
         for rank, request in enumerate(rows):
             assert len(request.numbers) > 0
             np.testing.assert_array_equal(request.numbers[: request.real], batch[rank::3])

@@ -7,8 +7,8 @@ import torch
 
 from sarcd.config import TrainOptions
 from sarcd.networks import create_model
-from sarcd.training.checkpoint import Learner
-from sarcd.training.distributed import join_ranks
+from sarcd.training.checkpoint import TrainState
+from sarcd.training.distributed import join_process_group
 from sarcd.training.trainer import _step
 
 
@@ -26,20 +26,20 @@ def batch():
 def step(*, micro_batch):
     """Take one step; returns loss, pixels that took part, and the gradients. Batch norms are fixed, as are weights."""
     torch.set_num_threads(1)
-    with join_ranks("cpu") as ranks:
+    with join_process_group("cpu") as processes:
         torch.manual_seed(0)
         network = create_model("unet", 3, widths=(4, 8)).eval()
         optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [10])
-        learner = Learner(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
-        x, target = (values[ranks.rank :: ranks.world] for values in batch())
+        train_state = TrainState(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
+        x, target = (values[processes.rank :: processes.world] for values in batch())
         options = TrainOptions(micro_batch=micro_batch)
-        loss, count = _step(learner, ranks.parallel(network), x, target, options, ranks)
+        loss, count = _step(train_state, processes.parallel(network), x, target, options, processes)
         return {
             "loss": torch.tensor(loss),
             "count": torch.tensor(count),
             **{name: value.grad.clone() for name, value in network.named_parameters()},
-        }, ranks.rank
+        }, processes.rank
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from sarcd.change.kernels.thresholds.histogram import Histogram
 _CHANGED, _UNKNOWN = 1, 255
 
 
-def drop_small(change: np.ndarray, least: int) -> np.ndarray:
+def remove_small_objects(change: np.ndarray, least: int) -> np.ndarray:
     """Take out objects of fewer pixels; pixels that touch by side or corner are one object.
 
     Parameters
@@ -28,7 +28,7 @@ def drop_small(change: np.ndarray, least: int) -> np.ndarray:
 
     Examples
     --------
-    >>> drop_small(np.array([[1, 0, 1], [0, 0, 1]], np.uint8), 2).tolist()
+    >>> remove_small_objects(np.array([[1, 0, 1], [0, 0, 1]], np.uint8), 2).tolist()
     [[0, 0, 1], [0, 0, 1]]
     """
     from scipy import ndimage
@@ -39,7 +39,7 @@ def drop_small(change: np.ndarray, least: int) -> np.ndarray:
     return np.where(small[numbers], np.uint8(0), change)
 
 
-def fill_small(change: np.ndarray, most: int) -> np.ndarray:
+def remove_small_holes(change: np.ndarray, most: int) -> np.ndarray:
     """Fill unchanged holes of few pixels; pixels that touch by side are one hole.
 
     Parameters
@@ -56,7 +56,7 @@ def fill_small(change: np.ndarray, most: int) -> np.ndarray:
 
     Examples
     --------
-    >>> fill_small(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8), 1).min()
+    >>> remove_small_holes(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8), 1).min()
     np.uint8(1)
     """
     from scipy import ndimage
@@ -227,7 +227,7 @@ def rank_sum(*layers: np.ndarray, histograms: Sequence[Histogram]) -> np.ndarray
     (True, True)
     """
     total = np.zeros(layers[0].shape)
-    for layer, ranks in zip(layers, histograms, strict=True):
-        above = 1 - ranks.share_below(layer)  # NaN stays
-        total -= np.log(np.maximum(above, 0.5 / ranks.total))
+    for layer, processes in zip(layers, histograms, strict=True):
+        above = 1 - processes.share_below(layer)  # NaN stays
+        total -= np.log(np.maximum(above, 0.5 / processes.total))
     return (total / len(layers)).astype(np.float32)

@@ -105,32 +105,32 @@ def learn(
     from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
     rng = np.random.default_rng(seed)
-    learner = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)
-    learner.train()
+    train_state = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)
+    train_state.train()
     if not plan.statistics:
-        _keep_statistics(learner)
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=plan.rate, weight_decay=_WEIGHT_DECAY)
+        _keep_statistics(train_state)
+    optimizer = torch.optim.AdamW(train_state.parameters(), lr=plan.rate, weight_decay=_WEIGHT_DECAY)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.rate, plan.steps, pct_start=_warm_up(plan.steps))
     averaged = None
     if plan.average:
-        averaged = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)  # type: ignore[no-untyped-call]
+        averaged = AveragedModel(train_state, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)  # type: ignore[no-untyped-call]
     with progress("learning", plan.steps) as advance:
         for _ in range(plan.steps):
             inputs, target = _batch(rng, examples, plan, int(network.stride))
             with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
-                logits = learner(inputs)
+                logits = train_state(inputs)
             loss = _loss(logits[:, 0].float(), target)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(learner.parameters(), _CLIP)
+            torch.nn.utils.clip_grad_norm_(train_state.parameters(), _CLIP)
             optimizer.step()
             cycle.step()
             if averaged is not None:
-                averaged.update_parameters(learner)
+                averaged.update_parameters(train_state)
             advance(1)
     if averaged is not None:
-        learner.load_state_dict(averaged.module.state_dict())
-    return learner.eval()
+        train_state.load_state_dict(averaged.module.state_dict())
+    return train_state.eval()
 
 
 def _warm_up(steps: int) -> float:

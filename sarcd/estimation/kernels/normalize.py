@@ -146,10 +146,10 @@ def median_from_histograms(upper: np.ndarray, lower_low: np.ndarray, lower_high:
     >>> median_from_histograms(upper, *(lower_histogram(values, bin) for bin in middle_bins(upper)))
     3.5
     """
-    ranks = _middle_ranks(int(upper.sum()))
+    processes = _middle_ranks(int(upper.sum()))
     below = np.concatenate([[0], np.cumsum(upper)])
     middle = []
-    for rank, top, lower in zip(ranks, middle_bins(upper), (lower_low, lower_high), strict=True):
+    for rank, top, lower in zip(processes, middle_bins(upper), (lower_low, lower_high), strict=True):
         bottom = int(np.searchsorted(np.cumsum(lower), rank - below[top], side="right"))
         middle.append(float(np.array([top << 16 | bottom], np.uint32).view(np.float32)[0]))
     return (middle[0] + middle[1]) / 2

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarcd.simulation.core.classes import Cover, table
-from sarcd.simulation.core.fields import Dice, FloatArray, Shape
+from sarcd.simulation.core.fields import FloatArray, RandomStreams, Shape
 from sarcd.simulation.core.ground import Ground, Placed, classes_of, heap_m, pond_frame, stairs_m
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.outlines import Point, wrapped
@@ -244,14 +244,14 @@ class Edit:
         return 1.6 * math.hypot(self.along_px, self.across_px) + 24
 
 
-def draw_edits(dice: Dice, options: SiteOptions, mine: Mine, pair: int) -> list[Edit]:
+def draw_edits(streams: RandomStreams, options: SiteOptions, mine: Mine, pair: int) -> list[Edit]:
     """Draw the changes of interest of one mine between two dates.
 
     Most lie in the active sectors of pit and dumps, as mining does; the first cuts the pit's active wall, always.
 
     Parameters
     ----------
-    dice : Dice
+    streams : RandomStreams
         Random numbers.
     options : SiteOptions
         How many, how large, how quiet.
@@ -265,7 +265,7 @@ def draw_edits(dice: Dice, options: SiteOptions, mine: Mine, pair: int) -> list[
     list of Edit
         Later ones lie on top of earlier ones.
     """
-    rng = dice.stream("changes", *mine.cell, pair)
+    rng = streams.stream("changes", *mine.cell, pair)
     number = int(rng.integers(options.changes[0], options.changes[1], endpoint=True))
     edits: list[Edit] = []
     for attempt in range(6 * number):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from sarcd.simulation.core.fields import Dice, FloatArray, Region, correlated, gaussian_kernel
+from sarcd.simulation.core.fields import FloatArray, RandomStreams, Region, correlated, gaussian_kernel
 
 
 class Cover(IntEnum):
@@ -106,7 +106,7 @@ def gamma_table() -> FloatArray:
     return np.asarray(special.gammaincinv(order, special.ndtr(at)) / order, np.float32)
 
 
-def texture(dice: Dice, region: Region, *field: str | int, cover: NDArray[np.uint8]) -> FloatArray:
+def texture(streams: RandomStreams, region: Region, *field: str | int, cover: NDArray[np.uint8]) -> FloatArray:
     """Return the texture of a land-cover map.
 
     A correlated normal field is turned into gamma-distributed numbers of unit mean and variance ``1 / order`` by
@@ -115,7 +115,7 @@ def texture(dice: Dice, region: Region, *field: str | int, cover: NDArray[np.uin
 
     Parameters
     ----------
-    dice : Dice
+    streams : RandomStreams
         Random numbers.
     region : Region
         Where.
@@ -129,7 +129,7 @@ def texture(dice: Dice, region: Region, *field: str | int, cover: NDArray[np.uin
     (Y, X) float32, linear power, unit mean
     """
     kernel = gaussian_kernel(CORRELATION_PX)
-    normal = correlated(dice, region, *field, kernels=(kernel, kernel))
+    normal = correlated(streams, region, *field, kernels=(kernel, kernel))
     return np.asarray(_quantiles(normal, cover, gamma_table()), np.float32)
 
 

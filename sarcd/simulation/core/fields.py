@@ -79,7 +79,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Dice:
+class RandomStreams:
     """All random numbers of one seed at one site.
 
     Philox is counter-based: a stream depends on its key alone, so that adding a field to the simulator, or drawing the
@@ -94,10 +94,10 @@ class Dice:
 
     Examples
     --------
-    >>> dice = Dice(0, "A")
-    >>> bool(dice.stream("speckle", 0).random() == dice.stream("speckle", 0).random())
+    >>> streams = RandomStreams(0, "A")
+    >>> bool(streams.stream("speckle", 0).random() == streams.stream("speckle", 0).random())
     True
-    >>> bool(dice.stream("speckle", 0).random() == dice.stream("speckle", 1).random())
+    >>> bool(streams.stream("speckle", 0).random() == streams.stream("speckle", 1).random())
     False
     """
 
@@ -266,13 +266,13 @@ def gaussian_kernel(sigma_px: float) -> FloatArray:
 
 
 def correlated(
-    dice: Dice, region: Region, *field: str | int, kernels: tuple[FloatArray, FloatArray], parts: int = 1
+    streams: RandomStreams, region: Region, *field: str | int, kernels: tuple[FloatArray, FloatArray], parts: int = 1
 ) -> FloatArray:
     """Return stationary Gaussian noise filtered along y and x by kernels of unit energy.
 
     Parameters
     ----------
-    dice : Dice
+    streams : RandomStreams
         Where the numbers come from.
     region : Region
         Where.
@@ -288,7 +288,7 @@ def correlated(
     (height, parts * width) float32
     """
     ky, kx = kernels
-    white = dice.white(region.grown(len(ky) // 2, len(kx) // 2), *field, parts=parts)
+    white = streams.white(region.grown(len(ky) // 2, len(kx) // 2), *field, parts=parts)
     return np.asarray(filtered(white, ky, kx, parts), np.float32)
 
 

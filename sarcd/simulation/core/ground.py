@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarcd.simulation.core.classes import Cover
-from sarcd.simulation.core.fields import Dice, FloatArray, Region, above
+from sarcd.simulation.core.fields import FloatArray, RandomStreams, Region, above
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.outlines import turned
 from sarcd.simulation.core.plan import FLATTENED, Dump, Mine, Pit, Pond, Road, Yard, mines_in, relief
@@ -114,33 +114,33 @@ class Ground:
         self.cover[box][where] = cover
 
 
-def build(dice: Dice, options: SiteOptions, region: Region) -> Ground:
+def build(streams: RandomStreams, options: SiteOptions, region: Region) -> Ground:
     """Build the ground of a region before the first date.
 
     Parameters
     ----------
-    dice : Dice
+    streams : RandomStreams
         Random numbers.
     options : SiteOptions
         What the ground is made of.
     region : Region
         Where.
     """
-    warp = dice.fractal(region, "warp", coarsest=64, roughness=0.47)
-    rough = dice.fractal(region, "rough", coarsest=16, roughness=0.6)
-    mines = mines_in(dice, options, region)
-    terrain = relief(dice, region)
+    warp = streams.fractal(region, "warp", coarsest=64, roughness=0.47)
+    rough = streams.fractal(region, "rough", coarsest=16, roughness=0.6)
+    mines = mines_in(streams, options, region)
+    terrain = relief(streams, region)
     ground = Ground(
         region,
         options.spacing_m,
         np.full(region.shape, Cover.GROUND, np.uint8),
         terrain * np.float32(options.relief_m),
-        dice.fractal(region, "brightness", coarsest=128, roughness=0.6),
+        streams.fractal(region, "brightness", coarsest=128, roughness=0.6),
         warp,
         rough,
         mines,
     )
-    _natural(ground, dice, options, terrain)
+    _natural(ground, streams, options, terrain)
     for mine in mines:
         _lease(ground, mine)
     for mine in mines:
@@ -156,15 +156,15 @@ def build(dice: Dice, options: SiteOptions, region: Region) -> Ground:
     return ground
 
 
-def _natural(ground: Ground, dice: Dice, options: SiteOptions, terrain: FloatArray) -> None:
+def _natural(ground: Ground, streams: RandomStreams, options: SiteOptions, terrain: FloatArray) -> None:
     """Bare soil, vegetation, farmed parcels, lakes in the hollows, and a river."""
     region, cover = ground.region, ground.cover
-    growth = dice.fractal(region, "vegetation", coarsest=128, roughness=0.62)
+    growth = streams.fractal(region, "vegetation", coarsest=128, roughness=0.62)
     growth -= np.float32(0.35) * terrain  # valleys are greener
     if options.vegetation > 0:
         cover[growth > math.hypot(1, 0.35) * above(options.vegetation)] = Cover.VEGETATION
     if options.fields > 0:
-        _fields(ground, dice, options.fields)
+        _fields(ground, streams, options.fields)
     if options.water > 0:
         hollow = terrain + np.float32(0.12) * ground.warp
         level = -above(options.water)
@@ -172,24 +172,24 @@ def _natural(ground: Ground, dice: Dice, options: SiteOptions, terrain: FloatArr
         np.maximum(ground.height_m, level * np.float32(options.relief_m), out=ground.height_m)
     if options.river:
         # The zero line of a smooth field meanders by itself.
-        course = dice.fractal(region.grown(1, 1), "river", coarsest=512, finest=32, roughness=0.35)
+        course = streams.fractal(region.grown(1, 1), "river", coarsest=512, finest=32, roughness=0.35)
         y, x = (course[2:, 1:-1] - course[:-2, 1:-1]) / 2, (course[1:-1, 2:] - course[1:-1, :-2]) / 2
         away_px = np.abs(course[1:-1, 1:-1]) / np.maximum(np.hypot(y, x), np.float32(2e-4))
         cover[away_px < 26 + 12 * ground.warp] = Cover.VEGETATION
         cover[away_px < 8 + 2 * ground.warp] = Cover.WATER
 
 
-def _fields(ground: Ground, dice: Dice, share: float) -> None:
+def _fields(ground: Ground, streams: RandomStreams, share: float) -> None:
     """Parcels on a turned grid, with hedges."""
     region = ground.region
-    angle = dice.stream("parcels").uniform(0.2, 1.2)
+    angle = streams.stream("parcels").uniform(0.2, 1.2)
     along, across = turned(region, (0.0, 0.0), angle)
     column, row = np.floor(along / 62).astype(np.int64), np.floor(across / 41).astype(np.int64)
     top, left = int(row.min()), int(column.min())
     lots = Region(top, left, int(row.max()) - top + 1, int(column.max()) - left + 1)
-    crop = dice.white(lots, "crop")[row - top, column - left]
-    tone = dice.white(lots, "crop tone")[row - top, column - left]
-    farmed = dice.fractal(region, "fields", coarsest=256, finest=64) > above(share)
+    crop = streams.white(lots, "crop")[row - top, column - left]
+    tone = streams.white(lots, "crop tone")[row - top, column - left]
+    farmed = streams.fractal(region, "fields", coarsest=256, finest=64) > above(share)
     ground.paint((slice(None), slice(None)), farmed & (crop < 0), Cover.GROUND)
     ground.paint((slice(None), slice(None)), farmed & (crop >= 0), Cover.VEGETATION)
     hedge = (along % 62 < 2) | (across % 41 < 2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sarcd.errors import OptionError
-from sarcd.simulation.core.fields import Dice
+from sarcd.simulation.core.fields import RandomStreams
 from sarcd.simulation.core.projection import Look, View
 from sarcd.simulation.core.speckle import HAMMING
 
@@ -217,7 +217,7 @@ def varied(seed: int, *, no_change: bool = False) -> SiteOptions:
     >>> varied(0) == varied(0), varied(0) == varied(1), varied(3, no_change=True).changes
     (True, False, (0, 0))
     """
-    rng = Dice(seed, "varied").stream("options")
+    rng = RandomStreams(seed, "varied").stream("options")
 
     def draw(low: float, high: float) -> float:
         return float(rng.uniform(low, high))

@@ -15,7 +15,7 @@ from sarcd.errors import OptionError
 from sarcd.simulation.core import pseudo
 from sarcd.simulation.core.changes import Edit, Moved, apply_edits, draw_edits
 from sarcd.simulation.core.classes import table, texture
-from sarcd.simulation.core.fields import Dice, FloatArray, Region, Shape
+from sarcd.simulation.core.fields import FloatArray, RandomStreams, Region, Shape
 from sarcd.simulation.core.ground import build
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.phase import baselines_m, geometric_loss, phase_of, pull
@@ -86,22 +86,22 @@ class _Seen:
 class Making:
     """A part of a scene as it is made: the ground around it, then each date."""
 
-    def __init__(self, dice: Dice, options: SiteOptions, region: Region, days: NDArray[np.float64]) -> None:
-        self.dice, self.options, self.region, self.days = dice, options, region, days
+    def __init__(self, streams: RandomStreams, options: SiteOptions, region: Region, days: NDArray[np.float64]) -> None:
+        self.streams, self.options, self.region, self.days = streams, options, region, days
         towards, away = options.view.reach_px()
         if options.look == "left":
             towards, away = away, towards
         # Room for the point spread of targets that stand beside the part.
         self.reach = reach_px(options.hamming)
         self.land = region.grown(self.reach + 1, towards + self.reach, away + self.reach)
-        self.ground = build(dice, options, self.land)
-        self.grain = texture(dice, self.land, "texture", 0, cover=self.ground.cover)
+        self.ground = build(streams, options, self.land)
+        self.grain = texture(streams, self.land, "texture", 0, cover=self.ground.cover)
 
     def part(self, y: slice, x: slice) -> Part:
         """Return the part: what happens on the ground from date to date, then the images of it."""
         dates, ground = len(self.days), self.ground
         edits = [
-            [edit for mine in ground.mines for edit in draw_edits(self.dice, self.options, mine, pair)]
+            [edit for mine in ground.mines for edit in draw_edits(self.streams, self.options, mine, pair)]
             for pair in range(dates - 1)
         ]
         cover = ground.cover.copy()
@@ -115,7 +115,7 @@ class Making:
                 moves.append(moved)
             # Ground that moves before the next date is fresh, too: moisture must not add to the brightness of a change.
             still_wet = (state.kind > 0) | moved.changed
-            state = pseudo.wetness(self.dice, self.options, self.land, date, ground.cover, still_wet)
+            state = pseudo.wetness(self.streams, self.options, self.land, date, ground.cover, still_wet)
             seen.append(self._see(date, state))
         label, left = self._truth(seen, moves)
         first = seen[0]
@@ -133,7 +133,7 @@ class Making:
         rows, columns = np.flatnonzero(moved.changed.any(axis=1)), np.flatnonzero(moved.changed.any(axis=0))
         if len(rows):
             box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-            fresh = texture(self.dice, self.land.part(box), "texture", date, cover=self.ground.cover[box])
+            fresh = texture(self.streams, self.land.part(box), "texture", date, cover=self.ground.cover[box])
             np.copyto(self.grain[box], fresh, where=moved.changed[box])
         return moved
 
@@ -141,7 +141,7 @@ class Making:
         """Project the ground of a date."""
         ground, options, region = self.ground, self.options, self.region
         np.clip(ground.height_m, LOWEST_M, HIGHEST_M, out=ground.height_m)
-        level = table("sigma0_db") + pseudo.weather_db(self.dice, date)
+        level = table("sigma0_db") + pseudo.weather_db(self.streams, date)
         power = level[ground.cover]
         power += ground.tone_db
         power += state.offset_db
@@ -159,7 +159,7 @@ class Making:
         if options.look == "left":
             image, flags = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(flags[:, ::-1])
             source = np.ascontiguousarray(self.land.width - 1 - source[:, ::-1])
-        trucks = pseudo.vehicles(self.dice, options, self.land, date, ground.cover)
+        trucks = pseudo.vehicles(self.streams, options, self.land, date, ground.cover)
         return _Seen(
             image,
             source,
@@ -205,12 +205,12 @@ class Making:
         The order follows the physics, so that no cause of decorrelation counts twice: band-limited speckle, temporal
         and geometric coherence, texture and brightness, point targets, phase, thermal noise, gain.
         """
-        options, dice, region, dates = self.options, self.dice, self.region, len(self.days)
+        options, streams, region, dates = self.options, self.streams, self.region, len(self.days)
         spectrum: _Spectrum = {"oversampling": options.oversampling, "hamming": options.hamming}
-        slc = np.stack([speckle_over(dice, region, "speckle", date, **spectrum) for date in range(dates)])
-        variety = dice.fractal(region, "coherence", coarsest=64, finest=4, roughness=0.6)
+        slc = np.stack([speckle_over(streams, region, "speckle", date, **spectrum) for date in range(dates)])
+        variety = streams.fractal(region, "coherence", coarsest=64, finest=4, roughness=0.6)
         variety = np.clip(1 + np.float32(VARIATION) * variety, 0.75, 1.03)
-        baselines = baselines_m(dice, options, dates)
+        baselines = baselines_m(streams, options, dates)
         source = seen[0].source
         here, beyond = (
             self._gather(height_m, np.minimum(source + np.int32(step), np.int32(self.land.width - 1)))
@@ -241,8 +241,8 @@ class Making:
             image += fixed
             image += alone
             if date:
-                image *= phase_of(dice, options, region, date, float(baselines[date]), here)
-            hiss = speckle_over(dice, region, "noise", date, **spectrum)
+                image *= phase_of(streams, options, region, date, float(baselines[date]), here)
+            hiss = speckle_over(streams, region, "noise", date, **spectrum)
             hiss *= np.sqrt(noise)
             image += hiss
             image *= gain
@@ -304,13 +304,13 @@ def parts(
         )
     if len(days) < 2 or any(late <= early for early, late in pairwise(days)):
         raise OptionError("a pair needs two dates, in order", option="days", hint="use rising numbers")
-    dice = Dice(seed, options.site)
-    top, left = origin(dice, options, shape)
+    streams = RandomStreams(seed, options.site)
+    top, left = origin(streams, options, shape)
     for y in range(0, shape[0], part_px):
         for x in range(0, shape[1], part_px):
             region = Region(top + y, left + x, min(part_px, shape[0] - y), min(part_px, shape[1] - x))
             place = slice(y, y + region.height), slice(x, x + region.width)
-            yield Making(dice, options, region, np.asarray(days, np.float64)).part(*place)
+            yield Making(streams, options, region, np.asarray(days, np.float64)).part(*place)
 
 
 def simulate(
@@ -335,14 +335,14 @@ def simulate(
     return whole
 
 
-def origin(dice: Dice, options: SiteOptions, shape: Shape) -> tuple[int, int]:
+def origin(streams: RandomStreams, options: SiteOptions, shape: Shape) -> tuple[int, int]:
     """Return where in the plane a scene begins: around whole mines, or, of a small scene, around a change."""
     if min(shape) >= CLOSE_UP_PX:
         cells = [max(1, round(size / options.cell_px)) for size in shape]
         top, left = ((number * options.cell_px - size) // 2 for number, size in zip(cells, shape, strict=True))
         return top, left
-    mine = draw_mine(dice, options, 0, 0)
-    edits = draw_edits(dice, options, mine, 0)
+    mine = draw_mine(streams, options, 0, 0)
+    edits = draw_edits(streams, options, mine, 0)
     middle = mine.pit.outline.centre
     y, x = edits[0].centre if edits else middle
     depth = edits[0].level_px / mine.pit.bench_px * mine.pit.bench_m if edits else 0.0

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sarcd.simulation.core.fields import Dice, FloatArray, Region
+from sarcd.simulation.core.fields import FloatArray, RandomStreams, Region
 from sarcd.simulation.core.options import SiteOptions
 
 WAVELENGTH_M, RANGE_M = 0.0311, 620e3
@@ -17,9 +17,9 @@ STALE = 0.05
 """Share of the terrain's own height by which the removed heights are wrong, besides their random error."""
 
 
-def baselines_m(dice: Dice, options: SiteOptions, dates: int) -> NDArray[np.float64]:
+def baselines_m(streams: RandomStreams, options: SiteOptions, dates: int) -> NDArray[np.float64]:
     """Return the perpendicular baseline of each date against the first, metres."""
-    drawn = [dice.stream("baseline", date).normal(0, options.baseline_m) for date in range(1, dates)]
+    drawn = [streams.stream("baseline", date).normal(0, options.baseline_m) for date in range(1, dates)]
     return np.array([0.0, *drawn])
 
 
@@ -42,13 +42,13 @@ def pull(slope: FloatArray, incidence_deg: float) -> FloatArray:
 
 
 def phase_of(
-    dice: Dice, options: SiteOptions, region: Region, date: int, baseline_m: float, height_m: FloatArray
+    streams: RandomStreams, options: SiteOptions, region: Region, date: int, baseline_m: float, height_m: FloatArray
 ) -> NDArray[np.complex64]:
     """Return the phase factor of a date against the first: ramp, fringes of wrong heights, turbulence.
 
     Parameters
     ----------
-    dice, options : Dice, SiteOptions
+    streams, options : RandomStreams, SiteOptions
         Random numbers and amounts.
     region : Region
         Of the image.
@@ -64,8 +64,8 @@ def phase_of(
     (Y, X) complex64, of magnitude 1
     """
     # Two-dimensional turbulence: power spectrum with slope 8/3, hence 2 ** (-1/3) in amplitude from octave to octave.
-    turbulence = dice.fractal(region, "turbulence", date, coarsest=512, finest=8, roughness=2 ** (-1 / 3))
-    error = dice.fractal(region, "height error", coarsest=128, finest=8, roughness=0.5)
+    turbulence = streams.fractal(region, "turbulence", date, coarsest=512, finest=8, roughness=2 ** (-1 / 3))
+    error = streams.fractal(region, "height error", coarsest=128, finest=8, roughness=0.5)
     sine = math.sin(math.radians(options.incidence_deg))
     per_metre = 4 * math.pi * baseline_m / (WAVELENGTH_M * RANGE_M * sine)
     radians = np.float32(options.turbulence_rad) * turbulence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sarcd.simulation.core.fields import Dice, Region
+from sarcd.simulation.core.fields import RandomStreams, Region
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.outlines import Outline, Point, draw_outline
 
@@ -100,24 +100,24 @@ class Mine:
         return 1.15 * self.side_px
 
 
-def mines_in(dice: Dice, options: SiteOptions, region: Region) -> list[Mine]:
+def mines_in(streams: RandomStreams, options: SiteOptions, region: Region) -> list[Mine]:
     """Return the mines that reach into a region, in a fixed order."""
     cell, found = options.cell_px, []
     for row in range((region.top - cell) // cell, (region.top + region.height + cell) // cell + 1):
         for column in range((region.left - cell) // cell, (region.left + region.width + cell) // cell + 1):
-            mine = draw_mine(dice, options, row, column)
+            mine = draw_mine(streams, options, row, column)
             if region.around(mine.centre, mine.reach_px) is not None:
                 found.append(mine)
     return found
 
 
-def draw_mine(dice: Dice, options: SiteOptions, row: int, column: int) -> Mine:
+def draw_mine(streams: RandomStreams, options: SiteOptions, row: int, column: int) -> Mine:
     """Plan the mine of one cell: pit on one side, dumps on the other, pond and plant between."""
-    rng = dice.stream("mine", row, column)
+    rng = streams.stream("mine", row, column)
     cell = options.cell_px
     side = options.pit / 0.27
     centre = ((row + rng.uniform(0.45, 0.55)) * cell, (column + rng.uniform(0.45, 0.55)) * cell)
-    level = natural_level(dice, options, centre)
+    level = natural_level(streams, options, centre)
     towards = rng.uniform(0, 2 * math.pi)
     radius = options.pit * rng.uniform(0.9, 1.1)
     middle = _at(centre, towards + math.pi, 0.09 * side)
@@ -148,15 +148,15 @@ def draw_mine(dice: Dice, options: SiteOptions, row: int, column: int) -> Mine:
     return Mine((row, column), centre, side, level, lease, pit, dumps, pond, tuple(yards), tuple(roads))
 
 
-def natural_level(dice: Dice, options: SiteOptions, centre: Point) -> float:
+def natural_level(streams: RandomStreams, options: SiteOptions, centre: Point) -> float:
     """Return the height of the ground in the middle of a mine, metres."""
     here = Region(math.floor(centre[0]), math.floor(centre[1]), 1, 1)
-    return float(relief(dice, here)[0, 0]) * options.relief_m * (1 - FLATTENED)
+    return float(relief(streams, here)[0, 0]) * options.relief_m * (1 - FLATTENED)
 
 
-def relief(dice: Dice, region: Region) -> NDArray[np.float32]:
+def relief(streams: RandomStreams, region: Region) -> NDArray[np.float32]:
     """Return the natural terrain, of unit variance."""
-    return dice.fractal(region, "relief", coarsest=512, finest=8, roughness=0.42)
+    return streams.fractal(region, "relief", coarsest=512, finest=8, roughness=0.42)
 
 
 def _at(origin: Point, angle: float, distance: float) -> Point:

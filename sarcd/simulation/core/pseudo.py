@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sarcd.simulation.core.classes import Cover
-from sarcd.simulation.core.fields import Dice, FloatArray, Region, Shape, above
+from sarcd.simulation.core.fields import FloatArray, RandomStreams, Region, Shape, above
 from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.plan import Yard
 from sarcd.simulation.core.speckle import HAMMING, TAPS, response_at
@@ -70,7 +70,7 @@ def dry(shape: Shape) -> Wetness:
 
 
 def wetness(
-    dice: Dice,
+    streams: RandomStreams,
     options: SiteOptions,
     region: Region,
     date: int,
@@ -81,7 +81,7 @@ def wetness(
 
     Parameters
     ----------
-    dice, options : Dice, SiteOptions
+    streams, options : RandomStreams, SiteOptions
         Random numbers, and what share of the ground is wet.
     region : Region
         Where.
@@ -94,15 +94,15 @@ def wetness(
         and what was moved since, whose brightness is to be its own.
     """
     state = dry(region.shape)
-    share = dice.stream("wet share", date).uniform(*options.moist)
+    share = streams.stream("wet share", date).uniform(*options.moist)
     if date == 0 or share <= 0:
         return state
-    wet = (dice.fractal(region, "wet", date, coarsest=128, roughness=0.55) > above(share)) & ~not_here
+    wet = (streams.fractal(region, "wet", date, coarsest=128, roughness=0.55) > above(share)) & ~not_here
     # Beaches are flooded by the mine itself, so as large a share of them is wet whatever the weather does elsewhere.
     moist, flooded = wet & np.isin(cover, POROUS), wet & (cover == Cover.TAILINGS)
     state.kind[moist], state.kind[flooded] = Pseudo.MOISTURE, Pseudo.WET_TAILINGS
     # A smooth strength within the stated limits: a soak is not equally wet all over.
-    strength = dice.fractal(region, "wet strength", date, coarsest=64, finest=32)
+    strength = streams.fractal(region, "wet strength", date, coarsest=64, finest=32)
     level = np.clip(np.float32(0.5) + np.float32(0.3) * strength[moist], 0, 1)
     state.offset_db[moist] = MOISTURE_DB[0] + (MOISTURE_DB[1] - MOISTURE_DB[0]) * level
     state.keeps[moist] = MOISTURE_KEEPS[1] - (MOISTURE_KEEPS[1] - MOISTURE_KEEPS[0]) * level
@@ -111,9 +111,9 @@ def wetness(
     return state
 
 
-def weather_db(dice: Dice, date: int) -> FloatArray:
+def weather_db(streams: RandomStreams, date: int) -> FloatArray:
     """Draw the brightness of each class at one date against its mean, dB: a table indexed by class."""
-    rng = dice.stream("weather", date)
+    rng = streams.stream("weather", date)
     column = np.zeros(len(Cover), np.float32)
     for cover, spread in WEATHER_DB.items():
         column[cover] = rng.normal(0, spread)
@@ -129,7 +129,9 @@ class Targets:
     amplitude: NDArray[np.complex128]
 
 
-def vehicles(dice: Dice, options: SiteOptions, region: Region, date: int, cover: NDArray[np.uint8]) -> Targets:
+def vehicles(
+    streams: RandomStreams, options: SiteOptions, region: Region, date: int, cover: NDArray[np.uint8]
+) -> Targets:
     """Park and drive vehicles on roads, bench floors and active dumps; every date has its own.
 
     Candidates are drawn by fixed blocks and kept as often as the ground they stand on has traffic.
@@ -141,7 +143,7 @@ def vehicles(dice: Dice, options: SiteOptions, region: Region, date: int, cover:
     found = []
     for row in range(region.top // _DRAWN_PX, (region.top + region.height - 1) // _DRAWN_PX + 1):
         for column in range(region.left // _DRAWN_PX, (region.left + region.width - 1) // _DRAWN_PX + 1):
-            rng = dice.stream("vehicles", date, row, column)
+            rng = streams.stream("vehicles", date, row, column)
             number = int(rng.poisson(rate))
             if number:
                 place = rng.random((number, 5))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sarcd.errors import OptionError
 from sarcd.simulation.core.classes import REFERENCE_DAYS, table
-from sarcd.simulation.core.fields import Dice, FloatArray, Region, Shape, correlated, filtered
+from sarcd.simulation.core.fields import FloatArray, RandomStreams, Region, Shape, correlated, filtered
 
 TAPS = 33
 """Length of the impulse response: its tail beyond is under -45 dB with the usual weight, -32 dB without any."""
@@ -98,10 +98,14 @@ def speckle(
 
 
 def speckle_over(
-    dice: Dice, region: Region, *field: str | int, oversampling: tuple[float, float], hamming: float = HAMMING
+    streams: RandomStreams,
+    region: Region,
+    *field: str | int,
+    oversampling: tuple[float, float],
+    hamming: float = HAMMING,
 ) -> NDArray[np.complex64]:
     """Return `speckle` of a named field over a region of the plane."""
-    return _complex(correlated(dice, region, *field, kernels=kernels_of(oversampling, hamming), parts=2))
+    return _complex(correlated(streams, region, *field, kernels=kernels_of(oversampling, hamming), parts=2))
 
 
 def _complex(parts: FloatArray) -> NDArray[np.complex64]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd.change.kernels.postprocessing import closed, drop_small, fill_small, opened
+from sarcd.change.kernels.postprocessing import closed, opened, remove_small_holes, remove_small_objects
 
 
 def blobs(rng, shape=(60, 70), share=0.5, smooth=1.0):
@@ -17,24 +17,26 @@ def test_objects_and_holes_as_scikit_image_has_them(least, rng):
     morphology = pytest.importorskip("skimage.morphology", reason="needs scikit-image")
     change = blobs(rng)
     objects = morphology.remove_small_objects(change.astype(bool), max_size=least - 1, connectivity=2)
-    np.testing.assert_array_equal(drop_small(change, least), objects)
+    np.testing.assert_array_equal(remove_small_objects(change, least), objects)
     holes = morphology.remove_small_holes(change.astype(bool), max_size=least, connectivity=1)
-    np.testing.assert_array_equal(fill_small(change, least), holes)
+    np.testing.assert_array_equal(remove_small_holes(change, least), holes)
 
 
 def test_objects_by_hand():
     change = np.array([[1, 0, 0, 1, 1], [0, 1, 0, 255, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 255]], np.uint8)
     expected = np.array([[0, 0, 0, 1, 1], [0, 0, 0, 255, 1], [0, 0, 0, 0, 0], [0, 0, 0, 0, 255]], np.uint8)
-    np.testing.assert_array_equal(drop_small(change, 3), expected)
-    np.testing.assert_array_equal(drop_small(change, 2), np.where(np.arange(20).reshape(4, 5) == 15, 0, change))
+    np.testing.assert_array_equal(remove_small_objects(change, 3), expected)
+    np.testing.assert_array_equal(
+        remove_small_objects(change, 2), np.where(np.arange(20).reshape(4, 5) == 15, 0, change)
+    )
 
 
 def test_ground_between_unknown_ground_is_no_hole():
     change = np.array([[255, 255, 255, 1], [255, 0, 255, 0], [255, 255, 255, 1]], np.uint8)
     expected = change.copy()
     expected[1, 3] = 1
-    np.testing.assert_array_equal(fill_small(change, 5), expected)
-    np.testing.assert_array_equal(fill_small(np.zeros((2, 2), np.uint8), 9), np.zeros((2, 2)))
+    np.testing.assert_array_equal(remove_small_holes(change, 5), expected)
+    np.testing.assert_array_equal(remove_small_holes(np.zeros((2, 2), np.uint8), 9), np.zeros((2, 2)))
 
 
 @pytest.mark.parametrize("radius", [1, 2, 3])

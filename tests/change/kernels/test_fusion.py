@@ -41,9 +41,9 @@ def test_ranks_are_summed_as_fisher_does(rng):
     layers = [rng.gamma(1, size=400).astype("float32"), rng.normal(size=400).astype("float32")]
     histograms = [histogram(count_cells(layer)) for layer in layers]
     found = rank_sum(*layers, histograms=histograms)
-    ranks = [1 - (layer.argsort().argsort() + 0.5) / 400 for layer in layers]
-    expected = [combine_pvalues([a, b], "fisher").statistic / 4 for a, b in zip(*ranks, strict=True)]
-    ordinary = np.minimum(*ranks) > 0.02  # beyond, half a rank matters
+    processes = [1 - (layer.argsort().argsort() + 0.5) / 400 for layer in layers]
+    expected = [combine_pvalues([a, b], "fisher").statistic / 4 for a, b in zip(*processes, strict=True)]
+    ordinary = np.minimum(*processes) > 0.02  # beyond, half a rank matters
     np.testing.assert_allclose(found[ordinary], np.array(expected)[ordinary], atol=0.12)
     layers[0][3] = np.nan
     assert np.isnan(rank_sum(*layers, histograms=histograms)[3])

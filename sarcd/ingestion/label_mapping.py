@@ -24,7 +24,7 @@ _NEGATIVE = re.compile(r"(?:no|non|none|not|un|false|off|null|stable|same|backgr
 
 
 @dataclass(frozen=True)
-class LabelWords:
+class LabelMapping:
     """Which values of a label file mean change, and which mean that nothing is known.
 
     Parameters
@@ -41,14 +41,14 @@ class LabelWords:
     ignore_names: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, change: str | None, ignore: str | None) -> LabelWords:
+    def parse(cls, change: str | None, ignore: str | None) -> LabelMapping:
         """Read the words of ``--label-change`` and ``--label-ignore``.
 
         Examples
         --------
-        >>> LabelWords.parse("1,128-255", None).change
+        >>> LabelMapping.parse("1,128-255", None).change
         ((1.0, 1.0), (128.0, 255.0))
-        >>> LabelWords.parse("Slide, dump", None).change_names
+        >>> LabelMapping.parse("Slide, dump", None).change_names
         ('slide', 'dump')
         """
         (changed, changed_names), (ignored, ignored_names) = (
@@ -101,7 +101,7 @@ class LabelWords:
 
         Examples
         --------
-        >>> LabelWords.parse("slide,rock fall", None).absent(["Slide", "rockfall"])
+        >>> LabelMapping.parse("slide,rock fall", None).absent(["Slide", "rockfall"])
         [('--label-change', 'rock fall')]
         """
         known = {text.strip().lower() for text in texts}
@@ -114,7 +114,7 @@ class LabelWords:
 
         Examples
         --------
-        >>> LabelWords.parse("128-255", "7").describe({0.0, 2.0, 7.0, 200.0})
+        >>> LabelMapping.parse("128-255", "7").describe({0.0, 2.0, 7.0, 200.0})
         '200: change; 0, 2: none; 7: unlabelled'
         """
         ordered = np.array(sorted(values))
