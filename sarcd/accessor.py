@@ -109,7 +109,7 @@ class SceneAccessor:
         pairs: str | Sequence[Pair] | None = None,
         swap: bool = False,
         flips: bool = False,
-        adapt: bool = False,
+        adapt_batchnorm: bool = False,
         uncertainty: bool = False,
     ) -> xr.Dataset:
         """Map of changes, by a trained network or without labels; see `sarcd.detection.detect`."""
@@ -126,7 +126,7 @@ class SceneAccessor:
             pairs=pairs,
             swap=swap,
             flips=flips,
-            adapt=adapt,
+            adapt_batchnorm=adapt_batchnorm,
             uncertainty=uncertainty,
         )
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from sarcd.config.renamed import current_parameters
+
 PARAMETERS = "sarcd_parameters"
 """Attribute of a derived array: what made it, as JSON text; see `parameters_of`."""
 
@@ -63,7 +65,7 @@ def parameters_of(array: xr.DataArray | Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Empty where the attributes tell none.
+        By the names of this version; empty where the attributes tell none.
 
     Examples
     --------
@@ -73,7 +75,8 @@ def parameters_of(array: xr.DataArray | Mapping[str, Any]) -> dict[str, Any]:
     {'y': 7, 'x': 7}
     """
     found = _decoded(array, PARAMETERS)
-    return dict(found) if isinstance(found, Mapping) else {}
+    attrs = array.attrs if isinstance(array, xr.DataArray) else array
+    return current_parameters(str(attrs.get("sarcd_operation")), found) if isinstance(found, Mapping) else {}
 
 
 def fitted_of(array: xr.DataArray | Mapping[str, Any]) -> list[dict[str, Any]]:

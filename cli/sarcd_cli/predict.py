@@ -69,7 +69,7 @@ class _Tiles(click.ParamType[int | str]):
 @click.option("--compile", "compiled", is_flag=True, help="Compile the network first, which takes a minute or two.")
 @click.option("--swap", is_flag=True, help="Mean over both orders of the dates: a map symmetric in time.")
 @click.option("--flips", is_flag=True, help="Mean over the ground as it lies and turned round along y, x and both.")
-@click.option("--adapt", is_flag=True, help="Estimate batch-norm statistics anew on a sample of the scene.")
+@click.option("--adapt-batchnorm", is_flag=True, help="Estimate batch-norm statistics anew on a sample of the scene.")
 @click.option("--uncertainty", is_flag=True, help="Keep the spread among models, --swap and --flips beside the map.")
 @memory_option
 @job_options
@@ -87,7 +87,7 @@ def command(
     compiled: bool,
     swap: bool,
     flips: bool,
-    adapt: bool,
+    adapt_batchnorm: bool,
     uncertainty: bool,
     memory_bytes: int | None,
     pairs: str | None,
@@ -114,7 +114,7 @@ def command(
         "compiled": compiled,
         "swap": swap,
         "flips": flips,
-        "adapt": adapt,
+        "adapt_batchnorm": adapt_batchnorm,
         "uncertainty": uncertainty,
         "memory_bytes": memory_bytes,
     }

@@ -11,13 +11,13 @@ from sarcd_cli._frame import common_options, echo_result, note, progress, schedu
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option("--model", required=True, metavar="FILE", help="Model file made by 'sarcd train'.")
 @click.option("--confidence", type=float, help="Probability from which a pixel is confident [0.85].")
-@click.option("--share", type=float, help="Share of confident pixels that a patch must exceed [0.9].")
+@click.option("--min-confident", type=float, help="Share of confident pixels that a patch must exceed [0.9].")
 @click.option(
     "--reading",
     type=click.Choice(["either", "change"]),
     help="Confident of change or of none, or of change alone as the paper prints it [either].",
 )
-@click.option("--most", type=click.IntRange(1), help="Patches at most [as many as the model learnt from].")
+@click.option("--max-patches", type=click.IntRange(1), help="Patches at most [as many as the model learnt from].")
 @click.option(
     "--choice",
     type=click.Choice(["stratified", "random"]),
@@ -34,9 +34,9 @@ def command(
     scenes: tuple[str, ...],
     model: str,
     confidence: float | None,
-    share: float | None,
+    min_confident: float | None,
     reading: str | None,
-    most: int | None,
+    max_patches: int | None,
     choice: str | None,
     seed: int | None,
     patch: int | None,
@@ -54,7 +54,13 @@ def command(
     from sarcd.jobs.stored_pseudo_labels import pseudo_label
 
     options = merge(
-        PseudoOptions(), confidence=confidence, share=share, reading=reading, most=most, choice=choice, seed=seed
+        PseudoOptions(),
+        confidence=confidence,
+        min_confident=min_confident,
+        reading=reading,
+        max_patches=max_patches,
+        choice=choice,
+        seed=seed,
     )
     result = pseudo_label(
         scenes,

@@ -38,9 +38,9 @@ from sarcd_cli._frame import common_options, echo_result, note, parse_window, pr
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training patches.")
 @click.option("--learning-rate", type=float, help="AdamW's rate.")
 @click.option("--schedule", type=click.Choice(["step", "one-cycle"]), help="Of the rate.")
-@click.option("--held-out", type=float, help="Share of the scenes' ground that is kept for validation.")
+@click.option("--val-fraction", type=float, help="Share of the scenes' ground that is kept for validation.")
 @click.option("--cache", type=click.Choice(["auto", "memory", "disk", "none"]), help="Where patches are kept.")
-@click.option("--cache-folder", metavar="FOLDER", help="Where they are kept on disk, for other runs too.")
+@click.option("--cache-dir", metavar="FOLDER", help="Where they are kept on disk, for other runs too.")
 @click.option("--workers", type=click.IntRange(0), help="Processes that read patches where they are not in memory.")
 @click.option("--seed", type=click.IntRange(0), help="Of weights, draw, order and augmentation.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
@@ -64,9 +64,9 @@ def command(
     epochs: int | None,
     learning_rate: float | None,
     schedule: str | None,
-    held_out: float | None,
+    val_fraction: float | None,
     cache: str | None,
-    cache_folder: str | None,
+    cache_dir: str | None,
     workers: int | None,
     seed: int | None,
     device: str | None,
@@ -95,9 +95,9 @@ def command(
         epochs=epochs,
         learning_rate=learning_rate,
         schedule=schedule,
-        held_out=held_out,
+        val_fraction=val_fraction,
         cache=cache,
-        cache_folder=cache_folder,
+        cache_dir=cache_dir,
         workers=workers,
         seed=seed,
         device=device,
@@ -113,8 +113,8 @@ def command(
         raise click.UsageError("Missing argument 'SCENE...'.")
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    if not validation and not options.held_out:
-        note("no --val scene and nothing held_out: nothing judges the network as it learns")
+    if not validation and not options.val_fraction:
+        note("no --val scene and val_fraction is 0: nothing evaluates the network as it learns")
 
     if pseudo and unlabelled:
         raise click.UsageError("--pseudo and --unlabelled: labels are there already, or are to be made.")

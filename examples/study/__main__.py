@@ -204,7 +204,7 @@ def main() -> None:
     started = time.monotonic()
     scale = SCALES[arguments.scale]
     if arguments.trial:
-        sure = PseudoOptions(confidence=0.5, share=0)  # networks that learnt nothing are sure of little
+        sure = PseudoOptions(confidence=0.5, min_confident=0)  # networks that learnt nothing are sure of little
         sizes, few = dict.fromkeys("ABC", (256, 256)), {"A": 2, "B": 2}
         scale = replace(scale, sizes=sizes, epochs=few, again=few, one_fold={}, options={"pseudo": sure})
     if arguments.precision:

@@ -179,7 +179,7 @@ class Run:
     def _variant(self, name: str) -> dict[str, Any]:
         if name == "training-statistics":
             return {"statistics": AmplitudeStatistics.stored(open_scene(self.study.scene(self.learn)))}
-        return {"plain": {}, "adapt": {"adapt": True}, "swap": {"swap": True}, "flips": {"flips": True}}[name]
+        return {"plain": {}, "adapt": {"adapt_batchnorm": True}, "swap": {"swap": True}, "flips": {"flips": True}}[name]
 
 
 def _judge(

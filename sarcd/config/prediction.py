@@ -38,7 +38,7 @@ class PredictOptions:
     flips: bool = field(
         default=False, metadata={"help": "mean over the ground as it lies and turned round along y, along x, and both"}
     )
-    adapt: bool = field(
+    adapt_batchnorm: bool = field(
         default=False, metadata={"help": "estimate the network's batch-norm statistics anew on a sample of the scene"}
     )
     uncertainty: bool = field(
@@ -67,12 +67,14 @@ class PseudoOptions:
     """
 
     confidence: float = field(default=0.85, metadata={"help": "c: probability above which a pixel is sure (Eq. 12)"})
-    share: float = field(default=0.9, metadata={"help": "q: share of sure pixels that a patch must exceed (Eq. 13)"})
+    min_confident: float = field(
+        default=0.9, metadata={"help": "q: share of sure pixels that a patch must exceed (Eq. 13)"}
+    )
     reading: Literal["either", "change"] = field(
         default="either",
         metadata={"help": "either: sure of change or of none, as meant; change: p > c alone, as Eq. 12 is printed"},
     )
-    most: int | None = field(
+    max_patches: int | None = field(
         default=None, metadata={"help": "N: patches chosen at most; empty for as many as the model learnt from"}
     )
     choice: Literal["stratified", "random"] = field(
@@ -89,12 +91,14 @@ class PseudoOptions:
         if not 0.5 <= self.confidence < 1:
             hint = "use a probability from 0.5, below 1"
             raise OptionError(f"confidence is {self.confidence}", option="confidence", hint=hint)
-        if not 0 <= self.share < 1 or math.isnan(self.share):
-            raise OptionError(f"share is {self.share}", option="share", hint="use a share from 0, below 1")
+        if not 0 <= self.min_confident < 1 or math.isnan(self.min_confident):
+            raise OptionError(
+                f"min_confident is {self.min_confident}", option="min_confident", hint="use a share from 0, below 1"
+            )
         one_of("reading", self.reading, ("either", "change"))
         one_of("choice", self.choice, ("stratified", "random"))
         at_least(0, "seed", self.seed)
         at_least(1, "rounds", self.rounds)
-        for name in ("most", "first_epochs"):
+        for name in ("max_patches", "first_epochs"):
             if getattr(self, name) is not None:
                 at_least(1, name, getattr(self, name))

@@ -104,14 +104,14 @@ class TrainOptions:
         metadata={"help": "whose median and MAD normalise: each scene's own, or those of all training scenes together"},
     )
     patch: int = field(default=256, metadata={"help": "patch side in pixels; patches do not overlap"})
-    draw: Literal["balanced", "weighted", "all"] = field(
+    sampling: Literal["balanced", "weighted", "all"] = field(
         default="balanced",
         metadata={
             "help": "which patches: all with change and as many without; as many, drawn anew each epoch by their share "
             "of change; or all"
         },
     )
-    held_out: float = field(
+    val_fraction: float = field(
         default=0.0, metadata={"help": "share of the training scenes' ground that is kept for validation, all dates"}
     )
     batch: int = field(default=64, metadata={"help": "patches a step"})
@@ -126,7 +126,7 @@ class TrainOptions:
         default="step",
         metadata={"help": "of the rate: one fall to a tenth, or a rise and a long fall, which suits short training"},
     )
-    drop_at: float = field(default=0.9, metadata={"help": "step: share of the epochs after which the rate falls"})
+    lr_milestone: float = field(default=0.9, metadata={"help": "step: share of the epochs after which the rate falls"})
     precision: Literal["float32", "bfloat16", "float16"] = field(
         default="float32", metadata={"help": "of the forward pass; the others pay where the hardware has them"}
     )
@@ -136,7 +136,7 @@ class TrainOptions:
         metadata={"help": "fit one temperature on the validation patches, so that probabilities are shares"},
     )
     score_every: int = field(default=1, metadata={"help": "epochs from one validation to the next"})
-    keep: Literal["last", "best"] = field(
+    checkpoint: Literal["last", "best"] = field(
         default="last", metadata={"help": "weights to keep: of the last epoch, or of the best validation F1"}
     )
     seed: int = field(default=0, metadata={"help": "seed of weights, patch draw, order and augmentation"})
@@ -158,7 +158,7 @@ class TrainOptions:
             MACHINE: True,
         },
     )
-    cache_folder: str = field(
+    cache_dir: str = field(
         default="",
         metadata={
             "help": "folder of patches kept on disk, which other runs can use; empty for the run's",
@@ -183,12 +183,16 @@ class TrainOptions:
             at_least(1, name, getattr(self, name))
         for name in ("micro_batch", "seed", "memory_bytes", "workers"):
             at_least(0, name, getattr(self, name))
-        if not 0 <= self.held_out < 1:
-            raise OptionError(f"held_out is {self.held_out}", option="held_out", hint="use a share from 0, below 1")
+        if not 0 <= self.val_fraction < 1:
+            raise OptionError(
+                f"val_fraction is {self.val_fraction}", option="val_fraction", hint="use a share from 0, below 1"
+            )
         if not 0 < self.threshold < 1:
             raise OptionError(f"threshold is {self.threshold}", option="threshold", hint="use a value between 0 and 1")
-        if not 0 < self.drop_at <= 1:
-            raise OptionError(f"drop_at is {self.drop_at}", option="drop_at", hint="use a share above 0, up to 1")
+        if not 0 < self.lr_milestone <= 1:
+            raise OptionError(
+                f"lr_milestone is {self.lr_milestone}", option="lr_milestone", hint="use a share above 0, up to 1"
+            )
         if not 0 < self.learning_rate < math.inf:
             rate = self.learning_rate
             raise OptionError(f"learning_rate is {rate}", option="learning_rate", hint="use a number above 0")
@@ -196,9 +200,9 @@ class TrainOptions:
             if not 0 <= getattr(self, name) < math.inf:
                 raise OptionError(f"{name} is {getattr(self, name)}", option=name, hint="use 0 or more")
         one_of("statistics", self.statistics, ("scene", "model"))
-        one_of("draw", self.draw, ("balanced", "weighted", "all"))
+        one_of("sampling", self.sampling, ("balanced", "weighted", "all"))
         one_of("precision", self.precision, ("float32", "bfloat16", "float16"))
-        one_of("keep", self.keep, ("last", "best"))
+        one_of("checkpoint", self.checkpoint, ("last", "best"))
         one_of("schedule", self.schedule, ("step", "one-cycle"))
         one_of("order", self.order, ("auto", "random", "chunks"))
         one_of("cache", self.cache, ("auto", "memory", "disk", "none"))

@@ -137,7 +137,7 @@ def change(options: Options, settings: typing.Sequence[str]) -> Options:
     Examples
     --------
     >>> from sarcd.config import TrainOptions
-    >>> change(TrainOptions(), ["loss.dice=0.5", "draw=all"]).loss.dice
+    >>> change(TrainOptions(), ["loss.dice=0.5", "sampling=all"]).loss.dice
     0.5
     """
     values = to_dict(options)

@@ -29,7 +29,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     pairs: str | Sequence[Pair] | None = None,
     swap: bool = False,
     flips: bool = False,
-    adapt: bool = False,
+    adapt_batchnorm: bool = False,
     uncertainty: bool = False,
 ) -> xr.Dataset:
     """Map the changes of every pair: with a trained network, or several, or without labels.
@@ -59,7 +59,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
         As in `sarcd.estimation.coherence`.
     swap, flips : bool
         Of a network: mean over both orders of the dates; over the ground turned round along y, along x, and both.
-    adapt : bool
+    adapt_batchnorm : bool
         Estimate a network's batch-norm statistics anew, on a sample of the scene that is read when the map is computed.
     uncertainty : bool
         Return how little each pixel is to be trusted as well.
@@ -117,11 +117,11 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
             pairs=pairs,
             swap=swap,
             flips=flips,
-            adapt=adapt,
+            adapt_batchnorm=adapt_batchnorm,
             uncertainty=uncertainty,
         )
     given = {"tiles": tiles != "auto", "statistics": statistics is not None, "threshold": threshold is not None}
-    given |= {"swap": swap, "flips": flips, "adapt": adapt}
+    given |= {"swap": swap, "flips": flips, "adapt_batchnorm": adapt_batchnorm}
     for name, is_given in given.items():
         if is_given:
             raise OptionError(f"{name} is for networks", option=name, hint="name a model too, or leave it out")

@@ -152,12 +152,12 @@ def _fit_difference(scene: xr.Dataset, fitted: Fitted, rules: list[Rule | None])
     else:
         fitted = replace(fitted, history=_history(scene, fitted))
     if lacking:
-        judged = without_masked(scene, difference_of(scene, fitted))
+        masked = without_masked(scene, difference_of(scene, fitted))
         if fitted.options.method in POOLED:
-            can_tell = without_coherence(scene, judged, fitted.options.size, fitted.pairs, fitted.history) == 0
-            rules = list(fit_rules(judged.where(can_tell), method=decision, tails="upper", pooled=True))
+            can_tell = without_coherence(scene, masked, fitted.options.size, fitted.pairs, fitted.history) == 0
+            rules = list(fit_rules(masked.where(can_tell), method=decision, tails="upper", pooled=True))
         else:
-            for number, rule in zip(lacking, fit_rules(judged[lacking], method=decision), strict=True):
+            for number, rule in zip(lacking, fit_rules(masked[lacking], method=decision), strict=True):
                 rules[number] = rule
     return replace(fitted, rules=tuple(rule for rule in rules if rule is not None))
 

@@ -18,7 +18,7 @@ from sarcd.geography.ground import ground_of
 from sarcd.metrics import evaluate
 from sarcd.store.openable import take
 from sarcd.store.results import WhichPair, pair_position, pair_texts, pairs_in
-from sarcd.store.storage import write_durably
+from sarcd.store.storage import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,7 +148,7 @@ def write_errors(
     buffer = io.BytesIO()
     figure = plot_errors(scene, pair=pair, variable=variable, truth=truth, title=title)
     figure.savefig(buffer, format="png", dpi=_DOTS_AN_INCH, metadata={"Software": f"sarcd {sarcd.__version__}"})
-    write_durably(Path(path), buffer.getvalue())
+    write_atomic(Path(path), buffer.getvalue())
 
 
 def _kinds(change: xr.DataArray, label: xr.DataArray) -> tuple[np.ndarray, dict[str, int]]:

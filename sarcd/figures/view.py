@@ -269,13 +269,13 @@ def _extents(scene: xr.Dataset, counts: dict[str, tuple[Any, Any]], unlabelled: 
 
 def _scores(scene: xr.Dataset, names: dict[str, str], position: int) -> dict[str, float]:
     """Return the scores of the map, none where nothing is labelled."""
-    judged = names.get("mapped")
-    if judged is None or "labelled" not in names:
+    variable = names.get("mapped")
+    if variable is None or "labelled" not in names:
         return {}
-    if judged not in scene:  # it was cut from the probability, at the threshold that `evaluate` takes too
-        judged = names["evidence"]
+    if variable not in scene:  # it was cut from the probability, at the threshold that `evaluate` takes too
+        variable = names["evidence"]
     try:
-        result = evaluate(scene.isel(pair=[position]), variable=judged, truth=names["labelled"])
+        result = evaluate(scene.isel(pair=[position]), variable=variable, truth=names["labelled"])
     except SceneError:
         return {}
     return {name: float(result[name][0]) for name in ("f1", "precision", "recall")}

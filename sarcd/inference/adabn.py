@@ -110,7 +110,7 @@ def take_sample(values: Iterable[np.ndarray], channels: Sequence[str], stride: i
         if len(found) == wanted:
             break
     if not found:
-        raise SceneError("no place with enough valid pixels to adapt to", hint="predict without --adapt")
+        raise SceneError("no place with enough valid pixels to adapt to", hint="predict without --adapt-batchnorm")
     return np.stack(found)
 
 

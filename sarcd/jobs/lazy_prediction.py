@@ -63,14 +63,14 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
     pairs: str | Sequence[Pair] | None = None,
     swap: bool = False,
     flips: bool = False,
-    adapt: bool = False,
+    adapt_batchnorm: bool = False,
     uncertainty: bool = False,
 ) -> xr.Dataset:
     """Map the changes of interest of every pair with a trained network, or several.
 
     Parameters
     ----------
-    scene, model, tiles, device, statistics, threshold, pairs, swap, flips, adapt, uncertainty
+    scene, model, tiles, device, statistics, threshold, pairs, swap, flips, adapt_batchnorm, uncertainty
         As in `sarcd.detection.detect`.
 
     Returns
@@ -118,9 +118,11 @@ def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
     members = [_member(one, tiles, shape) for one in loaded]
     rim = rim_of(card.channels, card.coherence)
     task = _RegionTask(members, str(loaded[0].device), groups, spread=uncertainty, rim=rim)
-    layers = _lazy_layers(source, loaded, task, adapt=adapt)
+    layers = _lazy_layers(source, loaded, task, adapt_batchnorm=adapt_batchnorm)
     sizes = tile_parameters(members)
-    view = {name: True for name, given in (("swap", swap), ("flips", flips), ("adapt", adapt)) if given}
+    view = {
+        name: True for name, given in (("swap", swap), ("flips", flips), ("adapt_batchnorm", adapt_batchnorm)) if given
+    }
     parameters = {
         "model": one_or_list([member.digest for member in members]),
         **{key: value for key, value in sizes.items() if key != "batch"},
@@ -208,13 +210,15 @@ def _load(member: Member, device: str) -> LoadedModel:
     return loaded
 
 
-def _lazy_layers(source: xr.DataArray, loaded: Sequence[LoadedModel], task: _RegionTask, *, adapt: bool) -> list[Any]:
+def _lazy_layers(
+    source: xr.DataArray, loaded: Sequence[LoadedModel], task: _RegionTask, *, adapt_batchnorm: bool
+) -> list[Any]:
     """Return each layer (pair, y, x) as a dask array, one task a region besides the reading of its window."""
     import dask.array as da
     from dask.delayed import delayed
 
     data = da.asarray(source.data)
-    statistics = _lazy_statistics(data, loaded, task) if adapt else None
+    statistics = _lazy_statistics(data, loaded, task) if adapt_batchnorm else None
     rows, columns = _regions(task.members)
     predictors = [member.predictor(one) for member, one in zip(task.members, loaded, strict=True)]
     ensemble = Ensemble(predictors, rim=task.rim)

@@ -220,9 +220,9 @@ def choose_parameters(
         "threads": place.threads,
         **later,
     }
-    if options.adapt:
-        sampled = begun.get("adapt", {}).get("pairs", positions)
-        parameters["adapt"] = {"pairs": list(sampled)}
+    if options.adapt_batchnorm:
+        sampled = begun.get("adapt_batchnorm", {}).get("pairs", positions)
+        parameters["adapt_batchnorm"] = {"pairs": list(sampled)}
     if card.coherence is not None and "coherence" in card.channels:
         parameters["coherence"] = config.to_dict(card.coherence)
         parameters["rim"] = list(rim_of(card.channels, card.coherence))

@@ -143,9 +143,9 @@ def write_prediction(
     # What may fail comes first: staging with `overwrite` takes away what is there.
     blocks = blocks_of([member.tiling for member in members], store.grid)
     shares = plan(options, members, forward, store.grid, blocks, place)
-    sampled = parameters["adapt"]["pairs"] if options.adapt else []
+    sampled = parameters["adapt_batchnorm"]["pairs"] if options.adapt_batchnorm else []
     features = _scene_features(scene, store, sorted({*positions, *sampled}), loaded[0], statistics, parameters, shares)
-    if options.adapt:
+    if options.adapt_batchnorm:
         with chunk_errors(store.path):
             members = adapt(members, loaded, features, sampled)
     ensemble = _ensemble(members, loaded, groups, parameters)

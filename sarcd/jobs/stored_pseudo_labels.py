@@ -117,9 +117,11 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     facts = loaded.card.training
     size = patch or int(facts.get("options", {}).get("patch", 256))
     # By people: labels of a model are not to breed more of their kind from round to round.
-    most = options.most or int(facts.get("patches", 0)) - int(facts.get("pseudo_patches", 0))
-    if not most:
-        raise OptionError("the model does not say from how many patches it learnt", option="most", hint="give a number")
+    max_patches = options.max_patches or int(facts.get("patches", 0)) - int(facts.get("pseudo_patches", 0))
+    if not max_patches:
+        raise OptionError(
+            "the model does not say from how many patches it learnt", option="max_patches", hint="give a number"
+        )
     for scene in scenes:
         write_prediction(scene, model, predict, suffix=suffix, overwrite=overwrite, progress=progress, note=note)
 
@@ -130,16 +132,16 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     chosen = choose_cells(
         together,
         size * size,
-        share=options.share,
-        most=most,
+        min_confident=options.min_confident,
+        max_cells=max_patches,
         stratified=options.choice == "stratified",
         seed=options.seed,
     )
     if not chosen.any():
         raise TrainingError(
-            f"the model is sure of {options.share:.0%} of the pixels of no patch",
+            f"the model is sure of {options.min_confident:.0%} of the pixels of no patch",
             source=str(model),
-            hint="lower --confidence or --share, or train it better",
+            hint="lower --confidence or --min-confident, or train it better",
         )
     start = 0
     for store, one in zip(stores, counts, strict=True):
@@ -147,7 +149,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
         start += one.confident.size
         parameters = {
             **{key: value for key, value in config.to_dict(options).items() if key not in ("rounds", "first_epochs")},
-            "most": most,
+            "max_patches": max_patches,
             "model": loaded.digest,
             "patch": size,
             "from": source,
@@ -157,7 +159,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     return PseudoLabelResult(
         variable=name,
         patches=int(chosen.size),
-        qualified=int((together.confident > options.share * size * size).sum()),
+        qualified=int((together.confident > options.min_confident * size * size).sum()),
         chosen=int(chosen.sum()),
         with_change=int((chosen & (together.changed > 0)).sum()),
     )

@@ -44,7 +44,7 @@ class Layers:
     """
 
     scene: xr.Dataset
-    judged: xr.DataArray
+    evaluated: xr.DataArray
     labels: xr.DataArray
     variable: str
     truth: str
@@ -93,14 +93,14 @@ def read_layers(
         raise OptionError(
             f"'{truth}' would be judged by itself", option="variable", hint="name a result, or other labels"
         )
-    judged, labels = (_paired(scene, name) for name in (variable, truth))
-    layers = Layers(scene, judged, labels, variable, truth, None)
+    evaluated, labels = (_paired(scene, name) for name in (variable, truth))
+    layers = Layers(scene, evaluated, labels, variable, truth, None)
     if labels.dtype.kind not in "bui":
         raise layers.wrong(
             truth, f"is {labels.dtype}, and cannot be a map of 0, 1 and 255", f"convert it: {as_map(truth)}"
         )
     found = _threshold(layers, threshold) if needs_threshold else threshold
-    return Layers(scene, judged, labels, variable, truth, found)
+    return Layers(scene, evaluated, labels, variable, truth, found)
 
 
 def _paired(scene: xr.Dataset, name: str) -> xr.DataArray:
@@ -114,8 +114,8 @@ def _paired(scene: xr.Dataset, name: str) -> xr.DataArray:
 
 
 def _threshold(layers: Layers, threshold: float | None) -> float | None:
-    judged, name = layers.judged, layers.variable
-    if judged.dtype.kind in "bui":
+    evaluated, name = layers.evaluated, layers.variable
+    if evaluated.dtype.kind in "bui":
         if threshold is not None:
             raise OptionError(
                 f"'{name}' is a map of 0 and 1 and takes no threshold",
@@ -123,8 +123,8 @@ def _threshold(layers: Layers, threshold: float | None) -> float | None:
                 hint="leave it out, or evaluate 'change_probability'",
             )
         return None
-    if judged.dtype.kind != "f":
-        raise layers.wrong(name, f"is {judged.dtype}, neither a map nor a score")
+    if evaluated.dtype.kind != "f":
+        raise layers.wrong(name, f"is {evaluated.dtype}, neither a map nor a score")
     if threshold is None:
         known = schema.known(name)
         if known is None or known.name != "change_probability":
@@ -198,34 +198,36 @@ def gather(
     list
         One for each pair.
     """
-    labels, judged = layers.labels, layers.judged
+    labels, evaluated = layers.labels, layers.evaluated
     with whole(layers):
-        if labels.chunks is None and judged.chunks is None:
-            return [_of_windows(labels[pair], judged[pair], look, merge) for pair in range(labels.sizes["pair"])]
-        return _of_chunks(labels, judged, look, merge)
+        if labels.chunks is None and evaluated.chunks is None:
+            return [_of_windows(labels[pair], evaluated[pair], look, merge) for pair in range(labels.sizes["pair"])]
+        return _of_chunks(labels, evaluated, look, merge)
 
 
-def _of_windows(labels: xr.DataArray, judged: xr.DataArray, look: Any, merge: Any) -> Any:
+def _of_windows(labels: xr.DataArray, evaluated: xr.DataArray, look: Any, merge: Any) -> Any:
     parts: list[Any] = []
     for y in range(0, labels.sizes["y"], _WINDOW):
         for x in range(0, labels.sizes["x"], _WINDOW):
             window = {"y": slice(y, y + _WINDOW), "x": slice(x, x + _WINDOW)}
-            parts.append(look(labels.isel(window).values, judged.isel(window).values, (y, x)))
+            parts.append(look(labels.isel(window).values, evaluated.isel(window).values, (y, x)))
         if len(parts) > _MERGED:
             parts = [merge(parts)]
     return merge(parts)
 
 
-def _of_chunks(labels: xr.DataArray, judged: xr.DataArray, look: Any, merge: Any) -> list[Any]:
+def _of_chunks(labels: xr.DataArray, evaluated: xr.DataArray, look: Any, merge: Any) -> list[Any]:
     import dask.array as da
     from dask.base import compute
     from dask.delayed import delayed
 
-    _, (lazy_labels, lazy_judged) = da.core.unify_chunks(da.asarray(labels.data), "pyx", da.asarray(judged.data), "pyx")
+    _, (lazy_labels, lazy_evaluated) = da.core.unify_chunks(
+        da.asarray(labels.data), "pyx", da.asarray(evaluated.data), "pyx"
+    )
     starts = [np.cumsum((0, *sizes[:-1])).tolist() for sizes in lazy_labels.chunks]
     look_at = delayed(partial(_look_at_pairs, look), pure=False)
     merge_all = delayed(partial(_merge_pairs, merge), pure=False)
-    blocks = lazy_labels.to_delayed(), lazy_judged.to_delayed()
+    blocks = lazy_labels.to_delayed(), lazy_evaluated.to_delayed()
     found = []
     for pair in range(len(starts[0])):
         parts = [
@@ -239,8 +241,8 @@ def _of_chunks(labels: xr.DataArray, judged: xr.DataArray, look: Any, merge: Any
     return [of_pair for of_chunk in compute(*found) for of_pair in of_chunk]
 
 
-def _look_at_pairs(look: Any, labels: np.ndarray, judged: np.ndarray, origin: tuple[int, int]) -> list[Any]:
-    return [look(*layers, origin) for layers in zip(labels, judged, strict=True)]
+def _look_at_pairs(look: Any, labels: np.ndarray, evaluated: np.ndarray, origin: tuple[int, int]) -> list[Any]:
+    return [look(*layers, origin) for layers in zip(labels, evaluated, strict=True)]
 
 
 def _merge_pairs(merge: Any, parts: list[list[Any]]) -> list[Any]:

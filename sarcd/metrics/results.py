@@ -234,7 +234,7 @@ class Tally:
     blocks: tuple[objects.BlockObjects, ...] = ()
 
 
-def tally_block(plan: Plan, labels: np.ndarray, judged: np.ndarray, origin: tuple[int, int]) -> Tally:
+def tally_block(plan: Plan, labels: np.ndarray, evaluated: np.ndarray, origin: tuple[int, int]) -> Tally:
     """Count a block.
 
     Parameters
@@ -246,30 +246,30 @@ def tally_block(plan: Plan, labels: np.ndarray, judged: np.ndarray, origin: tupl
     origin : (int, int)
         Row and column of the block's first pixel.
     """
-    counts = confusion_counts(labels, judged, threshold=plan.threshold)
+    counts = confusion_counts(labels, evaluated, threshold=plan.threshold)
     if plan.kind is None and plan.patch is None and plan.rules is None:
         return Tally(counts)
     changed = labels == 1
     if plan.kind is None:
-        claimed, known = judged == 1, (judged == 0) | (judged == 1)
+        predicted, known = evaluated == 1, (evaluated == 0) | (evaluated == 1)
     else:
-        claimed, known = judged >= plan.threshold, ~np.isnan(judged)
+        predicted, known = evaluated >= plan.threshold, ~np.isnan(evaluated)
     in_play = known & (changed | (labels == 0))
     sums: dict[str, np.ndarray] = {}
     outside, ranked = 0, _NONE
     if plan.kind is not None:
-        ranked = packed_histogram(judged[in_play], changed[in_play], FINE[plan.kind])
-        sums, outside = _score_sums(plan.kind, plan.bins, judged[in_play], changed[in_play])
+        ranked = packed_histogram(evaluated[in_play], changed[in_play], FINE[plan.kind])
+        sums, outside = _score_sums(plan.kind, plan.bins, evaluated[in_play], changed[in_play])
     blocks: tuple[objects.BlockObjects, ...] = ()
     if plan.rules is not None:
-        blocks = (objects.block_objects(changed, claimed, in_play, plan.rules, origin=origin),)
+        blocks = (objects.block_objects(changed, predicted, in_play, plan.rules, origin=origin),)
     if plan.patch is None:
         return Tally(counts, outside, sums, ranked, blocks=blocks)
-    place, kept = patches.patch_counts(changed, claimed, in_play, origin=origin, patch=plan.patch)
+    place, kept = patches.patch_counts(changed, predicted, in_play, origin=origin, patch=plan.patch)
     kept = kept.astype(np.uint32)
     if plan.kind is not None:
         bins = COARSE[plan.kind]
-        of_patches = patches.patch_histograms(judged, changed, in_play, bins, origin=origin, patch=plan.patch)
+        of_patches = patches.patch_histograms(evaluated, changed, in_play, bins, origin=origin, patch=plan.patch)
         kept = np.concatenate([kept, of_patches.reshape(len(place), 2 * bins.count)], axis=1)
     return Tally(counts, outside, sums, ranked, place, kept, blocks)
 

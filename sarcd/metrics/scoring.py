@@ -252,11 +252,11 @@ def check_counts(layers: Layers, counts: np.ndarray, outside: int = 0) -> None:
     if outside:
         hint = f"divide percents by 100; a map of 0, 1 and 255 is uint8: {as_map(layers.variable)}"
         raise layers.wrong(layers.variable, f"holds values below 0 or above 1 in {outside} labelled pixels", hint)
-    judged = sum(total[key] for key in ("tp", "fp", "fn", "tn"))
-    if judged + total["unjudged"] == 0:
+    evaluated = sum(total[key] for key in ("tp", "fp", "fn", "tn"))
+    if evaluated + total["unjudged"] == 0:
         hint = "add labels with 'sarcd ingest --label'"
         raise SceneError(f"no pixel of '{layers.truth}' is labelled", source=layers.source, hint=hint)
-    if judged == 0:
+    if evaluated == 0:
         raise layers.wrong(layers.variable, f"is unknown at every one of the {total['unjudged']} labelled pixels")
 
 

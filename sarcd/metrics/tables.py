@@ -65,13 +65,13 @@ def scores_of(summary: Summary, kind: Kind | None, bootstrap: Bootstrap | None) 
     if kind is not None:
         values |= _rank_scores(summary, kind, tp + fp + fn + tn)
     if summary.objects is not None:
-        values |= _object_scores(summary, judged=tp + fp + fn + tn > 0)
+        values |= _object_scores(summary, evaluated=tp + fp + fn + tn > 0)
     if bootstrap is not None:
         values |= _intervals(summary, kind, bootstrap, values)
     return values
 
 
-def _rank_scores(summary: Summary, kind: Kind, judged: int) -> dict[str, float]:
+def _rank_scores(summary: Summary, kind: Kind, evaluated: int) -> dict[str, float]:
     number, histogram = curves.unpack(summary.ranked, FINE[kind])
     found = float(curves.average_precision(histogram))
     low, high = (float(bound) for bound in curves.average_precision_bounds(histogram, FINE[kind].single()[number]))
@@ -80,15 +80,15 @@ def _rank_scores(summary: Summary, kind: Kind, judged: int) -> dict[str, float]:
         values["average_precision_error"] = np.nan
     if kind == "score":
         return values
-    brier, log_loss = reliability.mean_losses(summary.sums["losses"], judged)
+    brier, log_loss = reliability.mean_losses(summary.sums["losses"], evaluated)
     error = reliability.calibration_error(summary.sums["reliability"])
     return values | {"expected_calibration_error": float(error), "brier": float(brier), "log_loss": float(log_loss)}
 
 
-def _object_scores(summary: Summary, *, judged: bool) -> dict[str, Any]:
+def _object_scores(summary: Summary, *, evaluated: bool) -> dict[str, Any]:
     detected, missed, confirmed, false = (int(count) for count in summary.objects)  # type: ignore[union-attr]
-    precision = float(kernel.precision(confirmed, false, missed)) if judged else np.nan
-    recall = float(kernel.recall(detected, false, missed)) if judged else np.nan
+    precision = float(kernel.precision(confirmed, false, missed)) if evaluated else np.nan
+    recall = float(kernel.recall(detected, false, missed)) if evaluated else np.nan
     both = precision + recall
     area = summary.unchanged_km2
     return {

@@ -117,7 +117,7 @@ def choose_threshold(
         for scene in named(scenes).values()
     ]
     for layer in layers:
-        if layer.judged.dtype.kind != "f":
+        if layer.evaluated.dtype.kind != "f":
             hint = "use 'change_probability', which 'sarcd predict' makes"
             raise OptionError(f"'{variable}' is no score and has no threshold", option="variable", hint=hint)
     areas = [pixel_area_m2(layer.scene) for layer in layers]
@@ -307,8 +307,8 @@ def _objects_at(
     thresholds: Sequence[float], rules: Rules, labels: np.ndarray, score: np.ndarray, origin: tuple[int, int]
 ) -> list[list[BlockObjects]]:
     changed = labels == 1
-    judged = ~np.isnan(score) & (changed | (labels == 0))
-    return [[block_objects(changed, score >= threshold, judged, rules, origin=origin)] for threshold in thresholds]
+    evaluated = ~np.isnan(score) & (changed | (labels == 0))
+    return [[block_objects(changed, score >= threshold, evaluated, rules, origin=origin)] for threshold in thresholds]
 
 
 def _joined(parts: list[Any]) -> list[list[BlockObjects]]:

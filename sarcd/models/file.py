@@ -19,13 +19,14 @@ import torch
 import sarcd
 from sarcd import config
 from sarcd.config import CoherenceOptions
+from sarcd.config.renamed import current_training
 from sarcd.errors import ModelError, SarcdError
 from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.channels import AMPLITUDES, WITH_COHERENCE
 from sarcd.networks import Network, create_model, model_options
 from sarcd.networks.devices import choose_device
 from sarcd.networks.folding import Precision, for_inference
-from sarcd.store.storage import write_durably
+from sarcd.store.storage import write_atomic
 
 __all__ = ["LoadedModel", "ModelCard", "load_model", "save_model"]
 
@@ -83,7 +84,7 @@ def save_model(path: str | Path, network: Network, card: ModelCard) -> str:
         metadata = json.dumps(card.to_json(), sort_keys=True, allow_nan=False)
     data = safetensors.torch.save(tensors, metadata={_KEY: metadata})
     try:
-        write_durably(path, data)
+        write_atomic(path, data)
     except OSError as error:
         raise ModelError(f"cannot be written ({error.strerror})", source=str(path)) from error
     return hashlib.sha256(data).hexdigest()
@@ -319,7 +320,9 @@ class ModelCard:
         threshold = _entry(values, "threshold", float)
         if not 0 < threshold < 1:
             raise ModelError(f"metadata: threshold is {threshold}")
-        options = _entry(values, "options", dict)
+        options, training = _entry(values, "options", dict), _entry(values, "training", dict)
+        if isinstance(training.get("options"), dict):
+            training = {**training, "options": current_training(training["options"])}
         return cls(
             architecture=_entry(values, "architecture", str),
             options={key: tuple(value) if isinstance(value, list) else value for key, value in options.items()},
@@ -328,7 +331,7 @@ class ModelCard:
             statistics_policy=policy,
             statistics=statistics,
             threshold=threshold,
-            training=_entry(values, "training", dict),
+            training=training,
             version=_entry(values, "version", str),
         )
 

@@ -37,7 +37,7 @@ from sarcd.store.openable import (
     require_listed,
     validated,
 )
-from sarcd.store.storage import is_url, settle, structure_lock, write_durably, zarr_location
+from sarcd.store.storage import is_url, structure_lock, sync_folder, write_atomic, zarr_location
 
 Json = dict[str, Any]
 
@@ -171,7 +171,7 @@ class SceneStore:
         """Replace a JSON document of the store in one stroke."""
         data = json.dumps(value, indent=2).encode()
         if self.folder is not None:
-            write_durably(self.folder / key, data)
+            write_atomic(self.folder / key, data)
             return
         sync(self._group.store.set(self._key(key), default_buffer_prototype().buffer.from_bytes(data)))
 
@@ -302,7 +302,7 @@ class SceneStore:
             attributes=plain({**variable.attrs(), "grid_mapping": "spatial_ref", **attrs}),
         )
         if self.folder is not None:
-            settle(self.folder / name)  # what a resume goes by must outlast the power, if chunks do
+            sync_folder(self.folder / name)  # what a resume goes by must outlast the power, if chunks do
 
     def create_coordinate(
         self, name: str, values: np.ndarray, dims: tuple[str, ...], attrs: Json, *, chunk: int | None = None
@@ -365,7 +365,7 @@ def publish(
     names = list(add)
     if store.folder is not None:
         for name in names:
-            settle(store.folder / name)  # what is listed is on the disk, whatever happens to the power
+            sync_folder(store.folder / name)  # what is listed is on the disk, whatever happens to the power
     with contextlib.nullcontext() if locked else structure_lock(store.path):
         root, listed = store.read_json("zarr.json"), store.listed()
         for name in remove:

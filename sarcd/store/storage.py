@@ -65,7 +65,7 @@ def zarr_location(path: str | Path) -> Any:
 _SYNCING = 8  # files at a time: a disk takes several in one go
 
 
-def write_durably(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes) -> None:
     """Replace a file atomically, so that after a power cut it holds the old bytes or the new."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -79,7 +79,7 @@ def write_durably(path: Path, data: bytes) -> None:
     _sync(path.parent)
 
 
-def settle(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Wait until all files under a folder are on the disk, under their names."""
     folders = [Path(place) for place, _, _ in os.walk(folder)]
     files = [file for place in folders for file in place.iterdir() if file.is_file()]

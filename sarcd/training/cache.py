@@ -21,7 +21,7 @@ from sarcd.engine.tasks import Progress
 from sarcd.errors import OptionError, TrainingError
 from sarcd.store.results import fingerprint
 from sarcd.store.scene import SceneStore
-from sarcd.store.storage import settle, write_durably
+from sarcd.store.storage import sync_folder, write_atomic
 from sarcd.training.checkpoint import CACHE
 from sarcd.training.dataset import PatchDataset
 from sarcd.training.patches import LabelledScene
@@ -144,7 +144,7 @@ def on_disk(
         raise TrainingError(
             f"patches cannot be kept there ({(error.strerror or str(error)).lower()})",
             source=str(folder),
-            hint="name another folder with --cache-folder, or use --cache none",
+            hint="name another folder with --cache-dir, or use --cache none",
         ) from error
     return OnDisk(place)
 
@@ -162,8 +162,8 @@ def fill(folder: Path, patches: PatchDataset, about: dict[str, Any], advance: Ad
                 values_file.write(np.ascontiguousarray(np.moveaxis(values, 0, -1), "<f4").data)
                 targets_file.seek(targets_start + number * target.nbytes)
                 targets_file.write(np.ascontiguousarray(target).data)
-    settle(folder)
-    write_durably(folder / _ABOUT, json.dumps(about, indent=2).encode())
+    sync_folder(folder)
+    write_atomic(folder / _ABOUT, json.dumps(about, indent=2).encode())
 
 
 def _header(file: BinaryIO, shape: tuple[int, ...], kind: str) -> int:
@@ -201,7 +201,7 @@ def _require_room(folder: Path, patches: PatchDataset) -> None:
         raise TrainingError(
             f"{len(patches)} patches take {patches.nbytes / 2**30:.3g} GiB, and {free / 2**30:.3g} are free",
             source=str(folder),
-            hint="name another folder with --cache-folder, or use --cache none",
+            hint="name another folder with --cache-dir, or use --cache none",
         )
 
 
@@ -271,7 +271,7 @@ def keep(
     about : sequence of dict
         What `describe` says of them.
     options : TrainOptions
-        `cache`, `cache_folder` and `memory_bytes`.
+        `cache`, `cache_dir` and `memory_bytes`.
     folder : Path, optional
         Of the run.
     progress, note : callable
@@ -303,10 +303,10 @@ def keep(
 
 
 def _place(options: TrainOptions, folder: Path | None) -> Path | None:
-    if options.cache_folder:
-        return Path(options.cache_folder)
+    if options.cache_dir:
+        return Path(options.cache_dir)
     if folder is None and options.cache == "disk":
-        raise OptionError("no folder to keep patches in", option="cache", hint="name one with cache_folder")
+        raise OptionError("no folder to keep patches in", option="cache", hint="name one with cache_dir")
     return None if folder is None else folder / CACHE
 
 

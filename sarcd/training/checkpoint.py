@@ -17,9 +17,10 @@ from torch import Tensor
 
 from sarcd import config
 from sarcd.config import TrainOptions
+from sarcd.config.renamed import current_training
 from sarcd.errors import TrainingError
 from sarcd.networks import Network
-from sarcd.store.storage import write_durably
+from sarcd.store.storage import write_atomic
 
 Json = dict[str, Any]
 
@@ -89,7 +90,7 @@ class TrainState:
         }
         # A clone each: safetensors refuses tensors that share memory, and one of them may be a view.
         data = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-        write_durably(run / FILE, safetensors.torch.save(data, metadata={_KEY: json.dumps(plain)}))
+        write_atomic(run / FILE, safetensors.torch.save(data, metadata={_KEY: json.dumps(plain)}))
 
     def load(self, run: Path) -> None:
         """Go on from what `save` wrote.
@@ -130,6 +131,8 @@ def begun_before(run: Path) -> Json | None:
     begun = _read(run / FILE)[0].get("begun")
     if not isinstance(begun, dict):
         raise _damaged(run / FILE)
+    if isinstance(begun.get("options"), dict):
+        begun["options"] = current_training(begun["options"])
     return begun
 
 
@@ -263,17 +266,17 @@ def draw(records: list[Json], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    judged = [{"epoch": record["epoch"], **record["scores"]} for record in records if record.get("scores")]
-    figure = Figure(figsize=(8, 5.6 if judged else 3.2), layout="constrained")
+    validated = [{"epoch": record["epoch"], **record["scores"]} for record in records if record.get("scores")]
+    figure = Figure(figsize=(8, 5.6 if validated else 3.2), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(2 if judged else 1, 1, sharex=True, squeeze=False)[:, 0]
+    panels = figure.subplots(2 if validated else 1, 1, sharex=True, squeeze=False)[:, 0]
     panels[0].set(ylabel="loss")
     _curve(panels[0], records, "loss", "training", "tab:blue")
-    _curve(panels[0], judged, "cross_entropy", "validation (cross-entropy)", "tab:orange")
-    if judged:
+    _curve(panels[0], validated, "cross_entropy", "validation (cross-entropy)", "tab:orange")
+    if validated:
         panels[1].set(ylabel="validation score", ylim=(0, 1))
         for name, colour in (("f1", "tab:green"), ("precision", "tab:purple"), ("recall", "tab:brown")):
-            _curve(panels[1], judged, name, "F1" if name == "f1" else name, colour)
+            _curve(panels[1], validated, name, "F1" if name == "f1" else name, colour)
     panels[0].set_ylim(bottom=0)
     panels[-1].set_xlabel("epoch")
     for panel in panels:

@@ -103,7 +103,7 @@ def prepare(  # noqa: PLR0913  what a training is made of
     pseudo_name : str
         Variable with those labels.
     folder : Path, optional
-        Of the run; without it and without `options.cache_folder` nothing is kept on disk.
+        Of the run; without it and without `options.cache_dir` nothing is kept on disk.
     draw_seed : int
         Seed of the ground held out, and of the draw of patches without change.
     progress, note : callable
@@ -127,7 +127,7 @@ def prepare(  # noqa: PLR0913  what a training is made of
 
     drawn, weights, count = _draw(found, options, draw_seed)
     expected = np.ones(len(drawn)) if weights is None else count * weights / weights.sum()  # times in an epoch
-    guessed = [Patch(len(scenes) + p.scene, p.pair, p.y, p.x) for p in every_patch(found.guessed)]
+    guessed = [Patch(len(scenes) + p.scene, p.pair, p.y, p.x) for p in every_patch(found.pseudo_cells)]
     if weights is not None:
         weights = np.concatenate([weights, np.full(len(guessed), np.inf)])
     training = PatchDataset(
@@ -137,22 +137,26 @@ def prepare(  # noqa: PLR0913  what a training is made of
         weights=weights,
         per_epoch=count + len(guessed),
     )
-    judged = PatchDataset(
-        seen([*found.validation, *found.scenes], "label"), every_patch([*found.judged, *found.held_out]), options.patch
+    validation_set = PatchDataset(
+        seen([*found.validation, *found.scenes], "label"),
+        every_patch([*found.validation_cells, *found.held_out]),
+        options.patch,
     )
-    if validation and not every_patch(found.judged):
+    if validation and not every_patch(found.validation_cells):
         raise TrainingError("the scenes to judge on hold no labelled pixel", hint="choose others, or leave out --val")
-    _tell_of_coherence([*training.scenes, *judged.scenes[: len(validation)]], options, note)
-    about = [describe(patches, options) for patches in (training, judged)]
-    keep((training, judged), about, options, folder, progress, note)
+    _tell_of_coherence([*training.scenes, *validation_set.scenes[: len(validation)]], options, note)
+    about = [describe(patches, options) for patches in (training, validation_set)]
+    keep((training, validation_set), about, options, folder, progress, note)
     return TrainingData(
         channels=channels,
         training=training,
-        validation=judged,
-        changed=sum(int((index.changed > 0).sum()) for index in found.learnt),
+        validation=validation_set,
+        changed=sum(int((index.changed > 0).sum()) for index in found.training_cells),
         statistics=pooled,
         share=changed_share(
-            [*found.learnt, *found.guessed], training.patches, np.concatenate([expected, np.ones(len(guessed))])
+            [*found.training_cells, *found.pseudo_cells],
+            training.patches,
+            np.concatenate([expected, np.ones(len(guessed))]),
         ),
         scenes=tuple(Path(path).name for path in found.scenes),
         pseudo=tuple(Path(path).name for path in found.pseudo),
@@ -160,7 +164,7 @@ def prepare(  # noqa: PLR0913  what a training is made of
         transductive=found.transductive,
         order=order_of(options, training.cache),
         cache=training.cache,
-        digest=_digest([*about, {"draw": options.draw, "per_epoch": training.per_epoch}]),
+        digest=_digest([*about, {"draw": options.sampling, "per_epoch": training.per_epoch}]),
     )
 
 
@@ -174,13 +178,13 @@ def _digest(values: Any) -> str:
 
 def _draw(found: Survey, options: TrainOptions, seed: int) -> tuple[list[Patch], np.ndarray | None, int]:
     """Return the patches with a person's labels, their weights where epochs draw, and how many an epoch has."""
-    balanced = balanced_patches(found.learnt, seed)
-    if options.draw == "balanced":
+    balanced = balanced_patches(found.training_cells, seed)
+    if options.sampling == "balanced":
         return balanced, None, len(balanced)
-    patches = every_patch(found.learnt)
-    if options.draw == "all":
+    patches = every_patch(found.training_cells)
+    if options.sampling == "all":
         return patches, None, len(patches)
-    return patches, weights_of(found.learnt, patches), len(balanced)
+    return patches, weights_of(found.training_cells, patches), len(balanced)
 
 
 def _statistics(

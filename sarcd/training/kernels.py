@@ -70,7 +70,7 @@ def count_cells(probability: np.ndarray, size: int, *, confidence: float, either
 
 
 def choose_cells(
-    counts: CellCounts, pixels: int, *, share: float, most: int, stratified: bool, seed: int
+    counts: CellCounts, pixels: int, *, min_confident: float, max_cells: int, stratified: bool, seed: int
 ) -> np.ndarray:
     """Choose the patches that become part of the training set (step 3 of Algorithm 1 of [1]_).
 
@@ -80,10 +80,10 @@ def choose_cells(
         Flat, of all patches there are.
     pixels : int
         Pixels of a patch.
-    share : float
+    min_confident : float
         q of Eq. 13: a patch qualifies if more than this share of its pixels is confident.
-    most : int
-        N: patches chosen at most.
+    max_cells : int
+        N: largest number of patches that is chosen.
     stratified : bool
         Where more qualify: half of N with predicted change, the surest first, and as many without, drawn by `seed`;
         what one kind lacks the other fills. Else all are drawn by `seed`.
@@ -102,19 +102,19 @@ def choose_cells(
     Examples
     --------
     >>> counts = CellCounts(np.array([4, 4, 4, 3]), np.array([2, 0, 1, 0]), np.array([0.9, 0.99, 0.95, 0.99]))
-    >>> choose_cells(counts, 4, share=0.9, most=2, stratified=True, seed=0).tolist()
+    >>> choose_cells(counts, 4, min_confident=0.9, max_cells=2, stratified=True, seed=0).tolist()
     [False, True, True, False]
     """
-    qualified = np.flatnonzero(counts.confident > share * pixels)
+    qualified = np.flatnonzero(counts.confident > min_confident * pixels)
     chosen = np.zeros(counts.confident.shape, bool)
     drawn = np.random.default_rng(seed).permutation(qualified)
-    if len(qualified) > most and stratified:
+    if len(qualified) > max_cells and stratified:
         is_changed = counts.changed[drawn] > 0
         changed, unchanged = drawn[is_changed], drawn[~is_changed]
         changed = changed[np.argsort(-counts.sureness[changed], kind="stable")]
-        of_changed = min(len(changed), max(most // 2, most - len(unchanged)))
-        drawn = np.concatenate([changed[:of_changed], unchanged[: most - of_changed]])
-    chosen[drawn[:most]] = True
+        of_changed = min(len(changed), max(max_cells // 2, max_cells - len(unchanged)))
+        drawn = np.concatenate([changed[:of_changed], unchanged[: max_cells - of_changed]])
+    chosen[drawn[:max_cells]] = True
     return chosen
 
 

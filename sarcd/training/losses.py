@@ -61,8 +61,8 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     >>> round(float(binary_cross_entropy(logits, torch.tensor([[[1, 255]]], dtype=torch.uint8))), 4)
     0.6931
     """
-    judged, wanted, part = _judged(logits, target)
-    losses = functional.binary_cross_entropy_with_logits(judged, wanted, reduction="none")
+    labelled, wanted, part = _labelled(logits, target)
+    losses = functional.binary_cross_entropy_with_logits(labelled, wanted, reduction="none")
     return _mean(losses, part)
 
 
@@ -86,9 +86,9 @@ def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
     >>> float(soft_dice(logits, torch.tensor([[[1, 0]]], dtype=torch.uint8)))
     0.0
     """
-    judged, wanted, part = _judged(logits, target)
-    claimed = torch.sigmoid(judged) * part
-    both, either = (claimed * wanted).sum(), claimed.sum() + wanted.sum()
+    labelled, wanted, part = _labelled(logits, target)
+    predicted = torch.sigmoid(labelled) * part
+    both, either = (predicted * wanted).sum(), predicted.sum() + wanted.sum()
     return 1 - (2 * both + 1) / (either + 1)
 
 
@@ -120,11 +120,11 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float, alpha: float) -> Tens
     """
     from torchvision.ops import sigmoid_focal_loss
 
-    judged, wanted, part = _judged(logits, target)
-    return _mean(sigmoid_focal_loss(judged, wanted, alpha=alpha, gamma=gamma), part)
+    labelled, wanted, part = _labelled(logits, target)
+    return _mean(sigmoid_focal_loss(labelled, wanted, alpha=alpha, gamma=gamma), part)
 
 
-def _judged(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _labelled(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return logits and labels with 0 where no label is, and where one is.
 
     Put aside before the loss, not after: whatever the logits are there, their gradient is exactly 0.

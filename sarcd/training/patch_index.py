@@ -160,7 +160,7 @@ class Survey:
     ----------
     scenes, validation, pseudo : tuple of str
         Paths.
-    learnt, judged, guessed : tuple of PatchIndex
+    training_cells, validation_cells, pseudo_cells : tuple of PatchIndex
         Cells of them that may be used: of a person's labels, of those judged on, and of a model's labels.
     held_out : tuple of PatchIndex
         Cells of the training scenes that are judged on.
@@ -171,9 +171,9 @@ class Survey:
     scenes: tuple[str, ...]
     validation: tuple[str, ...]
     pseudo: tuple[str, ...]
-    learnt: tuple[PatchIndex, ...]
-    judged: tuple[PatchIndex, ...]
-    guessed: tuple[PatchIndex, ...]
+    training_cells: tuple[PatchIndex, ...]
+    validation_cells: tuple[PatchIndex, ...]
+    pseudo_cells: tuple[PatchIndex, ...]
     held_out: tuple[PatchIndex, ...]
     transductive: tuple[str, ...]
 
@@ -223,23 +223,27 @@ def survey(
     _refuse_repeated([*scenes, *validation])
     _refuse_repeated(pseudo)
     size = options.patch
-    learnt = [_look(path, channels, size, "label") for path in scenes]
-    judged = [_look(path, channels, size, "label") for path in validation]
-    guessed = [_look(path, channels, size, pseudo_name) for path in pseudo]
-    for seen, use in ((learnt, "train"), (judged, "evaluate")):
+    for_training = [_look(path, channels, size, "label") for path in scenes]
+    for_validation = [_look(path, channels, size, "label") for path in validation]
+    with_pseudo_labels = [_look(path, channels, size, pseudo_name) for path in pseudo]
+    for seen, use in ((for_training, "train"), (for_validation, "evaluate")):
         _tell_of_one_sided(seen, use, note)
-    for one in judged:
-        _refuse_learnt(one.ground, [other.ground for other in learnt])
-    transductive = [one.ground.path for one in judged if any(one.ground.overlaps(other.ground) for other in guessed)]
-    free = [_without_labels(one, learnt, note) for one in guessed]
-    indices, held_out = [one.index for one in learnt], tuple[PatchIndex, ...]()
-    if options.held_out:
+    for one in for_validation:
+        _refuse_training_ground(one.ground, [other.ground for other in for_training])
+    transductive = [
+        one.ground.path
+        for one in for_validation
+        if any(one.ground.overlaps(other.ground) for other in with_pseudo_labels)
+    ]
+    free = [_without_labels(one, for_training, note) for one in with_pseudo_labels]
+    indices, held_out = [one.index for one in for_training], tuple[PatchIndex, ...]()
+    if options.val_fraction:
         halo = options.coherence.halo if "coherence" in channels else (0, 0)
-        places = places_of([one.ground for one in (*learnt, *guessed)])
-        split = hold_out(indices, places[: len(learnt)], options.held_out, halo=halo, seed=seed)
-        masks = dict(zip(places, split.learnt, strict=False))
-        held_out = tuple(index.within(cells) for index, cells in zip(indices, split.judged, strict=True))
-        kept = [index.within(cells) for index, cells in zip(indices, split.learnt, strict=True)]
+        places = places_of([one.ground for one in (*for_training, *with_pseudo_labels)])
+        split = hold_out(indices, places[: len(for_training)], options.val_fraction, halo=halo, seed=seed)
+        masks = dict(zip(places, split.training, strict=False))
+        held_out = tuple(index.within(cells) for index, cells in zip(indices, split.validation, strict=True))
+        kept = [index.within(cells) for index, cells in zip(indices, split.training, strict=True)]
         near = _patches(indices) - _patches(kept) - _patches(held_out)
         note(
             f"held out: {split.ground:.1%} of the ground with labels and {split.changed:.1%} of the change, "
@@ -248,14 +252,14 @@ def survey(
         indices = kept
         free = [
             index.within(masks[place]) if place in masks else index
-            for index, place in zip(free, places[len(learnt) :], strict=True)
+            for index, place in zip(free, places[len(for_training) :], strict=True)
         ]
     return Survey(
         tuple(scenes),
         tuple(validation),
         tuple(pseudo),
         tuple(indices),
-        tuple(one.index for one in judged),
+        tuple(one.index for one in for_validation),
         tuple(free),
         held_out,
         tuple(Path(path).name for path in transductive),
@@ -290,24 +294,24 @@ def _refuse_repeated(paths: Sequence[str]) -> None:
             raise TrainingError(
                 "scene is given twice",
                 source=path,
-                hint="name each once; to judge on a part of a scene that is learnt from, use --held-out",
+                hint="name each once; to judge on a part of a scene that is learnt from, use --val-fraction",
             )
 
 
-def _refuse_learnt(ground: Ground, others: Sequence[Ground]) -> None:
+def _refuse_training_ground(ground: Ground, others: Sequence[Ground]) -> None:
     for other in others:
         if ground.overlaps(other):
             raise TrainingError(
                 f"shows ground of {other.path}, which is learnt from",
                 source=ground.path,
-                hint="judge on other ground, or on a part of the training scenes with --held-out",
+                hint="judge on other ground, or on a part of the training scenes with --val-fraction",
             )
 
 
-def _without_labels(one: _Seen, learnt: Sequence[_Seen], note: Note) -> PatchIndex:
+def _without_labels(one: _Seen, for_training: Sequence[_Seen], note: Note) -> PatchIndex:
     """Return a model's labels less the cells that a person has labelled among those learnt from: these win."""
     free = np.ones(one.index.labelled.shape, bool)
-    for other in learnt:
+    for other in for_training:
         if one.ground.same_grid(other.ground):
             for pair, dates in enumerate(one.dates):
                 if dates in other.dates:

@@ -106,7 +106,7 @@ def check_output(output: str | Path, *, overwrite: bool) -> Path:
     return path
 
 
-def check_options(options: TrainOptions, *, judged: bool) -> TrainOptions:
+def check_options(options: TrainOptions, *, has_validation: bool) -> TrainOptions:
     """Return the options with those of the network filled in, so that they can be written down and used again.
 
     Raises
@@ -123,9 +123,11 @@ def check_options(options: TrainOptions, *, judged: bool) -> TrainOptions:
         raise OptionError(
             f"patch is {options.patch}", option="patch", hint=f"use a multiple of {network.stride}, {least} or more"
         )
-    if options.keep == "best" and not judged:
+    if options.checkpoint == "best" and not has_validation:
         raise OptionError(
-            "keep is 'best', and nothing to judge by", option="keep", hint="name a scene with --val, or use held_out"
+            "checkpoint is 'best', and nothing to judge by",
+            option="checkpoint",
+            hint="name a scene with --val, or use val_fraction",
         )
     if options.backbone and not Path(options.backbone).is_file():
         raise OptionError("no such file", option=f"backbone {options.backbone}", hint="name a file of ImageNet weights")
@@ -166,7 +168,7 @@ def _schedule(
     if options.schedule == "one-cycle":
         steps = options.epochs * batches
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)
-    drop = max(1, round(options.drop_at * options.epochs)) * batches
+    drop = max(1, round(options.lr_milestone * options.epochs)) * batches
     return torch.optim.lr_scheduler.MultiStepLR(optimizer, [drop], gamma=0.1)
 
 

@@ -33,8 +33,8 @@ class Split:
         Shares of the labelled cells, and of the changed pixels, that are judged on.
     """
 
-    judged: tuple[np.ndarray, ...]
-    learnt: tuple[np.ndarray, ...]
+    validation: tuple[np.ndarray, ...]
+    training: tuple[np.ndarray, ...]
     ground: float
     changed: float
 
@@ -107,14 +107,16 @@ def hold_out(
     generator = np.random.default_rng(seed)
     draws = [np.sort(generator.permutation(len(blocks))[:count]) for _ in range(_DRAWS)]
     best = min(draws, key=lambda draw: float(np.abs(shares[draw].sum(axis=0) - share).sum()))
-    judged = {place: np.zeros(cells.shape, bool) for place, cells in ground.items()}
+    validation = {place: np.zeros(cells.shape, bool) for place, cells in ground.items()}
     for place, part in (blocks[i] for i in best):
-        judged[place][part] = True
+        validation[place][part] = True
     size = grids[places[0]].size
     reach = -(-halo[0] // size), -(-halo[1] // size)
-    learnt = {place: ~_spread(cells, reach) for place, cells in judged.items()}
+    training = {place: ~_spread(cells, reach) for place, cells in validation.items()}
     found = shares[best].sum(axis=0)
-    return Split(tuple(judged[place] for place in places), tuple(learnt[place] for place in places), found[0], found[1])
+    return Split(
+        tuple(validation[place] for place in places), tuple(training[place] for place in places), found[0], found[1]
+    )
 
 
 def _blocks(ground: dict[int, np.ndarray], size: int, share: float) -> list[tuple[int, tuple[slice, slice]]]:

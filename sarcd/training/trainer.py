@@ -27,7 +27,7 @@ from sarcd.training.distributed import ProcessGroup, join_process_group
 from sarcd.training.losses import total_loss
 from sarcd.training.patches import IGNORE
 from sarcd.training.setup import check_options, check_output, network_options, new_train_state, resolve
-from sarcd.training.validation import LogitCounts, Scores, calibrated, judge, logits_of
+from sarcd.training.validation import LogitCounts, Scores, calibrated, logits_of, validate
 
 Json = dict[str, Any]
 
@@ -135,7 +135,7 @@ def train(  # noqa: PLR0913  what a training is made of
     """
     # What can be refused is refused before anything takes long.
     output = check_output(output, overwrite=overwrite)
-    options = check_options(options, judged=bool(validation) or options.held_out > 0)
+    options = check_options(options, has_validation=bool(validation) or options.val_fraction > 0)
     run = RunFolder(output.with_suffix(".run"))
     with join_process_group(options.device) as processes, processes.own_random_numbers():
         if not processes.first:  # one of the processes speaks
@@ -164,9 +164,9 @@ def train(  # noqa: PLR0913  what a training is made of
         record, counts = _fit(train_state, batches, data, options, processes, run, begun, progress)
         calibration = None
         if len(data.validation) and options.calibrate:
-            judged = Batches(data.validation, options, processes.device, shuffle=False)
+            validation_batches = Batches(data.validation, options, processes.device, shuffle=False)
             found, record["scores"] = calibrated(
-                train_state.network, judged, options, processes, record["scores"], counts
+                train_state.network, validation_batches, options, processes, record["scores"], counts
             )
             calibration = asdict(found)
         data.close()
@@ -228,7 +228,9 @@ def _fit(
     Returns the record of their epoch, and the counts of their logits where they were judged here and not before a kill.
     """
     network = train_state.network
-    judged = Batches(data.validation, options, processes.device, shuffle=False) if len(data.validation) else None
+    validation_batches = (
+        Batches(data.validation, options, processes.device, shuffle=False) if len(data.validation) else None
+    )
     kept: LogitCounts | None = None
     parallel = processes.parallel(network)
     saved = time.monotonic()
@@ -258,12 +260,12 @@ def _fit(
                 advance(1)
             record["loss"] = total / max(pixels, 1)
 
-            if judged is not None and (epoch % options.score_every == 0 or epoch == options.epochs):
-                record["scores"], counts = judge(network, judged, options, processes)
-                if options.keep == "last" or _f1(record) > _f1(train_state.best):
+            if validation_batches is not None and (epoch % options.score_every == 0 or epoch == options.epochs):
+                record["scores"], counts = validate(network, validation_batches, options, processes)
+                if options.checkpoint == "last" or _f1(record) > _f1(train_state.best):
                     kept = counts
             train_state.epoch, train_state.record = epoch, record
-            if options.keep == "best" and _f1(record) > _f1(train_state.best):
+            if options.checkpoint == "best" and _f1(record) > _f1(train_state.best):
                 train_state.keep_best(record)
             log.write(record)
             due = time.monotonic() - saved >= options.checkpoint_seconds

@@ -20,7 +20,7 @@ from sarcd.training.distributed import ProcessGroup
 Scores = dict[str, float | None]
 
 
-def judge(
+def validate(
     network: Network, batches: Batches, options: TrainOptions, processes: ProcessGroup
 ) -> tuple[Scores, LogitCounts]:
     """Score a network on patches, pooled over all their pixels.
@@ -92,11 +92,11 @@ def calibrated(
         Of the network as it is now; what a threshold finds may have changed.
     """
     if counts is None:
-        _, counts = judge(network, batches, options, processes)
+        _, counts = validate(network, batches, options, processes)
     calibration = calibrate(counts)
     divide_logits(network, calibration.temperature)
     if options.threshold != 0.5:
-        return calibration, judge(network, batches, options, processes)[0]
+        return calibration, validate(network, batches, options, processes)[0]
     # No temperature moves a logit past 0: what the threshold finds, and the order of pixels, stay.
     entropy = cross_entropy(counts, calibration.temperature)
     return calibration, {**found, "cross_entropy": entropy, "calibration_error": calibration.error_after}

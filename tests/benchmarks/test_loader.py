@@ -131,8 +131,8 @@ def processor_seconds(function):
 def measure(path, folder, title):
     ways = {
         SCAN: (partial(scan, path), PATCHES),
-        "chunk order, all": loader(path, draw="all"),
-        "chunk order, all, 2 workers": loader(path, draw="all", workers=2),
+        "chunk order, all": loader(path, sampling="all"),
+        "chunk order, all, 2 workers": loader(path, sampling="all", workers=2),
         "chunk order, balanced": loader(path),
         "chunk order, balanced, 2 workers": loader(path, workers=2),
         "any order, balanced": loader(path, order="random"),

@@ -28,16 +28,18 @@ def test_training_options_survive_toml(tmp_path):
         network={"widths": (4, 8), "convolutions": 1},
         loss=LossOptions(dice=0.5),
         augment=AugmentOptions(shear=0.25, scale_by="quantile"),
-        cache_folder='a "quoted" folder',
+        cache_dir='a "quoted" folder',
     )
     write_toml(options, tmp_path / "o.toml")
     assert read_toml(tmp_path / "o.toml", TrainOptions) == options
 
 
 def test_single_values_are_changed():
-    options = change(TrainOptions(network={"bottleneck": 4}), ["network.widths=[4, 8]", "epochs = 3", "draw=weighted"])
+    options = change(
+        TrainOptions(network={"bottleneck": 4}), ["network.widths=[4, 8]", "epochs = 3", "sampling=weighted"]
+    )
     assert options.network == {"bottleneck": 4, "widths": (4, 8)}
-    assert (options.epochs, options.draw) == (3, "weighted")
+    assert (options.epochs, options.sampling) == (3, "weighted")
     assert to_dict(change(TrainOptions(), [])) == to_dict(TrainOptions())
 
 
@@ -63,16 +65,16 @@ def test_what_cannot_be_changed_is_refused(setting, message):
     [
         *((TrainOptions, {name: 0}) for name in ("patch", "batch", "epochs", "score_every", "shuffle")),
         *((TrainOptions, {name: -1}) for name in ("micro_batch", "seed", "memory_bytes", "workers")),
-        *((TrainOptions, {name: -1}) for name in ("weight_decay", "checkpoint_seconds", "held_out")),
-        *((TrainOptions, {name: 1}) for name in ("held_out", "threshold")),
-        *((TrainOptions, {name: 0}) for name in ("threshold", "drop_at", "learning_rate")),
-        *((TrainOptions, {name: math.nan}) for name in ("threshold", "drop_at", "learning_rate", "weight_decay")),
-        *((TrainOptions, {"learning_rate": math.inf}), (TrainOptions, {"drop_at": 1.1})),
-        *((TrainOptions, {name: "other"}) for name in ("statistics", "draw", "precision", "keep")),
+        *((TrainOptions, {name: -1}) for name in ("weight_decay", "checkpoint_seconds", "val_fraction")),
+        *((TrainOptions, {name: 1}) for name in ("val_fraction", "threshold")),
+        *((TrainOptions, {name: 0}) for name in ("threshold", "lr_milestone", "learning_rate")),
+        *((TrainOptions, {name: math.nan}) for name in ("threshold", "lr_milestone", "learning_rate", "weight_decay")),
+        *((TrainOptions, {"learning_rate": math.inf}), (TrainOptions, {"lr_milestone": 1.1})),
+        *((TrainOptions, {name: "other"}) for name in ("statistics", "sampling", "precision", "checkpoint")),
         *((TrainOptions, {name: "other"}) for name in ("schedule", "order", "cache")),
         *((PseudoOptions, {"confidence": value}) for value in (0.49, 1, math.nan)),
-        *((PseudoOptions, {"share": value}) for value in (-0.1, 1, math.nan)),
-        *((PseudoOptions, {name: 0}) for name in ("most", "rounds", "first_epochs")),
+        *((PseudoOptions, {"min_confident": value}) for value in (-0.1, 1, math.nan)),
+        *((PseudoOptions, {name: 0}) for name in ("max_patches", "rounds", "first_epochs")),
         *((PseudoOptions, {name: "other"}) for name in ("reading", "choice")),
         (PseudoOptions, {"seed": -1}),
         *((PredictOptions, {"threshold": value}) for value in (0, 1, math.nan)),
@@ -96,8 +98,8 @@ def test_values_without_meaning_are_refused(kind, wrong):
 @pytest.mark.parametrize(
     ("kind", "edge"),
     [
-        (TrainOptions, {"held_out": 0.0, "drop_at": 1.0, "weight_decay": 0.0, "micro_batch": 0, "patch": 1}),
-        (PseudoOptions, {"confidence": 0.5, "share": 0.0, "most": 1, "rounds": 1}),
+        (TrainOptions, {"val_fraction": 0.0, "lr_milestone": 1.0, "weight_decay": 0.0, "micro_batch": 0, "patch": 1}),
+        (PseudoOptions, {"confidence": 0.5, "min_confident": 0.0, "max_patches": 1, "rounds": 1}),
         (CoherenceOptions, {"min_valid": 1.0, "window": (1, 3)}),
         (AugmentOptions, {"flip_range": 1, "shear": 0, "scale_below": 1, "shear_degrees": 0, "gain_db": 0}),
         (IngestOptions, {"shard": 2048, "chunk": 1024}),
@@ -115,7 +117,7 @@ def test_defaults_survive_toml(kind, tmp_path):
 
 
 def test_text_with_quotes_and_backslashes_survives_toml(tmp_path):
-    options = TrainOptions(cache_folder=r'C:\new\"data"', backbone="naïve.pth")
+    options = TrainOptions(cache_dir=r'C:\new\"data"', backbone="naïve.pth")
     write_toml(options, tmp_path / "o.toml")
     assert read_toml(tmp_path / "o.toml", TrainOptions) == options
 
@@ -129,11 +131,11 @@ def test_text_with_quotes_and_backslashes_survives_toml(tmp_path):
         ({"learning_rate": "fast"}, "learning_rate: 'fast'"),
         ({"calibrate": 1}, "calibrate: 1 cannot"),
         ({"seed": None}, "seed: None"),
-        ({"draw": "none"}, "draw: 'none'"),
+        ({"sampling": "none"}, "sampling: 'none'"),
         ({"loss": 3}, "LossOptions wants a table"),
         ({"loss": {"mse": 1}}, "unknown key 'mse': known are bce, dice"),
         ({"network": [1]}, "network"),
-        ({"pseudo": {"most": "many"}}, "most: 'many'"),
+        ({"pseudo": {"max_patches": "many"}}, "max_patches: 'many'"),
         ({"coherence": {"window": [3, 5, 7]}}, "window"),
     ],
 )
@@ -143,17 +145,17 @@ def test_values_of_a_wrong_type_are_refused(values, message):
 
 
 def test_whole_numbers_pass_for_fractions_and_lists_for_tuples():
-    options = from_dict(TrainOptions, {"learning_rate": 1, "network": {"widths": [4, 8]}, "pseudo": {"most": 3}})
+    options = from_dict(TrainOptions, {"learning_rate": 1, "network": {"widths": [4, 8]}, "pseudo": {"max_patches": 3}})
     assert isinstance(options.learning_rate, float)
     assert options.network == {"widths": (4, 8)}
-    assert options.pseudo.most == 3
+    assert options.pseudo.max_patches == 3
     assert from_dict(CoherenceOptions, {"window": {"y": 7, "x": 5}}).window == Window(7, 5)
     assert from_dict(CoherenceOptions, {"window": 7}).window == Window(7, 7)
 
 
 def test_what_is_given_beside_a_file_wins_unless_it_is_nothing(tmp_path):
     (tmp_path / "o.toml").write_text("epochs = 7\nbatch = 3\n")
-    options = read_toml(tmp_path / "o.toml", TrainOptions, epochs=2, batch=None, held_out=0.0)
+    options = read_toml(tmp_path / "o.toml", TrainOptions, epochs=2, batch=None, val_fraction=0.0)
     assert (options.epochs, options.batch) == (2, 3)
     assert merge(options, epochs=None) is options
 

@@ -95,7 +95,7 @@ def test_a_blended_run_goes_on_to_the_same_bytes(path, blended):
 
 
 def test_equals_the_lazy_dataset(path, folder, exact, raise_if_dask_computes):
-    options = {"swap": True, "adapt": True, "uncertainty": True}
+    options = {"swap": True, "adapt_batchnorm": True, "uncertainty": True}
     blended = random_model_file(folder / "b0.safetensors", name="tinycd", backbone="b0")
     models = [blended, exact[0]]
     write_prediction(path, models, PredictOptions(**options))
@@ -155,14 +155,14 @@ def test_adapting_is_another_result_with_the_same_bytes_on_resume(tmp_path, exac
     write_prediction(path, exact[0], suffix="as_learnt")
     names = ["change_probability", "change"]
     dates = [str(time)[:10] for time in open_scene(path)["time"].values]
-    write_prediction(path, exact[0], PredictOptions(adapt=True), pairs=f"{dates[0]}:{dates[1]}")
+    write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True), pairs=f"{dates[0]}:{dates[1]}")
     first = probability(path)
-    assert parameters_of(first)["adapt"] == {"pairs": [0]}
+    assert parameters_of(first)["adapt_batchnorm"] == {"pairs": [0]}
     assert np.nanmax(np.abs(first[0] - probability(path, "_as_learnt")[0])) > 0.01
-    with pytest.raises(MismatchError, match="adapt"):
+    with pytest.raises(MismatchError, match="adapt_batchnorm"):
         write_prediction(path, exact[0])
     # further pairs go on with the sample of the first
-    write_prediction(path, exact[0], PredictOptions(adapt=True))
+    write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True))
     np.testing.assert_array_equal(probability(path)[0], first[0])
     reference = stored_bytes(path, names)
     store = SceneStore(path)
@@ -170,7 +170,7 @@ def test_adapting_is_another_result_with_the_same_bytes_on_resume(tmp_path, exac
         store.set_attrs(name, {"sarcd_complete": [True, False]})
     publish(store, remove=names)
     (path / "change_probability/c/1/0/0").unlink()
-    assert write_prediction(path, exact[0], PredictOptions(adapt=True)).computed == 1
+    assert write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True)).computed == 1
     assert stored_bytes(path, names) == reference
 
 
@@ -196,14 +196,24 @@ def test_what_does_not_go_together_is_refused(path, exact, folder, tmp_path):
 
 
 def test_the_command_takes_several_models_and_variants(path, exact, capsys):
-    words = ["predict", str(path), "--model", str(exact[0]), "--model", str(exact[1]), "--swap", "--flips", "--adapt"]
+    words = [
+        "predict",
+        str(path),
+        "--model",
+        str(exact[0]),
+        "--model",
+        str(exact[1]),
+        "--swap",
+        "--flips",
+        "--adapt-batchnorm",
+    ]
     assert main([*words, "--uncertainty", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["variables"] == ["change_probability", "change", "uncertainty"]
     parameters = parameters_of(probability(path))
     assert [parameters[name] for name in ("swap", "flips")] == [True, True]
     assert main(["info", str(path)]) == 0
-    assert "swap=True, flips=True, adapt=(pairs=[0])" in capsys.readouterr().out
+    assert "swap=True, flips=True, adapt_batchnorm=(pairs=[0])" in capsys.readouterr().out
 
 
 def test_what_is_sent_to_workers_is_small_but_for_statistics(path, exact, blended, monkeypatch):
@@ -223,6 +233,6 @@ def test_what_is_sent_to_workers_is_small_but_for_statistics(path, exact, blende
 
     monkeypatch.setattr(prediction, "run_regions", weighed)
     write_prediction(path, [*exact, blended])
-    write_prediction(path, exact[0], PredictOptions(adapt=True), suffix="adapted")
+    write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True), suffix="adapted")
     assert sizes[0] < 5000
     assert sizes[1] < 20000

@@ -18,7 +18,7 @@ from tests.factories.networks import random_model_file
 from tests.factories.scenes import stored_scene
 
 PATCH, LEARNT_FROM = 16, 8
-OPTIONS = PseudoOptions(confidence=0.8, share=0.6, most=1000)
+OPTIONS = PseudoOptions(confidence=0.8, min_confident=0.6, max_patches=1000)
 SHAPES = {"a.zarr": (3, 50, 70), "b.zarr": (2, 32, 90)}  # with rows and columns that are in no patch
 
 
@@ -104,7 +104,7 @@ def test_every_patch_that_qualifies_by_either_reading(maps, model, reading):
 
 def test_at_most_as_many_as_the_network_learnt_from_over_all_scenes(maps, model):
     expected = qualified(maps)
-    result = pseudo_label(list(maps), model, replace(OPTIONS, most=None))
+    result = pseudo_label(list(maps), model, replace(OPTIONS, max_patches=None))
     chosen = labelled(maps)
     assert result.chosen == len(chosen) == LEARNT_FROM < len(expected) == result.qualified
     changed = sorted((sureness for is_changed, sureness in expected.values() if is_changed), reverse=True)
@@ -112,11 +112,11 @@ def test_at_most_as_many_as_the_network_learnt_from_over_all_scenes(maps, model)
     assert result.with_change == LEARNT_FROM // 2 < len(changed)
     np.testing.assert_allclose(taken, changed[: LEARNT_FROM // 2])
     for scene in maps:
-        assert parameters_of(open_scene(scene).pseudo_label)["most"] == LEARNT_FROM
+        assert parameters_of(open_scene(scene).pseudo_label)["max_patches"] == LEARNT_FROM
 
 
 def test_choice_and_seed_are_heeded(maps, model):
-    options = replace(OPTIONS, most=6)
+    options = replace(OPTIONS, max_patches=6)
     chosen = []
     for choice, seed in (("stratified", 0), ("stratified", 1), ("random", 0), ("random", 1)):
         changed = replace(options, choice=choice, seed=seed)

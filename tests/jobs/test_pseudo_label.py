@@ -26,7 +26,7 @@ OPTIONS = TrainOptions(
     schedule="one-cycle",
     device="cpu",
 )
-LOOSE = PseudoOptions(confidence=0.6, share=0.5)
+LOOSE = PseudoOptions(confidence=0.6, min_confident=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ def test_labels_follow_the_map_in_chosen_patches_alone(learnt, unlabelled):
 def test_other_settings_are_refused_and_then_replace(learnt, unlabelled):
     first = pseudo_label([unlabelled], learnt[1], LOOSE)
     assert pseudo_label([unlabelled], learnt[1], LOOSE) == first
-    with pytest.raises(MismatchError, match="most"):
-        pseudo_label([unlabelled], learnt[1], replace(LOOSE, most=1))
-    again = pseudo_label([unlabelled], learnt[1], replace(LOOSE, most=1), overwrite=True)
+    with pytest.raises(MismatchError, match="max_patches"):
+        pseudo_label([unlabelled], learnt[1], replace(LOOSE, max_patches=1))
+    again = pseudo_label([unlabelled], learnt[1], replace(LOOSE, max_patches=1), overwrite=True)
     assert again.chosen == 1
     beside = pseudo_label([unlabelled], learnt[1], LOOSE, suffix="loose")
     assert beside.variable == "pseudo_label_loose"
@@ -75,7 +75,7 @@ def test_other_settings_are_refused_and_then_replace(learnt, unlabelled):
 
 
 def test_at_most_as_many_as_were_learnt_from(learnt, unlabelled):
-    result = pseudo_label([unlabelled], learnt[1], PseudoOptions(confidence=0.5, share=0))
+    result = pseudo_label([unlabelled], learnt[1], PseudoOptions(confidence=0.5, min_confident=0))
     card = load_model(learnt[1]).card
     assert result.qualified == 16
     assert result.chosen == min(16, card.training["patches"])
@@ -83,7 +83,7 @@ def test_at_most_as_many_as_were_learnt_from(learnt, unlabelled):
 
 def test_no_patch_is_sure_enough(learnt, unlabelled):
     with pytest.raises(TrainingError, match="--confidence"):
-        pseudo_label([unlabelled], learnt[1], PseudoOptions(confidence=0.999999, share=0.99))
+        pseudo_label([unlabelled], learnt[1], PseudoOptions(confidence=0.999999, min_confident=0.99))
     assert "pseudo_label" not in xr.open_zarr(unlabelled)
 
 
@@ -98,7 +98,7 @@ def test_training_on_both_kinds(tmp_path, learnt, unlabelled):
     assert card.training["transductive"] == []
     # N counts patches with a person's labels: those of a model do not breed more of their kind.
     assert alone < 16
-    again = pseudo_label([unlabelled], both.path, PseudoOptions(confidence=0.5, share=0), suffix="again")
+    again = pseudo_label([unlabelled], both.path, PseudoOptions(confidence=0.5, min_confident=0), suffix="again")
     assert again.chosen == alone
 
 
@@ -116,10 +116,10 @@ def test_rounds_from_nothing_but_labels_and_new_ground(tmp_path, learnt, unlabel
 
 
 def test_command(learnt, unlabelled, capsys):
-    arguments = ["pseudo-label", unlabelled, "--model", str(learnt[1]), "--confidence", "0.6", "--share", "0.5"]
+    arguments = ["pseudo-label", unlabelled, "--model", str(learnt[1]), "--confidence", "0.6", "--min-confident", "0.5"]
     assert main([*arguments, "--json", "--device", "cpu"]) == 0
     assert '"variable": "pseudo_label"' in capsys.readouterr().out
-    assert main([*arguments, "--most", "1", "--device", "cpu"]) == 1
+    assert main([*arguments, "--max-patches", "1", "--device", "cpu"]) == 1
     assert "--overwrite" in capsys.readouterr().err
     assert main(["pseudo-label", unlabelled, "--model", str(learnt[1]), "--confidence", "0.3"]) == 1
     assert "confidence" in capsys.readouterr().err

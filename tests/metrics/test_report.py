@@ -68,16 +68,16 @@ def test_labels_of_one_class_are_warned_of(rng, value, message):
     assert [line.split(":")[0] for line in caught] == ["odd"]
 
 
-def brute_objects(changed, claimed, judged, least):
+def brute_objects(changed, predicted, evaluated, least):
     """Return detected, missed, confirmed and false, by labelling the whole."""
     from scipy import ndimage
 
-    real, reported = (ndimage.label(where, np.ones((3, 3)))[0] for where in (changed, claimed))
-    size = lambda numbers: np.bincount(numbers[judged], minlength=numbers.max() + 1)  # noqa: E731
+    real, reported = (ndimage.label(where, np.ones((3, 3)))[0] for where in (changed, predicted))
+    size = lambda numbers: np.bincount(numbers[evaluated], minlength=numbers.max() + 1)  # noqa: E731
     large = set(np.flatnonzero(size(real) >= least).tolist()) - {0}
     kept = set(np.flatnonzero(size(reported) >= least).tolist()) - {0}
-    detected = {k for k in large if set(reported[judged & (real == k)].tolist()) & kept}
-    touched = {k: set(real[judged & (reported == k)].tolist()) - {0} for k in kept}
+    detected = {k for k in large if set(reported[evaluated & (real == k)].tolist()) & kept}
+    touched = {k: set(real[evaluated & (reported == k)].tolist()) - {0} for k in kept}
     false = sum(not on for on in touched.values())
     return [len(detected), len(large - detected), sum(bool(on & large) for on in touched.values()), false]
 

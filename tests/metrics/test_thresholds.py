@@ -26,9 +26,9 @@ def every_threshold(scenes):
     """Return each value of the scores, and precision and recall there."""
     score, changed = (np.concatenate(parts) for parts in zip(*map(in_play, scenes), strict=True))
     thresholds = np.unique(score).astype(float)
-    claimed = [score >= threshold for threshold in thresholds]
-    precision = np.array([changed[claim].mean() for claim in claimed])
-    recall = np.array([claim[changed].mean() for claim in claimed])
+    predicted = [score >= threshold for threshold in thresholds]
+    precision = np.array([changed[claim].mean() for claim in predicted])
+    recall = np.array([claim[changed].mean() for claim in predicted])
     return thresholds, precision, recall
 
 
@@ -37,9 +37,9 @@ def false_objects(scene, threshold, least):
     count = 0
     for label, score in zip(scene["label"].values, scene["change_probability"].values, strict=True):
         numbers, total = ndimage.label(score >= threshold, np.ones((3, 3)))
-        judged = (label != 255) & ~np.isnan(score)
+        evaluated = (label != 255) & ~np.isnan(score)
         for k in range(1, total + 1):
-            own = judged & (numbers == k)
+            own = evaluated & (numbers == k)
             count += own.sum() >= least and not (label[own] == 1).any()
     return int(count)
 

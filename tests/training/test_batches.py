@@ -18,7 +18,7 @@ from sarcd.training.patches import LabelledScene
 from tests.factories.labelled_scenes import add_pseudo_labels, toy_scene
 
 CPU = torch.device("cpu")
-OPTIONS = TrainOptions(patch=16, coherence=CoherenceOptions(window=Window(5, 5)), batch=6, draw="all", shuffle=20)
+OPTIONS = TrainOptions(patch=16, coherence=CoherenceOptions(window=Window(5, 5)), batch=6, sampling="all", shuffle=20)
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_same_from_worker_processes(path, order):
 
 def test_read_ahead_by_threads_is_the_same(path, monkeypatch):
     """Blocks come whenever they are read; the slowest are those that are wanted first."""
-    expected = [collect(batches(path, order="chunks", draw="weighted", cache="none"), number) for number in (1, 2)]
+    expected = [collect(batches(path, order="chunks", sampling="weighted", cache="none"), number) for number in (1, 2)]
     real = LabelledScene.read_patches
 
     def slow_at_first(self, patches, size):
@@ -92,7 +92,7 @@ def test_read_ahead_by_threads_is_the_same(path, monkeypatch):
     monkeypatch.setattr(LabelledScene, "read_patches", slow_at_first)
     torch.set_num_threads(3)
     try:
-        found = batches(path, order="chunks", draw="weighted", cache="none")
+        found = batches(path, order="chunks", sampling="weighted", cache="none")
         assert_same(collect(found, 1), expected[0])
         broken_off = found.epoch(3)
         next(broken_off)
@@ -100,7 +100,7 @@ def test_read_ahead_by_threads_is_the_same(path, monkeypatch):
         assert_same(collect(found, 2), expected[1])
         assert not found._patches._coming
         assert not found._patches._waiting
-        kept = batches(path, order="chunks", draw="weighted", cache="memory")
+        kept = batches(path, order="chunks", sampling="weighted", cache="memory")
         assert_same(collect(kept, 1), expected[0])
         found._patches.close()
     finally:
@@ -152,7 +152,7 @@ def test_ranks_in_chunk_order(path):
 
 @pytest.mark.parametrize("order", ["random", "chunks"])
 def test_weighted_draw(path, order, tmp_path):
-    plain, found = batches(path, draw="balanced"), batches(path, draw="weighted", order=order, cache="none")
+    plain, found = batches(path, sampling="balanced"), batches(path, sampling="weighted", order=order, cache="none")
     assert len(found) == len(plain)
     weights, counts = found._patches.weights, np.zeros(100)
     orders = [np.concatenate(found._batches(number)) for number in range(1, 401)]
@@ -173,7 +173,7 @@ def test_pseudo_labels_are_in_every_epoch(tmp_path):
     other = toy_scene(tmp_path / "other.zarr", side=32, squares=[])
     learn = toy_scene(tmp_path / "learn.zarr", side=96, squares=[(8, 8, 24)])
     add_pseudo_labels(other, np.zeros((1, 32, 32), "uint8"))
-    found = batches(learn, draw="weighted", pseudo=[other])
+    found = batches(learn, sampling="weighted", pseudo=[other])
     guessed = {i for i, patch in enumerate(found._patches.patches) if patch.scene == 1}
     assert len(guessed) == 4
     assert all(guessed <= set(np.concatenate(found._batches(number)).tolist()) for number in range(1, 30))

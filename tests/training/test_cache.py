@@ -69,7 +69,11 @@ def test_used_again_while_nothing_has_changed(tmp_path, path, read_patches):
     assert sum(read_patches) == count
     about = json.loads(next(tmp_path.glob("cache/*/about.json")).read_text())
     assert about["scenes"][0]["scene"] == "learn.zarr"
-    for changes in ({"use_coherence": False}, {"coherence": CoherenceOptions(window=Window(3, 3))}, {"draw": "all"}):
+    for changes in (
+        {"use_coherence": False},
+        {"coherence": CoherenceOptions(window=Window(3, 3))},
+        {"sampling": "all"},
+    ):
         before = sum(read_patches)
         ready(path, tmp_path, **changes)
         assert sum(read_patches) > before
@@ -83,7 +87,7 @@ def test_used_again_while_nothing_has_changed(tmp_path, path, read_patches):
 def test_read_anew_when_labels_coherence_or_statistics_change(tmp_path, path, read_patches):
     """The patches are the same ones each time; what is in them is not."""
     write_statistics(path)
-    options = {"draw": "all", "coherence": CoherenceOptions(window=Window(3, 3))}
+    options = {"sampling": "all", "coherence": CoherenceOptions(window=Window(3, 3))}
     first = ready(path, tmp_path, **options).training
     reads = [sum(read_patches)]
 
@@ -121,7 +125,7 @@ def test_normalised_otherwise_they_are_read_anew(tmp_path, path, read_patches):
 
 def test_folder_that_runs_share(tmp_path, path, read_patches):
     for run in "ab":
-        found = ready(path, tmp_path / run, cache_folder=str(tmp_path / "shared"))
+        found = ready(path, tmp_path / run, cache_dir=str(tmp_path / "shared"))
         found.close()
     assert sum(read_patches) == len(found.training)
     assert len(list((tmp_path / "shared").glob("*/values.npy"))) == 1

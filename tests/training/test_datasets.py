@@ -34,7 +34,7 @@ def read(patches):
 
 
 def test_draws(path):
-    balanced, everything, weighted = (ready([path], draw=draw) for draw in ("balanced", "all", "weighted"))
+    balanced, everything, weighted = (ready([path], sampling=draw) for draw in ("balanced", "all", "weighted"))
     assert len(balanced.training) == balanced.training.per_epoch == 2 * balanced.changed
     assert len(everything.training) == everything.training.per_epoch == 64
     assert len(weighted.training) == 64
@@ -81,7 +81,7 @@ def test_held_out_ground_is_never_read_to_learn(tmp_path):
     path = store_toy(tmp_path / "a.zarr", slc, label)
     write_statistics(path)
     notes = []
-    first = ready([path], held_out=0.25, draw="all", notes=notes)
+    first = ready([path], val_fraction=0.25, sampling="all", notes=notes)
     assert any("held out: " in text and "beside them are left out" in text for text in notes)
     judged = np.zeros((160, 160), bool)
     for patch in first.validation.patches:
@@ -90,7 +90,7 @@ def test_held_out_ground_is_never_read_to_learn(tmp_path):
     before = read(first.training)
     array = SceneStore(path).array("slc")
     array[...] = np.where(judged, 1e6j, slc)
-    second = ready([path], held_out=0.25, draw="all")
+    second = ready([path], val_fraction=0.25, sampling="all")
     assert second.training.patches == first.training.patches
     after = read(second.training)
     np.testing.assert_array_equal(before[0], after[0])
@@ -103,15 +103,15 @@ def test_scenes_of_one_place_share_what_is_held_out(tmp_path, path):
     one, twin, half = (
         toy_scene(tmp_path / f"{name}.zarr", seed=i, corner=corner) for i, (name, corner) in enumerate(corners.items())
     )
-    data = ready([one, twin, path], held_out=0.3, draw="all")
+    data = ready([one, twin, path], val_fraction=0.3, sampling="all")
     places = [{(p.y, p.x) for p in data.validation.patches if p.scene == i} for i in range(3)]
     assert places[0] == places[1] != places[2]
     learnt = {(p.y, p.x) for p in data.training.patches if p.scene < 2}
     assert not learnt & places[0]
     with pytest.raises(TrainingError, match="another grid"):
-        ready([one, half], held_out=0.3)
+        ready([one, half], val_fraction=0.3)
     for other in (twin, half):
-        with pytest.raises(TrainingError, match=r"shows ground of .*one.zarr.*--held-out"):
+        with pytest.raises(TrainingError, match=r"shows ground of .*one.zarr.*--val-fraction"):
             ready([one], [other])
     assert len(ready([one], [path]).validation) == 64
 
@@ -132,7 +132,7 @@ def rectangle(y, x):
 
 def test_pseudo_labels_are_learnt_from(tmp_path, path):
     other = pseudo_scene(tmp_path / "other.zarr", rectangle(40, 20))
-    data = ready([path], pseudo=[other], draw="weighted")
+    data = ready([path], pseudo=[other], sampling="weighted")
     guessed = [p for p in data.training.patches if p.scene == 1]
     assert {(p.y, p.x) for p in guessed} == {(y, x) for y in (0, 16, 32) for x in (0, 16)}
     assert data.pseudo_patches == len(guessed) == 6
@@ -172,7 +172,7 @@ def test_pseudo_labels_keep_off_held_out_ground(tmp_path):
     label = np.concatenate([label, 255 + 0 * label])
     path = store_toy(tmp_path / "a.zarr", np.concatenate([slc, slc[:1]]), label)
     add_pseudo_labels(path, np.where(label == 255, 0, 255).astype("uint8"))
-    data = ready([path], pseudo=[path], held_out=0.2, use_coherence=False)
+    data = ready([path], pseudo=[path], val_fraction=0.2, use_coherence=False)
     judged = {(p.y, p.x) for p in data.validation.patches}
     guessed = {(p.y, p.x) for p in data.training.patches if p.scene == 1}
     assert len(judged) == 3
@@ -192,7 +192,7 @@ def test_kept_where_it_fits(tmp_path, path):
     assert ready([path], memory_bytes=0).cache == "none"  # no folder
     with pytest.raises(TrainingError, match="memory_bytes"):
         ready([path], cache="memory", memory_bytes=needed - 1)
-    with pytest.raises(OptionError, match="cache_folder"):
+    with pytest.raises(OptionError, match="cache_dir"):
         ready([path], cache="disk")
     data = found["auto", 2 * needed]
     data.close()

@@ -26,7 +26,7 @@ def test_the_printed_reading_keeps_only_patches_that_changed_all_over():
     for either, expected in ((True, [True, True, True]), (False, [False, False, True])):
         counts = count_cells(probability, 8, confidence=0.85, either=either)
         flat = CellCounts(counts.confident.ravel(), counts.changed.ravel(), counts.sureness.ravel())
-        chosen = choose_cells(flat, 64, share=0.9, most=10, stratified=True, seed=0)
+        chosen = choose_cells(flat, 64, min_confident=0.9, max_cells=10, stratified=True, seed=0)
         assert chosen.tolist() == expected
 
 
@@ -37,30 +37,36 @@ def counts_of(confident, changed, sureness=None):
 
 def test_a_patch_must_exceed_the_share():
     counts = counts_of([90, 91, 100], [0, 0, 0])
-    assert choose_cells(counts, 100, share=0.9, most=9, stratified=True, seed=0).tolist() == [False, True, True]
+    assert choose_cells(counts, 100, min_confident=0.9, max_cells=9, stratified=True, seed=0).tolist() == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_cap_and_strata():
     rng = np.random.default_rng(1)
     changed, sureness = rng.random(200) < 0.2, rng.random(200)
     counts = counts_of(np.full(200, 100), np.where(changed, 7, 0), sureness)
-    chosen = choose_cells(counts, 100, share=0.9, most=40, stratified=True, seed=0)
+    chosen = choose_cells(counts, 100, min_confident=0.9, max_cells=40, stratified=True, seed=0)
     assert chosen.sum() == 40
     assert (chosen & changed).sum() == 20
     assert set(np.flatnonzero(chosen & changed)) == set(np.flatnonzero(changed)[np.argsort(-sureness[changed])[:20]])
     # What one kind lacks the other fills.
     few = counts_of(np.full(200, 100), np.where(np.arange(200) < 3, 7, 0), sureness)
-    chosen = choose_cells(few, 100, share=0.9, most=40, stratified=True, seed=0)
+    chosen = choose_cells(few, 100, min_confident=0.9, max_cells=40, stratified=True, seed=0)
     assert (chosen.sum(), chosen[:3].sum()) == (40, 3)
     many = counts_of(np.full(200, 100), np.where(np.arange(200) < 195, 7, 0), sureness)
-    chosen = choose_cells(many, 100, share=0.9, most=40, stratified=True, seed=0)
+    chosen = choose_cells(many, 100, min_confident=0.9, max_cells=40, stratified=True, seed=0)
     assert (chosen.sum(), chosen[195:].sum()) == (40, 5)
 
 
 @pytest.mark.parametrize("stratified", [True, False])
 def test_seed_decides(stratified):
     counts = counts_of(np.full(100, 100), np.where(np.arange(100) % 5 == 0, 7, 0))
-    masks = [choose_cells(counts, 100, share=0.9, most=30, stratified=stratified, seed=s) for s in (0, 0, 1)]
+    masks = [
+        choose_cells(counts, 100, min_confident=0.9, max_cells=30, stratified=stratified, seed=s) for s in (0, 0, 1)
+    ]
     assert np.array_equal(masks[0], masks[1])
     assert not np.array_equal(masks[0], masks[2])
     assert all(mask.sum() == 30 for mask in masks)
@@ -70,7 +76,9 @@ def test_a_random_choice_knows_nothing_of_change_or_sureness():
     """60 of 300 drawn: of the 30 with change about 6, hypergeometric, and not the surest."""
     changed, sureness = np.arange(300) % 10 == 0, np.linspace(0.5, 1, 300)
     counts = counts_of(np.full(300, 100), np.where(changed, 7, 0), sureness)
-    masks = [choose_cells(counts, 100, share=0.9, most=60, stratified=False, seed=seed) for seed in range(50)]
+    masks = [
+        choose_cells(counts, 100, min_confident=0.9, max_cells=60, stratified=False, seed=seed) for seed in range(50)
+    ]
     drawn = [(mask & changed).sum() for mask in masks]
     assert np.mean(drawn) == pytest.approx(6, abs=4 * 2.1 / np.sqrt(50))
     assert np.mean([sureness[mask].mean() for mask in masks]) == pytest.approx(0.75, abs=0.01)

@@ -60,24 +60,24 @@ def stopping_after(steps):
     "change",
     [
         {},
-        {"keep": "best"},
+        {"checkpoint": "best"},
         {"schedule": "one-cycle", "precision": "bfloat16"},
         {"precision": "float16"},
         {"model": "siamese-unet", "network": {"dropout": 0.5}, "patch": 32},
-        {"cache": "none", "draw": "weighted", "workers": 0, "shuffle": 3},
+        {"cache": "none", "sampling": "weighted", "workers": 0, "shuffle": 3},
     ],
     ids=lambda change: "-".join(map(str, change.values()))[:40] or "plain",
 )
 def test_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, scenes, change):
     options = replace(OPTIONS, **change)
-    learn, judge = scenes
-    whole = train(options, [learn], [judge], tmp_path / "whole" / "m.safetensors")
+    learn, validate = scenes
+    whole = train(options, [learn], [validate], tmp_path / "whole" / "m.safetensors")
     output = tmp_path / "torn" / "m.safetensors"
     for steps in (2, 9, 3):  # within the first epoch, some later, and soon again
         with pytest.raises(KeyboardInterrupt):
-            train(options, [learn], [judge], output, progress=stopping_after(steps))
+            train(options, [learn], [validate], output, progress=stopping_after(steps))
         assert not output.exists()
-    torn = train(options, [learn], [judge], output)
+    torn = train(options, [learn], [validate], output)
     assert torn.path.read_bytes() == whole.path.read_bytes()
     logs = [
         [json.loads(line) for line in (result.run / "log.jsonl").read_text().splitlines()] for result in (whole, torn)

@@ -40,15 +40,15 @@ def test_nothing_that_is_read_to_learn_is_judged(seed, size, shape, share, halo)
     if (indices[0].labelled.any(axis=0) | indices[1].labelled.any(axis=0)).sum() < 2:
         return
     split = hold_out(indices, [0, 0], share, halo=halo, seed=seed)
-    np.testing.assert_array_equal(split.judged[0], split.judged[1])
-    assert split.judged[0].any()
-    for learnt, judged in zip(split.learnt, split.judged, strict=True):
+    np.testing.assert_array_equal(split.validation[0], split.validation[1])
+    assert split.validation[0].any()
+    for training, validation in zip(split.training, split.validation, strict=True):
         if size * max(shape) < 1000:
-            assert not (pixels(learnt, size, halo) & pixels(judged, size)).any()
-        assert not (learnt & judged).any()
+            assert not (pixels(training, size, halo) & pixels(validation, size)).any()
+        assert not (training & validation).any()
     # no cell is left out without need: without halo all are used
     if halo == (0, 0):
-        np.testing.assert_array_equal(split.learnt[0], ~split.judged[0])
+        np.testing.assert_array_equal(split.training[0], ~split.validation[0])
 
 
 def test_shares_of_ground_and_change():
@@ -57,7 +57,7 @@ def test_shares_of_ground_and_change():
     for share in (0.1, 0.2, 0.5):
         split = hold_out(indices, [0, 1], share, halo=(2, 2), seed=0)
         changed = [index.changed.sum(axis=0) for index in indices]
-        found = sum(change[cells].sum() for change, cells in zip(changed, split.judged, strict=True))
+        found = sum(change[cells].sum() for change, cells in zip(changed, split.validation, strict=True))
         assert found / sum(change.sum() for change in changed) == pytest.approx(split.changed)
         assert split.changed == pytest.approx(share, abs=0.02)
         assert split.ground == pytest.approx(share, abs=0.02)
@@ -77,7 +77,7 @@ def test_rare_changes_are_shared_out():
 
 def test_drawn_by_seed():
     index = random_index(np.random.default_rng(0), 256, 1, 40, 30)
-    draws = [hold_out([index], [0], 0.2, halo=(2, 2), seed=seed).judged[0] for seed in (0, 0, 1)]
+    draws = [hold_out([index], [0], 0.2, halo=(2, 2), seed=seed).validation[0] for seed in (0, 0, 1)]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert (draws[0] != draws[2]).any()
 

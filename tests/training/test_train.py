@@ -39,9 +39,9 @@ def scenes(tmp_path_factory):
 
 
 def test_learns_and_maps_an_unseen_scene_of_other_calibration(tmp_path, scenes):
-    learn, judge = scenes
+    learn, validate = scenes
     options = replace(SHORT, epochs=30, learning_rate=1e-2, schedule="one-cycle")
-    result = train(options, [learn], [judge], tmp_path / "m.safetensors")
+    result = train(options, [learn], [validate], tmp_path / "m.safetensors")
     log = [json.loads(line) for line in (result.run / "log.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in log] == list(range(1, 31))
     assert log[-1]["loss"] < 0.5 * log[0]["loss"]
@@ -49,8 +49,8 @@ def test_learns_and_maps_an_unseen_scene_of_other_calibration(tmp_path, scenes):
     assert result.scores["f1"] == log[-1]["scores"]["f1"]  # a temperature moves no pixel across a half
     assert result.scores["calibration_error"] == pytest.approx(result.calibration["error_after"], rel=0.01)
     assert result.calibration["error_after"] <= result.calibration["error_before"]
-    write_prediction(judge, result.path)
-    scene = open_scene(judge)
+    write_prediction(validate, result.path)
+    scene = open_scene(validate)
     mapped = float(scene.sarcd.evaluate()["f1"].sel(over="pooled"))
     assert mapped > 0.8
 
@@ -58,7 +58,7 @@ def test_learns_and_maps_an_unseen_scene_of_other_calibration(tmp_path, scenes):
 def test_patches_kept_for_one_run_go_with_its_end(tmp_path, scenes):
     own = train(replace(SHORT, epochs=1, cache="disk"), [scenes[0]], [scenes[1]], tmp_path / "own.safetensors")
     assert not list(own.run.rglob("*.npy"))
-    options = replace(SHORT, epochs=1, cache="disk", cache_folder=str(tmp_path / "shared"))
+    options = replace(SHORT, epochs=1, cache="disk", cache_dir=str(tmp_path / "shared"))
     train(options, [scenes[0]], [scenes[1]], tmp_path / "other.safetensors")
     assert len(list((tmp_path / "shared").rglob("*.npy"))) == 4
 
@@ -194,13 +194,13 @@ def test_model_file_and_run_tell_all(tmp_path, scenes):
 
 
 def test_rate_falls_where_told(tmp_path, scenes):
-    result = train(replace(SHORT, epochs=4, drop_at=0.5), [scenes[0]], [], tmp_path / "m.safetensors")
+    result = train(replace(SHORT, epochs=4, lr_milestone=0.5), [scenes[0]], [], tmp_path / "m.safetensors")
     log = [json.loads(line) for line in (result.run / "log.jsonl").read_text().splitlines()]
     np.testing.assert_allclose([record["learning_rate"] for record in log], [1e-3, 1e-3, 1e-4, 1e-4])
 
 
 def test_best_epoch_is_kept_if_asked(tmp_path, scenes):
-    options = replace(SHORT, epochs=5, learning_rate=2e-2, keep="best")
+    options = replace(SHORT, epochs=5, learning_rate=2e-2, checkpoint="best")
     result = train(options, [scenes[0]], [scenes[1]], tmp_path / "m.safetensors")
     log = [json.loads(line) for line in (result.run / "log.jsonl").read_text().splitlines()]
     best = max(record["scores"]["f1"] for record in log)
@@ -209,11 +209,11 @@ def test_best_epoch_is_kept_if_asked(tmp_path, scenes):
 
 
 def test_bad_requests(tmp_path, scenes):
-    learn, judge = scenes
+    learn, validate = scenes
     model = tmp_path / "m.safetensors"
     cases = [
         (replace(SHORT, patch=30), [learn], [], "multiple of 4"),
-        (replace(SHORT, keep="best"), [learn], [], "--val"),
+        (replace(SHORT, checkpoint="best"), [learn], [], "--val"),
         (SHORT, [learn], [learn], "twice|both"),
         (replace(SHORT, model="oracle"), [learn], [], "unknown network"),
         (replace(SHORT, device="abacus"), [learn], [], "device"),
@@ -224,7 +224,7 @@ def test_bad_requests(tmp_path, scenes):
             train(options, scenes_, validation, model)
         assert not model.exists()
     with pytest.raises(OptionError, match="safetensors"):
-        train(SHORT, [learn], [judge], tmp_path / "m.pt")
+        train(SHORT, [learn], [validate], tmp_path / "m.pt")
     model.write_bytes(b"precious")
     with pytest.raises(TrainingError, match="--overwrite"):
         train(SHORT, [learn], [], model)

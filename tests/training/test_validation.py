@@ -9,7 +9,7 @@ from sarcd.config import CoherenceOptions, TrainOptions, Window
 from sarcd.training.batches import Batches
 from sarcd.training.datasets import prepare
 from sarcd.training.distributed import join_process_group
-from sarcd.training.validation import calibrated, judge
+from sarcd.training.validation import calibrated, validate
 from tests.factories.labelled_scenes import toy_scene
 from tests.factories.networks import random_network
 
@@ -26,9 +26,9 @@ def test_scores_after_calibration_are_those_of_judging_again(tmp_path, threshold
     with torch.no_grad():
         network.head.weight *= 8  # far too sure
     with join_process_group("cpu") as processes:
-        before, counts = judge(network, batches, options, processes)
+        before, counts = validate(network, batches, options, processes)
         found, after = calibrated(network, batches, options, processes, before, counts if counted else None)
-        expected, _ = judge(network, batches, options, processes)
+        expected, _ = validate(network, batches, options, processes)
     assert found.temperature > 1.5
     assert after["cross_entropy"] < before["cross_entropy"]
     assert (before["tp"] == expected["tp"]) == (threshold == 0.5)

@@ -102,7 +102,7 @@ def persistence(
     first = count_changes(np.stack(changed))[1]
     stack = _Stack(images, window, looks, min_valid, first_row)
     coherent = _coherent(stack, changed, first > 0, false_alarms)
-    judged, differs = np.zeros((2, *first.shape), np.int32)
+    known_pairs, differs = np.zeros((2, *first.shape), np.int32)
     for base in range(stack.dates - 2):
         at = np.nonzero(first == base + 1)
         for later in range(base + 1, stack.dates):
@@ -112,9 +112,9 @@ def persistence(
             if later == base + 1:  # what does not show as a change cannot be seen to come back
                 at = at[0][known & other], at[1][known & other]
                 continue
-            judged[at] += known
+            known_pairs[at] += known
             differs[at] += known & other
-    return np.where(judged > 0, differs / np.maximum(judged, 1), np.nan).astype(np.float32)
+    return np.where(known_pairs > 0, differs / np.maximum(known_pairs, 1), np.nan).astype(np.float32)
 
 
 class _Stack:

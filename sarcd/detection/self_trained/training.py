@@ -20,7 +20,7 @@ from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import ModelError
 from sarcd.networks.unet import UNet
 from sarcd.simulation.core.amplitude_pairs import amplitude_pair
-from sarcd.store.storage import write_durably
+from sarcd.store.storage import write_atomic
 
 if TYPE_CHECKING:
     import torch
@@ -321,7 +321,7 @@ def make_prior(
         name: (value.to(torch.float16) if value.is_floating_point() else value).contiguous()
         for name, value in network.state_dict().items()
     }
-    write_durably(Path(path), save(half))
+    write_atomic(Path(path), save(half))
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def unpack(packed: np.ndarray, bins: Bins) -> tuple[CountArray, CountArray]:
     return number, histogram
 
 
-def _claimed(histogram: np.ndarray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+def _predicted(histogram: np.ndarray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return for each bin, the highest first: pixels in it with and without change, and of both in all bins above."""
     downward = np.asarray(histogram, np.float64)[..., ::-1]
     negative, positive = downward[..., 0, :], downward[..., 1, :]
@@ -127,7 +127,7 @@ def average_precision(histogram: np.ndarray) -> FloatArray:
     >>> float(average_precision(np.array([[1, 1, 0], [0, 1, 2]])))  # 2/3 at precision 1, 1/3 at 3/4
     0.9166666666666666
     """
-    positive, negative, found, false = _claimed(histogram)
+    positive, negative, found, false = _predicted(histogram)
     claims = positive + negative + found + false
     precision = (positive + found) / np.where(claims > 0, claims, 1)
     return _share((positive * precision).sum(axis=-1), histogram)
@@ -158,7 +158,7 @@ def average_precision_bounds(histogram: np.ndarray, tied: np.ndarray | None = No
     """
     from scipy.special import digamma
 
-    positive, negative, found, false = _claimed(histogram)
+    positive, negative, found, false = _predicted(histogram)
     before = found + false + negative
     least = positive - (false + negative) * (digamma(before + positive + 1) - digamma(before + 1))
     claims = positive + found + false
@@ -199,7 +199,7 @@ def smooth_average_precision(histogram: np.ndarray) -> FloatArray:
     """
     from scipy.special import digamma
 
-    positive, negative, found, false = _claimed(histogram)
+    positive, negative, found, false = _predicted(histogram)
     step = 1 + negative / (positive + 1)
     above = (found + false) / step
     growth = digamma(above + positive + 1) - digamma(above + 1)

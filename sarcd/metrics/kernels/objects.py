@@ -68,13 +68,13 @@ class BlockObjects:
     origin: tuple[int, int]
     shape: tuple[int, int]
     real: Parts
-    claimed: Parts
+    predicted: Parts
     overlap: IntArray
     closed: IntArray = field(default_factory=lambda: np.zeros(4, np.int64))
 
 
 def block_objects(
-    changed: np.ndarray, claimed: np.ndarray, judged: np.ndarray, rules: Rules, *, origin: tuple[int, int] = (0, 0)
+    changed: np.ndarray, predicted: np.ndarray, evaluated: np.ndarray, rules: Rules, *, origin: tuple[int, int] = (0, 0)
 ) -> BlockObjects:
     """Find the objects of a block, pixels that touch by side or corner, and count those that lie within it.
 
@@ -96,21 +96,21 @@ def block_objects(
     BlockObjects
         Small, however large the block: objects that cannot reach beyond it are counted and forgotten.
     """
-    real, real_numbers = _parts(changed, judged)
-    reported, reported_numbers = _parts(claimed, judged)
-    both = changed & claimed & judged
+    real, real_numbers = _parts(changed, evaluated)
+    reported, reported_numbers = _parts(predicted, evaluated)
+    both = changed & predicted & evaluated
     width = len(reported.sizes) + 1
     shared, pixels = np.unique(real_numbers[both] * width + reported_numbers[both], return_counts=True)
     overlap = np.stack([shared // width, shared % width, pixels], axis=-1)
     return _forget_closed(BlockObjects(origin, (both.shape[0], both.shape[1]), real, reported, overlap), rules)
 
 
-def _parts(where: np.ndarray, judged: np.ndarray) -> tuple[Parts, IntArray]:
+def _parts(where: np.ndarray, evaluated: np.ndarray) -> tuple[Parts, IntArray]:
     """Return the objects of a block, and the number of the object at each pixel."""
     from scipy import ndimage
 
     numbers, count = ndimage.label(where, structure=np.ones((3, 3), bool))
-    sizes = np.bincount(numbers[where & judged], minlength=count + 1)[1:]
+    sizes = np.bincount(numbers[where & evaluated], minlength=count + 1)[1:]
     numbers = numbers.astype(np.int64)
     lines = numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]
     return Parts(sizes, {side: line.copy() for side, line in zip(_SIDES, lines, strict=True)}), numbers
@@ -121,27 +121,27 @@ def _forget_closed(block: BlockObjects, rules: Rules) -> BlockObjects:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    n, m = len(block.real.sizes), len(block.claimed.sizes)
+    n, m = len(block.real.sizes), len(block.predicted.sizes)
     if n + m == 0:
         return block
     ends = block.overlap[:, 0] - 1, block.overlap[:, 1] - 1 + n
     graph = coo_array((np.ones(len(block.overlap), np.int8), ends), shape=(n + m, n + m))
     _, group = connected_components(graph, directed=False)
-    reaching = np.concatenate([_reaching(block.real), _reaching(block.claimed) + n])
+    reaching = np.concatenate([_reaching(block.real), _reaching(block.predicted) + n])
     is_open = np.isin(group, group[reaching])
-    open_real, open_claimed = is_open[:n], is_open[n:]
+    open_real, open_predicted = is_open[:n], is_open[n:]
     in_open = open_real[block.overlap[:, 0] - 1]
     closed = object_counts(
         np.where(open_real, 0, block.real.sizes),
-        np.where(open_claimed, 0, block.claimed.sizes),
+        np.where(open_predicted, 0, block.predicted.sizes),
         block.overlap[~in_open],
         rules,
     )
     real, real_number = _kept(block.real, open_real)
-    claimed, claimed_number = _kept(block.claimed, open_claimed)
+    predicted, predicted_number = _kept(block.predicted, open_predicted)
     shared = block.overlap[in_open]
-    overlap = np.stack([real_number[shared[:, 0]], claimed_number[shared[:, 1]], shared[:, 2]], axis=-1)
-    return BlockObjects(block.origin, block.shape, real, claimed, overlap, closed)
+    overlap = np.stack([real_number[shared[:, 0]], predicted_number[shared[:, 1]], shared[:, 2]], axis=-1)
+    return BlockObjects(block.origin, block.shape, real, predicted, overlap, closed)
 
 
 def _reaching(parts: Parts) -> IntArray:
@@ -155,7 +155,7 @@ def _kept(parts: Parts, keep: np.ndarray) -> tuple[Parts, IntArray]:
     return Parts(parts.sizes[keep], {side: number[line] for side, line in parts.sides.items()}), number
 
 
-def object_counts(real: np.ndarray, claimed: np.ndarray, overlap: np.ndarray, rules: Rules) -> IntArray:
+def object_counts(real: np.ndarray, predicted: np.ndarray, overlap: np.ndarray, rules: Rules) -> IntArray:
     """Count objects by what became of them.
 
     Claimed objects that are too small are taken out of the map first. Real ones that are too small need not be found,
@@ -181,18 +181,18 @@ def object_counts(real: np.ndarray, claimed: np.ndarray, overlap: np.ndarray, ru
     >>> dict(zip(OBJECT_COUNTS, counts.tolist()))
     {'detected': 1, 'missed': 1, 'confirmed': 2, 'false': 1}
     """
-    real, claimed = np.asarray(real, np.int64), np.asarray(claimed, np.int64)
-    to_find, to_judge = real >= max(rules.min_pixels, 1), claimed >= max(rules.min_pixels, 1)
+    real, predicted = np.asarray(real, np.int64), np.asarray(predicted, np.int64)
+    to_find, to_evaluate = real >= max(rules.min_pixels, 1), predicted >= max(rules.min_pixels, 1)
     overlap = np.asarray(overlap, np.int64).reshape(-1, 3)
     one, other, pixels = overlap[:, 0] - 1, overlap[:, 1] - 1, overlap[:, 2]
-    counted = to_judge[other]
+    counted = to_evaluate[other]
     covered = np.zeros(len(real), np.int64)
     np.add.at(covered, one[counted], pixels[counted])
     found = to_find & (covered >= np.maximum(rules.min_overlap * real, 1))
-    touching, confirmed = np.zeros(len(claimed), bool), np.zeros(len(claimed), bool)
+    touching, confirmed = np.zeros(len(predicted), bool), np.zeros(len(predicted), bool)
     touching[other] = True
     confirmed[other[to_find[one]]] = True
-    kinds = found, to_find & ~found, to_judge & confirmed, to_judge & ~touching
+    kinds = found, to_find & ~found, to_evaluate & confirmed, to_evaluate & ~touching
     return np.array([np.count_nonzero(kind) for kind in kinds], np.int64)
 
 
@@ -220,21 +220,21 @@ def join_objects(blocks: Sequence[BlockObjects], rules: Rules) -> IntArray:
     """
     closed = np.sum([block.closed for block in blocks], axis=0, dtype=np.int64)
     real, real_offset = _joined(blocks, [block.real for block in blocks])
-    claimed, claimed_offset = _joined(blocks, [block.claimed for block in blocks])
+    predicted, predicted_offset = _joined(blocks, [block.predicted for block in blocks])
     real_sizes = _summed(real, [block.real for block in blocks])
-    claimed_sizes = _summed(claimed, [block.claimed for block in blocks])
+    predicted_sizes = _summed(predicted, [block.predicted for block in blocks])
     overlap = [
         np.stack(
             [
                 real[block.overlap[:, 0] - 1 + first] + 1,
-                claimed[block.overlap[:, 1] - 1 + second] + 1,
+                predicted[block.overlap[:, 1] - 1 + second] + 1,
                 block.overlap[:, 2],
             ],
             axis=-1,
         )
-        for block, first, second in zip(blocks, real_offset, claimed_offset, strict=True)
+        for block, first, second in zip(blocks, real_offset, predicted_offset, strict=True)
     ]
-    return closed + object_counts(real_sizes, claimed_sizes, np.concatenate(overlap), rules)
+    return closed + object_counts(real_sizes, predicted_sizes, np.concatenate(overlap), rules)
 
 
 def _summed(number: IntArray, parts: Sequence[Parts]) -> IntArray:

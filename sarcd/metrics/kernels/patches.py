@@ -17,7 +17,7 @@ _DRAWN_TOGETHER = 64  # resamples
 
 
 def patch_counts(
-    changed: np.ndarray, claimed: np.ndarray, judged: np.ndarray, *, origin: tuple[int, int], patch: int
+    changed: np.ndarray, predicted: np.ndarray, evaluated: np.ndarray, *, origin: tuple[int, int], patch: int
 ) -> tuple[CountArray, CountArray]:
     """Count hits, false alarms, misses and correct rejections in each patch of ground.
 
@@ -38,9 +38,9 @@ def patch_counts(
         tp, fp, fn, tn of each.
     """
     found = [
-        (place, _confusion(changed[window], claimed[window], judged[window]))
+        (place, _confusion(changed[window], predicted[window], evaluated[window]))
         for place, window in windows(changed.shape, origin, patch)
-        if judged[window].any()
+        if evaluated[window].any()
     ]
     return (
         np.array([place for place, _ in found], np.int64).reshape(-1, 2),
@@ -49,7 +49,7 @@ def patch_counts(
 
 
 def patch_histograms(
-    score: np.ndarray, changed: np.ndarray, judged: np.ndarray, bins: Bins, *, origin: tuple[int, int], patch: int
+    score: np.ndarray, changed: np.ndarray, evaluated: np.ndarray, bins: Bins, *, origin: tuple[int, int], patch: int
 ) -> np.ndarray:
     """Return the histograms of the scores in each patch, for the same patches as `patch_counts`.
 
@@ -58,9 +58,9 @@ def patch_histograms(
     (N, 2, bins.count) uint32
     """
     found = [
-        score_histogram(score[window][judged[window]], changed[window][judged[window]], bins).astype(np.uint32)
+        score_histogram(score[window][evaluated[window]], changed[window][evaluated[window]], bins).astype(np.uint32)
         for _, window in windows(changed.shape, origin, patch)
-        if judged[window].any()
+        if evaluated[window].any()
     ]
     return np.array(found, np.uint32).reshape(-1, 2, bins.count)
 
@@ -85,11 +85,11 @@ def windows(
     return [((row, column), (y, x)) for row, y in axes[0] for column, x in axes[1]]
 
 
-def _confusion(changed: np.ndarray, claimed: np.ndarray, judged: np.ndarray) -> list[int]:
-    positive, called = changed & judged, claimed & judged
+def _confusion(changed: np.ndarray, predicted: np.ndarray, evaluated: np.ndarray) -> list[int]:
+    positive, called = changed & evaluated, predicted & evaluated
     tp = int(np.count_nonzero(positive & called))
     fp, fn = int(np.count_nonzero(called)) - tp, int(np.count_nonzero(positive)) - tp
-    return [tp, fp, fn, int(np.count_nonzero(judged)) - tp - fp - fn]
+    return [tp, fp, fn, int(np.count_nonzero(evaluated)) - tp - fp - fn]
 
 
 def merge_patches(place: np.ndarray, values: Sequence[np.ndarray]) -> tuple[CountArray, list[np.ndarray]]:

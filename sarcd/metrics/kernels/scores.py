@@ -52,14 +52,14 @@ def confusion_counts(truth: np.ndarray, prediction: np.ndarray, *, threshold: fl
         raise ValueError("a score needs a threshold, and a map of 0 and 1 takes none")
     positive, negative = truth == 1, truth == 0
     if is_score:
-        claimed = prediction >= threshold
+        predicted = prediction >= threshold
         denied = prediction < threshold
         foreign = 0
     else:
-        claimed, denied = prediction == 1, prediction == 0
-        foreign = prediction.size - _count(claimed) - _count(denied) - _count(prediction == UNKNOWN)
+        predicted, denied = prediction == 1, prediction == 0
+        foreign = prediction.size - _count(predicted) - _count(denied) - _count(prediction == UNKNOWN)
     positives, negatives = _count(positive), _count(negative)
-    tp, fp = _count(positive & claimed), _count(negative & claimed)
+    tp, fp = _count(positive & predicted), _count(negative & predicted)
     fn, tn = _count(positive & denied), _count(negative & denied)
     unjudged = positives + negatives - tp - fp - fn - tn
     foreign_truth = truth.size - positives - negatives - _count(truth == UNKNOWN)
@@ -181,8 +181,8 @@ def scores(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> dict[s
         "kappa": kappa(tp, fp, fn, tn),
         "overall_accuracy": overall_accuracy(tp, fp, fn, tn),
     }
-    judged = tp + fp + fn + tn > 0
-    return {name: np.where(judged, value, np.nan) for name, value in values.items()}
+    evaluated = tp + fp + fn + tn > 0
+    return {name: np.where(evaluated, value, np.nan) for name, value in values.items()}
 
 
 def best_threshold(truth: np.ndarray, score: np.ndarray) -> tuple[float, float]:
@@ -211,8 +211,8 @@ def best_threshold(truth: np.ndarray, score: np.ndarray) -> tuple[float, float]:
     """
     if truth.shape != score.shape:
         raise ValueError(f"truth is {truth.shape}, score {score.shape}")
-    judged = ((truth == 0) | (truth == 1)) & ~np.isnan(score)
-    values, positive = score[judged], truth[judged] == 1
+    evaluated = ((truth == 0) | (truth == 1)) & ~np.isnan(score)
+    values, positive = score[evaluated], truth[evaluated] == 1
     positives = _count(positive)
     if values.size == 0:
         return float("nan"), float("nan")

@@ -112,8 +112,8 @@ def test_curve_is_that_of_scikit_learn(rng):
     for level, found, at in zip(levels, precision, threshold, strict=True):
         place = np.flatnonzero(recalls[:-1] >= level - 1e-12)[-1]  # the highest threshold that reaches it
         assert found == pytest.approx(precisions[place])
-        claimed = probability >= at
-        np.testing.assert_array_equal(claimed, probability >= thresholds[place])
+        predicted = probability >= at
+        np.testing.assert_array_equal(predicted, probability >= thresholds[place])
     assert np.isnan(curves.precision_at_recall(np.array([[4, 2], [0, 0]]), np.array([0, 1]), levels)).all()
 
 

@@ -14,21 +14,21 @@ from sarcd.metrics.kernels.objects import OBJECT_COUNTS, Rules, block_objects, j
 CORNERS = np.ones((3, 3), bool)
 
 
-def brute_counts(changed, claimed, judged, rules):
+def brute_counts(changed, predicted, evaluated, rules):
     """Return the counts, an object at a time."""
     real, count_real = ndimage.label(changed, CORNERS)
-    reported, count_reported = ndimage.label(claimed, CORNERS)
+    reported, count_reported = ndimage.label(predicted, CORNERS)
     least = rules.min_pixels
-    large = {k for k in range(1, count_real + 1) if np.sum((real == k) & judged) >= least}
-    kept = {k for k in range(1, count_reported + 1) if np.sum((reported == k) & judged) >= least}
+    large = {k for k in range(1, count_real + 1) if np.sum((real == k) & evaluated) >= least}
+    kept = {k for k in range(1, count_reported + 1) if np.sum((reported == k) & evaluated) >= least}
     on_map = np.isin(reported, list(kept))
     found = dict.fromkeys(OBJECT_COUNTS, 0)
     for k in large:
-        own = (real == k) & judged
+        own = (real == k) & evaluated
         covered = np.sum(own & on_map)
         found["detected" if covered >= 1 and covered >= rules.min_overlap * own.sum() else "missed"] += 1
     for k in kept:
-        touched = set(real[(reported == k) & judged].tolist()) - {0}
+        touched = set(real[(reported == k) & evaluated].tolist()) - {0}
         if touched & large:
             found["confirmed"] += 1
         elif not touched:
@@ -61,22 +61,22 @@ def cuts(size):
 )
 def test_blocks_of_any_grid_equal_the_whole(data, shape, least, overlap, density, seed):
     rng = np.random.default_rng(seed)  # drawn pixel by pixel, hypothesis seldom makes objects worth joining
-    changed, claimed = rng.random(shape) < density, rng.random(shape) < density
-    claimed |= changed & (rng.random(shape) < 0.4)
-    judged = rng.random(shape) < 0.9
+    changed, predicted = rng.random(shape) < density, rng.random(shape) < density
+    predicted |= changed & (rng.random(shape) < 0.4)
+    evaluated = rng.random(shape) < 0.9
     rules = Rules(least, overlap)
-    expected = brute_counts(changed, claimed, judged, rules)
-    blocks = cut((changed, claimed, judged), data.draw(cuts(shape[0])), data.draw(cuts(shape[1])), rules)
+    expected = brute_counts(changed, predicted, evaluated, rules)
+    blocks = cut((changed, predicted, evaluated), data.draw(cuts(shape[0])), data.draw(cuts(shape[1])), rules)
     assert join_objects(blocks, rules).tolist() == expected
     assert join_objects(data.draw(st.permutations(blocks)), rules).tolist() == expected
 
 
 @given(hnp.arrays(bool, (9, 9)), hnp.arrays(bool, (9, 9)))
-def test_drawn_maps_in_blocks_of_one_pixel(changed, claimed):
+def test_drawn_maps_in_blocks_of_one_pixel(changed, predicted):
     every = range(1, 9)
-    judged = np.ones((9, 9), bool)
-    blocks = cut((changed, claimed, judged), every, every, Rules())
-    assert join_objects(blocks, Rules()).tolist() == brute_counts(changed, claimed, judged, Rules())
+    evaluated = np.ones((9, 9), bool)
+    blocks = cut((changed, predicted, evaluated), every, every, Rules())
+    assert join_objects(blocks, Rules()).tolist() == brute_counts(changed, predicted, evaluated, Rules())
 
 
 def test_by_hand():
@@ -87,16 +87,21 @@ def test_by_hand():
         ".c..CRR.",
     ]
     letters = np.array([list(row) for row in picture])
-    changed, claimed = np.isin(letters, list("RrB")), np.isin(letters, list("CcB"))
-    judged = np.char.isupper(letters) | (letters == ".")
+    changed, predicted = np.isin(letters, list("RrB")), np.isin(letters, list("CcB"))
+    evaluated = np.char.isupper(letters) | (letters == ".")
     for rows, columns in (([], []), ([2], [4]), ([1, 2, 3], [1, 6, 7])):
         rules = Rules()
-        blocks = cut((changed, claimed, judged), rows, columns, rules)
+        blocks = cut((changed, predicted, evaluated), rows, columns, rules)
         # The claim that is not judged counts nowhere; that at the foot only touches.
         assert join_objects(blocks, rules).tolist() == [1, 1, 1, 2]
-        assert join_objects(cut((changed, claimed, judged), rows, columns, Rules(2)), Rules(2)).tolist() == [0, 2, 0, 1]
+        assert join_objects(cut((changed, predicted, evaluated), rows, columns, Rules(2)), Rules(2)).tolist() == [
+            0,
+            2,
+            0,
+            1,
+        ]
         half = Rules(1, 0.5)
-        assert join_objects(cut((changed, claimed, judged), rows, columns, half), half).tolist() == [0, 2, 1, 2]
+        assert join_objects(cut((changed, predicted, evaluated), rows, columns, half), half).tolist() == [0, 2, 1, 2]
 
 
 def test_four_blocks_meet_at_a_corner():

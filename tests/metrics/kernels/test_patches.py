@@ -13,13 +13,13 @@ from sarcd.metrics.kernels.scores import scores
 BINS = Bins("probability", 1)
 
 
-def brute_patches(score, changed, judged, patch):
+def brute_patches(score, changed, evaluated, patch):
     """Return counts and histogram by place, a patch at a time."""
     found = {}
     for y in range(0, score.shape[0], patch):
         for x in range(0, score.shape[1], patch):
             part = slice(y, y + patch), slice(x, x + patch)
-            known, real, claim = judged[part], changed[part], score[part] >= 0.5
+            known, real, claim = evaluated[part], changed[part], score[part] >= 0.5
             if known.any():
                 counts = [np.sum(known & a & b) for a, b in ((real, claim), (~real, claim), (real, ~claim))]
                 counts.append(np.sum(known & ~real & ~claim))
@@ -38,20 +38,20 @@ def brute_patches(score, changed, judged, patch):
 )
 def test_blocks_of_any_size_equal_brute_force(shape, block, patch, seed):
     rng = np.random.default_rng(seed)
-    score, changed, judged = rng.random(shape, np.float32), rng.random(shape) < 0.4, rng.random(shape) < 0.5
+    score, changed, evaluated = rng.random(shape, np.float32), rng.random(shape) < 0.4, rng.random(shape) < 0.5
     places, counts, histograms = [], [], []
     for y in range(0, shape[0], block[0]):
         for x in range(0, shape[1], block[1]):
             part = slice(y, y + block[0]), slice(x, x + block[1])
             where = {"origin": (y, x), "patch": patch}
-            place, of_block = patch_counts(changed[part], score[part] >= 0.5, judged[part], **where)
+            place, of_block = patch_counts(changed[part], score[part] >= 0.5, evaluated[part], **where)
             places.append(place)
             counts.append(of_block)
-            histograms.append(patch_histograms(score[part], changed[part], judged[part], BINS, **where))
+            histograms.append(patch_histograms(score[part], changed[part], evaluated[part], BINS, **where))
     place, (count, histogram) = merge_patches(
         np.concatenate(places), [np.concatenate(counts), np.concatenate(histograms)]
     )
-    expected = brute_patches(score, changed, judged, patch)
+    expected = brute_patches(score, changed, evaluated, patch)
     assert list(map(tuple, place.tolist())) == sorted(expected)
     for key, values, ranked in zip(sorted(expected), count.tolist(), histogram, strict=True):
         assert values == expected[key][0]

@@ -146,11 +146,11 @@ def test_best_threshold_equals_trying_every_value(pixels):
     score = np.array([value for _, value in pixels], np.float32)
     tried = []
     for threshold in [*np.unique(score[~np.isnan(score) & (truth != 255)]).tolist(), np.inf]:
-        claimed = score >= threshold
+        predicted = score >= threshold
         known = ~np.isnan(score)
-        tp = np.count_nonzero(claimed & known & (truth == 1))
-        fp = np.count_nonzero(claimed & known & (truth == 0))
-        fn = np.count_nonzero(~claimed & known & (truth == 1))
+        tp = np.count_nonzero(predicted & known & (truth == 1))
+        fp = np.count_nonzero(predicted & known & (truth == 0))
+        fn = np.count_nonzero(~predicted & known & (truth == 1))
         tried.append(float(scores.f1(tp, fp, fn)))
     threshold, reached = best_threshold(truth, score)
     known = ~np.isnan(score) & (truth != 255)
