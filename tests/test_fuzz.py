@@ -229,7 +229,7 @@ def stores(draw, scene, folder):
 JOBS = {
     "coherence": (write_coherence, "coherence", estimation.coherence),
     "detect": (
-        lambda path: write_detection(path, DetectOptions("ratio-test"), suffix="new"),
+        lambda path: write_detection(path, DetectOptions("ratio-test"), name="new"),
         "change_new",
         lambda s: s.sarcd.detect(method="ratio-test")["change"],
     ),

@@ -30,7 +30,7 @@ def stored(tmp_path_factory):
     write_statistics(path)
     write_coherence(path, CoherenceOptions(window=7), phase=True)
     write_detection(path, DetectOptions(method="log-ratio", uncertainty=True))
-    write_detection(path, DetectOptions(method="coherence-loss"), suffix="loss")
+    write_detection(path, DetectOptions(method="coherence-loss"), name="loss")
     write_summary(path, SummaryOptions(of="omnibus"))
     return path
 

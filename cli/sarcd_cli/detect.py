@@ -108,7 +108,7 @@ def command(
         scene,
         from_dict(DetectOptions, values),
         pairs=pairs,
-        suffix=name,
+        name=name,
         overwrite=overwrite,
         memory_bytes=memory_bytes,
         progress=progress,

@@ -123,7 +123,7 @@ def command(
         models or None,
         from_dict(PredictOptions, values),
         pairs=pairs,
-        suffix=name,
+        name=name,
         overwrite=overwrite,
         progress=progress,
         note=note,

@@ -68,7 +68,7 @@ def command(
         options,
         predict=from_dict(PredictOptions, {"device": device}),
         patch=patch,
-        suffix=name,
+        name=name,
         overwrite=overwrite,
         progress=progress,
         note=note,

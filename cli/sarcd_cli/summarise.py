@@ -70,7 +70,7 @@ def command(
     result = write_summary(
         scene,
         from_dict(SummaryOptions, {**knobs, "window": parse_window(window)}),
-        suffix=name,
+        name=name,
         overwrite=overwrite,
         memory_bytes=memory_bytes,
         progress=progress,

@@ -160,9 +160,9 @@ class Run:
         teacher, suffix = replace(self, row="augmentation"), f"{self.learn}{self.seed}"
         scenes = [self.study.scene(self.judged)]
         try:
-            return pseudo_label(scenes, teacher.model, self.options.pseudo, suffix=suffix).variable
+            return pseudo_label(scenes, teacher.model, self.options.pseudo, name=suffix).variable
         except MismatchError:  # of another training
-            return pseudo_label(scenes, teacher.model, self.options.pseudo, suffix=suffix, overwrite=True).variable
+            return pseudo_label(scenes, teacher.model, self.options.pseudo, name=suffix, overwrite=True).variable
 
     def scores(self, variant: str = "plain") -> dict[str, Any]:
         """Return F1 and others on the site that is judged and, but for tables of one fold, on C; kept in a file."""

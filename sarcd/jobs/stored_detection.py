@@ -28,6 +28,7 @@ from sarcd.engine.tasks import Opened, Progress, return_memory, silent
 from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
+from sarcd.store.results import variable_name
 from sarcd.store.scene import SceneStore, open_scene
 
 _BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed
@@ -40,7 +41,7 @@ def write_detection(
     options: DetectOptions | None = None,
     *,
     pairs: str | None = None,
-    suffix: str = "",
+    name: str = "",
     overwrite: bool = False,
     memory_bytes: int | None = None,
     progress: Progress = silent,
@@ -56,7 +57,7 @@ def write_detection(
         Method and its knobs.
     pairs : str, optional
         As in `sarcd.jobs.write_coherence`.
-    suffix : str
+    name : str
         Appended to the names of the variables after an underscore.
     overwrite : bool
         Replace a result made otherwise.
@@ -81,7 +82,7 @@ def write_detection(
     """
     options = options or DetectOptions()
     scene, store = open_scene(path), SceneStore(path)
-    _refuse_other(scene, store, options, suffix, overwrite=overwrite)
+    _refuse_other(scene, store, options, name, overwrite=overwrite)
     positions = choose_pairs(store, pairs)
     times, dates = store.dates("time"), pair_positions(store)
     scene = open_scene(path)  # with the pairs that were asked for
@@ -95,7 +96,7 @@ def write_detection(
     few = {"num_workers": _workers(memory_bytes, schema.images_of(scene).data.chunksize[1:], len(times))}
     with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
-        earlier = {} if overwrite else _attrs_of(store, f"change_{suffix}" if suffix else "change")
+        earlier = {} if overwrite else _attrs_of(store, variable_name("change", name))
         fitted = fit(scene, options, pairs=wanted, earlier=earlier, progress=progress, note=of_levels.append)
         found = apply(scene, fitted)
     if fitted.history is not None:
@@ -105,9 +106,9 @@ def write_detection(
             note(line)
     if options.method == "auto":
         note(f"{fitted.options.method}: {fitted.why}")
-    base = {f"{name}_{suffix}" if suffix else str(name): str(name) for name in found.data_vars}
-    for name in base:
-        schema.variable(name)
+    base = {variable_name(str(kind), name): str(kind) for kind in found.data_vars}
+    for variable in base:
+        schema.variable(variable)
     made_by = MadeBy(OPERATION, parameters_of(fitted.attrs()))
     with stage(store, list(base), positions, made_by, overwrite=overwrite) as staging:
         regions = staging.missing()
@@ -121,10 +122,10 @@ def write_detection(
             workers = _workers(memory_bytes, staging.grid, len(times))  # a region may be a shard of many chunks
             compute = _Detection(maps, tuple(base.items()), tuple(positions))
             run_regions(staging, regions, compute, description="detect", progress=progress, workers=workers)
-        for name, source in base.items():
-            attrs, stored = found[source].attrs, _attrs_of(store, name)
+        for variable, source in base.items():
+            attrs, stored = found[source].attrs, _attrs_of(store, variable)
             told = {key: attrs[key] for key in _TOLD if key in attrs}
-            store.set_attrs(name, told | {FITTED: encode(_together(fitted_of(stored), fitted_of(attrs)))})
+            store.set_attrs(variable, told | {FITTED: encode(_together(fitted_of(stored), fitted_of(attrs)))})
         total = count_regions(staging)
         staging.finish()
     if regions:
@@ -132,14 +133,12 @@ def write_detection(
     return JobResult(tuple(base), len(positions), len(regions), total - len(regions))
 
 
-def _refuse_other(
-    scene: xr.Dataset, store: SceneStore, options: DetectOptions, suffix: str, *, overwrite: bool
-) -> None:
+def _refuse_other(scene: xr.Dataset, store: SceneStore, options: DetectOptions, name: str, *, overwrite: bool) -> None:
     """Refuse what is there and was made otherwise, before the scene is read."""
     kinds = ["change_score", "change", *(["uncertainty"] if options.uncertainty else [])]
-    names = [f"{kind}_{suffix}" if suffix else kind for kind in kinds]
-    for name in names:
-        schema.variable(name)
+    names = [variable_name(kind, name) for kind in kinds]
+    for variable in names:
+        schema.variable(variable)
     method = choose(scene, options)[0] if options.method == "auto" else options.method
     options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
     if options.exclude_dates:

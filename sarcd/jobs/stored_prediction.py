@@ -41,6 +41,7 @@ from sarcd.models.pretrained import MINES
 from sarcd.store.chunks import chunk_errors, require_finished
 from sarcd.store.reader import SceneReader
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
+from sarcd.store.results import variable_name
 from sarcd.store.scene import SceneStore, open_scene
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def write_prediction(
     options: PredictOptions | None = None,
     *,
     pairs: str | None = None,
-    suffix: str = "",
+    name: str = "",
     overwrite: bool = False,
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
@@ -91,7 +92,7 @@ def write_prediction(
         Tiles, device, statistics, threshold (by default the models' own, of several the mean), variants.
     pairs : str, optional
         Policy or list as in `sarcd.store.pairs.select_pairs`; all pairs of the store by default.
-    suffix : str
+    name : str
         Appended to the variables' names after an underscore, to keep several results side by side.
     overwrite : bool
         Replace a result made otherwise.
@@ -122,7 +123,7 @@ def write_prediction(
         note("no model is named: the one that ships with sarcd maps the changes; it learnt from simulated mines alone")
     groups = tta_views(swap=options.swap, flips=options.flips)
     check_uncertainty(options, 1 if isinstance(model, (str, Path)) else len(model))
-    names = _names(options, suffix)
+    names = _names(options, name)
     store = SceneStore(path)
     scene = open_scene(path, chunks=None)
     refuse_mismatch(store, names, MadeBy(OPERATION, {}), overwrite=overwrite, partly=True)
@@ -171,12 +172,12 @@ def write_prediction(
     return PredictionResult(tuple(names), len(positions), len(regions), total - len(regions), tile, batch, share)
 
 
-def _names(options: PredictOptions, suffix: str) -> list[str]:
+def _names(options: PredictOptions, name: str) -> list[str]:
     """Return the variables that are written, all of them of the schema."""
     kinds = ["change_probability", "change", *(["uncertainty"] if options.uncertainty else [])]
-    names = [f"{name}_{suffix}" if suffix else name for name in kinds]
-    for name in names:
-        schema.variable(name)
+    names = [variable_name(kind, name) for kind in kinds]
+    for variable in names:
+        schema.variable(variable)
     return names
 
 

@@ -21,6 +21,7 @@ from sarcd.errors import MismatchError, OptionError, TrainingError
 from sarcd.jobs.stored_prediction import write_prediction
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
+from sarcd.store.results import variable_name
 from sarcd.store.scene import SceneStore
 from sarcd.training.kernels import CellCounts, choose_cells, count_cells
 
@@ -58,7 +59,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     *,
     predict: PredictOptions | None = None,
     patch: int | None = None,
-    suffix: str = "",
+    name: str = "",
     overwrite: bool = False,
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
@@ -80,7 +81,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
         How the map is made.
     patch : int, optional
         Side of a patch in pixels; the one that the model was trained with by default.
-    suffix : str
+    name : str
         Appended to the names of map and labels after an underscore.
     overwrite : bool
         Replace maps and labels made otherwise.
@@ -107,12 +108,11 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     from sarcd.models.file import load_model
 
     options = options or PseudoOptions()
-    name = f"pseudo_label_{suffix}" if suffix else "pseudo_label"
-    source = f"change_probability_{suffix}" if suffix else "change_probability"
-    schema.variable(name)
+    labels, source = variable_name("pseudo_label", name), variable_name("change_probability", name)
+    schema.variable(labels)
     for scene in scenes:
         store = SceneStore(scene)
-        refuse_mismatch(store, [name], MadeBy(OPERATION, {}), overwrite=overwrite, partly=True)
+        refuse_mismatch(store, [labels], MadeBy(OPERATION, {}), overwrite=overwrite, partly=True)
     loaded = load_model(model)
     facts = loaded.card.training
     size = patch or int(facts.get("options", {}).get("patch", 256))
@@ -123,7 +123,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
             "the model does not say from how many patches it learnt", option="max_patches", hint="give a number"
         )
     for scene in scenes:
-        write_prediction(scene, model, predict, suffix=suffix, overwrite=overwrite, progress=progress, note=note)
+        write_prediction(scene, model, predict, name=name, overwrite=overwrite, progress=progress, note=note)
 
     stores = [SceneStore(scene) for scene in scenes]
     counts = [_count(store, source, size, options) for store in stores]
@@ -155,9 +155,9 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
             "from": source,
             "scenes": [Path(str(scene)).name for scene in scenes],  # the choice is one over all of them
         }
-        _write(store, name, source, size, mask, parameters, overwrite=overwrite, progress=progress)
+        _write(store, labels, source, size, mask, parameters, overwrite=overwrite, progress=progress)
     return PseudoLabelResult(
-        variable=name,
+        variable=labels,
         patches=int(chosen.size),
         qualified=int((together.confident > options.min_confident * size * size).sum()),
         chosen=int(chosen.sum()),
@@ -277,7 +277,7 @@ def self_train(
     first = options.pseudo.first_epochs or options.epochs
     for number in range(options.pseudo.rounds):
         teacher = folder / f"round-{number}.safetensors"
-        suffix = f"round{number}"
+        name = f"round{number}"
         if overwrite or not teacher.exists():
             note(f"training the network that labels, round {number + 1} of {options.pseudo.rounds}")
             train(
@@ -291,7 +291,7 @@ def self_train(
                 progress=progress,
                 note=note,
             )
-        label = partial(pseudo_label, unlabelled, teacher, options.pseudo, suffix=suffix, progress=progress, note=note)
+        label = partial(pseudo_label, unlabelled, teacher, options.pseudo, name=name, progress=progress, note=note)
         try:
             labelled = label()  # goes on where it was stopped
         except MismatchError:

@@ -22,6 +22,7 @@ from sarcd.engine.tasks import Opened, Progress, Rectangle, grow, inside, silent
 from sarcd.store.chunks import chunk_errors, require_finished
 from sarcd.store.reader import SceneReader
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
+from sarcd.store.results import variable_name
 from sarcd.store.scene import SceneStore, open_scene, publish
 
 _BYTES_PER_PIXEL = 200  # of a region in work: powers, coherence and p-values of two dates, in double
@@ -32,7 +33,7 @@ def write_summary(
     path: str | Path,
     options: SummaryOptions | None = None,
     *,
-    suffix: str = "",
+    name: str = "",
     overwrite: bool = False,
     memory_bytes: int | None = None,
     progress: Progress = silent,
@@ -46,7 +47,7 @@ def write_summary(
         Scene of three dates or more.
     options : SummaryOptions, optional
         What is summarised, and how dates are compared.
-    suffix : str
+    name : str
         Appended to the names of the layers after an underscore.
     overwrite : bool
         Replace a result made otherwise, or of fewer dates.
@@ -72,16 +73,16 @@ def write_summary(
     options = options or SummaryOptions()
     scene, store = open_scene(path, chunks=None), SceneStore(path)
     asked = {} if options.of is None else {"of": options.of}
-    every = [f"{base}_{suffix}" if suffix else base for base in LAYERS]
+    every = [variable_name(layer, name) for layer in LAYERS]
     refuse_mismatch(store, every, MadeBy(OPERATION, asked), overwrite=overwrite, partly=True)
-    require_finished(store, [name for name in schema.IMAGES if name in scene])
+    require_finished(store, [images for images in schema.IMAGES if images in scene])
     with chunk_errors(path):
         fitted = fit_summary(scene, options)
     require_finished(store, [str(fitted.options.of)])  # of the omnibus test, no array
     _tell(options, fitted, note)
-    names = {f"{base}_{suffix}" if suffix else base: base for base in fitted.layers}
-    for name in names:
-        schema.variable(name)
+    names = {variable_name(layer, name): layer for layer in fitted.layers}
+    for variable in names:
+        schema.variable(variable)
     attrs = fitted.attrs()
     made_by = MadeBy(OPERATION, decode(attrs.pop(PARAMETERS)))
     shares = _plan(memory_bytes, fitted, store.grid)
@@ -92,11 +93,11 @@ def write_summary(
             reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
             compute = _Summary(reader, fitted, tuple(names.items()))
             run_regions(staging, regions, compute, description="summarise", progress=progress, workers=shares.workers)
-            for name in names:
-                store.set_attrs(name, attrs)
+            for variable in names:
+                store.set_attrs(variable, attrs)
         total = count_regions(staging)
         staging.finish()
-    _mark_others(store, suffix, names)
+    _mark_others(store, name, names)
     return JobResult(tuple(names), len(fitted.dates) - 1, len(regions), total - len(regions))
 
 
@@ -123,12 +124,12 @@ def _plan(memory_bytes: int | None, fitted: FittedSummary, grid: tuple[int, int]
     )
 
 
-def _mark_others(store: SceneStore, suffix: str, written: dict[str, str]) -> None:
+def _mark_others(store: SceneStore, name: str, written: dict[str, str]) -> None:
     """Mark layers of an earlier summary that this one, made otherwise, has not replaced."""
-    every = {f"{base}_{suffix}" if suffix else base for base in LAYERS}
+    every = {variable_name(layer, name) for layer in LAYERS}
     others = sorted((every - set(written)) & set(store.published()))
-    for name in others:
-        store.set_attrs(name, {"sarcd_stale": "the other layers were made anew since, without this one"})
+    for other in others:
+        store.set_attrs(other, {"sarcd_stale": "the other layers were made anew since, without this one"})
     if others:
         publish(store, add=others)
 

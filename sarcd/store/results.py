@@ -22,6 +22,24 @@ WhichPair = int | str | Pair
 """Position in the scene's list, ``BEFORE:AFTER``, or two dates."""
 
 
+def variable_name(kind: str, name: str = "") -> str:
+    """Return what a result is called in the store, beside others of its kind.
+
+    Parameters
+    ----------
+    kind : str
+        What the schema calls it, as ``change``.
+    name : str
+        Told apart by this name; empty for the plain one.
+
+    Examples
+    --------
+    >>> variable_name("change"), variable_name("change", "mymodel")
+    ('change', 'change_mymodel')
+    """
+    return f"{kind}_{name}" if name else kind
+
+
 def pairs_in(scene: xr.Dataset) -> list[Pair]:
     """Return the dates of the scene's pairs: its own list, or consecutive dates where it has none."""
     if "pair" in scene.dims:

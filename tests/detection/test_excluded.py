@@ -62,7 +62,7 @@ def test_without_its_date_the_scene_is_as_one_that_never_had_it(path, tmp_path, 
 
 def test_what_lies_across_may_be_mapped(path):
     options = DetectOptions(METHOD, exclude_dates=(BAD,))
-    assert write_detection(path, options, pairs="2023-03-31:2023-04-24", suffix="x").pairs == 1
+    assert write_detection(path, options, pairs="2023-03-31:2023-04-24", name="x").pairs == 1
     assert (xr.open_zarr(path).undecidable_x[-1] == 0).mean() > 0.9
 
 

@@ -45,7 +45,7 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     options = DetectOptions(method, opening=1, min_pixels=5, max_hole=4)
     eager = open_scene(path).load().sarcd.detect(method=options)
     lazy = open_scene(path).sarcd.detect(method=options)
-    result = write_detection(path, options, suffix="x")
+    result = write_detection(path, options, name="x")
     stored = xr.open_zarr(path)
     assert set(result.variables) == {f"{name}_x" for name in lazy.data_vars}
     for name in lazy.data_vars:
@@ -72,7 +72,7 @@ def test_auto_says_what_it_chose_and_why(path, tmp_path, rng):
 
 
 def test_resumes_and_refuses_other_settings(path, monkeypatch):
-    whole = write_detection(path, DetectOptions("log-ratio"), suffix="whole")
+    whole = write_detection(path, DetectOptions("log-ratio"), name="whole")
     calls = []
     real = _task.RegionTask.__call__
 

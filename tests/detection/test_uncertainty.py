@@ -25,7 +25,7 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     options = DetectOptions(method, uncertainty=True, min_pixels=5)
     lazy = open_scene(path).sarcd.detect(method=options)
     plain = open_scene(path).sarcd.detect(method=DetectOptions(method, min_pixels=5))
-    result = write_detection(path, options, suffix=method)
+    result = write_detection(path, options, name=method)
     stored, name = xr.open_zarr(path), f"uncertainty_{method}"
     assert name in result.variables
     np.testing.assert_array_equal(stored[name], lazy.uncertainty)
@@ -46,8 +46,8 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
 
 
 def test_may_be_added_to_a_map_that_is_there(path):
-    write_detection(path, DetectOptions("ratio-test"), suffix="later")
-    added = write_detection(path, DetectOptions("ratio-test", uncertainty=True), suffix="later")
+    write_detection(path, DetectOptions("ratio-test"), name="later")
+    added = write_detection(path, DetectOptions("ratio-test", uncertainty=True), name="later")
     assert added.computed > 0
     assert "uncertainty_later" in xr.open_zarr(path)
 

@@ -220,7 +220,7 @@ def test_limits_of_the_shell(name):
     """In a process of its own: what is lowered cannot be raised again."""
     code = (
         f"import resource; resource.setrlimit(resource.{name}, (2**35, 2**35))\n"
-        "from sarcd.engine import limits as _limits\n"
+        "from sarcd.engine import memory as _limits\n"
         "print(*[(limit.source, 0 < limit.free < 2**35) for limit in _limits._of_process()])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -68,7 +68,7 @@ def test_detect_again_with_other_settings(scene, monkeypatch):
 def test_a_name_that_is_none(scene, monkeypatch):
     forbid_reading(monkeypatch)
     with pytest.raises(SceneError, match="no variable"):
-        write_detection(scene, DetectOptions("ratio-test"), suffix="a b")
+        write_detection(scene, DetectOptions("ratio-test"), name="a b")
 
 
 def test_pairs_are_not_added_for_a_refusal(scene, monkeypatch):

@@ -47,7 +47,7 @@ def test_every_job_tells(tmp_path, capsys):
     write_prediction(path, random_model_file(tmp_path / "m.safetensors", widths=(4, 8)), note=notes.append)
     assert len(low(notes)) == 1
     notes.clear()
-    write_detection(path, DetectOptions("ratio-test"), suffix="test", note=notes.append)
+    write_detection(path, DetectOptions("ratio-test"), name="test", note=notes.append)
     assert len(low(notes)) == 1
     assert main(["coherence", str(path)]) == 0
     assert capsys.readouterr().err.startswith(SECOND + "median coherence")

@@ -33,7 +33,7 @@ def path(tmp_path, rng):
 def test_any_tile_gives_the_same_map_as_one_pass(path, model):
     maps = {}
     for tiles in (24, 50, 96, "whole"):
-        result = write_prediction(path, model, PredictOptions(tiles=tiles), suffix=f"t{tiles}")
+        result = write_prediction(path, model, PredictOptions(tiles=tiles), name=f"t{tiles}")
         maps[tiles] = open_scene(path)[f"change_probability_t{tiles}"].values
         assert 0 < result.kept_share <= 1
     assert np.nanstd(maps["whole"]) > 0.1
@@ -64,9 +64,9 @@ def test_equals_the_lazy_dataset(path, model, raise_if_dask_computes):
 def test_every_estimator_is_computed_from_parts_as_from_the_whole(path, tmp_path, coherence):
     model = random_model_file(tmp_path / "m.safetensors", coherence=coherence, widths=(4, 8))
     for tiles in (24, "whole"):
-        write_prediction(path, model, PredictOptions(tiles=tiles), suffix=f"t{tiles}")
+        write_prediction(path, model, PredictOptions(tiles=tiles), name=f"t{tiles}")
     write_coherence(path, coherence)
-    write_prediction(path, model, PredictOptions(tiles=24), suffix="stored")
+    write_prediction(path, model, PredictOptions(tiles=24), name="stored")
     scene = open_scene(path)
     for suffix in ("twhole", "stored"):
         np.testing.assert_allclose(
@@ -76,19 +76,19 @@ def test_every_estimator_is_computed_from_parts_as_from_the_whole(path, tmp_path
 
 def test_stored_coherence_is_used_if_it_fits(path, model, tmp_path):
     notes = []
-    write_prediction(path, model, suffix="computed", note=notes.append)
+    write_prediction(path, model, name="computed", note=notes.append)
     assert any("coherence (5 x 5 boxcar) is computed" in text for text in notes)
     assert any("statistics computed" in text for text in notes)
     write_coherence(path)
     notes.clear()
-    write_prediction(path, model, suffix="stored", note=notes.append)
+    write_prediction(path, model, name="stored", note=notes.append)
     assert not any("coherence" in text or "statistics" in text for text in notes)
     scene = open_scene(path)
     np.testing.assert_allclose(scene.change_probability_stored, scene.change_probability_computed, atol=PROBABILITY)
     other = random_model_file(
         tmp_path / "other.safetensors", coherence=CoherenceOptions(window=Window(9, 9)), widths=(4, 8)
     )
-    write_prediction(path, other, suffix="other", note=notes.append)
+    write_prediction(path, other, name="other", note=notes.append)
     assert any("9 x 9" in text for text in notes)
 
 
@@ -160,7 +160,7 @@ def test_bad_options(path, model, tmp_path):
 def test_a_compiled_network_gives_the_same_map(path, model):
     options = PredictOptions(tiles=48, batch=2)
     write_prediction(path, model, options)
-    write_prediction(path, model, replace(options, compiled=True), suffix="compiled")
+    write_prediction(path, model, replace(options, compiled=True), name="compiled")
     scene = open_scene(path)
     np.testing.assert_allclose(scene.change_probability_compiled, scene.change_probability, atol=PROBABILITY)
     assert parameters_of(scene.change_probability_compiled)["compiled"] is True
@@ -172,7 +172,7 @@ def test_reduced_precision_is_another_result_and_says_how_far_off(path, model):
     with pytest.raises(MismatchError, match="dtype float32, now bfloat16"):
         write_prediction(path, model, PredictOptions(precision="bfloat16"))
     notes = []
-    write_prediction(path, model, PredictOptions(precision="bfloat16"), suffix="half", note=notes.append)
+    write_prediction(path, model, PredictOptions(precision="bfloat16"), name="half", note=notes.append)
     found = open_scene(path).change_probability_half
     assert parameters_of(found)["dtype"] == "bfloat16"
     moved = np.nanmax(np.abs(found.values - exact))

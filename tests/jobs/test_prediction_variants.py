@@ -64,7 +64,7 @@ def test_blended_tiles_are_told_recorded_and_do_not_depend_on_memory_or_batch(pa
     other = stored_scene(tmp_path / "other.zarr", np.random.default_rng(20231206), SHAPE, chunk=100, holes=0.002)
     write_prediction(other, blended, PredictOptions(batch=1, memory_bytes=2**33))
     np.testing.assert_allclose(probability(other), reference, atol=PROBABILITY_GLOBAL)
-    whole = write_prediction(path, blended, PredictOptions(tiles="whole"), suffix="whole")
+    whole = write_prediction(path, blended, PredictOptions(tiles="whole"), name="whole")
     assert whole.tile == (144 if name == "tinycd" else 160)
     assert np.nanmax(np.abs(probability(path, "_whole") - reference)) > 1e-3
 
@@ -111,7 +111,7 @@ def test_equals_the_lazy_dataset(path, folder, exact, raise_if_dask_computes):
 
 def test_an_ensemble_is_the_mean_of_its_members(path, exact):
     for number, model in enumerate(exact):
-        write_prediction(path, model, suffix=f"m{number}")
+        write_prediction(path, model, name=f"m{number}")
     write_prediction(path, exact, PredictOptions(uncertainty=True, threshold=0.45))
     scene = open_scene(path)
     each = np.stack([scene[f"change_probability_m{number}"] for number in range(2)])
@@ -144,7 +144,7 @@ def test_a_pair_reversed_gives_the_same_map_to_the_last_bit(tmp_path, rng, exact
     paths = [stored_scene(tmp_path / f"{n}.zarr", rng, SHAPE, chunk=48, slc=slc) for n, slc in enumerate(orders)]
     for path in paths:
         write_prediction(path, [*exact, blended], PredictOptions(swap=True, flips=True))
-        write_prediction(path, exact[0], suffix="one")
+        write_prediction(path, exact[0], name="one")
     np.testing.assert_array_equal(*map(probability, paths))
     one = [probability(path, "_one") for path in paths]
     assert np.nanmax(np.abs(one[0] - one[1])) > 0.01
@@ -152,7 +152,7 @@ def test_a_pair_reversed_gives_the_same_map_to_the_last_bit(tmp_path, rng, exact
 
 def test_adapting_is_another_result_with_the_same_bytes_on_resume(tmp_path, exact):
     path = stored_scene(tmp_path / "three.zarr", np.random.default_rng(3), (3, *SHAPE[1:]), chunk=48)
-    write_prediction(path, exact[0], suffix="as_learnt")
+    write_prediction(path, exact[0], name="as_learnt")
     names = ["change_probability", "change"]
     dates = [str(time)[:10] for time in open_scene(path)["time"].values]
     write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True), pairs=f"{dates[0]}:{dates[1]}")
@@ -233,6 +233,6 @@ def test_what_is_sent_to_workers_is_small_but_for_statistics(path, exact, blende
 
     monkeypatch.setattr(prediction, "run_regions", weighed)
     write_prediction(path, [*exact, blended])
-    write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True), suffix="adapted")
+    write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True), name="adapted")
     assert sizes[0] < 5000
     assert sizes[1] < 20000

@@ -128,7 +128,7 @@ def test_choice_and_seed_are_heeded(maps, model):
 
 
 def test_a_suffix_names_map_and_labels(maps, model):
-    pseudo_label(list(maps), model, OPTIONS, suffix="other")
+    pseudo_label(list(maps), model, OPTIONS, name="other")
     turned = {scene: 1 - values for scene, values in maps.items()}
     assert labelled(turned, "pseudo_label_other") == set(qualified(turned))
     assert all("pseudo_label" not in open_scene(scene) for scene in maps)

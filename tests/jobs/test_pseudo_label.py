@@ -69,7 +69,7 @@ def test_other_settings_are_refused_and_then_replace(learnt, unlabelled):
         pseudo_label([unlabelled], learnt[1], replace(LOOSE, max_patches=1))
     again = pseudo_label([unlabelled], learnt[1], replace(LOOSE, max_patches=1), overwrite=True)
     assert again.chosen == 1
-    beside = pseudo_label([unlabelled], learnt[1], LOOSE, suffix="loose")
+    beside = pseudo_label([unlabelled], learnt[1], LOOSE, name="loose")
     assert beside.variable == "pseudo_label_loose"
     assert beside.chosen == first.chosen
 
@@ -98,7 +98,7 @@ def test_training_on_both_kinds(tmp_path, learnt, unlabelled):
     assert card.training["transductive"] == []
     # N counts patches with a person's labels: those of a model do not breed more of their kind.
     assert alone < 16
-    again = pseudo_label([unlabelled], both.path, PseudoOptions(confidence=0.5, min_confident=0), suffix="again")
+    again = pseudo_label([unlabelled], both.path, PseudoOptions(confidence=0.5, min_confident=0), name="again")
     assert again.chosen == alone
 
 

@@ -160,7 +160,7 @@ def test_a_region_travels(path, monkeypatch):
 
 
 def test_resumes_and_refuses_other_settings(path, tmp_path, images, monkeypatch):
-    whole = write_summary(path, suffix="whole")
+    whole = write_summary(path, name="whole")
     before, calls = tree(path), []
     real = _task.RegionTask.__call__
 

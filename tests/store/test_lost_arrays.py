@@ -121,7 +121,7 @@ def test_an_axis_of_others_that_is_gone(foreign, name):
 def test_a_grid_mapping_that_cannot_be_read_is_named(own):
     (own / "spatial_ref" / "c").write_bytes(b"junk")
     with pytest.raises(CorruptChunkError, match=r"spatial_ref/c: .*restore it"):
-        write_detection(own, DetectOptions("ratio-test"), suffix="new")
+        write_detection(own, DetectOptions("ratio-test"), name="new")
 
 
 def without_root(path):

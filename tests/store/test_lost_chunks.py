@@ -49,7 +49,7 @@ def test_detect(scene, method):
     lose(scene, "slc/c/1/1/0")
     before = set(SceneStore(scene).members())
     with pytest.raises(CorruptChunkError, match=r"slc/c/1/1/0.*absent"):
-        write_detection(scene, DetectOptions(method), suffix="new")
+        write_detection(scene, DetectOptions(method), name="new")
     assert set(SceneStore(scene).members()) == before
     with pytest.raises(CorruptChunkError, match="slc/c/1/1/0"):
         xr.open_zarr(scene).sarcd.detect(method=method)
@@ -58,8 +58,8 @@ def test_detect(scene, method):
 JOBS = {
     "coherence": lambda path: write_coherence(path, name="coherence_new"),
     "statistics": write_statistics,
-    "predict": lambda path: write_prediction(path, suffix="new"),
-    "summarise": lambda path: write_summary(path, SummaryOptions(of="omnibus"), suffix="new"),
+    "predict": lambda path: write_prediction(path, name="new"),
+    "summarise": lambda path: write_summary(path, SummaryOptions(of="omnibus"), name="new"),
 }
 
 
@@ -125,7 +125,7 @@ def test_a_summary_of_a_map_that_lost_a_chunk(scene):
 
 def test_a_summary_needs_what_it_reads_alone(scene):
     lose(scene, "label/c/0/1/1")
-    assert write_summary(scene, SummaryOptions(of="omnibus"), suffix="new").computed > 0
+    assert write_summary(scene, SummaryOptions(of="omnibus"), name="new").computed > 0
 
 
 def test_a_mask_that_lost_a_chunk(tmp_path):
