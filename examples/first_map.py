@@ -11,7 +11,7 @@ import xarray as xr
 
 import sarcd  # noqa: F401  registers the .sarcd accessor
 from sarcd.config import TrainOptions
-from sarcd.simulation.sites import site
+from sarcd.simulation.sites import simulate
 from sarcd.store.create import write_scene
 from sarcd.training.trainer import train
 
@@ -19,8 +19,8 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else "first_map")
 folder.mkdir(parents=True, exist_ok=True)
 
 # Two simulated mines with known changes. With images of your own: `sarcd ingest before.tif after.tif -o scene.zarr`.
-write_scene(site("A", size=512, dates=3), folder / "learn.zarr", overwrite=True)
-write_scene(site("B", size=512), folder / "scene.zarr", overwrite=True)
+write_scene(simulate("A", size=512, dates=3), folder / "learn.zarr", overwrite=True)
+write_scene(simulate("B", size=512), folder / "scene.zarr", overwrite=True)
 
 options = TrainOptions(
     network={"widths": (8, 16, 32)}, patch=64, batch=8, epochs=25, learning_rate=4e-3, schedule="one-cycle"

@@ -7,9 +7,9 @@ import numpy as np
 
 import sarcd  # noqa: F401  registers the .sarcd accessor
 from sarcd.config import Window
-from sarcd.simulation.sites import site
+from sarcd.simulation.sites import simulate
 
-scene = site("A", size=256, truth=True)
+scene = simulate("A", size=256, truth=True)
 for window in (Window(y=5, x=5), Window(y=15, x=3)):
     coherence = scene.sarcd.coherence(window=window)
     error = (coherence - scene.true_coherence).where(scene.label == 0)

@@ -34,10 +34,10 @@ class SceneAccessor:
         self._scene = scene
 
     def statistics(self, *, per_date: bool = False) -> xr.Dataset:
-        """Exact median and MAD of amplitude; see `sarcd.estimation.amplitude_statistics`."""
+        """Exact median and MAD of amplitude; see `sarcd.estimation.statistics`."""
         from sarcd import estimation
 
-        return estimation.amplitude_statistics(self._scene, per_date=per_date)
+        return estimation.statistics(self._scene, per_date=per_date)
 
     def coherence(
         self,
@@ -156,10 +156,10 @@ class SceneAccessor:
         looks: float | None = None,
         min_valid: float = 0.5,
     ) -> xr.Dataset:
-        """How often, when, and whether for good the ground changed; see `sarcd.change.summarise_changes`."""
+        """How often, when, and whether for good the ground changed; see `sarcd.change.summarise`."""
         from sarcd import change
 
-        return change.summarise_changes(
+        return change.summarise(
             self._scene,
             changes,
             threshold=threshold,

@@ -71,7 +71,7 @@ def parameters_of(array: xr.DataArray | Mapping[str, Any]) -> dict[str, Any]:
     --------
     >>> from sarcd import estimation
     >>> from sarcd.simulation import sites
-    >>> parameters_of(estimation.coherence(sites.site("A", size=64), window=7))["window"]
+    >>> parameters_of(estimation.coherence(sites.simulate("A", size=64), window=7))["window"]
     {'y': 7, 'x': 7}
     """
     found = _decoded(array, PARAMETERS)
@@ -96,7 +96,7 @@ def fitted_of(array: xr.DataArray | Mapping[str, Any]) -> list[dict[str, Any]]:
     --------
     >>> from sarcd.detection import detect
     >>> from sarcd.simulation import sites
-    >>> found = detect(sites.site("A", size=64), method="log-ratio")
+    >>> found = detect(sites.simulate("A", size=64), method="log-ratio")
     >>> [sorted(fact) for fact in fitted_of(found.change)]
     [['after', 'before', 'rule']]
     """

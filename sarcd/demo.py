@@ -90,7 +90,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     note(f"simulating site {SITE}, which no network has seen")
     with progress(f"simulate {SITE}", 1) as advance:
-        write_scene(sites.site(SITE, size=_SIZE, seed=seed), scene, overwrite=overwrite)
+        write_scene(sites.simulate(SITE, size=_SIZE, seed=seed), scene, overwrite=overwrite)
         advance(1)
     write_statistics(scene, progress=progress)
     write_coherence(scene, progress=progress)

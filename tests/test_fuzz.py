@@ -184,7 +184,7 @@ def test_what_is_no_scene_is_refused(data):
     verbs = ["coherence", "normalize", "log_ratio", "detect", "omnibus", "statistics"]
     functions = {"normalize": estimation.normalize, "detect": change.ratio_test, "omnibus": change.omnibus_test}
     functions |= {
-        "statistics": estimation.amplitude_statistics,
+        "statistics": estimation.statistics,
         "coherence": estimation.coherence,
         "log_ratio": change.log_ratio,
     }

@@ -38,7 +38,7 @@ def stored(tmp_path_factory):
 def _results(scene):
     found = detect.detect(scene, method="ratio-test")
     yield "scene", scene
-    yield "statistics", estimation.amplitude_statistics(scene)
+    yield "statistics", estimation.statistics(scene)
     yield "coherence", estimation.coherence(scene, debias=True).to_dataset()
     yield "phase", estimation.coherence_phase(scene).to_dataset()
     yield "normalize", estimation.normalize(scene).to_dataset()
@@ -51,7 +51,7 @@ def _results(scene):
     yield "rules", detect.detect(scene, method=DetectOptions(method="neighbourhood-ratio"))
     yield "combined", detect.detect(scene, method=DetectOptions(method="combined-test", uncertainty=True))
     yield "network", detect.detect(scene, model=MINES, device="cpu")
-    yield "summarise", change.summarise_changes(scene, found.change)
+    yield "summarise", change.summarise(scene, found.change)
     yield "omnibus", change.omnibus_test(scene)
     yield "evaluate", evaluate.evaluate(scene.assign(change=found.change), bootstrap=20, objects=True)
     report = evaluate.report([scene.assign(change_score=found.change_score)], variable="change_score", threshold=3.0)
@@ -60,7 +60,7 @@ def _results(scene):
 
 @pytest.fixture(scope="module")
 def results(stored):
-    simulated = sites.site("A", size=64, dates=3)
+    simulated = sites.simulate("A", size=64, dates=3)
     lazy = simulated.chunk(y=40).sarcd.coherence().to_dataset()
     made = [*_results(xr.open_zarr(stored)), ("simulated", simulated), ("lazy", lazy)]
     return [(verb, result if verb in ("scene", "lazy") else result.load()) for verb, result in made]

@@ -30,7 +30,7 @@ def scenes(folder: Path, kind: str, count: int, options: TrainOptions) -> list[P
         paths.append(folder / f"{kind}-{seed}.zarr")
         if not paths[-1].exists():
             site = sites.varied(seed, no_change=kind == "none")
-            write_scene(sites.site(site, size=SIZE, seed=seed, dates=DATES), paths[-1])
+            write_scene(sites.simulate(site, size=SIZE, seed=seed, dates=DATES), paths[-1])
         write_statistics(paths[-1], per_date=False)  # as the model that ships learnt, whatever the levels
         write_coherence(paths[-1], options.coherence)
     return paths

@@ -16,7 +16,7 @@ from .ratios import mean_ratio as mean_ratio
 from .ratios import neighbourhood_ratio as neighbourhood_ratio
 from .speckle_filters import lee as lee
 from .speckle_filters import refined_lee as refined_lee
-from .summary import summarise_changes as summarise_changes
+from .summary import summarise as summarise
 from .thresholding import apply_rules as apply_rules
 from .thresholding import decide as decide
 from .thresholding import fit_rules as fit_rules

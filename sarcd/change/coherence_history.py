@@ -77,7 +77,7 @@ def coherence_loss(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> loss = coherence_loss(sites.site("A", size=64, dates=3))
+    >>> loss = coherence_loss(sites.simulate("A", size=64, dates=3))
     >>> loss.dims, loss[0].isnull().all().item(), loss[1].isnull().all().item()
     (('pair', 'y', 'x'), True, False)
     """
@@ -135,7 +135,7 @@ def never_coherent(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> never_coherent(sites.site("A", size=64, dates=3)).dtype
+    >>> never_coherent(sites.simulate("A", size=64, dates=3)).dtype
     dtype('uint8')
     """
     scene = take(scene)

@@ -84,7 +84,7 @@ def coherence_test(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> found = coherence_test(sites.site("A", size=64, dates=3), expected="history")
+    >>> found = coherence_test(sites.simulate("A", size=64, dates=3), expected="history")
     >>> sorted(found.data_vars)
     ['change', 'change_score', 'undecidable']
     """
@@ -137,7 +137,7 @@ def combined_test(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> float(combined_test(sites.site("A", size=64), expected=0.7).change.max())
+    >>> float(combined_test(sites.simulate("A", size=64), expected=0.7).change.max())
     1.0
     """
     scene = take(scene)
@@ -184,7 +184,7 @@ def no_correlation_test(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> found = no_correlation_test(sites.site("A", size=64), false_alarms=0.01)
+    >>> found = no_correlation_test(sites.simulate("A", size=64), false_alarms=0.01)
     >>> bool((found >= found.threshold).any())
     True
     """

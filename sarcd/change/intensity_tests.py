@@ -86,7 +86,7 @@ def ratio_test(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> found = ratio_test(sites.site("A", size=64), false_alarms=0.001)
+    >>> found = ratio_test(sites.simulate("A", size=64), false_alarms=0.001)
     >>> found.change_score.dims, found.change.dtype
     (('pair', 'y', 'x'), dtype('uint8'))
     """
@@ -174,7 +174,7 @@ def omnibus_test(
 
     See Also
     --------
-    sarcd.change.summarise_changes : number of changes, first and last date, persistence.
+    sarcd.change.summarise : number of changes, first and last date, persistence.
     sarcd.change.kernels.significance.omnibus : the tests.
 
     Notes
@@ -185,7 +185,7 @@ def omnibus_test(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> found = omnibus_test(sites.site("A", size=64, dates=3))
+    >>> found = omnibus_test(sites.simulate("A", size=64, dates=3))
     >>> found.change.dims, found.omnibus_score.dims
     (('pair', 'y', 'x'), ('y', 'x'))
     """

@@ -203,7 +203,7 @@ def fuse(differences: Sequence[xr.DataArray], *, method: Fusion = "standardised"
     --------
     >>> from sarcd import change, estimation
     >>> from sarcd.simulation import sites
-    >>> scene = sites.site("A", size=64)
+    >>> scene = sites.simulate("A", size=64)
     >>> fuse([change.log_ratio(scene), 1 - estimation.coherence(scene)]).dims
     ('pair', 'y', 'x')
     """

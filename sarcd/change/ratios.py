@@ -170,7 +170,7 @@ def log_ratio(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> log_ratio(sites.site("A", size=64)).dims
+    >>> log_ratio(sites.simulate("A", size=64)).dims
     ('pair', 'y', 'x')
     """
     scene = take(scene)
@@ -222,7 +222,7 @@ def mean_ratio(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> mean_ratio(sites.site("A", size=64)).dims
+    >>> mean_ratio(sites.simulate("A", size=64)).dims
     ('pair', 'y', 'x')
     """
     scene = take(scene)
@@ -276,7 +276,7 @@ def gauss_log_ratio(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> gauss_log_ratio(sites.site("A", size=64)).dims
+    >>> gauss_log_ratio(sites.simulate("A", size=64)).dims
     ('pair', 'y', 'x')
     """
     scene = take(scene)
@@ -327,7 +327,7 @@ def neighbourhood_ratio(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> neighbourhood_ratio(sites.site("A", size=64)).dims
+    >>> neighbourhood_ratio(sites.simulate("A", size=64)).dims
     ('pair', 'y', 'x')
     """
     scene = take(scene)

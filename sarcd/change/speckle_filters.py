@@ -50,7 +50,7 @@ def lee(scene: xr.Dataset, *, window: int | Window = 7, looks: float | None = No
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> lee(sites.site("A", size=64), looks=1).amplitude.dims
+    >>> lee(sites.simulate("A", size=64), looks=1).amplitude.dims
     ('time', 'y', 'x')
     """
     scene = take(scene)
@@ -86,7 +86,7 @@ def refined_lee(scene: xr.Dataset, *, looks: float | None = None) -> xr.Dataset:
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> refined_lee(sites.site("A", size=64), looks=1).amplitude.dims
+    >>> refined_lee(sites.simulate("A", size=64), looks=1).amplitude.dims
     ('time', 'y', 'x')
     """
     scene = take(scene)

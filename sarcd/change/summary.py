@@ -27,7 +27,7 @@ LAYERS = ("change_count", "first_change", "last_change", "persistence", "omnibus
 """All that a summary may hold."""
 
 
-def summarise_changes(
+def summarise(
     scene: xr.Dataset,
     changes: xr.DataArray | str | None = None,
     *,
@@ -88,8 +88,8 @@ def summarise_changes(
     --------
     >>> from sarcd import change
     >>> from sarcd.simulation import sites
-    >>> scene = sites.site("A", size=64, dates=4)
-    >>> found = summarise_changes(scene, change.ratio_test(scene).change)
+    >>> scene = sites.simulate("A", size=64, dates=4)
+    >>> found = summarise(scene, change.ratio_test(scene).change)
     >>> sorted(found.data_vars)
     ['change_count', 'first_change', 'last_change', 'persistence']
     >>> int(found.last_change.max()) <= 3
@@ -158,7 +158,7 @@ def fit_summary(
     Parameters
     ----------
     scene : xr.Dataset
-        As `summarise_changes` takes it.
+        As `summarise` takes it.
     options : SummaryOptions, optional
         What is wanted.
     changes : DataArray, optional
@@ -167,7 +167,7 @@ def fit_summary(
     Raises
     ------
     SceneError, OptionError
-        As `summarise_changes`.
+        As `summarise`.
     """
     options = options or SummaryOptions()
     if options.exclude_dates:
@@ -214,7 +214,7 @@ def apply_summary(
     Returns
     -------
     xr.Dataset
-        As `summarise_changes`.
+        As `summarise`.
     """
     options, layers = fitted.options, dict[str, Any]()
     scene = without_dates(scene, options.exclude_dates)

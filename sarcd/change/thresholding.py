@@ -77,7 +77,7 @@ def decide(
     >>> from sarcd import change
     >>> from sarcd.simulation import sites
     >>> from sarcd.attributes import parameters_of
-    >>> change = decide(change.log_ratio(sites.site("A", size=64)), method="kmeans")
+    >>> change = decide(change.log_ratio(sites.simulate("A", size=64)), method="kmeans")
     >>> change.dims, parameters_of(change)["method"]
     (('pair', 'y', 'x'), 'kmeans')
     """
@@ -114,7 +114,7 @@ def fit_rules(
     --------
     >>> from sarcd import change
     >>> from sarcd.simulation import sites
-    >>> rules = fit_rules(change.log_ratio(sites.site("A", size=64)), method="otsu")
+    >>> rules = fit_rules(change.log_ratio(sites.simulate("A", size=64)), method="otsu")
     >>> rules[0].above > 0, rules[0].found
     (True, True)
     """
@@ -170,7 +170,7 @@ def rules_of(change: xr.DataArray) -> tuple[Rule, ...]:
     --------
     >>> from sarcd import change
     >>> from sarcd.simulation import sites
-    >>> difference = change.log_ratio(sites.site("A", size=64))
+    >>> difference = change.log_ratio(sites.simulate("A", size=64))
     >>> change = decide(difference)
     >>> bool((apply_rules(difference, rules_of(change)) == change).all())
     True

@@ -95,7 +95,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     --------
     >>> from sarcd.simulation import sites
     >>> from sarcd.attributes import parameters_of
-    >>> found = detect(sites.site("A", size=64), method="ratio-test")
+    >>> found = detect(sites.simulate("A", size=64), method="ratio-test")
     >>> found.change.dims, parameters_of(found.change)["method"]
     (('pair', 'y', 'x'), 'ratio-test')
     """
@@ -105,9 +105,9 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     if model is not None:
         if method is not None:
             raise OptionError("a model and a method are named", option="method", hint="name one of them")
-        from sarcd.jobs.lazy_prediction import by_network
+        from sarcd.jobs.lazy_prediction import predict
 
-        return by_network(
+        return predict(
             scene,
             model=model,
             tiles=tiles,

@@ -26,9 +26,9 @@ def choose(scene: xr.Dataset, options: DetectOptions | None = None) -> tuple[str
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> choose(sites.site("A", size=64, dates=3))[0]
+    >>> choose(sites.simulate("A", size=64, dates=3))[0]
     'coherence-network'
-    >>> choose(sites.site("A", size=64), DetectOptions(false_alarms=0.01))[0]
+    >>> choose(sites.simulate("A", size=64), DetectOptions(false_alarms=0.01))[0]
     'ratio-test'
     """
     if "slc" not in scene:

@@ -172,22 +172,22 @@ def _of_network(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
 
 def _of_coherence_and_network(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     """Let coherence decide where it can tell, and the network elsewhere."""
-    by_coherence, by_network = of_test(scene, fitted), _of_network(scene, fitted)
+    by_coherence, predict = of_test(scene, fitted), _of_network(scene, fitted)
     told = by_coherence["undecidable"] == 0
     evidence = [
         pointwise(
             _as_evidence, score, dtype=np.float32, threshold=one.threshold, false_alarms=fitted.options.false_alarms
         )
-        for score, one in zip(by_network["change_score"], fitted.networks, strict=True)
+        for score, one in zip(predict["change_score"], fitted.networks, strict=True)
     ]
-    by_network["change_score"] = by_network["change_score"].copy(data=stack([each.data for each in evidence]))
+    predict["change_score"] = predict["change_score"].copy(data=stack([each.data for each in evidence]))
     found = by_coherence.assign(
-        {name: by_coherence[name].where(told, by_network[name]) for name in ("change", "change_score")}
+        {name: by_coherence[name].where(told, predict[name]) for name in ("change", "change_score")}
     )
     found["change_score"].attrs["long_name"] = "evidence of change, on the scale of -log10 of a p-value"
     if not fitted.groups:
         return found
-    return found.assign(probability=by_coherence["probability"].where(told), spread=by_network["spread"].where(~told))
+    return found.assign(probability=by_coherence["probability"].where(told), spread=predict["spread"].where(~told))
 
 
 def _as_evidence(probability: np.ndarray, *, threshold: float, false_alarms: float) -> np.ndarray:

@@ -1,5 +1,5 @@
 from .amplitudes import AmplitudeStatistics as AmplitudeStatistics
-from .amplitudes import amplitude_statistics as amplitude_statistics
+from .amplitudes import statistics as statistics
 from .channels import features as features
 from .channels import normalize as normalize
 from .coherence_layers import coherence as coherence

@@ -155,7 +155,7 @@ def jump_db(levels: Sequence[float]) -> float:
     return round(20 * math.log10(max(known) / min(known)), 2) if known else 0.0
 
 
-def amplitude_statistics(scene: xr.Dataset, *, per_date: bool | None = False) -> xr.Dataset:
+def statistics(scene: xr.Dataset, *, per_date: bool | None = False) -> xr.Dataset:
     """Exact median and median absolute deviation of amplitude over the valid pixels of a scene.
 
     Parameters
@@ -190,7 +190,7 @@ def amplitude_statistics(scene: xr.Dataset, *, per_date: bool | None = False) ->
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> bool(amplitude_statistics(sites.site("A", size=64))["mad"] > 0)
+    >>> bool(statistics(sites.simulate("A", size=64))["mad"] > 0)
     True
     """
     scene = take(scene)
@@ -211,7 +211,7 @@ def amplitude_statistics(scene: xr.Dataset, *, per_date: bool | None = False) ->
 
 
 def compute_statistics(scene: xr.Dataset, *, per_date: bool | None = None) -> AmplitudeStatistics:
-    """Compute `amplitude_statistics` now and return plain numbers with their dates.
+    """Compute `statistics` now and return plain numbers with their dates.
 
     Parameters
     ----------

@@ -13,7 +13,8 @@ from sarcd.attributes import PARAMETERS, parameters_of
 from sarcd.config import CoherenceOptions
 from sarcd.engine.lazy import is_lazy, made_by_attrs, stack
 from sarcd.errors import OptionError
-from sarcd.estimation.amplitudes import AmplitudeStatistics, amplitude_statistics
+from sarcd.estimation import amplitudes
+from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.coherence_layers import coherence_with, magnitude, pairs_of
 from sarcd.estimation.looks import Looks, Ramp
 from sarcd.store.openable import take
@@ -69,7 +70,7 @@ def features(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> features(sites.site("A", size=64)).sizes["feature"]
+    >>> features(sites.simulate("A", size=64)).sizes["feature"]
     3
     """
     scene = take(scene)
@@ -221,7 +222,7 @@ def normalize(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> scene = sites.site("A", size=64)
+    >>> scene = sites.simulate("A", size=64)
     >>> round(float(normalize(scene).median()), 2)
     0.5
     """
@@ -266,7 +267,7 @@ def _columns(scene: xr.Dataset, statistics: Any) -> tuple[list[Any], list[Any]]:
     if known is not None:
         pairs = [known.at(time) for time in times]
         return [median for median, _ in pairs], [mad for _, mad in pairs]
-    computed = amplitude_statistics(scene, per_date=None)
+    computed = amplitudes.statistics(scene, per_date=None)
     dates = range(len(times))
     return [computed["median"].data[i] for i in dates], [computed["mad"].data[i] for i in dates]
 

@@ -73,7 +73,7 @@ def coherence(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> coherence(sites.site("A", size=64), window=7).dims
+    >>> coherence(sites.simulate("A", size=64), window=7).dims
     ('pair', 'y', 'x')
     """
     options = CoherenceOptions(window=Window.of(window), estimator=estimator, min_valid=min_valid, debias=debias)
@@ -109,7 +109,7 @@ def coherence_phase(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> coherence_phase(sites.site("A", size=64)).attrs["units"]
+    >>> coherence_phase(sites.simulate("A", size=64)).attrs["units"]
     'radian'
     """
     options = CoherenceOptions(window=Window.of(window), estimator=estimator, min_valid=min_valid)

@@ -122,7 +122,7 @@ def effective_looks(scene: xr.Dataset, window: int | Window = 5, *, estimator: E
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> 5 < effective_looks(sites.site("A", size=64), 5) < 25
+    >>> 5 < effective_looks(sites.simulate("A", size=64), 5) < 25
     True
     """
     scene = take(scene)
@@ -313,7 +313,7 @@ def intensity_looks(scene: xr.Dataset, *, window: int = WINDOW) -> xr.DataArray:
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> bool((intensity_looks(sites.site("A", size=128)) < 3).all())
+    >>> bool((intensity_looks(sites.simulate("A", size=128)) < 3).all())
     True
     """
     scene = take(scene)

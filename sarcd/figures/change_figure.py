@@ -65,7 +65,7 @@ def plot(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> figure = plot(sites.site("A", size=64))
+    >>> figure = plot(sites.simulate("A", size=64))
     >>> figure.axes[0].get_xlabel()
     'slant range (m)'
     """

@@ -74,7 +74,7 @@ def plot_errors(
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> scene = sites.site("A", size=64)
+    >>> scene = sites.simulate("A", size=64)
     >>> figure = plot_errors(scene.assign(scene.sarcd.detect(method="auto")))
     >>> [text.get_text().split(":")[0] for text in figure.legends[0].get_texts()]
     ['hits', 'false alarms', 'misses', 'unknown']

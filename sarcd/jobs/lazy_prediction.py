@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _FORWARD_BYTES = 2**29  # of one forward pass: dask's other threads hold chunks of their own meanwhile
 
 
-def by_network(  # noqa: PLR0913  one knob a choice, as the command has them
+def predict(  # noqa: PLR0913  one knob a choice, as the command has them
     scene: xr.Dataset,
     *,
     model: str | Path | Sequence[str | Path],

@@ -39,7 +39,7 @@ def write_summary(
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
 ) -> JobResult:
-    """Summarise the changes of many dates and keep the layers in the store; see `sarcd.change.summarise_changes`.
+    """Summarise the changes of many dates and keep the layers in the store; see `sarcd.change.summarise`.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def write_summary(
     Raises
     ------
     SceneError, OptionError
-        As `sarcd.change.summarise_changes`; also if the memory is too little for one region.
+        As `sarcd.change.summarise`; also if the memory is too little for one region.
     MismatchError
         If the store holds a result made otherwise and `overwrite` is False.
     """

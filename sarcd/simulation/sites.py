@@ -18,7 +18,7 @@ from sarcd.errors import OptionError
 from sarcd.simulation.core.classes import Cover
 from sarcd.simulation.core.fields import RandomStreams
 from sarcd.simulation.core.options import SITES, SiteOptions, varied, with_settings
-from sarcd.simulation.core.parts import Part, parts, simulate
+from sarcd.simulation.core.parts import Part, parts, simulate_arrays
 from sarcd.simulation.core.phase import WAVELENGTH_M
 from sarcd.simulation.core.projection import LAYOVER, SHADOW
 from sarcd.simulation.core.pseudo import Pseudo
@@ -26,12 +26,12 @@ from sarcd.store.create import NewScene, SceneLayout
 
 SiteName = Literal["A", "B", "C"]
 
-__all__ = ["FIRST_DATE", "SITES", "SiteName", "SiteOptions", "site", "varied", "with_settings", "write_site"]
+__all__ = ["FIRST_DATE", "SITES", "SiteName", "SiteOptions", "simulate", "varied", "with_settings", "write_site"]
 
 FIRST_DATE = {"A": "2023-03-04T05:43:00", "B": "2023-05-17T16:52:00", "C": "2023-06-09T05:31:00"}
 
 
-def site(
+def simulate(
     name: SiteName | SiteOptions = "A",
     *,
     size: int | tuple[int, int] = 1024,
@@ -79,12 +79,12 @@ def site(
 
     Examples
     --------
-    >>> scene = site("B", size=64, seed=1)
+    >>> scene = simulate("B", size=64, seed=1)
     >>> scene["slc"].dims, scene["slc"].shape, bool((scene["label"] == 1).any())
     (('time', 'y', 'x'), (2, 64, 64), True)
     """
     options, shape, days = _options(name), _shape(size), _days(dates, interval_days)
-    scene = simulate(options, shape, days, seed=seed)
+    scene = simulate_arrays(options, shape, days, seed=seed)
     if invalid:
         _cut(scene, options, shape, seed)
     times = _times(options, days)

@@ -269,7 +269,7 @@ def take(scene: Any, *, images: bool = True, results: bool = False) -> xr.Datase
     Examples
     --------
     >>> from sarcd.simulation import sites
-    >>> scene = take(sites.site("A", size=64))
+    >>> scene = take(sites.simulate("A", size=64))
     >>> take(scene) is scene
     True
     """

@@ -16,7 +16,8 @@ from sarcd import schema
 from sarcd.config import TrainOptions
 from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import TrainingError
-from sarcd.estimation.amplitudes import AmplitudeStatistics, amplitude_statistics, completed, compute_statistics, iso
+from sarcd.estimation import amplitudes
+from sarcd.estimation.amplitudes import AmplitudeStatistics, completed, compute_statistics, iso
 from sarcd.estimation.channels import AMPLITUDES, WITH_COHERENCE
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.scene import open_scene
@@ -251,6 +252,6 @@ def pooled_statistics(paths: Sequence[str]) -> AmplitudeStatistics:
     # Scenes may share dates; counted numbers keep their images apart.
     counted = np.arange(len(dates)).astype("datetime64[us]")
     together = xr.Dataset({"amplitude": (("time", "y", "x"), da.concatenate(padded))}, coords={"time": counted})
-    computed = amplitude_statistics(together, per_date=False).compute()
+    computed = amplitudes.statistics(together, per_date=False).compute()
     texts = tuple(sorted({iso(date) for date in dates}))
     return AmplitudeStatistics((float(computed["median"]),), (float(computed["mad"]),), texts).checked()

@@ -151,7 +151,7 @@ def test_mines(dates):
 def _last_pair(seed, dates, method, *, no_change=False):
     """A mine, and the map of its last pair as a method makes it by default."""
     options = sites.varied(seed, no_change=no_change)
-    scene = sites.site(options, size=448, seed=seed, dates=dates, truth=True)
+    scene = sites.simulate(options, size=448, seed=seed, dates=dates, truth=True)
     pairs = [tuple(scene.time.values[-2:])]
     return scene, scene.sarcd.detect(method=method, pairs=pairs).change.values[0]
 

@@ -71,7 +71,7 @@ def test_model_on_other_weights(tmp_path, name):
 def test_model_on_varied_mines(tmp_path):
     paths = [tmp_path / f"{seed}.zarr" for seed in VARIED]
     for seed, path in zip(VARIED, paths, strict=True):
-        write_scene(sites.site(sites.varied(seed), size=1024, seed=seed), path)
+        write_scene(sites.simulate(sites.varied(seed), size=1024, seed=seed), path)
     rows = [(len(paths), *scores_of(paths))]
     table("The same on mines that all differ, as those it learnt from do, 1024^2", ["mines", *SCORES], rows)
 
@@ -80,7 +80,7 @@ def test_model_without_change(tmp_path):
     rows, flagged, pixels = [], 0, 0
     for seed in CALM:
         path = tmp_path / f"{seed}.zarr"
-        write_scene(sites.site(sites.varied(seed, no_change=True), size=1024, seed=seed), path)
+        write_scene(sites.simulate(sites.varied(seed, no_change=True), size=1024, seed=seed), path)
         command("predict", path)
         change = open_scene(path).change.values
         rows.append((seed, f"{np.mean(change[change != 255]):.3%}"))
@@ -97,7 +97,7 @@ def test_model_errors():
     edge = np.ones((1536, 1536), bool)
     edge[48:-48, 48:-48] = False
     for name, seed in itertools.product("ABC", (600, 601, 610, 611)):
-        scene = sites.site(name, size=1536, seed=seed, truth=True)
+        scene = sites.simulate(name, size=1536, seed=seed, truth=True)
         change, label = scene.sarcd.detect().change.values[0], scene.label.values[0]
         alarm, missed = (change == 1) & (label == 0), (change == 0) & (label == 1)
         far = alarm & (ndimage.distance_transform_edt(label != 1) > 3)

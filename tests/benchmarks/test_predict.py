@@ -9,7 +9,7 @@ from sarcd.inference import Tiling, forward
 from sarcd.jobs import write_prediction, write_statistics
 from sarcd.models.file import ModelCard, load_model, save_model
 from sarcd.networks import create_model
-from sarcd.simulation.sites import site
+from sarcd.simulation.sites import simulate
 from sarcd.store.create import write_scene
 from sarcd.store.scene import open_scene
 from tests.benchmarks.measure import compare, ratio, table
@@ -21,7 +21,7 @@ SIDE = 3072
 @pytest.mark.parametrize("name", ["unet-small", "unet"])
 def test_predict(tmp_path, name):
     path = tmp_path / "scene.zarr"
-    write_scene(site("A", size=SIDE), path)
+    write_scene(simulate("A", size=SIDE), path)
     write_statistics(path)
     torch.manual_seed(0)
     network = create_model(name, in_channels=3)

@@ -57,7 +57,7 @@ def test_rim(monkeypatch):
     counts = {name: np.zeros((len(DISTANCES), 2), int) for name in HOLES}
     plain = np.zeros(2, int)
     for name, seed in SITES:
-        scene = sites.site(name, size=SIDE, seed=seed)
+        scene = sites.simulate(name, size=SIDE, seed=seed)
         unchanged = scene.label.values[0] == 0
         found = detect(scene, model=MINES).change.values[0]
         plain += [unchanged.sum(), (found[unchanged] == 1).sum()]

@@ -14,7 +14,7 @@ from scipy import ndimage
 from sarcd.metrics.kernels.scores import best_threshold
 from sarcd.simulation.core.classes import Cover
 from sarcd.simulation.core.options import SITES
-from sarcd.simulation.core.parts import Part, simulate
+from sarcd.simulation.core.parts import Part, simulate_arrays
 from tests.benchmarks.measure import run_measured, seconds, table
 
 pytestmark = pytest.mark.benchmark
@@ -56,7 +56,7 @@ def likely_in_class(part: Part, coherence):
 
 def judged(name, size, seeds):
     """Prevalence and scores of one site, over several seeds together."""
-    made = [simulate(SITES[name], (size, size), DAYS, seed=seed) for seed in seeds]
+    made = [simulate_arrays(SITES[name], (size, size), DAYS, seed=seed) for seed in seeds]
     labels = [part.label[0] for part in made]
     keep = [label != 255 for label in labels]
     truth = np.concatenate([label[known] for label, known in zip(labels, keep, strict=True)])
@@ -104,13 +104,13 @@ def test_prevalence_and_thresholds(size, seeds):
 
 def test_speed():
     """Seconds a million pixels and date in one process, beside drawing that many complex normal numbers by numpy."""
-    simulate(SITES["A"], (64, 64), DAYS)
+    simulate_arrays(SITES["A"], (64, 64), DAYS)
     drawn = np.random.Generator(np.random.Philox(0))
     rows = []
     for name in SITES:
         for dates in (2, 5):
             days = tuple(11.0 * date for date in range(dates))
-            made = partial(simulate, SITES[name], (1024, 1024), days, seed=1)
+            made = partial(simulate_arrays, SITES[name], (1024, 1024), days, seed=1)
             taken = min(seconds(made) for _ in range(2))
             yardstick = min(seconds(lambda: drawn.standard_normal((2, 1024, 1024), np.float32)) for _ in range(3))
             each = taken / dates / 1.048576

@@ -64,7 +64,7 @@ def shares(found, decibels):
 
 def test_mine():
     """A simulated mine: labels mark blasting and dumping, pseudo-changes are moisture and vehicles."""
-    scene = sites.site("A", size=640, dates=6, truth=True)
+    scene = sites.simulate("A", size=640, dates=6, truth=True)
     label, wet = scene.label.values, (scene.pseudo_change > 0).any("pair").values
     judged, real = (label != 255).all(0), (label == 1).any(0)
     first = np.where(real, (label == 1).argmax(0) + 1, 0)

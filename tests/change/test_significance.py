@@ -23,10 +23,8 @@ TESTS = {
     "combined": lambda scene: change.combined_test(scene, window=3, expected="history"),
     "correlation": lambda scene: change.no_correlation_test(scene, window=3).to_dataset(),
     "omnibus": lambda scene: change.omnibus_test(scene, window=3),
-    "summary": lambda scene: change.summarise_changes(
-        scene, change.ratio_test(scene, window=3, coherence="none").change
-    ),
-    "summary of omnibus": lambda scene: change.summarise_changes(scene, "omnibus", window=3),
+    "summary": lambda scene: change.summarise(scene, change.ratio_test(scene, window=3, coherence="none").change),
+    "summary of omnibus": lambda scene: change.summarise(scene, "omnibus", window=3),
 }
 SCENE = memory_scene(np.random.default_rng(7), (4, 19, 23), holes=0.05)
 EAGER = {name: test(SCENE) for name, test in TESTS.items()}
@@ -161,7 +159,7 @@ def test_summary_of_a_simulated_stack_knows_the_times(rng):
     wet[3] *= np.float32(10 ** (6 / 20))
     scene = stack_scene(np.concatenate([calm, broken, wet], 2))
     changed = change.combined_test(scene, expected=0.85, false_alarms=1e-4).change
-    found = change.summarise_changes(scene, changed)
+    found = change.summarise(scene, changed)
     calm, broken, wet = (found.isel(y=slice(3, 37), x=slice(40 * i + 3, 40 * i + 37)) for i in range(3))
     assert float((calm.change_count > 0).mean()) < 0.01
     assert float((broken.change_count == 1).mean()) > 0.97
@@ -174,23 +172,23 @@ def test_summary_of_a_simulated_stack_knows_the_times(rng):
 
 
 def test_summary_of_a_networks_probabilities(rng):
-    scene = sites.site("A", size=64, dates=3)
+    scene = sites.simulate("A", size=64, dates=3)
     probability = estimation.coherence(scene)
     probability[0, 0, 0] = np.nan
     scene["change_probability"] = probability.rename("change_probability")
-    found = change.summarise_changes(scene, threshold=0.8, persistence=False)
+    found = change.summarise(scene, threshold=0.8, persistence=False)
     np.testing.assert_array_equal(found.change_count, (probability >= 0.8).sum("pair"))
     assert "persistence" not in found
     # pairs in another order, and more of them than the consecutive ones
     more = estimation.coherence(scene, pairs="all").isel(pair=[2, 1, 0])
     more[2, 0, 0] = np.nan
     np.testing.assert_array_equal(
-        change.summarise_changes(scene, more, threshold=0.8, persistence=False).change_count, found.change_count
+        change.summarise(scene, more, threshold=0.8, persistence=False).change_count, found.change_count
     )
     with pytest.raises(OptionError, match="consecutive"):
-        change.summarise_changes(scene, more.isel(pair=[0, 1]))
+        change.summarise(scene, more.isel(pair=[0, 1]))
     with pytest.raises(SceneError, match="no 'change_probability'"):
-        change.summarise_changes(scene.drop_vars("change_probability"), "change_probability")
+        change.summarise(scene.drop_vars("change_probability"), "change_probability")
 
 
 def test_dates_out_of_order_are_put_in_order(rng):
@@ -200,7 +198,7 @@ def test_dates_out_of_order_are_put_in_order(rng):
     for test in (
         lambda s: change.omnibus_test(s, looks=25),
         lambda s: change.coherence_test(s, expected="history", looks=25),
-        lambda s: change.summarise_changes(s, change.ratio_test(s, looks=25).change, looks=25),
+        lambda s: change.summarise(s, change.ratio_test(s, looks=25).change, looks=25),
     ):
         one, two = test(scene), test(other)
         for key in one.data_vars:

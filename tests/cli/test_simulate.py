@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd.simulation.sites import site
+from sarcd.simulation.sites import simulate
 from sarcd_cli.main import main
 
 
@@ -18,7 +18,7 @@ def test_a_site_is_written(tmp_path, capsys):
     assert told["shape"] == [96, 128]
     assert 0 < told["changed_share"] < 1
     scene = xr.open_zarr(where)
-    wanted = site("B", size=(96, 128), seed=3, dates=3, interval_days=4)
+    wanted = simulate("B", size=(96, 128), seed=3, dates=3, interval_days=4)
     np.testing.assert_array_equal(scene["slc"].values, wanted["slc"].values)
     np.testing.assert_array_equal(scene["label"].values, wanted["label"].values)
     assert scene["true_coherence"].shape == (2, 96, 128)

@@ -159,9 +159,7 @@ def test_zeros_and_infinities_of_foreign_images_are_no_data(scene):
     ):
         wanted = scene.assign(slc=scene["slc"].copy(data=hidden))
         np.testing.assert_array_equal(estimation.coherence(given), estimation.coherence(wanted))
-        assert float(estimation.amplitude_statistics(given)["median"]) == float(
-            estimation.amplitude_statistics(wanted)["median"]
-        )
+        assert float(estimation.statistics(given)["median"]) == float(estimation.statistics(wanted)["median"])
 
 
 REFUSED = {
@@ -211,7 +209,7 @@ REFUSED = {
 def test_is_refused_in_one_line(scene, kind):
     damage, match = REFUSED[kind]
     given = damage(scene)
-    for verb in (estimation.coherence, estimation.normalize, estimation.amplitude_statistics, change.omnibus_test):
+    for verb in (estimation.coherence, estimation.normalize, estimation.statistics, change.omnibus_test):
         with pytest.raises(SceneError, match=match) as caught:
             verb(given)
         assert "\n" not in str(caught.value)

@@ -77,13 +77,13 @@ def test_coherence_decides_where_it_can_tell_and_the_network_elsewhere():
     scene = scene_of(slc, hidden=False)
     rate = 0.01
     by_coherence = scene.sarcd.detect(method=DetectOptions("coherence-test", false_alarms=rate))
-    by_network = scene.sarcd.detect(method="network")
+    predict = scene.sarcd.detect(method="network")
     both = scene.sarcd.detect(method=DetectOptions("coherence-network", false_alarms=rate))
     told = by_coherence.undecidable.values == 0
     assert 0.2 < told[1].mean() < 0.95
     for name in ("change", "change_score"):
         np.testing.assert_array_equal(both[name].values[told], by_coherence[name].values[told])
-    np.testing.assert_array_equal(both.change.values[~told], by_network.change.values[~told])
+    np.testing.assert_array_equal(both.change.values[~told], predict.change.values[~told])
     decided = both.change.values != 255
     assert (both.change.values[~told & decided] == 1).any()
     # one threshold for both: score and map agree, but for rounding
@@ -91,7 +91,7 @@ def test_coherence_decides_where_it_can_tell_and_the_network_elsewhere():
     assert (above[decided] == (both.change.values[decided] == 1)).mean() > 0.9999
     # and within a pair, which has a threshold of its own, the score of the network ranks as its probability does
     for ours, theirs, of_network in zip(
-        both.change_score.values, by_network.change_score.values, ~told & decided, strict=True
+        both.change_score.values, predict.change_score.values, ~told & decided, strict=True
     ):
         order = np.argsort(theirs[of_network], kind="stable")
         assert (np.diff(ours[of_network][order]) >= 0).all()

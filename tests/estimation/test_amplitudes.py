@@ -21,15 +21,15 @@ def by_numpy(amplitude):
 def test_lazy_equals_numpy_for_any_chunking(y, x, holes, seed):
     scene = memory_scene(np.random.default_rng(seed), (2, 20, 20), holes=holes)
     expected = by_numpy(np.abs(scene.slc.values))
-    found = estimation.amplitude_statistics(scene.chunk(time=1, y=y, x=x)).compute()
+    found = estimation.statistics(scene.chunk(time=1, y=y, x=x)).compute()
     assert (found["median"].item(), found["mad"].item()) == expected
-    eager = estimation.amplitude_statistics(scene)
+    eager = estimation.statistics(scene)
     assert (eager["median"].item(), eager["mad"].item()) == expected
 
 
 def test_per_date(rng):
     scene = memory_scene(rng, (3, 30, 30))
-    found = estimation.amplitude_statistics(scene.chunk(), per_date=True).compute()
+    found = estimation.statistics(scene.chunk(), per_date=True).compute()
     for i, image in enumerate(np.abs(scene.slc.values)):
         assert (found["median"].values[i], found["mad"].values[i]) == by_numpy(image)
 
@@ -46,12 +46,12 @@ def test_no_spread_and_nothing_valid(rng):
     scene = memory_scene(rng)
     flat = scene.copy(data={"slc": np.full(scene.slc.shape, 3, "complex64")})
     with pytest.raises(StatisticsError, match="MAD of amplitude is 0"):
-        estimation.amplitude_statistics(flat)
+        estimation.statistics(flat)
     with pytest.raises(StatisticsError, match="MAD of amplitude is 0"):
         estimation.normalize(flat.chunk()).compute()
     empty = scene.copy(data={"slc": np.full(scene.slc.shape, np.nan + 0j, "complex64")})
     with pytest.raises(StatisticsError, match="no valid pixel"):
-        estimation.amplitude_statistics(empty)
+        estimation.statistics(empty)
 
 
 def test_given_stored_and_model_statistics(rng):

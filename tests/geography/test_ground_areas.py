@@ -45,7 +45,7 @@ def level_ground(incidence_deg, spacing_m=0.5, height_m=40.0, size=(100, 240)):
     view = View(incidence_deg, spacing_m, "right")
     seen, _, flags = project(level, ground, view, near=near, width=size[1])
     assert not flags.any()
-    scene = sites.site(options, size=size, seed=0)
+    scene = sites.simulate(options, size=size, seed=0)
     change = scene["label"].copy(data=(seen > 0.5).astype(np.uint8)[None])
     return scene.assign(change=change.assign_attrs(schema.VARIABLES["change"].attrs()))
 

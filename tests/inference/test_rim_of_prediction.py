@@ -20,7 +20,7 @@ SIZE = 192
 @pytest.fixture(scope="module")
 def wedged():
     """A mine, and the same where the images overlap in part only, as in two wedges."""
-    scene = sites.site("A", size=SIZE, seed=1)
+    scene = sites.simulate("A", size=SIZE, seed=1)
     y, x = np.ogrid[:SIZE, :SIZE]
     images = scene.slc.values.copy()
     images[0][x < 20 + 0.3 * y] = np.nan

@@ -313,7 +313,7 @@ def test_info_and_export(path, tmp_path, capsys):
     assert main(["info", str(path)]) == 0
     out = capsys.readouterr().out
     assert re.search(r"first_change +int16 +complete +- +12/12", out)
-    assert "made by summarise_changes" in out
+    assert "made by summarise" in out
     for name, nodata in (("first_change", -1), ("change_count", 255), ("persistence", np.nan)):
         assert main(["export", str(path), str(tmp_path / f"{name}.tif"), "--variable", name]) == 0
         with rasterio.open(tmp_path / f"{name}.tif") as file:

@@ -25,7 +25,7 @@ from tests.tolerance import PROBABILITY
 @pytest.fixture(scope="module")
 def mine():
     """An unseen mine, in memory."""
-    return sites.site("A", size=512, seed=7)
+    return sites.simulate("A", size=512, seed=7)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_it_finds_what_thresholds_do_not(mine):
 
 
 def test_it_is_not_taken_in_by_weather():
-    calm = sites.site(sites.varied(40_000, no_change=True), size=512, seed=40_000)
+    calm = sites.simulate(sites.varied(40_000, no_change=True), size=512, seed=40_000)
     assert float((detect(calm).change == 1).mean()) < 0.002
 
 

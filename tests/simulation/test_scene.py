@@ -7,7 +7,7 @@ from scipy import ndimage
 from sarcd.errors import OptionError
 from sarcd.simulation.core.classes import Cover
 from sarcd.simulation.core.options import SITES, SiteOptions
-from sarcd.simulation.core.parts import parts, simulate
+from sarcd.simulation.core.parts import parts, simulate_arrays
 from sarcd.simulation.core.projection import LAYOVER, SHADOW
 from sarcd.simulation.core.pseudo import Pseudo
 
@@ -30,7 +30,7 @@ ARRAYS = ("slc", "label", "mask", "coherence", "pseudo_change", "cover", "power"
 
 @pytest.fixture(scope="module")
 def scene():
-    return simulate(OPTIONS, SHAPE, DAYS, seed=1)
+    return simulate_arrays(OPTIONS, SHAPE, DAYS, seed=1)
 
 
 def test_shapes_and_types(scene):
@@ -48,27 +48,27 @@ def test_shapes_and_types(scene):
 @pytest.mark.parametrize(("site", "part_px", "hamming"), [("A", 150, 0.6), ("B", 97, 0.6), ("C", 64, 0.85)])
 def test_parts_change_no_byte(site, part_px, hamming):
     options = replace(SITES[site], hamming=hamming)
-    whole = simulate(options, (200, 230), (0.0, 11.0, 15.0), seed=4)
-    pieces = simulate(options, (200, 230), (0.0, 11.0, 15.0), seed=4, part_px=part_px)
+    whole = simulate_arrays(options, (200, 230), (0.0, 11.0, 15.0), seed=4)
+    pieces = simulate_arrays(options, (200, 230), (0.0, 11.0, 15.0), seed=4, part_px=part_px)
     assert (whole.label == 1).any()
     for name in ARRAYS:
         assert getattr(pieces, name).tobytes() == getattr(whole, name).tobytes(), name
 
 
 def test_another_seed_is_another_mine(scene):
-    other = simulate(OPTIONS, SHAPE, DAYS[:2], seed=2)
+    other = simulate_arrays(OPTIONS, SHAPE, DAYS[:2], seed=2)
     assert (other.slc[0] != scene.slc[0]).mean() > 0.99
     assert (other.cover != scene.cover).mean() > 0.1
 
 
 def test_a_later_date_changes_nothing_before_it(scene):
-    shorter = simulate(OPTIONS, SHAPE, DAYS[:2], seed=1)
+    shorter = simulate_arrays(OPTIONS, SHAPE, DAYS[:2], seed=1)
     assert shorter.label[0].tobytes() == scene.label[0].tobytes()
     assert shorter.slc[:2].tobytes() == scene.slc[:2].tobytes()
 
 
 def test_gain_scales_amplitudes_alone(scene):
-    louder = simulate(replace(OPTIONS, gain_db=6.0), SHAPE, DAYS, seed=1)
+    louder = simulate_arrays(replace(OPTIONS, gain_db=6.0), SHAPE, DAYS, seed=1)
     np.testing.assert_allclose(louder.slc, scene.slc * 10 ** (6 / 20), rtol=1e-5)
     np.testing.assert_array_equal(louder.coherence, scene.coherence)
     np.testing.assert_array_equal(louder.label, scene.label)
@@ -76,7 +76,7 @@ def test_gain_scales_amplitudes_alone(scene):
 
 def test_the_spectral_weight_changes_speckle_and_not_the_ground():
     usual, light = (
-        simulate(replace(OPTIONS, vehicles=0.0, hamming=hamming), (256, 256), DAYS[:2], seed=1)
+        simulate_arrays(replace(OPTIONS, vehicles=0.0, hamming=hamming), (256, 256), DAYS[:2], seed=1)
         for hamming in (0.6, 0.9)
     )
     for name in ("label", "mask", "cover", "power", "pseudo_change"):
@@ -108,7 +108,7 @@ def test_labels_say_what_cannot_be_judged(scene):
 def test_the_near_wall_lies_over_and_the_far_wall_is_dark():
     plain = replace(OPTIONS, relief_m=0.0, vegetation=0.0, water=0.0, tailings=0.0, changes=(0, 0), vehicles=0.0)
     for look in ("right", "left"):
-        scene = simulate(replace(plain, look=look), (640, 640), (0.0, 11.0), seed=3)
+        scene = simulate_arrays(replace(plain, look=look), (640, 640), (0.0, 11.0), seed=3)
         pit = np.isin(scene.cover, (Cover.BENCH_FACE,))
         middle = np.median(np.nonzero(pit)[1])
         right = np.broadcast_to(np.arange(640) > middle, pit.shape)
@@ -122,7 +122,7 @@ def test_the_near_wall_lies_over_and_the_far_wall_is_dark():
 
 def test_outlines_move_with_the_terrain(scene):
     # A cut moves faces: what was laid over or in shadow before is not all so after, inside the change alone.
-    still = simulate(replace(OPTIONS, changes=(0, 0)), SHAPE, DAYS[:2], seed=1)
+    still = simulate_arrays(replace(OPTIONS, changes=(0, 0)), SHAPE, DAYS[:2], seed=1)
     assert set(np.unique(still.label)) == {0, 255}
     moved = (scene.label[0] == 255) & (still.label[0] != 255)
     assert moved.sum() > 100
@@ -146,7 +146,9 @@ def test_images_have_the_coherence_that_is_called_true(scene, cover):
 
 def test_noise_alone_makes_the_thermal_factor():
     quiet = replace(OPTIONS, noise_db=-90.0, vehicles=0.0)
-    clean, noisy = (simulate(replace(quiet, noise_db=db), (128, 128), (0.0, 11.0), seed=1) for db in (-90.0, -12.0))
+    clean, noisy = (
+        simulate_arrays(replace(quiet, noise_db=db), (128, 128), (0.0, 11.0), seed=1) for db in (-90.0, -12.0)
+    )
     snr1, snr2 = (noisy.power[date] / 10**-1.2 for date in (0, 1))
     lit = np.minimum(snr1, snr2) > 0
     factor = 1 / np.sqrt((1 + 1 / snr1[lit]) * (1 + 1 / snr2[lit]))
@@ -186,7 +188,7 @@ def test_moisture_raises_brightness_and_keeps_coherence(scene):
     ratio_db = 10 * np.log10(scene.power[1][moist] / scene.power[0][moist])
     assert np.quantile(ratio_db, 0.02) > 1.5  # columns that also see some dry ground
     assert np.quantile(ratio_db, 0.99) < 5.1
-    dry = simulate(replace(OPTIONS, moist=(0.0, 0.0)), SHAPE, DAYS[:2], seed=1)
+    dry = simulate_arrays(replace(OPTIONS, moist=(0.0, 0.0)), SHAPE, DAYS[:2], seed=1)
     kept = (scene.coherence[0] / np.maximum(dry.coherence[0], 1e-3))[moist]
     # Brighter ground also has less noise in proportion, so a little more than 1 is possible.
     assert np.quantile(kept, 0.01) > 0.69
@@ -197,8 +199,8 @@ def test_moisture_raises_brightness_and_keeps_coherence(scene):
 
 
 def test_vehicles_are_bright_and_seen_at_one_date_only():
-    quiet = simulate(replace(OPTIONS, vehicles=0.0), SHAPE, DAYS[:2], seed=1)
-    busy = simulate(replace(OPTIONS, vehicles=4000.0), SHAPE, DAYS[:2], seed=1)
+    quiet = simulate_arrays(replace(OPTIONS, vehicles=0.0), SHAPE, DAYS[:2], seed=1)
+    busy = simulate_arrays(replace(OPTIONS, vehicles=4000.0), SHAPE, DAYS[:2], seed=1)
     bright = np.abs(busy.slc - quiet.slc) > 0.8
     assert 10 < ndimage.label(bright[0])[1] < 200
     assert (bright[0] & bright[1]).sum() < 0.2 * bright[0].sum()
@@ -210,7 +212,7 @@ def test_vehicles_are_bright_and_seen_at_one_date_only():
 
 def test_residual_phase_is_no_loss_of_coherence():
     phased = replace(OPTIONS, baseline_m=50.0, turbulence_rad=0.5, ramp=(0.01, 0.02))
-    scene = simulate(phased, (160, 160), (0.0, 11.0), seed=1)
+    scene = simulate_arrays(phased, (160, 160), (0.0, 11.0), seed=1)
     still = scene.label[0] == 0
     product = np.where(still, scene.slc[0] * scene.slc[1].conj(), 0)
     power = np.where(still, np.abs(scene.slc[0] * scene.slc[1]), 0)
@@ -221,7 +223,7 @@ def test_residual_phase_is_no_loss_of_coherence():
 
 def test_small_scenes_lie_around_a_change():
     for site in SITES.values():
-        label = simulate(site, (64, 64), (0.0, 11.0), seed=0).label
+        label = simulate_arrays(site, (64, 64), (0.0, 11.0), seed=0).label
         assert 0.02 < (label == 1).mean() < 0.9
 
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 from sarcd import schema
 from sarcd.errors import OptionError, StoreError
 from sarcd.metrics.kernels.scores import best_threshold
-from sarcd.simulation.sites import SITES, site, varied, write_site
+from sarcd.simulation.sites import SITES, simulate, varied, write_site
 
 NAMES = tuple(SITES)
 
@@ -23,7 +23,7 @@ def boxcar_coherence(z1, z2, window):
 
 @pytest.fixture(scope="module", params=NAMES)
 def scene(request):
-    return site(request.param, truth=True)
+    return simulate(request.param, truth=True)
 
 
 def test_a_site_is_a_scene(scene):
@@ -83,7 +83,7 @@ def test_changes_are_few_large_and_low_coherence_is_not(scene):
 
 
 def test_sites_differ():
-    small = {name: site(name, size=256, truth=True) for name in NAMES}
+    small = {name: simulate(name, size=256, truth=True) for name in NAMES}
     medians = [float(np.median(np.abs(scene["slc"]))) for scene in small.values()]
     assert 20 * np.log10(max(medians) / min(medians)) > 5
     assert [small[name].attrs["orbit"] for name in NAMES] == ["ascending", "descending", "ascending"]
@@ -91,14 +91,14 @@ def test_sites_differ():
 
 
 def test_the_same_seed_gives_the_same_bytes():
-    first, again, other = site("A", size=96, seed=3), site("A", size=96, seed=3), site("A", size=96, seed=4)
+    first, again, other = simulate("A", size=96, seed=3), simulate("A", size=96, seed=3), simulate("A", size=96, seed=4)
     assert first.identical(again)
     assert first["slc"].values.tobytes() == again["slc"].values.tobytes()
     assert first["slc"].values.tobytes() != other["slc"].values.tobytes()
 
 
 def test_dates_are_consecutive_pairs():
-    scene = site("C", size=(96, 160), dates=4, interval_days=(4, 7, 11))
+    scene = simulate("C", size=(96, 160), dates=4, interval_days=(4, 7, 11))
     assert scene["slc"].shape == (4, 96, 160)
     np.testing.assert_array_equal(scene["before"].values, scene["time"].values[:-1])
     np.testing.assert_array_equal(scene["after"].values, scene["time"].values[1:])
@@ -109,12 +109,12 @@ def test_dates_are_consecutive_pairs():
 
 
 def test_longer_intervals_leave_less_coherence():
-    short, long = (site("A", size=128, interval_days=days, truth=True)["true_coherence"].values for days in (4, 33))
+    short, long = (simulate("A", size=128, interval_days=days, truth=True)["true_coherence"].values for days in (4, 33))
     assert short.mean() > 1.05 * long.mean()
 
 
 def test_without_changes_pseudo_changes_remain():
-    scene = site(replace(SITES["B"], changes=(0, 0)), size=700, truth=True)
+    scene = simulate(replace(SITES["B"], changes=(0, 0)), size=700, truth=True)
     assert not (scene["label"] == 1).any()
     assert (scene["pseudo_change"].values > 0).mean() > 0.02
     assert (scene["true_coherence"].values < 0.25).mean() > 0.05
@@ -122,13 +122,13 @@ def test_without_changes_pseudo_changes_remain():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_varied_sites_are_sites(seed):
-    scene = site(varied(seed), size=128, seed=seed)
+    scene = simulate(varied(seed), size=128, seed=seed)
     assert np.isfinite(scene["slc"].values).all()
     assert (scene["label"] == 1).any()
 
 
 def test_pixels_without_data_are_nan_and_unlabelled():
-    scene = site("B", size=128, invalid=True, truth=True)
+    scene = simulate("B", size=128, invalid=True, truth=True)
     gone = np.isnan(scene["slc"].values[0])
     assert 0.01 < gone.mean() < 0.15
     assert ndimage.label(gone)[1] == 2  # a border and a hole
@@ -138,7 +138,7 @@ def test_pixels_without_data_are_nan_and_unlabelled():
 
 
 def test_a_streamed_site_has_the_same_bytes(tmp_path, monkeypatch):
-    wanted = site("C", size=(150, 200), seed=2, dates=3, truth=True)
+    wanted = simulate("C", size=(150, 200), seed=2, dates=3, truth=True)
     monkeypatch.setattr(schema, "CHUNK", 64)
     shares = write_site(tmp_path / "site.zarr", "C", size=(150, 200), seed=2, dates=3)
     stored = xr.open_zarr(tmp_path / "site.zarr")
@@ -159,7 +159,7 @@ def test_a_streamed_site_has_the_same_bytes(tmp_path, monkeypatch):
 
 
 def test_a_site_survives_zarr(tmp_path):
-    scene = site("A", size=64, truth=True)
+    scene = simulate("A", size=64, truth=True)
     scene.to_zarr(tmp_path / "site.zarr", zarr_format=3, consolidated=False)
     back = xr.open_zarr(tmp_path / "site.zarr", consolidated=False)
     np.testing.assert_array_equal(back["slc"].values, scene["slc"].values)
@@ -179,7 +179,7 @@ def test_a_site_survives_zarr(tmp_path):
     ],
 )
 def test_unusable_requests_are_refused(wrong, option, tmp_path):
-    for make in (site, lambda **given: write_site(tmp_path / "site.zarr", **given)):
+    for make in (simulate, lambda **given: write_site(tmp_path / "site.zarr", **given)):
         with pytest.raises(OptionError) as caught:
             make(**wrong)
         assert caught.value.option == option

@@ -250,7 +250,7 @@ def test_pairs_whose_dates_were_cut_away(tmp_path, rng):
 
 
 def test_a_new_store_of_a_scene_keeps_its_mask(tmp_path):
-    scene = sites.site("A", size=64)
+    scene = sites.simulate("A", size=64)
     scene["mask"][:8] = 3
     write_scene(scene.transpose("x", "y", "time", "pair"), tmp_path / "new.zarr", chunk=40)
     opened = open_scene(tmp_path / "new.zarr")
@@ -261,7 +261,7 @@ def test_a_new_store_of_a_scene_keeps_its_mask(tmp_path):
 
 def test_unlabelled_stays_unlabelled(tmp_path, rng):
     """A fill value in the encoding makes floats of labels: NaN is unlabelled, and never "no change"."""
-    scene = sites.site("A", size=64)[["slc", "label"]]
+    scene = sites.simulate("A", size=64)[["slc", "label"]]
     scene["label"][:, :9] = 255
     scene.to_zarr(tmp_path / "old.zarr", encoding={"label": {"_FillValue": np.uint8(255)}})
     opened = xr.open_zarr(tmp_path / "old.zarr")

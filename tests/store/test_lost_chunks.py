@@ -29,7 +29,7 @@ METHODS = ("ratio-test", "log-ratio", "coherence-test", "network", "coherence-lo
 def whole(tmp_path_factory):
     """A finished scene of four chunks an image, with labels, coherence and a map."""
     path = tmp_path_factory.mktemp("lost") / "s.zarr"
-    write_scene(sites.site("A", size=96, dates=3), path, chunk=48)
+    write_scene(sites.simulate("A", size=96, dates=3), path, chunk=48)
     write_coherence(path)
     write_detection(path, DetectOptions("ratio-test"))
     return path
@@ -100,7 +100,7 @@ LAZY = {
     "coherence": estimation.coherence,
     "normalize": estimation.normalize,
     "features": estimation.features,
-    "statistics": estimation.amplitude_statistics,
+    "statistics": estimation.statistics,
     "omnibus": change.omnibus_test,
     "looks": estimation.effective_looks,
     "plot": lambda scene: scene.sarcd.plot(),

@@ -313,7 +313,7 @@ def parts(
             yield Making(streams, options, region, np.asarray(days, np.float64)).part(*place)
 
 
-def simulate(
+def simulate_arrays(
     options: SiteOptions, shape: Shape, days: tuple[float, ...], *, seed: int = 0, part_px: int = PART_PX
 ) -> Part:
     """Simulate a scene in memory; see `parts`."""
