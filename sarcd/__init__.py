@@ -7,15 +7,18 @@ Examples
 --------
 ::
 
-    import xarray as xr
     import sarcd
 
-    scene = xr.open_zarr("scene.zarr")
-    scene.sarcd.coherence(window=7)
+    scene = sarcd.open_scene("scene.zarr")
+    sarcd.coherence(scene, window=7)  # or scene.sarcd.coherence(window=7)
+    sarcd.jobs.coherence("scene.zarr")  # into the store, resumable
 """
 
 __version__ = "0.1.0"
 
+import lazy_loader
+
 from sarcd.accessor import SceneAccessor  # modules below read the version
 
-__all__ = ["SceneAccessor", "__version__"]
+__getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [*_names, "SceneAccessor", "__version__"]  # noqa: PLE0604  names alone

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from sarcd import change
+from sarcd import change, jobs
 from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import OptionError
 from sarcd.exporting.export_files import export
-from sarcd.jobs import write_coherence, write_prediction, write_statistics
 from sarcd.metrics import evaluate
 from sarcd.metrics.kernels.scores import best_threshold
 from sarcd.simulation import sites
@@ -92,10 +91,10 @@ def run(
     with progress(f"simulate {SITE}", 1) as advance:
         write_scene(sites.simulate(SITE, size=_SIZE, seed=seed), scene, overwrite=overwrite)
         advance(1)
-    write_statistics(scene, progress=progress)
-    write_coherence(scene, progress=progress)
+    jobs.statistics(scene, progress=progress)
+    jobs.coherence(scene, progress=progress)
     note("mapping its changes with the model that ships")
-    write_prediction(scene, progress=progress)
+    jobs.predict(scene, progress=progress)
     f1 = scores_of(scene)
     files = {"scene": str(scene)}
     for key, filename in (("map", "change_probability.tif"), ("picture", "change.png")):

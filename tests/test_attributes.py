@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import config, schema
+from sarcd import config, jobs, schema
 from sarcd.attributes import FITTED, PARAMETERS, decode, encode, fitted_of, parameters_of, plain, portable
 from sarcd.config import CoherenceOptions, DetectOptions
 from sarcd.estimation.amplitudes import ATTRIBUTE, AmplitudeStatistics
-from sarcd.jobs import write_coherence
-from sarcd.jobs.stored_detection import write_detection
-from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.store.info import scene_info
 from sarcd.store.scene import SceneStore, open_scene, publish
 from tests.factories.scenes import stored_scene
@@ -93,9 +90,9 @@ def as_before(path, *names, **more):
 def test_results_of_earlier_versions_are_not_computed_again(tmp_path, rng):
     path = stored_scene(tmp_path / "a.zarr", rng, (4, 40, 50))
     options = DetectOptions(method="log-ratio")
-    assert write_coherence(path).computed == 3 * 4
-    assert write_detection(path, options, pairs="2023-03-19:2023-03-31").computed == 4
-    write_statistics(path)
+    assert jobs.coherence(path).computed == 3 * 4
+    assert jobs.detect(path, options, pairs="2023-03-19:2023-03-31").computed == 4
+    jobs.statistics(path)
     names = ["coherence", "change", "change_score"]
     as_before(path, *names)
     old = xr.open_zarr(path)
@@ -103,17 +100,17 @@ def test_results_of_earlier_versions_are_not_computed_again(tmp_path, rng):
     assert isinstance(old.attrs[ATTRIBUTE], dict)
     assert old.change.attrs[schema.COMPLETE] == [True, False, False]
 
-    assert AmplitudeStatistics.stored(old) == write_statistics(path)[0]
-    assert not write_statistics(path)[1]
+    assert AmplitudeStatistics.stored(old) == jobs.statistics(path)[0]
+    assert not jobs.statistics(path)[1]
     assert parameters_of(old.coherence) == config.to_dict(CoherenceOptions())
     told = {variable["name"]: variable for variable in scene_info(path)["variables"]}
     assert told["coherence"]["parameters"] == config.to_dict(CoherenceOptions())
     assert told["change"]["pairs_complete"] == [True, False, False]
     assert scene_info(path)["statistics"]["covers_all_dates"]
 
-    assert write_coherence(path).computed == 0
+    assert jobs.coherence(path).computed == 0
     rules = {fact["before"]: fact["rule"] for fact in fitted_of(old.change)}
-    found = write_detection(path, options)
+    found = jobs.detect(path, options)
     assert (found.computed, found.kept) == (2 * 4, 4)
     both = {fact["before"]: fact["rule"] for fact in fitted_of(open_scene(path).change)}
     assert len(both) == 3
@@ -122,7 +119,7 @@ def test_results_of_earlier_versions_are_not_computed_again(tmp_path, rng):
 
 def test_an_earlier_versions_unfinished_result_is_resumed(tmp_path, rng):
     path = stored_scene(tmp_path / "a.zarr", rng, (2, 40, 50))
-    whole = write_coherence(path)
+    whole = jobs.coherence(path)
     expected = open_scene(path).coherence.values
     store = SceneStore(path)
     publish(store, remove=["coherence"])
@@ -130,7 +127,7 @@ def test_an_earlier_versions_unfinished_result_is_resumed(tmp_path, rng):
     store.delete_chunk("coherence", "c/0/1/0")
     as_before(path, "coherence")
     assert isinstance(store.array("coherence").attrs[PARAMETERS], dict)
-    found = write_coherence(path)
+    found = jobs.coherence(path)
     assert (found.computed, found.kept) == (1, whole.computed - 1)
     np.testing.assert_array_equal(open_scene(path).coherence.values, expected)
 
@@ -146,7 +143,7 @@ def test_what_is_stored_is_plain_whatever_was_given(tmp_path, rng):
 
 def test_portable(tmp_path, rng):
     path = stored_scene(tmp_path / "a.zarr", rng, (3, 40, 50))
-    write_coherence(path)
+    jobs.coherence(path)
     as_before(path, "coherence")
     old = xr.open_zarr(path)
     moved = portable(old.chunk(y=25, x=25))

@@ -16,12 +16,9 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import change, estimation
+from sarcd import change, estimation, jobs
 from sarcd.config import DetectOptions
 from sarcd.errors import SarcdError
-from sarcd.jobs import write_coherence
-from sarcd.jobs.stored_detection import write_detection
-from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.models.pretrained import MINES
 from sarcd.store.info import scene_info
 from sarcd_cli.main import main
@@ -227,13 +224,13 @@ def stores(draw, scene, folder):
 
 
 JOBS = {
-    "coherence": (write_coherence, "coherence", estimation.coherence),
+    "coherence": (jobs.coherence, "coherence", estimation.coherence),
     "detect": (
-        lambda path: write_detection(path, DetectOptions("ratio-test"), name="new"),
+        lambda path: jobs.detect(path, DetectOptions("ratio-test"), name="new"),
         "change_new",
         lambda s: s.sarcd.detect(method="ratio-test")["change"],
     ),
-    "statistics": (write_statistics, None, None),
+    "statistics": (jobs.statistics, None, None),
     "info": (scene_info, None, None),
     "evaluate": (lambda path: _command("evaluate", path), None, None),
     "export": (lambda path: _command("export", path, path.with_name("map.tif")), None, None),

@@ -8,14 +8,12 @@ import pytest
 import rasterio
 import xarray as xr
 
-from sarcd import change, estimation, schema
+from sarcd import change, estimation, jobs, schema
 from sarcd import detection as detect
 from sarcd import metrics as evaluate
 from sarcd.attributes import PARAMETERS, decode, fitted_of, parameters_of, portable
 from sarcd.config import CoherenceOptions, DetectOptions, SummaryOptions
 from sarcd.exporting.export_files import export
-from sarcd.jobs import write_coherence, write_statistics, write_summary
-from sarcd.jobs.stored_detection import write_detection
 from sarcd.models.pretrained import MINES
 from sarcd.simulation import sites
 
@@ -27,11 +25,11 @@ def stored(tmp_path_factory):
     """A simulated scene with statistics and every kind of result."""
     path = tmp_path_factory.mktemp("travel") / "scene.zarr"
     sites.write_site(path, "A", size=64, dates=3)
-    write_statistics(path)
-    write_coherence(path, CoherenceOptions(window=7), phase=True)
-    write_detection(path, DetectOptions(method="log-ratio", uncertainty=True))
-    write_detection(path, DetectOptions(method="coherence-loss"), name="loss")
-    write_summary(path, SummaryOptions(of="omnibus"))
+    jobs.statistics(path)
+    jobs.coherence(path, CoherenceOptions(window=7), phase=True)
+    jobs.detect(path, DetectOptions(method="log-ratio", uncertainty=True))
+    jobs.detect(path, DetectOptions(method="coherence-loss"), name="loss")
+    jobs.summarise(path, SummaryOptions(of="omnibus"))
     return path
 
 
@@ -177,4 +175,4 @@ def test_tags_of_geotiffs(stored, tmp_path):
 def test_statistics_stay_with_a_copy(stored, tmp_path):
     xr.open_zarr(stored).to_zarr(tmp_path / "copy.zarr", consolidated=False)
     kept = xr.open_zarr(tmp_path / "copy.zarr", consolidated=False).attrs["amplitude_statistics"]
-    assert decode(kept) == write_statistics(stored)[0].to_json()
+    assert decode(kept) == jobs.statistics(stored)[0].to_json()

@@ -52,11 +52,11 @@ def command(
 
     Written region by region; stopped at any moment, the same command goes on where it was.
     """
+    from sarcd import jobs
     from sarcd.config import CoherenceOptions, from_dict
-    from sarcd.jobs import write_coherence
 
     values = {"window": parse_window(window), "estimator": estimator, "min_valid": min_valid, "debias": debias}
-    result = write_coherence(
+    result = jobs.coherence(
         scene,
         from_dict(CoherenceOptions, values),
         pairs=pairs,

@@ -100,11 +100,11 @@ def command(
 
     Writes change_score and change, region by region; stopped at any moment, the same command goes on where it was.
     """
+    from sarcd import jobs
     from sarcd.config import DetectOptions, from_dict
-    from sarcd.jobs.stored_detection import write_detection
 
     values = {**knobs, "window": None if window is None else parse_window(window)}
-    result = write_detection(
+    result = jobs.detect(
         scene,
         from_dict(DetectOptions, values),
         pairs=pairs,

@@ -101,8 +101,8 @@ def command(
     was. The map does not depend on the tiles, but of networks that look at the whole of a tile. Each variant, and each
     model, costs one more pass.
     """
+    from sarcd import jobs
     from sarcd.config import PredictOptions, from_dict
-    from sarcd.jobs import write_prediction
 
     values = {
         "tiles": tiles,
@@ -118,7 +118,7 @@ def command(
         "uncertainty": uncertainty,
         "memory_bytes": memory_bytes,
     }
-    result = write_prediction(
+    result = jobs.predict(
         scene,
         models or None,
         from_dict(PredictOptions, values),

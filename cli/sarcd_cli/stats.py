@@ -26,13 +26,13 @@ def command(scene: str, per_date: bool | None, refresh: bool, memory_bytes: int 
     Exact, over the valid pixels of all dates, and frozen: dates that are appended later do not change them, and get
     their own where there is one a date.
     """
+    from sarcd import jobs
     from sarcd.config.ingest import LEVEL_JUMP_DB
     from sarcd.ingestion.images import causes_text, percent, stored_causes
-    from sarcd.jobs import write_statistics
     from sarcd.schema import images_of
     from sarcd.store.scene import SceneStore, open_scene
 
-    statistics, computed = write_statistics(
+    statistics, computed = jobs.statistics(
         scene, per_date=per_date, refresh=refresh, memory_bytes=memory_bytes, progress=progress
     )
     if not computed:

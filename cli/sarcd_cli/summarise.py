@@ -64,10 +64,10 @@ def command(
     Writes change_count, first_change, last_change and persistence, of omnibus also omnibus_score, region by region;
     stopped at any moment, the same command goes on where it was.
     """
+    from sarcd import jobs
     from sarcd.config import SummaryOptions, from_dict
-    from sarcd.jobs import write_summary
 
-    result = write_summary(
+    result = jobs.summarise(
         scene,
         from_dict(SummaryOptions, {**knobs, "window": parse_window(window)}),
         name=name,

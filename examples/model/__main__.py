@@ -11,8 +11,8 @@ import argparse
 import time
 from pathlib import Path
 
+from sarcd import jobs
 from sarcd.config import TrainOptions, read_toml
-from sarcd.jobs import write_coherence, write_statistics
 from sarcd.simulation import sites
 from sarcd.store.create import write_scene
 
@@ -31,8 +31,8 @@ def scenes(folder: Path, kind: str, count: int, options: TrainOptions) -> list[P
         if not paths[-1].exists():
             site = sites.varied(seed, no_change=kind == "none")
             write_scene(sites.simulate(site, size=SIZE, seed=seed, dates=DATES), paths[-1])
-        write_statistics(paths[-1], per_date=False)  # as the model that ships learnt, whatever the levels
-        write_coherence(paths[-1], options.coherence)
+        jobs.statistics(paths[-1], per_date=False)  # as the model that ships learnt, whatever the levels
+        jobs.coherence(paths[-1], options.coherence)
     return paths
 
 

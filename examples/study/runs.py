@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from sarcd import jobs
 from sarcd.config import TrainOptions, read_toml, to_dict
 from sarcd.errors import MismatchError
 from sarcd.estimation.amplitudes import AmplitudeStatistics
-from sarcd.jobs import write_coherence, write_statistics
 from sarcd.jobs.stored_pseudo_labels import pseudo_label
 from sarcd.metrics import evaluate
 from sarcd.simulation import sites
@@ -101,8 +101,8 @@ class Study:
             else:
                 size, dates, seed = self.scale.sizes[kind], self.scale.dates[kind], 0
             sites.write_site(path, kind, size=size, dates=dates, seed=seed)
-        write_statistics(path, per_date=False)  # as the figures that are published were made, whatever the levels
-        write_coherence(path, read_toml(CONFIGS / "coherence.toml", TrainOptions).coherence)
+        jobs.statistics(path, per_date=False)  # as the figures that are published were made, whatever the levels
+        jobs.coherence(path, read_toml(CONFIGS / "coherence.toml", TrainOptions).coherence)
 
 
 @dataclass(frozen=True)

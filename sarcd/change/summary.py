@@ -82,7 +82,7 @@ def summarise(
     See Also
     --------
     sarcd.change.kernels.summary.persistence : when a date counts as come back.
-    sarcd.jobs.write_summary : the same into the store, resumable.
+    sarcd.jobs.summarise : the same into the store, resumable.
 
     Examples
     --------

@@ -85,7 +85,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
 
     See Also
     --------
-    sarcd.jobs.write_prediction, sarcd.jobs.stored_detection.write_detection : the same into the store, resumable.
+    sarcd.jobs.predict, sarcd.jobs.detect : the same into the store, resumable.
 
     References
     ----------

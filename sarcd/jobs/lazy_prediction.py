@@ -91,7 +91,7 @@ def predict(  # noqa: PLR0913  one knob a choice, as the command has them
 
     See Also
     --------
-    sarcd.jobs.write_prediction : the same into the store, resumable.
+    sarcd.jobs.predict : the same into the store, resumable.
 
     References
     ----------

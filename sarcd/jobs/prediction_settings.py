@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from sarcd import config, schema
+from sarcd import config, jobs, schema
 from sarcd.attributes import parameters_of
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.config.ingest import LEVEL_JUMP_DB
@@ -22,7 +22,7 @@ from sarcd.estimation.levels import largest_jump_db
 from sarcd.inference import BlendedTiling, choose_batch, choose_tile, forward_bytes, rim_of, tiling_of, trained_tile
 from sarcd.inference.ensemble import Member
 from sarcd.jobs.placement import Place, forward_budget
-from sarcd.jobs.stored_statistics import begins_with, covers, write_statistics
+from sarcd.jobs.stored_statistics import begins_with, covers
 from sarcd.store.scene import SceneStore
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def normalising_statistics(
             raise ModelError("the model file keeps no statistics", hint="use --statistics scene")
         return loaded.card.statistics
     had = AmplitudeStatistics.stored(scene)
-    statistics, computed = write_statistics(path, progress=progress)
+    statistics, computed = jobs.statistics(path, progress=progress)
     if had is None:
         found = f"median {statistics.median[0]:.6g}, MAD {statistics.mad[0]:.6g}"
         if statistics.per_date:

@@ -30,7 +30,7 @@ _BYTES_PER_PIXEL_OF_OTHERS = 64
 _MOST_WORKERS = 16  # more only wait for the store
 
 
-def write_coherence(  # noqa: PLR0913  what every job is given, and two choices
+def coherence(  # noqa: PLR0913  what every job is given, and two choices
     path: str | Path,
     options: CoherenceOptions | None = None,
     *,

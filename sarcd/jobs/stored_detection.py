@@ -36,7 +36,7 @@ _TOLD = ("why", "long_name", "units")  # of a result, beside what it is compared
 _BYTES_PER_DATE = 40  # and of each earlier date whose coherence is looked at
 
 
-def write_detection(
+def detect(
     path: str | Path,
     options: DetectOptions | None = None,
     *,
@@ -56,13 +56,13 @@ def write_detection(
     options : DetectOptions, optional
         Method and its knobs.
     pairs : str, optional
-        As in `sarcd.jobs.write_coherence`.
+        As in `sarcd.jobs.coherence`.
     name : str
         Appended to the names of the variables after an underscore.
     overwrite : bool
         Replace a result made otherwise.
     memory_bytes : int, optional
-        As in `sarcd.jobs.write_coherence`.
+        As in `sarcd.jobs.coherence`.
     progress : callable
         See `Progress`.
     note : callable

@@ -65,7 +65,7 @@ class PredictionResult(JobResult):
     kept_share: float = 1.0
 
 
-def write_prediction(
+def predict(
     path: str | Path,
     model: str | Path | Sequence[str | Path] | None = None,
     options: PredictOptions | None = None,

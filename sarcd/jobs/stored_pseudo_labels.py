@@ -18,7 +18,7 @@ from sarcd.config import PredictOptions, PseudoOptions, TrainOptions
 from sarcd.engine.run import choose_pairs, run_regions
 from sarcd.engine.tasks import Opened, Progress, silent
 from sarcd.errors import MismatchError, OptionError, TrainingError
-from sarcd.jobs.stored_prediction import write_prediction
+from sarcd.jobs import stored_prediction
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.store.results import variable_name
@@ -66,7 +66,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
 ) -> PseudoLabelResult:
     """Let a model label the patches of scenes that it is sure of, and keep them as `pseudo_label` [1]_.
 
-    The map comes first, as `sarcd.jobs.write_prediction` makes it, and is used where the same model made it already.
+    The map comes first, as `sarcd.jobs.predict` makes it, and is used where the same model made it already.
     Labels by people are neither read nor touched.
 
     Parameters
@@ -86,7 +86,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     overwrite : bool
         Replace maps and labels made otherwise.
     progress, note : callable
-        As in `sarcd.jobs.write_prediction`.
+        As in `sarcd.jobs.predict`.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
             "the model does not say from how many patches it learnt", option="max_patches", hint="give a number"
         )
     for scene in scenes:
-        write_prediction(scene, model, predict, name=name, overwrite=overwrite, progress=progress, note=note)
+        stored_prediction.predict(scene, model, predict, name=name, overwrite=overwrite, progress=progress, note=note)
 
     stores = [SceneStore(scene) for scene in scenes]
     counts = [_count(store, source, size, options) for store in stores]

@@ -24,7 +24,7 @@ from sarcd.store.scene import SceneStore, open_scene, publish
 _HISTOGRAM_BYTES = 2**24  # half a megabyte each, some dozens until they are added up
 
 
-def write_statistics(
+def statistics(
     path: str | Path,
     *,
     per_date: bool | None = None,

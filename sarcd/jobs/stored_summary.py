@@ -29,7 +29,7 @@ _BYTES_PER_PIXEL = 200  # of a region in work: powers, coherence and p-values of
 _BYTES_PER_DATE = 36  # and of each date its image, its power in single and double, and whether it changed
 
 
-def write_summary(
+def summarise(
     path: str | Path,
     options: SummaryOptions | None = None,
     *,
@@ -52,7 +52,7 @@ def write_summary(
     overwrite : bool
         Replace a result made otherwise, or of fewer dates.
     memory_bytes : int, optional
-        As in `sarcd.jobs.write_coherence`.
+        As in `sarcd.jobs.coherence`.
     progress : callable
         See `Progress`.
     note : callable

@@ -11,9 +11,9 @@ import zarr
 from numba import njit
 from scipy.ndimage import uniform_filter
 
+from sarcd import jobs
 from sarcd.estimation.kernels import boxcar as kernel
 from sarcd.estimation.kernels.boxcar import boxcar
-from sarcd.jobs import write_coherence
 from sarcd.store.scene import SceneStore
 from tests.benchmarks.measure import ROUNDS, compare, seconds, speeds, table
 from tests.benchmarks.test_statistics import store_noise
@@ -166,9 +166,7 @@ def test_coherence_job(tmp_path):
         )
         da.store(result, target, lock=False)
 
-    times = compare(
-        {"sarcd coherence": lambda: write_coherence(path, overwrite=True), "bare dask copy": copy}, rounds=5
-    )
+    times = compare({"sarcd coherence": lambda: jobs.coherence(path, overwrite=True), "bare dask copy": copy}, rounds=5)
     table(
         f"Two stored images of {SCENE_SIDE} x {SCENE_SIDE} to stored coherence, 5 x 5",
         ["", "Mpx/s (median)", "time over the copy's (median of ratios)", "seconds (median)"],

@@ -10,8 +10,8 @@ import pytest
 import torch
 from dask.callbacks import Callback
 
+from sarcd import jobs
 from sarcd.config import CoherenceOptions
-from sarcd.jobs import write_statistics
 from sarcd.models.file import ModelCard, save_model
 from sarcd.networks import create_model
 from sarcd.store.scene import open_scene
@@ -37,7 +37,7 @@ def tasks_of_statistics(folder):
     path = stored_scene(folder / "tiny.zarr", np.random.default_rng(0), (2, 8 * chunks, 8 * chunks), chunk=8)
     sizes = []
     with Callback(start_state=lambda graph, _state: sizes.append(len(graph))):
-        write_statistics(path)
+        jobs.statistics(path)
     return max(sizes)
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 import xarray as xr
 
+from sarcd import jobs
 from sarcd.config import TrainOptions
-from sarcd.jobs import write_coherence, write_statistics
 from sarcd.networks import create_model
 from sarcd.store.reader import SceneReader
 from sarcd.store.scene import SceneStore
@@ -44,7 +44,7 @@ def path(tmp_path_factory):
         y, x = (SIZE * part for part in divmod(int(cell), SIDE // SIZE))
         label[0, y + 40 : y + 80, x + 40 : x + 80] = 1
     stored = store_toy(tmp_path_factory.mktemp("loader") / "a.zarr", np.round(slc), label, chunk=CHUNK)
-    write_statistics(stored)
+    jobs.statistics(stored)
     return stored
 
 
@@ -164,5 +164,5 @@ def measure(path, folder, title):
 
 def test_loader(path, tmp_path):
     measure(path, tmp_path, f"{SIDE} x {SIDE}, 2 dates, coherence computed")
-    write_coherence(path, OPTIONS.coherence)
+    jobs.coherence(path, OPTIONS.coherence)
     measure(path, tmp_path, f"{SIDE} x {SIDE}, 2 dates, coherence stored")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from sarcd import jobs
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.inference import Tiling, forward
-from sarcd.jobs import write_prediction, write_statistics
 from sarcd.models.file import ModelCard, load_model, save_model
 from sarcd.networks import create_model
 from sarcd.simulation.sites import simulate
@@ -22,7 +22,7 @@ SIDE = 3072
 def test_predict(tmp_path, name):
     path = tmp_path / "scene.zarr"
     write_scene(simulate("A", size=SIDE), path)
-    write_statistics(path)
+    jobs.statistics(path)
     torch.manual_seed(0)
     network = create_model(name, in_channels=3)
     card = ModelCard(name, {"widths": list(network.widths)}, ("before", "after", "coherence"), CoherenceOptions())
@@ -39,7 +39,7 @@ def test_predict(tmp_path, name):
         ]
         options = PredictOptions(tiles=tile, batch=1)
         runs = {
-            "job": lambda options=options: write_prediction(path, tmp_path / "m.safetensors", options, overwrite=True),
+            "job": lambda options=options: jobs.predict(path, tmp_path / "m.safetensors", options, overwrite=True),
             "bare": lambda inputs=inputs: [forward(loaded.network, values, loaded.device) for values in inputs],
         }
         times = compare(runs, rounds=2)

@@ -46,9 +46,9 @@ def test_jobs(tmp_path, scheduler):
     path = noise_scene(tmp_path / "scene.zarr", SIDE, 1024)
     model = random_model_file(tmp_path / "m.safetensors", widths=(8, 16, 32))
     runs = {
-        "coherence": lambda: jobs.write_coherence(path, overwrite=True),
-        "stats": lambda: jobs.write_statistics(path, refresh=True),
-        "predict": lambda: jobs.write_prediction(path, model, PredictOptions(tiles=1024, batch=1), overwrite=True),
+        "coherence": lambda: jobs.coherence(path, overwrite=True),
+        "stats": lambda: jobs.statistics(path, refresh=True),
+        "predict": lambda: jobs.predict(path, model, PredictOptions(tiles=1024, batch=1), overwrite=True),
     }
     rows = []
     for name, run in runs.items():
@@ -110,8 +110,8 @@ def core_seconds_a_region(tmp_path, path, monkeypatch):
         times = compare(
             {
                 "decode": lambda: [reader.pair_images((0, 1), slice(0, 1024), chunk) for chunk in chunks],
-                "coherence": lambda: jobs.write_coherence(path, overwrite=True),
-                "predict": lambda: jobs.write_prediction(path, model, options, overwrite=True),
+                "coherence": lambda: jobs.coherence(path, overwrite=True),
+                "predict": lambda: jobs.predict(path, model, options, overwrite=True),
             },
             rounds=3,
         )

@@ -9,7 +9,7 @@ import rasterio
 import xarray as xr
 import zarr
 
-from sarcd.jobs import write_coherence
+from sarcd import jobs
 from sarcd_cli.main import main
 from tests.factories.scenes import memory_scene, random_slc, stored_scene
 
@@ -58,7 +58,7 @@ def copied(path, rng):
     images = random_slc(rng, SHAPE)
     images[:, :32, :32] = np.nan + 1j * np.nan
     stored_scene(own, rng, SHAPE, slc=images)
-    write_coherence(own)
+    jobs.coherence(own)
     xr.open_zarr(own).to_zarr(path)
     shutil.rmtree(own)
 

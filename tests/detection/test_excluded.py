@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd import jobs
 from sarcd.attributes import parameters_of
 from sarcd.config import DetectOptions
 from sarcd.errors import MismatchError, OptionError
-from sarcd.jobs.stored_detection import write_detection
 from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
 from tests.factories.scenes import stored_scene
@@ -35,7 +35,7 @@ def path(tmp_path, images):
 
 def test_a_bad_date_is_named_with_the_option(path):
     notes = []
-    write_detection(path, DetectOptions(METHOD), note=notes.append)
+    jobs.detect(path, DetectOptions(METHOD), note=notes.append)
     (line,) = [text for text in notes if "--exclude-date" in text]
     assert line.startswith(f"coherence of both pairs of {BAD} is far below the others'")
     parameters = parameters_of(xr.open_zarr(path).change)
@@ -45,7 +45,7 @@ def test_a_bad_date_is_named_with_the_option(path):
 
 def test_without_its_date_the_scene_is_as_one_that_never_had_it(path, tmp_path, images):
     options, notes = DetectOptions(METHOD, exclude_dates=("20230412",)), []
-    assert write_detection(path, options, note=notes.append).pairs == 2
+    assert jobs.detect(path, options, note=notes.append).pairs == 2
     assert f"{BAD} left out, and so 2 pairs; --pairs 2023-03-31:2023-04-24 maps across" in notes
     assert not any("far below" in text for text in notes)
     lazy = open_scene(path).sarcd.detect(method=options)
@@ -62,18 +62,18 @@ def test_without_its_date_the_scene_is_as_one_that_never_had_it(path, tmp_path, 
 
 def test_what_lies_across_may_be_mapped(path):
     options = DetectOptions(METHOD, exclude_dates=(BAD,))
-    assert write_detection(path, options, pairs="2023-03-31:2023-04-24", name="x").pairs == 1
+    assert jobs.detect(path, options, pairs="2023-03-31:2023-04-24", name="x").pairs == 1
     assert (xr.open_zarr(path).undecidable_x[-1] == 0).mean() > 0.9
 
 
 def test_what_is_refused(path):
     with pytest.raises(OptionError, match="names no date"):
-        write_detection(path, DetectOptions(METHOD, exclude_dates=("snow",)))
+        jobs.detect(path, DetectOptions(METHOD, exclude_dates=("snow",)))
     with pytest.raises(OptionError, match="every pair holds a date that is left out"):
-        write_detection(path, DetectOptions("ratio-test", exclude_dates=(BAD,)), pairs=f"{BAD}:2023-04-24")
-    write_detection(path, DetectOptions("log-ratio"))
+        jobs.detect(path, DetectOptions("ratio-test", exclude_dates=(BAD,)), pairs=f"{BAD}:2023-04-24")
+    jobs.detect(path, DetectOptions("log-ratio"))
     with pytest.raises(MismatchError, match="exclude_dates"):
-        write_detection(path, DetectOptions("log-ratio", exclude_dates=(BAD,)))
+        jobs.detect(path, DetectOptions("log-ratio", exclude_dates=(BAD,)))
 
 
 def test_command(path, capsys):

@@ -7,13 +7,13 @@ import pytest
 import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
+from sarcd import jobs
 from sarcd.attributes import fitted_of, parameters_of
 from sarcd.config import DetectOptions, Window
 from sarcd.config.detection import DECISIONS, METHODS, STARTS
 from sarcd.detection.label_free import fit
 from sarcd.engine import tasks as _task
 from sarcd.errors import MismatchError, OptionError, SceneError
-from sarcd.jobs.stored_detection import write_detection
 from sarcd.store.scene import open_scene
 from sarcd_cli.detect import command
 from sarcd_cli.main import main
@@ -45,7 +45,7 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     options = DetectOptions(method, opening=1, min_pixels=5, max_hole=4)
     eager = open_scene(path).load().sarcd.detect(method=options)
     lazy = open_scene(path).sarcd.detect(method=options)
-    result = write_detection(path, options, name="x")
+    result = jobs.detect(path, options, name="x")
     stored = xr.open_zarr(path)
     assert set(result.variables) == {f"{name}_x" for name in lazy.data_vars}
     for name in lazy.data_vars:
@@ -61,7 +61,7 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
 
 def test_auto_says_what_it_chose_and_why(path, tmp_path, rng):
     notes = []
-    write_detection(path, note=notes.append)
+    jobs.detect(path, note=notes.append)
     stored = xr.open_zarr(path)
     assert parameters_of(stored.change)["method"] == "coherence-network"
     assert f"coherence-network: {stored.change.attrs['why']}" in notes
@@ -72,7 +72,7 @@ def test_auto_says_what_it_chose_and_why(path, tmp_path, rng):
 
 
 def test_resumes_and_refuses_other_settings(path, monkeypatch):
-    whole = write_detection(path, DetectOptions("log-ratio"), name="whole")
+    whole = jobs.detect(path, DetectOptions("log-ratio"), name="whole")
     calls = []
     real = _task.RegionTask.__call__
 
@@ -85,11 +85,11 @@ def test_resumes_and_refuses_other_settings(path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(_task.RegionTask, "__call__", stop)
         with pytest.raises(KeyboardInterrupt):
-            write_detection(path, DetectOptions("log-ratio"))
+            jobs.detect(path, DetectOptions("log-ratio"))
     assert "change" not in xr.open_zarr(path)
     with pytest.raises(MismatchError, match="window"):
-        write_detection(path, DetectOptions("log-ratio", window=Window(7, 7)))
-    again = write_detection(path, DetectOptions("log-ratio"))
+        jobs.detect(path, DetectOptions("log-ratio", window=Window(7, 7)))
+    again = jobs.detect(path, DetectOptions("log-ratio"))
     assert again.kept > 0
     assert again.computed + again.kept == whole.computed
     stored = xr.open_zarr(path)
@@ -101,9 +101,9 @@ def test_resumes_and_refuses_other_settings(path, monkeypatch):
 def test_pairs_that_are_mapped_later_leave_the_earlier_ones_alone(path, method):
     options = DetectOptions(method, uncertainty=method == "ratio-test")
     later = open_scene(path).time.values[1:]
-    write_detection(path, options, pairs=":".join(str(date)[:10] for date in later))
+    jobs.detect(path, options, pairs=":".join(str(date)[:10] for date in later))
     alone = xr.open_zarr(path).change[1].values
-    assert write_detection(path, options).kept > 0
+    assert jobs.detect(path, options).kept > 0
     if options.uncertainty:
         groups = [fact["groups"] for fact in fitted_of(xr.open_zarr(path).uncertainty)]
         assert len(groups) == 2
@@ -115,11 +115,11 @@ def test_pairs_that_are_mapped_later_leave_the_earlier_ones_alone(path, method):
 
 
 def test_what_was_fitted_is_not_fitted_again(path, monkeypatch):
-    write_detection(path, DetectOptions("log-ratio"))
+    jobs.detect(path, DetectOptions("log-ratio"))
     monkeypatch.setattr("sarcd.change.thresholding._count_band", None)  # what reads the scene for a rule
-    assert write_detection(path, DetectOptions("log-ratio")).computed == 0
+    assert jobs.detect(path, DetectOptions("log-ratio")).computed == 0
     with pytest.raises(TypeError):
-        write_detection(path, DetectOptions("log-ratio"), overwrite=True)
+        jobs.detect(path, DetectOptions("log-ratio"), overwrite=True)
 
 
 def test_memory_is_reckoned_for_whole_shards(tmp_path, rng, monkeypatch):
@@ -134,7 +134,7 @@ def test_memory_is_reckoned_for_whole_shards(tmp_path, rng, monkeypatch):
     real = job.share_out
     monkeypatch.setattr(job, "share_out", share_out)
     path = stored_scene(tmp_path / "shards.zarr", rng, (2, 128, 128), chunk=32, shard=64)
-    write_detection(path, DetectOptions("log-ratio"))
+    jobs.detect(path, DetectOptions("log-ratio"))
     chunk, region = asked
     assert region == 4 * chunk
 

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import schema
+from sarcd import jobs, schema
 from sarcd.config import DetectOptions
 from sarcd.detection.uncertainty import OF_DECISION, OF_EITHER, wrong
 from sarcd.errors import OptionError
-from sarcd.jobs.stored_detection import write_detection
 from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
 from tests.detection.test_label_free import CHANGED, SHAPE, images
@@ -25,7 +24,7 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     options = DetectOptions(method, uncertainty=True, min_pixels=5)
     lazy = open_scene(path).sarcd.detect(method=options)
     plain = open_scene(path).sarcd.detect(method=DetectOptions(method, min_pixels=5))
-    result = write_detection(path, options, name=method)
+    result = jobs.detect(path, options, name=method)
     stored, name = xr.open_zarr(path), f"uncertainty_{method}"
     assert name in result.variables
     np.testing.assert_array_equal(stored[name], lazy.uncertainty)
@@ -46,8 +45,8 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
 
 
 def test_may_be_added_to_a_map_that_is_there(path):
-    write_detection(path, DetectOptions("ratio-test"), name="later")
-    added = write_detection(path, DetectOptions("ratio-test", uncertainty=True), name="later")
+    jobs.detect(path, DetectOptions("ratio-test"), name="later")
+    added = jobs.detect(path, DetectOptions("ratio-test", uncertainty=True), name="later")
     assert added.computed > 0
     assert "uncertainty_later" in xr.open_zarr(path)
 

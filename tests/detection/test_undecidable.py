@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd import jobs
 from sarcd.attributes import fitted_of
 from sarcd.config import DetectOptions
 from sarcd.config.detection import METHODS
-from sarcd.jobs.stored_detection import write_detection
 from sarcd.simulation import sites
 from sarcd.store.scene import open_scene
 from tests.detection.test_label_free import SHAPE, images
@@ -109,7 +109,7 @@ def test_hidden_ground_takes_no_part_in_the_fit_of_a_decision():
 def test_a_simulated_site_is_judged_where_its_labels_are(tmp_path):
     path = tmp_path / "site.zarr"
     sites.write_site(path, "B", size=128, seed=3)
-    write_detection(path)
+    jobs.detect(path)
     stored = xr.open_zarr(path)
     hidden = stored.mask.values != 0
     assert hidden.any()

@@ -5,11 +5,11 @@ import psutil
 import pytest
 import xarray as xr
 
+from sarcd import jobs
 from sarcd.config import PredictOptions
 from sarcd.engine import memory as _memory
 from sarcd.engine.memory import Limit, Shares, budget, free_bytes, left, share_out
 from sarcd.errors import OptionError
-from sarcd.jobs import write_coherence, write_prediction, write_statistics
 from sarcd.store.scene import open_scene
 from tests.factories.networks import random_model_file
 from tests.factories.scenes import stored_scene
@@ -36,17 +36,17 @@ def test_the_default_is_bounded_by_what_is_free():
 @pytest.mark.parametrize("job", ["coherence", "predict", "stats"])
 def test_too_little_is_refused_with_what_would_do_and_nothing_is_lost(tmp_path, rng, job):
     path = stored_scene(tmp_path / "scene.zarr", rng, (2, 64, 64))
-    write_statistics(path)
+    jobs.statistics(path)
     model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
-    write_coherence(path)
-    write_prediction(path, model)
+    jobs.coherence(path)
+    jobs.predict(path, model)
     before = xr.open_zarr(path).load()
     few = 2**20
     with pytest.raises(OptionError, match="too little") as caught:
         {
-            "coherence": lambda: write_coherence(path, memory_bytes=few, overwrite=True),
-            "predict": lambda: write_prediction(path, model, PredictOptions(memory_bytes=few), overwrite=True),
-            "stats": lambda: write_statistics(path, refresh=True, memory_bytes=few),
+            "coherence": lambda: jobs.coherence(path, memory_bytes=few, overwrite=True),
+            "predict": lambda: jobs.predict(path, model, PredictOptions(memory_bytes=few), overwrite=True),
+            "stats": lambda: jobs.statistics(path, refresh=True, memory_bytes=few),
         }[job]()
     assert "--memory" in caught.value.hint
     xr.testing.assert_identical(xr.open_zarr(path).load(), before)
@@ -58,9 +58,7 @@ def test_memory_changes_no_byte_of_the_map(tmp_path, rng):
     used = psutil.Process().memory_info().rss
     maps = []
     for more in (2**29, 2**32):
-        result = write_prediction(
-            path, model, PredictOptions(tiles=48, batch=1, memory_bytes=used + more), overwrite=True
-        )
+        result = jobs.predict(path, model, PredictOptions(tiles=48, batch=1, memory_bytes=used + more), overwrite=True)
         assert result.tile == 48
         maps.append(open_scene(path).change_probability.values)
     np.testing.assert_array_equal(*maps)

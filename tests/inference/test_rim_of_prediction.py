@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd import jobs
 from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
 from sarcd.detection import detect
 from sarcd.inference.kernels import near_holes
-from sarcd.jobs import write_prediction
 from sarcd.models.pretrained import MINES
 from sarcd.simulation import sites
 from sarcd.store.scene import open_scene
@@ -50,7 +50,7 @@ def test_the_rim_of_a_wedge_is_left_open(wedged):
 def test_stored_and_lazy_agree_for_any_tile(tmp_path, tile, wedged):
     images = wedged[1].slc.values[:, 40:151, 20:150]
     path = stored_scene(tmp_path / "scene.zarr", None, images.shape, chunk=32, slc=images)
-    write_prediction(path, MINES, PredictOptions(tiles=tile))
+    jobs.predict(path, MINES, PredictOptions(tiles=tile))
     stored = xr.open_zarr(path)
     whole = detect(open_scene(path).load(), model=MINES, tiles="whole")
     np.testing.assert_array_equal(np.isnan(stored.change_probability), np.isnan(whole.change_probability))

@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd import jobs
 from sarcd.config import CoherenceOptions, DetectOptions, IngestOptions, PredictOptions, SummaryOptions, Window
 from sarcd.errors import MismatchError, OptionError, SceneError, StoreError
 from sarcd.ingestion.scene import ingest
 from sarcd.jobs import stored_coherence as coherence_job
 from sarcd.jobs import stored_detection as detect_job
 from sarcd.jobs import stored_prediction as prediction_job
-from sarcd.jobs import write_coherence, write_prediction
-from sarcd.jobs.stored_detection import write_detection
-from sarcd.jobs.stored_summary import write_summary
 from sarcd.simulation import sites
 from sarcd.store.info import scene_info
 from sarcd.store.results import remove
@@ -47,60 +45,60 @@ def forbid_reading(monkeypatch):
 
 
 def test_predict_after_detect(scene, monkeypatch):
-    write_detection(scene, DetectOptions("ratio-test"))
+    jobs.detect(scene, DetectOptions("ratio-test"))
     before = contents(scene)
     forbid_reading(monkeypatch)
     with pytest.raises(MismatchError, match=r"change.*made by detect.*--name"):
-        write_prediction(scene)
+        jobs.predict(scene)
     assert contents(scene) == before
 
 
 def test_detect_again_with_other_settings(scene, monkeypatch):
-    write_detection(scene, DetectOptions("ratio-test"))
+    jobs.detect(scene, DetectOptions("ratio-test"))
     before = contents(scene)
     forbid_reading(monkeypatch)
     for options in (DetectOptions("ratio-test", window=Window.of(7)), DetectOptions("log-ratio"), DetectOptions()):
         with pytest.raises(MismatchError, match="other settings"):
-            write_detection(scene, options)
+            jobs.detect(scene, options)
     assert contents(scene) == before
 
 
 def test_a_name_that_is_none(scene, monkeypatch):
     forbid_reading(monkeypatch)
     with pytest.raises(SceneError, match="no variable"):
-        write_detection(scene, DetectOptions("ratio-test"), name="a b")
+        jobs.detect(scene, DetectOptions("ratio-test"), name="a b")
 
 
 def test_pairs_are_not_added_for_a_refusal(scene, monkeypatch):
-    write_detection(scene, DetectOptions("ratio-test"))
+    jobs.detect(scene, DetectOptions("ratio-test"))
     before = contents(scene)
     forbid_reading(monkeypatch)
     with pytest.raises(MismatchError):
-        write_prediction(scene, pairs="all")
+        jobs.predict(scene, pairs="all")
     with pytest.raises(MismatchError):
-        write_detection(scene, DetectOptions("log-ratio"), pairs="all")
+        jobs.detect(scene, DetectOptions("log-ratio"), pairs="all")
     assert contents(scene) == before
 
 
 def test_predict_with_another_threshold_reads_nothing(scene, monkeypatch):
-    write_prediction(scene)
+    jobs.predict(scene)
     before = contents(scene)
     monkeypatch.setattr(prediction_job, "normalising_statistics", lambda *_a, **_k: pytest.fail("was read"))
     for options in (PredictOptions(threshold=0.9), PredictOptions(swap=True), PredictOptions(precision="bfloat16")):
         with pytest.raises(MismatchError, match="other settings"):
-            write_prediction(scene, options=options)
+            jobs.predict(scene, options=options)
     assert contents(scene) == before
 
 
 def test_coherence_and_summary(scene, monkeypatch):
-    write_coherence(scene)
-    write_summary(scene, SummaryOptions(of="omnibus", persistence=False))
+    jobs.coherence(scene)
+    jobs.summarise(scene, SummaryOptions(of="omnibus", persistence=False))
     before = contents(scene)
     forbid_reading(monkeypatch)
     with pytest.raises(MismatchError, match="debias"):
-        write_coherence(scene, CoherenceOptions(debias=True))
+        jobs.coherence(scene, CoherenceOptions(debias=True))
     with pytest.raises(MismatchError, match="of"):
-        write_summary(scene, SummaryOptions(of="label", persistence=False))
+        jobs.summarise(scene, SummaryOptions(of="label", persistence=False))
     assert contents(scene) == before
 
 
@@ -109,7 +107,7 @@ def stopped(path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(prediction_job, "run_regions", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            write_prediction(path)
+            jobs.predict(path)
 
 
 def _interrupt(*_arguments, **_options):
@@ -130,12 +128,12 @@ def test_what_was_begun_is_finished_by_the_same_command_or_removed(scene, monkey
     assert main(["remove", str(scene), "change_probability", "change"]) == 0
     assert state_of(scene, "change_probability") is None
     stopped(scene, monkeypatch)
-    write_prediction(scene)
+    jobs.predict(scene)
     assert state_of(scene, "change_probability") == "complete"
 
 
 def test_remove_takes_results_alone(scene):
-    write_coherence(scene)
+    jobs.coherence(scene)
     before = xr.open_zarr(scene)[["slc", "label"]].load()
     with pytest.raises(StoreError, match="is no result"):
         remove(scene, ["coherence", "label"])

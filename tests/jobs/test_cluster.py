@@ -79,10 +79,10 @@ def test_predictions_agree(scenes, local_cluster, tmp_path):
     model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
     options = PredictOptions(tiles=48)
     with jobs.cluster(local_cluster.scheduler_address):
-        result = jobs.write_prediction(there, model, options)
+        result = jobs.predict(there, model, options)
     assert (result.computed, result.kept) == (2 * 4 * 4, 0)
     assert parameters_of(open_scene(there).change)["threads"] == 2  # a worker's, not of one process alone
-    jobs.write_prediction(here, model, options)
+    jobs.predict(here, model, options)
     for name, tolerance in (("change_probability", PROBABILITY), ("change", 0)):
         found, expected = open_scene(there)[name], open_scene(here)[name]
         np.testing.assert_allclose(found, expected, atol=tolerance)
@@ -184,7 +184,7 @@ def test_a_killed_worker_costs_its_regions(staging, client, tmp_path):
 def test_a_fault_on_a_worker_is_named(scenes, client):
     chunk = scenes[0] / "slc" / "c" / "1" / "2" / "2"
     chunk.write_bytes(chunk.read_bytes()[:-3])
-    for job in (jobs.write_coherence, jobs.write_statistics):
+    for job in (jobs.coherence, jobs.statistics):
         with pytest.raises(CorruptChunkError, match="slc/c/1/2/2"):
             job(scenes[0])
 
@@ -201,8 +201,8 @@ def test_what_is_sent_is_small(scenes, tmp_path, monkeypatch):
 
     monkeypatch.setattr("sarcd.jobs.stored_coherence.run_regions", weighed)
     monkeypatch.setattr("sarcd.jobs.stored_prediction.run_regions", weighed)
-    jobs.write_prediction(scenes[0], model)
-    jobs.write_coherence(scenes[0])
+    jobs.predict(scenes[0], model)
+    jobs.coherence(scenes[0])
     assert set(sizes) == {"coherence", "change_probability"}
     for before, after in sizes.values():
         assert before == after < 4000  # no cache, no network, however much has been computed with it
@@ -227,7 +227,7 @@ def test_no_workers(scenes, monkeypatch):
     monkeypatch.setattr(_cluster, "_WAIT_SECONDS", 0.1)
     refused = pytest.raises(ClusterError, match="has no worker: start one: dask worker tcp")
     with processes.local_cluster(n_workers=0) as empty, Client(empty), refused:
-        jobs.write_coherence(scenes[0])
+        jobs.coherence(scenes[0])
 
 
 class Deadly:

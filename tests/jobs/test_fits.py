@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
+from sarcd import jobs
 from sarcd.config import CoherenceOptions, DetectOptions
-from sarcd.jobs import write_coherence, write_prediction
-from sarcd.jobs.stored_detection import write_detection
 from sarcd_cli.main import main
 from tests.factories.networks import random_model_file
 from tests.factories.scenes import stored_scene
@@ -31,23 +30,23 @@ def low(notes):
 
 def test_fringes_that_were_not_removed_are_told_of_once_a_pair(tmp_path):
     path, notes = scene(tmp_path, ramp=(0.2, 0.25)), []
-    write_coherence(path, note=notes.append)
+    jobs.coherence(path, note=notes.append)
     (line,) = notes
     assert line.startswith(SECOND + "median coherence 0.1")
     assert "below the 0.18 of ground without any" in line  # E[g] of 25 looks, 0.178
     assert "--estimator fringe" in line
     notes.clear()
-    write_coherence(path, note=notes.append)  # nothing is left to do
-    write_coherence(path, CoherenceOptions(estimator="fringe"), name="coherence_f", note=notes.append)
+    jobs.coherence(path, note=notes.append)  # nothing is left to do
+    jobs.coherence(path, CoherenceOptions(estimator="fringe"), name="coherence_f", note=notes.append)
     assert notes == []
 
 
 def test_every_job_tells(tmp_path, capsys):
     path, notes = scene(tmp_path, ramp=(0.2, 0.25)), []
-    write_prediction(path, random_model_file(tmp_path / "m.safetensors", widths=(4, 8)), note=notes.append)
+    jobs.predict(path, random_model_file(tmp_path / "m.safetensors", widths=(4, 8)), note=notes.append)
     assert len(low(notes)) == 1
     notes.clear()
-    write_detection(path, DetectOptions("ratio-test"), name="test", note=notes.append)
+    jobs.detect(path, DetectOptions("ratio-test"), name="test", note=notes.append)
     assert len(low(notes)) == 1
     assert main(["coherence", str(path)]) == 0
     assert capsys.readouterr().err.startswith(SECOND + "median coherence")
@@ -56,7 +55,7 @@ def test_every_job_tells(tmp_path, capsys):
 @pytest.mark.parametrize("change", [0, 40])
 def test_much_change_is_told_of(tmp_path, change):
     path, notes = scene(tmp_path, change=change), []
-    write_detection(path, DetectOptions("ratio-test"), note=notes.append)
+    jobs.detect(path, DetectOptions("ratio-test"), note=notes.append)
     assert low(notes) == []
     much = [text for text in notes if "called changed" in text]
     assert len(much) == bool(change)
@@ -64,7 +63,7 @@ def test_much_change_is_told_of(tmp_path, change):
         assert much[0].startswith(SECOND + "4")
         assert "over 10 %" in much[0]
         notes.clear()
-        write_detection(path, DetectOptions("ratio-test"), note=notes.append)
+        jobs.detect(path, DetectOptions("ratio-test"), note=notes.append)
         assert notes == []
 
 
@@ -73,8 +72,8 @@ def test_ground_without_any_coherence_does_not_stop_a_job(tmp_path):
     slc[:, :, :4] = np.nan
     path = stored_scene(tmp_path / "water.zarr", None, slc.shape, chunk=48, slc=slc)
     notes = []
-    assert write_coherence(path, note=notes.append).computed == 1
+    assert jobs.coherence(path, note=notes.append).computed == 1
     assert notes[0].startswith(FIRST)
     nothing = stored_scene(tmp_path / "nan.zarr", None, slc.shape, chunk=48, slc=np.full_like(slc, np.nan))
-    assert write_coherence(nothing, note=notes.append).computed == 1
+    assert jobs.coherence(nothing, note=notes.append).computed == 1
     assert len(notes) == 1

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import estimation
+from sarcd import estimation, jobs
 from sarcd.attributes import parameters_of
 from sarcd.config import ESTIMATORS, CoherenceOptions, PredictOptions, Window
 from sarcd.errors import MismatchError, ModelError, OptionError, SceneError
-from sarcd.jobs import write_coherence, write_prediction
 from sarcd.store.scene import SceneStore, open_scene
 from tests.factories.networks import random_model_file
 from tests.factories.scenes import stored_scene
@@ -33,7 +32,7 @@ def path(tmp_path, rng):
 def test_any_tile_gives_the_same_map_as_one_pass(path, model):
     maps = {}
     for tiles in (24, 50, 96, "whole"):
-        result = write_prediction(path, model, PredictOptions(tiles=tiles), name=f"t{tiles}")
+        result = jobs.predict(path, model, PredictOptions(tiles=tiles), name=f"t{tiles}")
         maps[tiles] = open_scene(path)[f"change_probability_t{tiles}"].values
         assert 0 < result.kept_share <= 1
     assert np.nanstd(maps["whole"]) > 0.1
@@ -44,7 +43,7 @@ def test_any_tile_gives_the_same_map_as_one_pass(path, model):
 
 
 def test_equals_the_lazy_dataset(path, model, raise_if_dask_computes):
-    write_prediction(path, model, PredictOptions(tiles=48))
+    jobs.predict(path, model, PredictOptions(tiles=48))
     scene = open_scene(path)
     with raise_if_dask_computes():
         lazy = xr.open_zarr(path).sarcd.detect(model=model, tiles=64)
@@ -64,9 +63,9 @@ def test_equals_the_lazy_dataset(path, model, raise_if_dask_computes):
 def test_every_estimator_is_computed_from_parts_as_from_the_whole(path, tmp_path, coherence):
     model = random_model_file(tmp_path / "m.safetensors", coherence=coherence, widths=(4, 8))
     for tiles in (24, "whole"):
-        write_prediction(path, model, PredictOptions(tiles=tiles), name=f"t{tiles}")
-    write_coherence(path, coherence)
-    write_prediction(path, model, PredictOptions(tiles=24), name="stored")
+        jobs.predict(path, model, PredictOptions(tiles=tiles), name=f"t{tiles}")
+    jobs.coherence(path, coherence)
+    jobs.predict(path, model, PredictOptions(tiles=24), name="stored")
     scene = open_scene(path)
     for suffix in ("twhole", "stored"):
         np.testing.assert_allclose(
@@ -76,35 +75,35 @@ def test_every_estimator_is_computed_from_parts_as_from_the_whole(path, tmp_path
 
 def test_stored_coherence_is_used_if_it_fits(path, model, tmp_path):
     notes = []
-    write_prediction(path, model, name="computed", note=notes.append)
+    jobs.predict(path, model, name="computed", note=notes.append)
     assert any("coherence (5 x 5 boxcar) is computed" in text for text in notes)
     assert any("statistics computed" in text for text in notes)
-    write_coherence(path)
+    jobs.coherence(path)
     notes.clear()
-    write_prediction(path, model, name="stored", note=notes.append)
+    jobs.predict(path, model, name="stored", note=notes.append)
     assert not any("coherence" in text or "statistics" in text for text in notes)
     scene = open_scene(path)
     np.testing.assert_allclose(scene.change_probability_stored, scene.change_probability_computed, atol=PROBABILITY)
     other = random_model_file(
         tmp_path / "other.safetensors", coherence=CoherenceOptions(window=Window(9, 9)), widths=(4, 8)
     )
-    write_prediction(path, other, name="other", note=notes.append)
+    jobs.predict(path, other, name="other", note=notes.append)
     assert any("9 x 9" in text for text in notes)
 
 
 def test_a_run_begun_is_obeyed_and_other_settings_are_refused(path, model):
-    write_prediction(path, model, PredictOptions(tiles=64, threshold=0.4))
-    again = write_prediction(path, model, PredictOptions(threshold=0.4))
+    jobs.predict(path, model, PredictOptions(tiles=64, threshold=0.4))
+    again = jobs.predict(path, model, PredictOptions(threshold=0.4))
     assert (again.computed, again.tile) == (0, 64)
     with pytest.raises(MismatchError, match=r"tile 64, now 32"):
-        write_prediction(path, model, PredictOptions(tiles=32, threshold=0.4))
+        jobs.predict(path, model, PredictOptions(tiles=32, threshold=0.4))
     with pytest.raises(MismatchError, match=r"threshold 0.4, now 0.5"):
-        write_prediction(path, model)
-    assert write_prediction(path, model, PredictOptions(tiles=32), overwrite=True).computed > 0
+        jobs.predict(path, model)
+    assert jobs.predict(path, model, PredictOptions(tiles=32), overwrite=True).computed > 0
 
 
 def test_a_partly_done_run_goes_on_to_the_same_bytes(path, model, tmp_path):
-    write_prediction(path, model, PredictOptions(tiles=32))
+    jobs.predict(path, model, PredictOptions(tiles=32))
     reference = {name: (path / name).rglob("*") for name in ("change_probability", "change")}
     reference = {file: file.read_bytes() for files in reference.values() for file in files if file.is_file()}
     store = SceneStore(path)
@@ -116,7 +115,7 @@ def test_a_partly_done_run_goes_on_to_the_same_bytes(path, model, tmp_path):
     for key in ("c/0/1/2", "c/0/3/3"):
         (path / "change_probability" / key).unlink()
     (path / "change" / "c/0/0/0").unlink()
-    result = write_prediction(path, model)
+    result = jobs.predict(path, model)
     assert result.computed == 3
     assert {file: file.read_bytes() for file in reference} == reference
 
@@ -130,15 +129,15 @@ def test_detected_images_with_a_model_of_two_channels(tmp_path, rng, model):
     with NewScene(tmp_path / "detected.zarr", layout) as store:
         store.array("amplitude")[...] = amplitude
     two = random_model_file(tmp_path / "two.safetensors", channels=("before", "after"), widths=(4, 8))
-    write_prediction(tmp_path / "detected.zarr", two)
+    jobs.predict(tmp_path / "detected.zarr", two)
     assert np.isfinite(open_scene(tmp_path / "detected.zarr").change_probability).all()
     with pytest.raises(SceneError, match="--no-coherence"):
-        write_prediction(tmp_path / "detected.zarr", model)
+        jobs.predict(tmp_path / "detected.zarr", model)
 
 
 def test_statistics_policies(path, model):
     with pytest.raises(ModelError, match="keeps no statistics"):
-        write_prediction(path, model, PredictOptions(statistics="model"))
+        jobs.predict(path, model, PredictOptions(statistics="model"))
     scene = open_scene(path)
     given = scene.sarcd.detect(model=model, statistics=(0.5, 0.2)).change_probability
     own = scene.sarcd.detect(model=model).change_probability
@@ -147,9 +146,9 @@ def test_statistics_policies(path, model):
 
 def test_bad_options(path, model, tmp_path):
     with pytest.raises(ModelError):
-        write_prediction(path, tmp_path / "absent.safetensors")
+        jobs.predict(path, tmp_path / "absent.safetensors")
     with pytest.raises(OptionError, match="device"):
-        write_prediction(path, model, PredictOptions(device="abacus"))
+        jobs.predict(path, model, PredictOptions(device="abacus"))
     with pytest.raises(OptionError, match="threshold"):
         PredictOptions(threshold=1.5)
     assert "change" not in xr.open_zarr(path)
@@ -159,20 +158,20 @@ def test_bad_options(path, model, tmp_path):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with a C++ compiler")
 def test_a_compiled_network_gives_the_same_map(path, model):
     options = PredictOptions(tiles=48, batch=2)
-    write_prediction(path, model, options)
-    write_prediction(path, model, replace(options, compiled=True), name="compiled")
+    jobs.predict(path, model, options)
+    jobs.predict(path, model, replace(options, compiled=True), name="compiled")
     scene = open_scene(path)
     np.testing.assert_allclose(scene.change_probability_compiled, scene.change_probability, atol=PROBABILITY)
     assert parameters_of(scene.change_probability_compiled)["compiled"] is True
 
 
 def test_reduced_precision_is_another_result_and_says_how_far_off(path, model):
-    write_prediction(path, model)
+    jobs.predict(path, model)
     exact = open_scene(path).change_probability.values
     with pytest.raises(MismatchError, match="dtype float32, now bfloat16"):
-        write_prediction(path, model, PredictOptions(precision="bfloat16"))
+        jobs.predict(path, model, PredictOptions(precision="bfloat16"))
     notes = []
-    write_prediction(path, model, PredictOptions(precision="bfloat16"), name="half", note=notes.append)
+    jobs.predict(path, model, PredictOptions(precision="bfloat16"), name="half", note=notes.append)
     found = open_scene(path).change_probability_half
     assert parameters_of(found)["dtype"] == "bfloat16"
     moved = np.nanmax(np.abs(found.values - exact))

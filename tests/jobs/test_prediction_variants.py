@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd import jobs
 from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
 from sarcd.engine.tasks import RegionTask
 from sarcd.errors import MismatchError, ModelError, OptionError
-from sarcd.jobs import write_prediction
 from sarcd.store.scene import SceneStore, open_scene, publish
 from sarcd_cli.main import main
 from tests.factories.networks import random_model_file
@@ -53,7 +53,7 @@ def stored_bytes(path, names):
 
 def test_blended_tiles_are_told_recorded_and_do_not_depend_on_memory_or_batch(path, blended, tmp_path, rng):
     notes = []
-    result = write_prediction(path, blended, note=notes.append)
+    result = jobs.predict(path, blended, note=notes.append)
     name = blended.stem
     assert f"{name} cannot be tiled exactly: tiles of 64 overlap by half and are blended" in notes
     assert result.tile == 64
@@ -62,16 +62,16 @@ def test_blended_tiles_are_told_recorded_and_do_not_depend_on_memory_or_batch(pa
     assert np.nanstd(reference) > 0.05
     assert parameters_of(reference)["tiling"] == "blended"
     other = stored_scene(tmp_path / "other.zarr", np.random.default_rng(20231206), SHAPE, chunk=100, holes=0.002)
-    write_prediction(other, blended, PredictOptions(batch=1, memory_bytes=2**33))
+    jobs.predict(other, blended, PredictOptions(batch=1, memory_bytes=2**33))
     np.testing.assert_allclose(probability(other), reference, atol=PROBABILITY_GLOBAL)
-    whole = write_prediction(path, blended, PredictOptions(tiles="whole"), name="whole")
+    whole = jobs.predict(path, blended, PredictOptions(tiles="whole"), name="whole")
     assert whole.tile == (144 if name == "tinycd" else 160)
     assert np.nanmax(np.abs(probability(path, "_whole") - reference)) > 1e-3
 
 
 def test_exact_results_are_recorded_as_ever(path, exact):
     notes = []
-    write_prediction(path, exact[0], PredictOptions(tiles=48), note=notes.append)
+    jobs.predict(path, exact[0], PredictOptions(tiles=48), note=notes.append)
     parameters = parameters_of(probability(path))
     names = "model tile batch dtype threshold statistics device threads coherence rim coherence_from"
     assert list(parameters) == names.split()
@@ -80,7 +80,7 @@ def test_exact_results_are_recorded_as_ever(path, exact):
 
 def test_a_blended_run_goes_on_to_the_same_bytes(path, blended):
     names = ["change_probability", "change"]
-    write_prediction(path, blended, PredictOptions(tiles=32))
+    jobs.predict(path, blended, PredictOptions(tiles=32))
     reference = stored_bytes(path, names)
     store = SceneStore(path)
     for name in names:
@@ -88,7 +88,7 @@ def test_a_blended_run_goes_on_to_the_same_bytes(path, blended):
     publish(store, remove=names)
     (path / "change_probability/c/0/1/2").unlink()
     (path / "change/c/0/0/0").unlink()
-    result = write_prediction(path, blended)  # tile and batch follow the run that was stopped
+    result = jobs.predict(path, blended)  # tile and batch follow the run that was stopped
     assert result.tile == 32
     assert result.computed > 0
     assert stored_bytes(path, names) == reference
@@ -98,7 +98,7 @@ def test_equals_the_lazy_dataset(path, folder, exact, raise_if_dask_computes):
     options = {"swap": True, "adapt_batchnorm": True, "uncertainty": True}
     blended = random_model_file(folder / "b0.safetensors", name="tinycd", backbone="b0")
     models = [blended, exact[0]]
-    write_prediction(path, models, PredictOptions(**options))
+    jobs.predict(path, models, PredictOptions(**options))
     with raise_if_dask_computes():
         lazy = xr.open_zarr(path).sarcd.detect(model=models, **options)
     scene = open_scene(path)
@@ -111,8 +111,8 @@ def test_equals_the_lazy_dataset(path, folder, exact, raise_if_dask_computes):
 
 def test_an_ensemble_is_the_mean_of_its_members(path, exact):
     for number, model in enumerate(exact):
-        write_prediction(path, model, name=f"m{number}")
-    write_prediction(path, exact, PredictOptions(uncertainty=True, threshold=0.45))
+        jobs.predict(path, model, name=f"m{number}")
+    jobs.predict(path, exact, PredictOptions(uncertainty=True, threshold=0.45))
     scene = open_scene(path)
     each = np.stack([scene[f"change_probability_m{number}"] for number in range(2)])
     np.testing.assert_allclose(scene.change_probability, each.mean(axis=0), atol=PROBABILITY)
@@ -122,17 +122,17 @@ def test_an_ensemble_is_the_mean_of_its_members(path, exact):
     assert len(parameters["model"]) == len(parameters["tile"]) == len(parameters["batch"]) == 2
     valid = scene.change.values != 255
     np.testing.assert_array_equal(scene.change.values[valid] == 1, scene.change_probability.values[valid] >= 0.45)
-    again = write_prediction(path, exact, PredictOptions(threshold=0.45))
+    again = jobs.predict(path, exact, PredictOptions(threshold=0.45))
     assert again.computed == 0
     with pytest.raises(MismatchError, match="model"):
-        write_prediction(path, exact[::-1], PredictOptions(threshold=0.45))
+        jobs.predict(path, exact[::-1], PredictOptions(threshold=0.45))
 
 
 def test_the_uncertainty_may_come_later(path, exact):
     options = PredictOptions(swap=True, threshold=0.5)
-    write_prediction(path, exact[0], options)
+    jobs.predict(path, exact[0], options)
     before = stored_bytes(path, ["change_probability", "change"])
-    write_prediction(path, exact[0], PredictOptions(swap=True, threshold=0.5, uncertainty=True))
+    jobs.predict(path, exact[0], PredictOptions(swap=True, threshold=0.5, uncertainty=True))
     assert stored_bytes(path, ["change_probability", "change"]) == before
     spread = open_scene(path).uncertainty.values
     assert 0 < np.nanmax(spread) <= 0.5
@@ -143,8 +143,8 @@ def test_a_pair_reversed_gives_the_same_map_to_the_last_bit(tmp_path, rng, exact
     orders = images, images[::-1]
     paths = [stored_scene(tmp_path / f"{n}.zarr", rng, SHAPE, chunk=48, slc=slc) for n, slc in enumerate(orders)]
     for path in paths:
-        write_prediction(path, [*exact, blended], PredictOptions(swap=True, flips=True))
-        write_prediction(path, exact[0], name="one")
+        jobs.predict(path, [*exact, blended], PredictOptions(swap=True, flips=True))
+        jobs.predict(path, exact[0], name="one")
     np.testing.assert_array_equal(*map(probability, paths))
     one = [probability(path, "_one") for path in paths]
     assert np.nanmax(np.abs(one[0] - one[1])) > 0.01
@@ -152,17 +152,17 @@ def test_a_pair_reversed_gives_the_same_map_to_the_last_bit(tmp_path, rng, exact
 
 def test_adapting_is_another_result_with_the_same_bytes_on_resume(tmp_path, exact):
     path = stored_scene(tmp_path / "three.zarr", np.random.default_rng(3), (3, *SHAPE[1:]), chunk=48)
-    write_prediction(path, exact[0], name="as_learnt")
+    jobs.predict(path, exact[0], name="as_learnt")
     names = ["change_probability", "change"]
     dates = [str(time)[:10] for time in open_scene(path)["time"].values]
-    write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True), pairs=f"{dates[0]}:{dates[1]}")
+    jobs.predict(path, exact[0], PredictOptions(adapt_batchnorm=True), pairs=f"{dates[0]}:{dates[1]}")
     first = probability(path)
     assert parameters_of(first)["adapt_batchnorm"] == {"pairs": [0]}
     assert np.nanmax(np.abs(first[0] - probability(path, "_as_learnt")[0])) > 0.01
     with pytest.raises(MismatchError, match="adapt_batchnorm"):
-        write_prediction(path, exact[0])
+        jobs.predict(path, exact[0])
     # further pairs go on with the sample of the first
-    write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True))
+    jobs.predict(path, exact[0], PredictOptions(adapt_batchnorm=True))
     np.testing.assert_array_equal(probability(path)[0], first[0])
     reference = stored_bytes(path, names)
     store = SceneStore(path)
@@ -170,7 +170,7 @@ def test_adapting_is_another_result_with_the_same_bytes_on_resume(tmp_path, exac
         store.set_attrs(name, {"sarcd_complete": [True, False]})
     publish(store, remove=names)
     (path / "change_probability/c/1/0/0").unlink()
-    assert write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True)).computed == 1
+    assert jobs.predict(path, exact[0], PredictOptions(adapt_batchnorm=True)).computed == 1
     assert stored_bytes(path, names) == reference
 
 
@@ -179,17 +179,17 @@ def test_what_does_not_go_together_is_refused(path, exact, folder, tmp_path):
 
     two = random_model_file(folder / "two.safetensors", channels=("before", "after"), widths=(4,))
     with pytest.raises(ModelError, match=r"two.safetensors: channels is not that of .*u1.safetensors"):
-        write_prediction(path, [exact[0], two])
+        jobs.predict(path, [exact[0], two])
     nine = CoherenceOptions(window=Window(9, 9))
     other = random_model_file(folder / "nine.safetensors", coherence=nine, widths=(4,))
     with pytest.raises(ModelError, match="coherence is not that of"):
-        write_prediction(path, [exact[0], other])
+        jobs.predict(path, [exact[0], other])
     with pytest.raises(ModelError, match="is given twice"):
-        write_prediction(path, [exact[0], exact[0]])
+        jobs.predict(path, [exact[0], exact[0]])
     with pytest.raises(ModelError, match="no model is named"):
-        write_prediction(path, [])
+        jobs.predict(path, [])
     with pytest.raises(OptionError, match="has no spread: name several models, or add swap or flips"):
-        write_prediction(path, exact[0], PredictOptions(uncertainty=True))
+        jobs.predict(path, exact[0], PredictOptions(uncertainty=True))
     with pytest.raises(OptionError, match="has no spread"):
         open_scene(path).sarcd.detect(model=exact[0], uncertainty=True)
     assert "change" not in xr.open_zarr(path)
@@ -232,7 +232,7 @@ def test_what_is_sent_to_workers_is_small_but_for_statistics(path, exact, blende
             np.testing.assert_array_equal(here, there)
 
     monkeypatch.setattr(prediction, "run_regions", weighed)
-    write_prediction(path, [*exact, blended])
-    write_prediction(path, exact[0], PredictOptions(adapt_batchnorm=True), name="adapted")
+    jobs.predict(path, [*exact, blended])
+    jobs.predict(path, exact[0], PredictOptions(adapt_batchnorm=True), name="adapted")
     assert sizes[0] < 5000
     assert sizes[1] < 20000

@@ -11,6 +11,7 @@ from sarcd.attributes import parameters_of
 from sarcd.config import PseudoOptions, TrainOptions
 from sarcd.errors import MismatchError
 from sarcd.jobs.stored_pseudo_labels import PseudoLabelResult, pseudo_label, self_train
+from sarcd.store.results import variable_name
 from sarcd.store.scene import open_scene
 from sarcd.training import trainer as training
 from tests.factories.labelled_scenes import add_layer
@@ -43,12 +44,12 @@ def maps(tmp_path, rng, monkeypatch):
     """Scenes and their maps, which are there whatever the network would say."""
     found = {str(stored_scene(tmp_path / name, rng, shape)): made_up_map(rng, shape) for name, shape in SHAPES.items()}
 
-    def given(scene, model, predict, *, suffix, **options):
-        name = f"change_probability_{suffix}" if suffix else "change_probability"
-        if name not in open_scene(scene):
-            add_layer(scene, name, found[scene] if not suffix else 1 - found[scene])
+    def given(scene, model, predict, *, name, **options):
+        variable = variable_name("change_probability", name)
+        if variable not in open_scene(scene):
+            add_layer(scene, variable, found[scene] if not name else 1 - found[scene])
 
-    monkeypatch.setattr(module, "write_prediction", given)
+    monkeypatch.setattr(module.stored_prediction, "predict", given)
     return found
 
 

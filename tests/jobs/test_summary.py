@@ -10,14 +10,13 @@ import rasterio
 import xarray as xr
 
 import sarcd
+from sarcd import jobs
 from sarcd.attributes import parameters_of
 from sarcd.config import DetectOptions, IngestOptions, SummaryOptions, Window
 from sarcd.engine import tasks as _task
 from sarcd.errors import MismatchError
 from sarcd.ingestion.append import append
 from sarcd.ingestion.scene import ingest
-from sarcd.jobs import write_summary
-from sarcd.jobs.stored_detection import write_detection
 from sarcd.store.info import scene_info
 from sarcd.store.pairs import consecutive, extend_pairs
 from sarcd.store.regions import Region
@@ -60,7 +59,7 @@ def detected(tmp_path, once_detected):
 
 def detect(path, *, pairs=None):
     options = DetectOptions("combined-test", expected=0.85, false_alarms=1e-4, looks=25)
-    write_detection(path, options, pairs=pairs)
+    jobs.detect(path, options, pairs=pairs)
 
 
 def failure(capsys, *words):
@@ -101,7 +100,7 @@ def test_omnibus_test_as_a_method(images):
 def test_unknown_ground_stays_unknown(detected):
     path = detected
     for of in ("change", "omnibus"):
-        write_summary(path, SummaryOptions(of), overwrite=True)
+        jobs.summarise(path, SummaryOptions(of), overwrite=True)
         corner = xr.open_zarr(path).isel(y=slice(2), x=slice(3))
         assert (corner.change_count == 255).all()
         assert (corner.first_change == -1).all()
@@ -121,7 +120,7 @@ def test_same_bytes_for_any_regions_and_chunks(tmp_path, images, of):
         path = stored_scene(tmp_path / str(number), None, images.shape, slc=images, **grid)
         extend_pairs(SceneStore(path), consecutive(SceneStore(path).dates("time")))
         add_layer(path, "change", change)
-        write_summary(path, options)
+        jobs.summarise(path, options)
         found.append(xr.open_zarr(path))
     scene = found[0][["slc", "change"]].load()
     lazy = scene.chunk({"time": 2, "pair": 1, "y": (5, 1, 17), "x": 13})
@@ -140,7 +139,7 @@ def test_every_part_knows_its_first_row(path, monkeypatch):
         return np.broadcast_to(np.float32(0.999) * rows[:, None], before.shape).astype(np.float32)
 
     monkeypatch.setattr("sarcd.change.kernels.summary.boxcar", by_row)
-    write_summary(path)
+    jobs.summarise(path)
     scene = open_scene(path).load()[["slc"]]
     returns = scene.sarcd.summarise("omnibus").persistence.isel(x=slice(52, 68), y=slice(6, 12)).mean("x").values
     assert abs(returns[:3] - returns[3:]).min() > 0.5
@@ -151,7 +150,7 @@ def test_every_part_knows_its_first_row(path, monkeypatch):
 def test_a_region_travels(path, monkeypatch):
     seen, real = [], _task.RegionTask.__call__
     monkeypatch.setattr(_task.RegionTask, "__call__", lambda task, region: seen.append(task) or real(task, region))
-    write_summary(path)
+    jobs.summarise(path)
     region = Region(0, slice(16, 24), slice(32, 48))
     here, there = (compute(region) for compute in (seen[0]._compute, pickle.loads(pickle.dumps(seen[0]._compute))))
     assert set(here) == {*COUNTS, "persistence", "omnibus_score"}
@@ -160,7 +159,7 @@ def test_a_region_travels(path, monkeypatch):
 
 
 def test_resumes_and_refuses_other_settings(path, tmp_path, images, monkeypatch):
-    whole = write_summary(path, name="whole")
+    whole = jobs.summarise(path, name="whole")
     before, calls = tree(path), []
     real = _task.RegionTask.__call__
 
@@ -173,21 +172,21 @@ def test_resumes_and_refuses_other_settings(path, tmp_path, images, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(_task.RegionTask, "__call__", stop)
         with pytest.raises(KeyboardInterrupt):
-            write_summary(path)
+            jobs.summarise(path)
     assert not {*COUNTS, "persistence"} & set(xr.open_zarr(path))
     assert {variable["state"] for variable in scene_info(path)["variables"]} == {"complete", "unfinished"}
     with pytest.raises(MismatchError, match=r"was begun with other settings \(window.*--overwrite"):
-        write_summary(path, SummaryOptions(window=Window(7, 7)))
+        jobs.summarise(path, SummaryOptions(window=Window(7, 7)))
     torn = next(file for file in (path / "change_count" / "c").rglob("*") if file.is_file())
     torn.write_bytes(b"")
     with pytest.warns(UserWarning, match="torn by a crash"):
-        again = write_summary(path)
+        again = jobs.summarise(path)
     assert again.kept > 0
     assert again.computed + again.kept == whole.computed
     stored = xr.open_zarr(path)
     for name in (*COUNTS, "persistence", "omnibus_score"):
         np.testing.assert_array_equal(stored[name], stored[f"{name}_whole"])
-    assert write_summary(path).computed == 0
+    assert jobs.summarise(path).computed == 0
     assert {name: data for name, data in tree(path).items() if name in before and name != "zarr.json"} == {
         name: data for name, data in before.items() if name != "zarr.json"
     }
@@ -234,7 +233,7 @@ def test_probabilities_are_cut_where_their_map_was(detected, rng):
 def test_pairs_by_policy(path, pairs, capsys):
     detect(path, pairs=pairs)
     if pairs == "all":
-        write_summary(path, SummaryOptions("change"))
+        jobs.summarise(path, SummaryOptions("change"))
         assert min(shares_right(xr.open_zarr(path)).values()) > 0.95
         return
     line = failure(capsys, "summarise", path, "--of", "change")
@@ -296,20 +295,20 @@ def test_detected_images(tmp_path, images, capsys):
 
 def test_a_map_made_otherwise_is_another_summary(detected):
     path = detected
-    write_summary(path)
-    write_detection(path, DetectOptions("log-ratio"), overwrite=True)
+    jobs.summarise(path)
+    jobs.detect(path, DetectOptions("log-ratio"), overwrite=True)
     with pytest.raises(MismatchError, match="made_by"):
-        write_summary(path)
-    write_summary(path, overwrite=True)
-    write_summary(path, SummaryOptions("omnibus"), overwrite=True)
-    write_summary(path, SummaryOptions("change", persistence=False), overwrite=True)
+        jobs.summarise(path)
+    jobs.summarise(path, overwrite=True)
+    jobs.summarise(path, SummaryOptions("omnibus"), overwrite=True)
+    jobs.summarise(path, SummaryOptions("change", persistence=False), overwrite=True)
     stale = {variable["name"] for variable in scene_info(path)["variables"] if variable["stale"]}
     assert stale == {"persistence", "omnibus_score"}
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # the scene has no place on the ground
 def test_info_and_export(path, tmp_path, capsys):
-    write_summary(path, SummaryOptions("omnibus"))
+    jobs.summarise(path, SummaryOptions("omnibus"))
     assert main(["info", str(path)]) == 0
     out = capsys.readouterr().out
     assert re.search(r"first_change +int16 +complete +- +12/12", out)
@@ -332,14 +331,14 @@ def test_later_dates_make_it_stale(tmp_path, rng, capsys):
     files = [write_raster(tmp_path / f"{day}.tif", slc(rng), **UTM) for day in days]
     path = tmp_path / "scene.zarr"
     ingest(files[:3], path, IngestOptions(chunk=16))
-    write_summary(path)
+    jobs.summarise(path)
     append(files[3:], path)
     stale = {variable["name"] for variable in scene_info(path)["variables"] if variable["stale"]}
     assert stale == {*COUNTS, "persistence", "omnibus_score"}
     line = failure(capsys, "summarise", path, "--of", "omnibus")
     assert "dates 3, now 4" in line
     assert "--overwrite" in line
-    write_summary(path, overwrite=True)
+    jobs.summarise(path, overwrite=True)
     assert len(xr.open_zarr(path).first_change.attrs["dates"]) == 4
     assert not any(variable["stale"] for variable in scene_info(path)["variables"])
 
@@ -354,7 +353,7 @@ def test_damaged_images_are_named(path, capsys):
 def test_sharded_noise_has_few_false_alarms(tmp_path):
     calm = random_slc(np.random.default_rng(5), (5, 96, 96), coherence=0.0)
     path = stored_scene(tmp_path / "calm.zarr", None, calm.shape, chunk=16, shard=48, slc=calm)
-    write_summary(path, SummaryOptions("omnibus", false_alarms=0.05))
+    jobs.summarise(path, SummaryOptions("omnibus", false_alarms=0.05))
     stored = xr.open_zarr(path)
     assert float((stored.change_count > 0).mean()) < 0.08
     assert stored.change_count.encoding["shards"] == (48, 48)

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd import jobs
 from sarcd.attributes import parameters_of
 from sarcd.config import DetectOptions, SummaryOptions
 from sarcd.errors import OptionError
-from sarcd.jobs import write_summary
-from sarcd.jobs.stored_detection import write_detection
 from sarcd.store.scene import open_scene
 from sarcd_cli.main import main
 from tests.factories.scenes import stored_scene
@@ -30,17 +29,17 @@ def images():
 def path(tmp_path, images):
     path = stored_scene(tmp_path / "scene.zarr", None, SHAPE, chunk=16, slc=images)
     options = DetectOptions("combined-test", expected=0.85, false_alarms=1e-4, looks=25, exclude_dates=(BAD,))
-    write_detection(path, options)
+    jobs.detect(path, options)
     return path, options
 
 
 def test_as_of_a_stack_that_never_had_the_date(path, images):
     path, options = path
     with pytest.raises(OptionError, match=f"no change from {ACROSS.replace(':', ' to ')}.*{ACROSS} for this one"):
-        write_summary(path, OPTIONS)
-    write_detection(path, options, pairs=ACROSS)
+        jobs.summarise(path, OPTIONS)
+    jobs.detect(path, options, pairs=ACROSS)
     notes = []
-    write_summary(path, OPTIONS, note=notes.append)
+    jobs.summarise(path, OPTIONS, note=notes.append)
     assert notes[0] == f"{BAD} left out: changes are those of the pairs across"
     found = xr.open_zarr(path)
     assert len(found.change_count.attrs["dates"]) == 5

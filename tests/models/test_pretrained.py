@@ -6,11 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from sarcd import estimation
+from sarcd import estimation, jobs
 from sarcd.attributes import parameters_of
 from sarcd.detection import detect
 from sarcd.errors import SceneError
-from sarcd.jobs import write_prediction
 from sarcd.metrics import evaluate
 from sarcd.metrics.kernels.scores import best_threshold
 from sarcd.models.file import load_model
@@ -68,7 +67,7 @@ def test_the_command_takes_it_by_default(stored, capsys):
 
 
 def test_the_store_holds_what_detect_gives(stored):
-    write_prediction(stored)
+    jobs.predict(stored)
     scene = open_scene(stored)
     lazy = scene[["slc"]].sarcd.detect()
     np.testing.assert_allclose(scene.change_probability, lazy.change_probability, atol=PROBABILITY)
@@ -78,7 +77,7 @@ def test_it_wants_phase(tmp_path, mine):
     path = tmp_path / "detected.zarr"
     write_scene(abs(mine[["slc"]].rename(slc="amplitude")).assign_attrs(mine.attrs), path)
     with pytest.raises(SceneError, match="sarcd detect"):
-        write_prediction(path)
+        jobs.predict(path)
 
 
 def test_no_model_is_not_the_default(stored):

@@ -10,14 +10,11 @@ import zarr
 from pyproj import CRS
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import estimation
+from sarcd import estimation, jobs
 from sarcd.config import DetectOptions, IngestOptions
 from sarcd.errors import SarcdError, SceneError
 from sarcd.geography.georeference import of_scene
 from sarcd.ingestion.append import append
-from sarcd.jobs import write_coherence
-from sarcd.jobs.stored_detection import write_detection
-from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.simulation import sites
 from sarcd.store.coordinates import encode_dates
 from sarcd.store.create import write_scene
@@ -61,13 +58,13 @@ def test_info_reads_the_stores_own_units(foreign):
 def test_coherence_into_a_foreign_store(foreign):
     before = xr.open_zarr(foreign).load()
     wanted = estimation.coherence(before)
-    write_coherence(foreign)
+    jobs.coherence(foreign)
     opened = xr.open_zarr(foreign)
     np.testing.assert_array_equal(opened["coherence"], wanted)
     np.testing.assert_array_equal(opened["before"], wanted["before"])
     xr.testing.assert_identical(opened[["slc"]].drop_vars(["before", "after"], errors="ignore").load(), before[["slc"]])
     assert opened["coherence"].chunks[0] == (1, 1)  # not the images' three dates to a chunk
-    again = write_coherence(foreign)
+    again = jobs.coherence(foreign)
     assert again.computed == 0
 
 
@@ -75,7 +72,7 @@ def test_coherence_into_a_foreign_store(foreign):
 def test_detect_in_a_foreign_store(foreign, method):
     options = DetectOptions(method)
     wanted = xr.open_zarr(foreign).load().sarcd.detect(method=options)
-    write_detection(foreign, options)
+    jobs.detect(foreign, options)
     np.testing.assert_array_equal(xr.open_zarr(foreign)["change"], wanted["change"])
 
 
@@ -83,7 +80,7 @@ def test_detect_in_a_foreign_store(foreign, method):
 @pytest.mark.parametrize("also", ["nothing", "coherence"])
 def test_a_later_date_in_the_stores_own_units_or_in_finer_ones(foreign, tmp_path, rng, date, also):
     if also == "coherence":
-        write_coherence(foreign)
+        jobs.coherence(foreign)
     old = xr.open_zarr(foreign).load()
     values = image(tmp_path / "later.tif", rng)
     report = append([tmp_path / "later.tif"], foreign, IngestOptions(dates=(date,)))
@@ -94,7 +91,7 @@ def test_a_later_date_in_the_stores_own_units_or_in_finer_ones(foreign, tmp_path
     np.testing.assert_array_equal(opened["slc"][3], values)
     assert report.pairs == opened.sizes["pair"]
     assert opened["after"].values.astype("datetime64[us]")[-1] == np.datetime64(date, "us")
-    write_coherence(foreign)
+    jobs.coherence(foreign)
     wanted = estimation.coherence(open_scene(foreign)[["slc"]])
     np.testing.assert_array_equal(xr.open_zarr(foreign)["coherence"], wanted)
 
@@ -131,7 +128,7 @@ def test_a_calendar_that_the_world_does_not_have(foreign):
     group["time"].attrs["calendar"] = "360_day"
     zarr.consolidate_metadata(foreign)
     with pytest.raises(SceneError, match=r"calendar|should be datetime64"):
-        write_coherence(foreign)
+        jobs.coherence(foreign)
 
 
 def test_without_a_list_of_what_is_finished(tmp_path, rng):
@@ -139,8 +136,8 @@ def test_without_a_list_of_what_is_finished(tmp_path, rng):
     scene = memory_scene(rng, SHAPE)
     scene.to_zarr(path, consolidated=False)
     assert len(scene_info(path)["dates"]) == 3
-    write_statistics(path)
-    write_coherence(path)
+    jobs.statistics(path)
+    jobs.coherence(path)
     opened = xr.open_zarr(path)
     np.testing.assert_array_equal(opened["slc"], scene["slc"])
     np.testing.assert_array_equal(opened["coherence"], estimation.coherence(scene))
@@ -151,9 +148,9 @@ def test_format_2(tmp_path, rng):
     scene.to_zarr(path, zarr_format=2)
     np.testing.assert_array_equal(xr.open_zarr(path).sarcd.coherence(), estimation.coherence(scene))
     with pytest.raises(SceneError, match=r"Zarr format 2.*write_scene"):
-        write_coherence(path)
+        jobs.coherence(path)
     write_scene(xr.open_zarr(path), tmp_path / "new.zarr")
-    write_coherence(tmp_path / "new.zarr")
+    jobs.coherence(tmp_path / "new.zarr")
     np.testing.assert_array_equal(xr.open_zarr(tmp_path / "new.zarr")["coherence"], estimation.coherence(scene))
 
 
@@ -187,13 +184,13 @@ def test_copies_that_xarray_wrote(tmp_path, rng, change):
     images = random_slc(rng, SHAPE)
     images[:, :32, :32] = np.nan + 1j * np.nan  # a chunk that xarray leaves out, since it holds nothing
     path = stored_scene(tmp_path / "s.zarr", rng, SHAPE, slc=images)
-    write_coherence(path)
+    jobs.coherence(path)
     target = tmp_path / "copy.zarr"
     change(path, target)
     whole = xr.open_zarr(target).load()
     assert all(variable["state"] == "complete" for variable in scene_info(target)["variables"])
-    assert write_coherence(target).computed == 0
-    write_detection(target, DetectOptions("ratio-test"))
+    assert jobs.coherence(target).computed == 0
+    jobs.detect(target, DetectOptions("ratio-test"))
     wanted = whole.sarcd.detect(method="ratio-test")
     opened = xr.open_zarr(target)
     np.testing.assert_array_equal(opened["change"], wanted["change"])
@@ -206,7 +203,7 @@ def test_a_date_that_xarray_appended(tmp_path, rng):
     later.to_zarr(path, append_dim="time")
     before = xr.open_zarr(path).load()
     assert scene_info(path)["dates"][-1] == "2023-04-24"
-    write_coherence(path, pairs="consecutive")
+    jobs.coherence(path, pairs="consecutive")
     opened = xr.open_zarr(path)
     np.testing.assert_array_equal(opened["coherence"], estimation.coherence(before, pairs="consecutive"))
     np.testing.assert_array_equal(opened["slc"], before["slc"])
@@ -217,7 +214,7 @@ def test_zeros_where_others_have_no_data(tmp_path, rng):
     scene["slc"][1, :, :20] = 0
     path = tmp_path / "zeros.zarr"
     scene.to_zarr(path)
-    write_coherence(path)
+    jobs.coherence(path)
     stored = xr.open_zarr(path)["coherence"]
     hidden = scene.assign(slc=scene["slc"].where(scene["slc"] != 0, np.nan + 1j * np.nan).astype("complex64"))
     np.testing.assert_array_equal(stored, estimation.coherence(hidden))
@@ -233,9 +230,9 @@ def test_numbers_that_only_xarray_decodes(tmp_path, rng, encoding):
     path = tmp_path / "encoded.zarr"
     detected.to_zarr(path, encoding={"amplitude": encoding})
     with pytest.raises(SceneError, match=r"encoded.*write_scene"):
-        write_detection(path, DetectOptions("log-ratio"))
+        jobs.detect(path, DetectOptions("log-ratio"))
     write_scene(xr.open_zarr(path), tmp_path / "new.zarr")
-    write_detection(tmp_path / "new.zarr", DetectOptions("log-ratio"))
+    jobs.detect(tmp_path / "new.zarr", DetectOptions("log-ratio"))
     wanted = xr.open_zarr(path).load().sarcd.detect(method="log-ratio")
     np.testing.assert_array_equal(xr.open_zarr(tmp_path / "new.zarr")["change"], wanted["change"])
 
@@ -244,9 +241,9 @@ def test_pairs_whose_dates_were_cut_away(tmp_path, rng):
     path = stored_scene(tmp_path / "s.zarr", rng, SHAPE)
     xr.open_zarr(path).isel(time=slice(0, 2)).to_zarr(tmp_path / "cut.zarr")
     with pytest.raises(SceneError, match="2023-04-12, which is not in 'time'"):
-        write_coherence(tmp_path / "cut.zarr")
+        jobs.coherence(tmp_path / "cut.zarr")
     write_scene(xr.open_zarr(tmp_path / "cut.zarr"), tmp_path / "new.zarr")
-    assert write_coherence(tmp_path / "new.zarr").pairs == 1
+    assert jobs.coherence(tmp_path / "new.zarr").pairs == 1
 
 
 def test_a_new_store_of_a_scene_keeps_its_mask(tmp_path):
@@ -319,12 +316,12 @@ def test_a_refusal_does_not_log_what_is_not_done(tmp_path, rng, caplog):
     path = stored_scene(tmp_path / "s.zarr", rng, SHAPE)
     xr.open_zarr(path).isel(time=[0, 2]).to_zarr(tmp_path / "cut.zarr")
     with pytest.raises(SceneError, match="not in 'time'"):
-        write_coherence(tmp_path / "cut.zarr")
+        jobs.coherence(tmp_path / "cut.zarr")
     assert not caplog.records
 
 
 def test_a_new_store_says_what_it_leaves_out(foreign, tmp_path, caplog):
-    write_coherence(foreign)
+    jobs.coherence(foreign)
     with caplog.at_level("INFO"):
         write_scene(open_scene(foreign), tmp_path / "new.zarr")
     assert "left out" in caplog.text

@@ -8,12 +8,9 @@ import xarray as xr
 import zarr
 
 import sarcd  # noqa: F401  registers .sarcd
-from sarcd import estimation
+from sarcd import estimation, jobs
 from sarcd.config import DetectOptions
 from sarcd.errors import CorruptChunkError, SceneError, StoreError
-from sarcd.jobs import write_coherence
-from sarcd.jobs.stored_detection import write_detection
-from sarcd.jobs.stored_statistics import write_statistics
 from sarcd.store.info import scene_info
 from sarcd.store.results import remove
 from sarcd.store.scene import SceneStore, open_scene
@@ -39,7 +36,7 @@ def foreign(tmp_path, rng):
 @pytest.fixture
 def own(tmp_path, rng):
     path = stored_scene(tmp_path / "own.zarr", rng, SHAPE)
-    write_coherence(path)
+    jobs.coherence(path)
     return path
 
 
@@ -59,7 +56,7 @@ def torn_metadata(path, name):
 @pytest.mark.parametrize("name", ["slc", "time", "y", "label"])
 def test_an_array_that_is_listed_and_gone(foreign, lose, name):
     lose(foreign, name)
-    for refused in (open_scene, write_coherence, write_statistics):
+    for refused in (open_scene, jobs.coherence, jobs.statistics):
         with pytest.raises(StoreError, match=rf"{name}: the store lists this array.*copy the whole store again"):
             refused(foreign)
 
@@ -94,9 +91,9 @@ def test_a_result_that_was_deleted_is_told_taken_off_the_list_and_made_again(own
     states = {variable["name"]: variable["state"] for variable in scene_info(own)["variables"]}
     assert states["coherence"] == "damaged"
     with pytest.raises(StoreError, match=r"'sarcd remove .* coherence' takes it off the list"):
-        write_coherence(own)
+        jobs.coherence(own)
     assert remove(own, ["coherence"]) == ["coherence"]
-    write_coherence(own)
+    jobs.coherence(own)
     np.testing.assert_array_equal(xr.open_zarr(own)["coherence"], estimation.coherence(xr.open_zarr(own)[["slc"]]))
 
 
@@ -108,20 +105,20 @@ def test_a_coordinate_that_cannot_be_read(own, name, harm):
     if harm == "torn":
         chunk.write_bytes(b"junk")
     with pytest.raises(CorruptChunkError, match=f"^{name}/c/0: chunk cannot be read.*restore it from a copy"):
-        write_coherence(own, name="coherence_new")
+        jobs.coherence(own, name="coherence_new")
 
 
 @pytest.mark.parametrize("name", ["time", "y"])
 def test_an_axis_of_others_that_is_gone(foreign, name):
     (foreign / name / "c" / "0").unlink()
     with pytest.raises(CorruptChunkError, match=f"{name}/c/0: chunk cannot be read .absent."):
-        write_coherence(foreign)
+        jobs.coherence(foreign)
 
 
 def test_a_grid_mapping_that_cannot_be_read_is_named(own):
     (own / "spatial_ref" / "c").write_bytes(b"junk")
     with pytest.raises(CorruptChunkError, match=r"spatial_ref/c: .*restore it"):
-        write_detection(own, DetectOptions("ratio-test"), name="new")
+        jobs.detect(own, DetectOptions("ratio-test"), name="new")
 
 
 def without_root(path):

@@ -7,14 +7,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import change, estimation
+from sarcd import change, estimation, jobs
 from sarcd.config import DetectOptions, SummaryOptions
 from sarcd.errors import CorruptChunkError
 from sarcd.exporting.export_files import export
-from sarcd.jobs import write_coherence, write_prediction
-from sarcd.jobs.stored_detection import write_detection
-from sarcd.jobs.stored_statistics import write_statistics
-from sarcd.jobs.stored_summary import write_summary
 from sarcd.metrics import evaluate
 from sarcd.simulation import sites
 from sarcd.store.create import write_scene
@@ -30,8 +26,8 @@ def whole(tmp_path_factory):
     """A finished scene of four chunks an image, with labels, coherence and a map."""
     path = tmp_path_factory.mktemp("lost") / "s.zarr"
     write_scene(sites.simulate("A", size=96, dates=3), path, chunk=48)
-    write_coherence(path)
-    write_detection(path, DetectOptions("ratio-test"))
+    jobs.coherence(path)
+    jobs.detect(path, DetectOptions("ratio-test"))
     return path
 
 
@@ -49,17 +45,17 @@ def test_detect(scene, method):
     lose(scene, "slc/c/1/1/0")
     before = set(SceneStore(scene).members())
     with pytest.raises(CorruptChunkError, match=r"slc/c/1/1/0.*absent"):
-        write_detection(scene, DetectOptions(method), name="new")
+        jobs.detect(scene, DetectOptions(method), name="new")
     assert set(SceneStore(scene).members()) == before
     with pytest.raises(CorruptChunkError, match="slc/c/1/1/0"):
         xr.open_zarr(scene).sarcd.detect(method=method)
 
 
 JOBS = {
-    "coherence": lambda path: write_coherence(path, name="coherence_new"),
-    "statistics": write_statistics,
-    "predict": lambda path: write_prediction(path, name="new"),
-    "summarise": lambda path: write_summary(path, SummaryOptions(of="omnibus"), name="new"),
+    "coherence": lambda path: jobs.coherence(path, name="coherence_new"),
+    "statistics": jobs.statistics,
+    "predict": lambda path: jobs.predict(path, name="new"),
+    "summarise": lambda path: jobs.summarise(path, SummaryOptions(of="omnibus"), name="new"),
 }
 
 
@@ -120,12 +116,12 @@ def test_lazy_verbs_on_a_plain_open(scene, verb, key):
 def test_a_summary_of_a_map_that_lost_a_chunk(scene):
     lose(scene, "change/c/0/0/0")
     with pytest.raises(CorruptChunkError, match="change/c/0/0/0"):
-        write_summary(scene, SummaryOptions(of="change"))
+        jobs.summarise(scene, SummaryOptions(of="change"))
 
 
 def test_a_summary_needs_what_it_reads_alone(scene):
     lose(scene, "label/c/0/1/1")
-    assert write_summary(scene, SummaryOptions(of="omnibus"), name="new").computed > 0
+    assert jobs.summarise(scene, SummaryOptions(of="omnibus"), name="new").computed > 0
 
 
 def test_a_mask_that_lost_a_chunk(tmp_path):
@@ -139,11 +135,11 @@ def test_a_mask_that_lost_a_chunk(tmp_path):
 def test_pairs_that_were_never_computed_are_no_loss(tmp_path):
     path = tmp_path / "s.zarr"
     sites.write_site(path, "A", size=64, dates=3)
-    write_coherence(path, pairs="2023-03-04:2023-03-15")
+    jobs.coherence(path, pairs="2023-03-04:2023-03-15")
     opened = xr.open_zarr(path)
     assert np.isnan(opened["coherence"][1]).all()
     assert np.isfinite(opened.sarcd.features()[1, 2]).any()  # computed, since it is not stored
-    assert dataclasses.is_dataclass(write_coherence(path))
+    assert dataclasses.is_dataclass(jobs.coherence(path))
 
 
 def test_training_on_labels_that_lost_a_chunk(scene):

@@ -7,9 +7,10 @@ import pytest
 import xarray as xr
 
 import sarcd  # noqa: F401  registers .sarcd
+from sarcd import jobs
 from sarcd.config import CoherenceOptions, Window
 from sarcd.errors import CorruptChunkError, MismatchError, SceneError, StoreError
-from sarcd.jobs import cluster, write_coherence
+from sarcd.jobs import cluster
 from sarcd.store.create import NewScene, SceneLayout
 from sarcd.store.info import scene_info
 from sarcd.store.reader import SceneReader
@@ -83,7 +84,7 @@ def test_images_go_there_and_more_are_added(bucket, tmp_path, rng):
 
 def test_a_resumed_run(bucket):
     url = scene_at(f"{bucket}/scene.zarr")
-    write_coherence(url)
+    jobs.coherence(url)
     store = SceneStore(url)
     expected = open_scene(url).coherence.values
     store.set_attrs("coherence", {"sarcd_complete": [False]})
@@ -92,8 +93,8 @@ def test_a_resumed_run(bucket):
     assert scene_info(url)["variables"][0]["state"] == "unfinished"
     store.delete_chunk("coherence", "c/0/1/2")
     with pytest.raises(MismatchError):
-        write_coherence(url, CoherenceOptions(window=Window(7, 7)))
-    result = write_coherence(url)
+        jobs.coherence(url, CoherenceOptions(window=Window(7, 7)))
+    result = jobs.coherence(url)
     assert (result.computed, result.kept) == (1, 11)
     np.testing.assert_array_equal(open_scene(url).coherence, expected)
 
@@ -145,10 +146,10 @@ def test_what_else_lies_there_is_left_alone(bucket):
 @pytest.mark.distributed
 def test_on_a_cluster(bucket, tmp_path):
     url, path = scene_at(f"{bucket}/scene.zarr"), scene_at(tmp_path / "scene.zarr")
-    write_coherence(path)
+    jobs.coherence(path)
     with processes.local_cluster(n_workers=2, threads_per_worker=1) as workers:
         with cluster(workers.scheduler_address):
-            assert write_coherence(url).computed == 12
+            assert jobs.coherence(url).computed == 12
         assert main(["stats", url, "--scheduler", workers.scheduler_address]) == 0
     assert main(["stats", str(path)]) == 0
     xr.testing.assert_identical(open_scene(url).compute(), open_scene(path).compute())

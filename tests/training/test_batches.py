@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from sarcd import jobs
 from sarcd.config import CoherenceOptions, TrainOptions, Window
-from sarcd.jobs import write_coherence
 from sarcd.store.scene import open_scene
 from sarcd.training import patches as data
 from sarcd.training.batches import Batches, seed_of
@@ -220,7 +220,7 @@ def test_stored_coherence_is_read(tmp_path):
     from sarcd.store.scene import SceneStore
 
     path = toy_scene(tmp_path / "a.zarr", side=64)
-    write_coherence(path, OPTIONS.coherence)
+    jobs.coherence(path, OPTIONS.coherence)
     array = SceneStore(path).array("coherence")
     array[0, :32] = 0.125
     x, _, numbers = collect(batches(path, batch=64, cache="none"))[0]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from sarcd import jobs
 from sarcd.config import CoherenceOptions, TrainOptions, Window
 from sarcd.errors import TrainingError
-from sarcd.jobs import write_coherence, write_statistics
 from sarcd.store.scene import SceneStore
 from sarcd.training import cache as module
 from sarcd.training import patches as data
@@ -62,7 +62,7 @@ def test_same_bytes_wherever_they_are_kept(tmp_path, path):
 
 
 def test_used_again_while_nothing_has_changed(tmp_path, path, read_patches):
-    write_statistics(path)  # else they would change with the images, and tell
+    jobs.statistics(path)  # else they would change with the images, and tell
     count = len(ready(path, tmp_path).training)
     assert sum(read_patches) == count
     read(ready(path, tmp_path).training)
@@ -86,7 +86,7 @@ def test_used_again_while_nothing_has_changed(tmp_path, path, read_patches):
 
 def test_read_anew_when_labels_coherence_or_statistics_change(tmp_path, path, read_patches):
     """The patches are the same ones each time; what is in them is not."""
-    write_statistics(path)
+    jobs.statistics(path)
     options = {"sampling": "all", "coherence": CoherenceOptions(window=Window(3, 3))}
     first = ready(path, tmp_path, **options).training
     reads = [sum(read_patches)]
@@ -100,7 +100,7 @@ def test_read_anew_when_labels_coherence_or_statistics_change(tmp_path, path, re
     x, target, _ = again()
     SceneStore(path).array("label")[0, 90:, 90:] = 1
     assert (again()[1] != target).any()
-    write_coherence(path, options["coherence"])
+    jobs.coherence(path, options["coherence"])
     np.testing.assert_allclose(again()[0], x, atol=5e-7)  # stored, it is that which was computed
     SceneStore(path).array("coherence")[0, 90:, 90:] = 0.125
     assert (again()[0][-1, 2, -6:, -6:] == 0.125).all()

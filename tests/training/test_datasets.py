@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sarcd import jobs
 from sarcd.config import CoherenceOptions, TrainOptions, Window
 from sarcd.errors import OptionError, SceneError, TrainingError
-from sarcd.jobs import write_statistics
 from sarcd.store.scene import SceneStore, open_scene
 from sarcd.training.datasets import prepare
 from sarcd.training.sampler import in_batches, requests
@@ -79,7 +79,7 @@ def test_held_out_ground_is_never_read_to_learn(tmp_path):
     )
     label[0, :30, :50] = 255
     path = store_toy(tmp_path / "a.zarr", slc, label)
-    write_statistics(path)
+    jobs.statistics(path)
     notes = []
     first = ready([path], val_fraction=0.25, sampling="all", notes=notes)
     assert any("held out: " in text and "beside them are left out" in text for text in notes)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sarcd import jobs
 from sarcd.config import AugmentOptions, PredictOptions, TrainOptions
-from sarcd.jobs import write_prediction
 from sarcd.metrics import evaluate
 from sarcd.models.file import load_model
 from sarcd.store.scene import open_scene
@@ -34,7 +34,7 @@ def test_from_labels_to_a_score(name, scene, tmp_path):
     assert loaded.card.architecture == name
     for option, value in NETWORKS[name].items():
         assert getattr(loaded.network, option) == (tuple(value) if isinstance(value, list) else value)
-    result = write_prediction(scene, model, PredictOptions(device="cpu"), name=name.replace("-", "_"))
+    result = jobs.predict(scene, model, PredictOptions(device="cpu"), name=name.replace("-", "_"))
     if not loaded.network.exact_tiles:
         assert result.tile == 64  # as in training
     scores = evaluate(open_scene(scene), variable=f"change_{name.replace('-', '_')}")

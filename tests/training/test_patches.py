@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from sarcd import estimation
+from sarcd import estimation, jobs
 from sarcd.config import ESTIMATORS, CoherenceOptions, Window
 from sarcd.errors import SceneError, TrainingError
 from sarcd.estimation.amplitudes import compute_statistics
 from sarcd.estimation.channels import WITH_COHERENCE, fill_holes
-from sarcd.jobs import write_coherence
 from sarcd.store.reader import SceneReader
 from sarcd.store.scene import open_scene
 from sarcd.training.patch_index import index_patches
@@ -61,7 +60,7 @@ def test_features_of_a_patch_are_those_of_the_whole_scene(tmp_path, stored, esti
     options = CoherenceOptions(window=Window(y=7, x=5), estimator=estimator, debias=estimator != "boxcar")
     path = toy_scene(tmp_path / "a.zarr", hole=(slice(20, 40), slice(50, 60)), chunk=48)
     if stored:
-        write_coherence(path, options)
+        jobs.coherence(path, options)
     scene = open_scene(path)
     statistics = compute_statistics(scene)
     lazy = estimation.features(scene, coherence=options, statistics=statistics).values[0]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from sarcd import jobs
 from sarcd.config import CoherenceOptions, TrainOptions, Window, read_toml
 from sarcd.errors import OptionError, SarcdError, SceneError, TrainingError
-from sarcd.jobs import write_prediction, write_statistics
 from sarcd.models.file import load_model
 from sarcd.store.scene import open_scene
 from sarcd.training import trainer as training
@@ -49,7 +49,7 @@ def test_learns_and_maps_an_unseen_scene_of_other_calibration(tmp_path, scenes):
     assert result.scores["f1"] == log[-1]["scores"]["f1"]  # a temperature moves no pixel across a half
     assert result.scores["calibration_error"] == pytest.approx(result.calibration["error_after"], rel=0.01)
     assert result.calibration["error_after"] <= result.calibration["error_before"]
-    write_prediction(validate, result.path)
+    jobs.predict(validate, result.path)
     scene = open_scene(validate)
     mapped = float(scene.sarcd.evaluate()["f1"].sel(over="pooled"))
     assert mapped > 0.8
@@ -122,7 +122,7 @@ def test_statistics_of_the_training_set(tmp_path, scenes, count):
 
 def test_statistics_kept_with_the_scene_are_used(tmp_path):
     scene = toy_scene(tmp_path / "a.zarr")
-    write_statistics(scene)
+    jobs.statistics(scene)
     notes = []
     train(replace(SHORT, epochs=1), [scene], [], tmp_path / "m.safetensors", note=notes.append)
     assert not any("statistics" in text for text in notes)
