@@ -6,12 +6,12 @@ import contextlib
 import http.client
 import importlib.util
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+
+from tests.kernel_cache import kernel_cache
 
 # All of this before numpy, torch and numba are imported, which read it once; subprocesses inherit it.
 _WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # gw0, gw1 ...; absent in the process that starts them
@@ -20,12 +20,10 @@ if _WORKER:
     for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(_name, str(_share))
 
-# Two processes that compile kernels with cache=True into one folder race, so each worker has its own. The folder above
-# them lives as long as the first process, unless NUMBA_CACHE_DIR names one, which then saves the compilation next time.
-_OWN_CACHE = not _WORKER and "NUMBA_CACHE_DIR" not in os.environ
+# The folder is named once, by the first process; workers, which inherit its name, take one of their own inside.
 if not _WORKER:
-    os.environ["SARCD_TEST_CACHE"] = os.environ.get("NUMBA_CACHE_DIR") or tempfile.mkdtemp(prefix="sarcd-numba-")
-os.environ["NUMBA_CACHE_DIR"] = str(Path(os.environ["SARCD_TEST_CACHE"]) / (_WORKER or "single"))
+    os.environ["SARCD_TEST_CACHE"] = os.environ.get("NUMBA_CACHE_DIR") or str(kernel_cache())
+os.environ["NUMBA_CACHE_DIR"] = str(Path(os.environ["SARCD_TEST_CACHE"]) / (_WORKER or "gw0"))
 
 os.environ["MPLBACKEND"] = "Agg"
 
@@ -37,11 +35,6 @@ hypothesis.settings.register_profile("dev", deadline=None, max_examples=25)
 hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("dev"), derandomize=True)
 hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("dev"), max_examples=500)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
-
-
-def pytest_unconfigure() -> None:
-    if _OWN_CACHE:
-        shutil.rmtree(os.environ["SARCD_TEST_CACHE"], ignore_errors=True)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
