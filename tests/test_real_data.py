@@ -39,7 +39,7 @@ def amsterdam(real_data, tmp_path_factory):
     scene = folder / "scene.zarr"
     images = [real_data / "slc" / "amsterdam" / f"{date}.tif" for date in ("20230319", "20230331")]
     sarcd("ingest", *images, "-o", scene, "--label", folder / "label.tif")
-    sarcd("stats", scene)
+    sarcd("statistics", scene)
     sarcd("coherence", scene, "--window", "5")
     return scene
 
@@ -134,7 +134,7 @@ def test_detected_pairs_to_a_map_and_scores(real_data, tmp_path, capsys):
         dates = ("--date", "1997-05-01", "--date", "1997-08-01")
         label = ("--label", folder / "gt.bmp", "--label-change", "128-255")
         sarcd("ingest", folder / "im1.bmp", folder / "im2.bmp", "-o", scene, "--kind", "amplitude", *dates, *label)
-        sarcd("stats", scene, "--pooled")  # one pair of numbers for both dates, as few patches learn what carries over
+        sarcd("statistics", scene, "--pooled")  # one pair of numbers for both dates: few patches
         scenes[name] = scene
     changed = {name: int((xr.open_zarr(scene).label == 1).sum()) for name, scene in scenes.items()}
     assert changed == {"ottawa": 16049, "yellow_D": 5270}

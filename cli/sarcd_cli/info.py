@@ -73,9 +73,9 @@ def _georeference(found: Mapping[str, Any]) -> str:
 
 def _statistics(kept: Mapping[str, Any] | None) -> str:
     if kept is None:
-        return "none kept; 'sarcd stats' computes them"
+        return "none kept; 'sarcd statistics' computes them"
     values = ", ".join(f"median {m:.6g} MAD {s:.6g}" for m, s in zip(kept["median"], kept["mad"], strict=True))
-    older = "" if kept["covers_all_dates"] else "; older than the newest date, 'sarcd stats --refresh' renews them"
+    older = "" if kept["covers_all_dates"] else "; older than the newest date, 'sarcd statistics --refresh' renews them"
     return f"{values}, from {len(kept['dates'])} dates{older}"
 
 

@@ -11,6 +11,7 @@ import errno
 import json
 import logging
 import os
+import platform
 import signal
 import sys
 import threading
@@ -28,7 +29,7 @@ COMMANDS = {
     "ingest": "Make a scene of two or more coregistered radar images.",
     "info": "Show what a scene holds, what was made from what, and what is unfinished.",
     "remove": "Remove results from a scene, finished or begun.",
-    "stats": "Compute the median and MAD of the amplitudes, and keep them in the scene.",
+    "statistics": "Compute the median and MAD of the amplitudes, and keep them in the scene.",
     "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
     "train": "Train a network on labelled scenes.",
     "pseudo-label": "Let a model label the patches of scenes that it is sure of, for another training.",
@@ -86,12 +87,39 @@ class LazyGroup(click.Group):
             raise RuntimeError(f"EOFError: {error}") from error
 
 
+_VERSIONS_OF = ("xarray", "zarr", "dask", "numba", "rasterio", "torch")
+
+
+def _show_versions(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    """Show the versions of sarcd, of Python and of what results depend on, as a report of a problem wants them."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    click.echo(f"sarcd {version('sarcd')}")
+    found = [f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"]
+    for name in _VERSIONS_OF:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} not installed")
+    click.echo(", ".join(found))
+    ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="sarcd", prog_name="sarcd", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_versions,
+    help="Show versions and exit.",
+)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.pass_context
 def group(ctx: click.Context) -> None:

@@ -67,7 +67,9 @@ class AmplitudeStatistics:
             return cls.from_json(decode(kept))
         except (KeyError, TypeError, ValueError) as error:
             raise StatisticsError(
-                "stored statistics cannot be read", source=schema.source_of(scene), hint="run 'sarcd stats --refresh'"
+                "stored statistics cannot be read",
+                source=schema.source_of(scene),
+                hint="run 'sarcd statistics --refresh'",
             ) from error
 
     @classmethod
@@ -114,7 +116,7 @@ class AmplitudeStatistics:
         text = iso(date)
         if text not in self.dates:
             raise StatisticsError(
-                f"statistics kept per date have none for {text}", hint="renew them with 'sarcd stats --refresh'"
+                f"statistics kept per date have none for {text}", hint="renew them with 'sarcd statistics --refresh'"
             )
         index = self.dates.index(text)
         return self.median[index], self.mad[index]

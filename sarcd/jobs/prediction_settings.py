@@ -105,14 +105,14 @@ def normalising_statistics(
     elif computed:
         note("amplitude statistics of dates that were appended are computed and kept")
     if not covers(statistics, schema.dates_of(scene, "time")):
-        note("the kept amplitude statistics are older than the newest date; 'sarcd stats --refresh' renews them")
+        note("the kept amplitude statistics are older than the newest date; 'sarcd statistics --refresh' renews them")
     jump = statistics.jump_db
     if not statistics.per_date and (not statistics.level or not covers(statistics, schema.dates_of(scene, "time"))):
         jump = largest_jump_db(scene)
     if not statistics.per_date and jump > LEVEL_JUMP_DB:
         note(
             f"the median amplitudes of the dates differ by {jump:.1f} dB, and the kept statistics are of all dates "
-            f"together; 'sarcd stats --per-date --refresh' keeps those of each"
+            f"together; 'sarcd statistics --per-date --refresh' keeps those of each"
         )
     return statistics
 

@@ -225,7 +225,7 @@ def statistics_of(path: str, note: Callable[[str], None]) -> AmplitudeStatistics
     several = f"median {computed.median[0]:.6g}, MAD {computed.mad[0]:.6g}"
     if computed.per_date:
         several = f"one median and MAD a date, since the medians differ by {computed.jump_db:.1f} dB"
-    note(f"{path}: amplitude statistics computed, {several}; 'sarcd stats' would keep them")
+    note(f"{path}: amplitude statistics computed, {several}; 'sarcd statistics' would keep them")
     return computed
 
 

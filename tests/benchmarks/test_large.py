@@ -45,12 +45,12 @@ def test_large(tmp_path):
     scene, model = str(store_noise(tmp_path / "scene.zarr", SIDE)), tmp_path / "m.safetensors"
     save_random_model(model)
     commands = {
-        "sarcd stats": ["stats", scene],
+        "sarcd statistics": ["statistics", scene],
         "sarcd coherence": ["coherence", scene],
         "sarcd predict, unet-small": ["predict", scene, "--model", str(model)],
     }
     regions = (-(-SIDE // 1024)) ** 2
-    tasks = {"sarcd stats": tasks_of_statistics(tmp_path)}
+    tasks = {"sarcd statistics": tasks_of_statistics(tmp_path)}
     rows, peaks = [], []
     for name, arguments in commands.items():
         taken, peak, code = run_measured([*arguments, "--memory", str(GIB)])

@@ -40,7 +40,7 @@ def test_memory(tmp_path):
     save_model(model, network, card)
     commands = {
         "sarcd ingest": ["ingest", *images, "-o", scene],
-        "sarcd stats": ["stats", scene],
+        "sarcd statistics": ["statistics", scene],
         "sarcd coherence": ["coherence", scene],
         "sarcd predict": ["predict", scene, "--model", str(model)],
     }

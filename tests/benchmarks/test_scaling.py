@@ -47,7 +47,7 @@ def test_jobs(tmp_path, scheduler):
     model = random_model_file(tmp_path / "m.safetensors", widths=(8, 16, 32))
     runs = {
         "coherence": lambda: jobs.coherence(path, overwrite=True),
-        "stats": lambda: jobs.statistics(path, refresh=True),
+        "statistics": lambda: jobs.statistics(path, refresh=True),
         "predict": lambda: jobs.predict(path, model, PredictOptions(tiles=1024, batch=1), overwrite=True),
     }
     rows = []

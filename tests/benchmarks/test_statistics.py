@@ -33,7 +33,7 @@ def test_statistics(tmp_path):
             blocks = xr.open_zarr(path).slc.data
             blocks.map_blocks(lambda block: np.zeros((1, 1, 1), "float32"), dtype="float32", chunks=(1, 1, 1)).compute()
 
-    times = compare({"stats": lambda: jobs.statistics(path, refresh=True), "reading": read})
+    times = compare({"statistics": lambda: jobs.statistics(path, refresh=True), "reading": read})
     rows = [
         (name, f"{np.median(values):.2f}", f"{ratio(times, name, 'reading'):.2f}") for name, values in times.items()
     ]

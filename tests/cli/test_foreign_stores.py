@@ -145,7 +145,7 @@ STORES = (
 
 COMMANDS = {
     "info": ["info", "SCENE"],
-    "stats": ["stats", "SCENE"],
+    "statistics": ["statistics", "SCENE"],
     "coherence": ["coherence", "SCENE", "--name", "new"],
     "detect": ["detect", "SCENE", "--method", "ratio-test", "--name", "new"],
     "predict": ["predict", "SCENE", "--name", "new"],

@@ -85,7 +85,7 @@ def test_many_dates_are_shortened(tmp_path, rng, capsys):
     assert "10: 2023-03-01, 2023-03-02, ..., 2023-03-10" in out
     assert "9: 2023-03-01 - 2023-03-02, 2023-03-02 - 2023-03-03, ..., 2023-03-09 - 2023-03-10" in out
     assert "none: radar geometry" in out
-    assert "none kept; 'sarcd stats' computes them" in out
+    assert "none kept; 'sarcd statistics' computes them" in out
 
 
 def test_no_scene(tmp_path, capsys):

@@ -112,7 +112,10 @@ def test_version(capsys):
     from sarcd import __version__
 
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"sarcd {__version__}\n"
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"sarcd {__version__}"
+    for name in ("Python 3.", "xarray ", "zarr ", "dask ", "numba ", "rasterio ", "torch "):
+        assert name in second
 
 
 @pytest.mark.parametrize(
@@ -381,3 +384,8 @@ def test_main_imports_click_alone():
     source = Path(main_module.__file__).read_text(encoding="utf-8")
     imported = {line.split()[1].split(".")[0] for line in source.splitlines() if line.startswith(("import ", "from "))}
     assert imported - set(sys.stdlib_module_names) == {"click"}
+
+
+def test_python_runs_the_package_as_the_command():
+    found = subprocess.run([sys.executable, "-m", "sarcd", "--help"], check=True, capture_output=True, text=True).stdout
+    assert found.startswith("Usage: sarcd ")

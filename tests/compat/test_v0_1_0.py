@@ -16,7 +16,7 @@ from tests.compat.make import PREDICT, SETTINGS, TRAIN, settle
 FILES = Path(__file__).parent / "v0_1_0"
 CHUNKS = 4  # a pair
 COMMANDS = {
-    "stats": (),
+    "statistics": (),
     "coherence": ("--window", "5"),
     "predict": ("--model", "unet.safetensors", *PREDICT, "--swap", "--uncertainty"),
     "detect ratio-test": ("--name", "test", "--uncertainty"),
@@ -69,7 +69,7 @@ def test_a_rerun_computes_nothing(capsys, scene, command):
     assert tree(scene) == before
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ("stats", "coherence")])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ("statistics", "coherence")])
 def test_the_same_command_gives_the_same_map(scene, command):
     assert main(words(command, scene, name="again")) == 0
     opened = xr.open_zarr(scene)

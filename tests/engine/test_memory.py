@@ -33,7 +33,7 @@ def test_the_default_is_bounded_by_what_is_free():
     assert budget(12345) == 12345
 
 
-@pytest.mark.parametrize("job", ["coherence", "predict", "stats"])
+@pytest.mark.parametrize("job", ["coherence", "predict", "statistics"])
 def test_too_little_is_refused_with_what_would_do_and_nothing_is_lost(tmp_path, rng, job):
     path = stored_scene(tmp_path / "scene.zarr", rng, (2, 64, 64))
     jobs.statistics(path)
@@ -46,7 +46,7 @@ def test_too_little_is_refused_with_what_would_do_and_nothing_is_lost(tmp_path, 
         {
             "coherence": lambda: jobs.coherence(path, memory_bytes=few, overwrite=True),
             "predict": lambda: jobs.predict(path, model, PredictOptions(memory_bytes=few), overwrite=True),
-            "stats": lambda: jobs.statistics(path, refresh=True, memory_bytes=few),
+            "statistics": lambda: jobs.statistics(path, refresh=True, memory_bytes=few),
         }[job]()
     assert "--memory" in caught.value.hint
     xr.testing.assert_identical(xr.open_zarr(path).load(), before)

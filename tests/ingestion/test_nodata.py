@@ -354,7 +354,7 @@ def test_a_strip_that_one_image_alone_covers_is_not_change(tmp_path, rng, capsys
     out, err = capsys.readouterr()
     assert "20230319.tif, 80 % valid; 20 % a border of zeros" in out
     assert err.count("--nodata none keeps them as values") == 2
-    assert main(["stats", scene, "--json"]) == 0
+    assert main(["statistics", scene, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["median"] == np.median(np.abs(np.concatenate([before[:, 16:].ravel(), after[:, :-20].ravel()])))
     assert main(["detect", scene, "--method", "log-ratio"]) == 0

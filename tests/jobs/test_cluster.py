@@ -64,7 +64,7 @@ def test_same_bytes(scenes, local_cluster, capsys):
     here, there = scenes
     tests = ["detect", "--method", "combined-test", "--name", "test"]
     ratio = ["detect", "--method", "log-ratio", "--min-pixels", "4"]
-    for words in (["coherence", "--window", "7"], ["stats"], tests, ratio):
+    for words in (["coherence", "--window", "7"], ["statistics"], tests, ratio):
         printed = []
         for scene, where in ((here, []), (there, ["--scheduler", local_cluster.scheduler_address])):
             assert main([words[0], str(scene), *words[1:], *where]) == 0
@@ -215,7 +215,7 @@ def test_no_cluster(scenes, monkeypatch, capsys):
         "error: tcp://127.0.0.1:9: no scheduler answers there: start one with 'dask scheduler' and pass its address\n"
     )
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert main(["stats", str(scenes[0]), "--scheduler", "tcp://127.0.0.1:9"]) == 1
+    assert main(["statistics", str(scenes[0]), "--scheduler", "tcp://127.0.0.1:9"]) == 1
     assert capsys.readouterr().err == (
         "error: tcp://127.0.0.1:9: dask.distributed is not installed: pip install 'sarcd[cluster]'\n"
     )

@@ -92,7 +92,7 @@ def test_interrupt(scene, source, model, job):
         name, options = "coherence", OPTIONS
     else:
         name, options = "change", ("--model", str(model), "--tiles", "16", "--device", "cpu")
-        assert main(["stats", str(scene)]) == 0
+        assert main(["statistics", str(scene)]) == 0
     with caught_at(scene, name, 10, job, scene, *options) as process:
         process.send_signal(signal.SIGINT)  # once is enough
         out, err = process.communicate(timeout=60)
@@ -129,7 +129,7 @@ def test_corrupt_image(scene, source, damage, capsys):
     assert line.startswith("error: slc/c/1/7/11: chunk cannot be read (")
     assert line.endswith("): restore it from a copy, or ingest again\n")
     assert "coherence" not in xr.open_zarr(scene)
-    assert main(["stats", str(scene)]) == 1
+    assert main(["statistics", str(scene)]) == 1
     assert capsys.readouterr().err == line
     chunk.write_bytes(whole)
     assert main(["coherence", str(scene), *OPTIONS]) == 0
@@ -169,7 +169,7 @@ def test_other_schema_version(scene, model, tmp_path, capsys):
         "use the sarcd that wrote it, or ingest the images again\n"
     )
     others = (
-        ["stats", scene],
+        ["statistics", scene],
         ["predict", scene, "--model", model],
         ["info", scene],
         ["evaluate", scene],
@@ -195,7 +195,7 @@ def test_full_disk(tmp_path, source):
         assert 0 < len(chunks(scene, "coherence")) < TOTAL
         assert {name: data for name, data in tree(scene).items() if not name.startswith("coherence/")} == before
         leave(tmp_path / "disk", 0)
-        line = only_line(sarcd("stats", scene))
+        line = only_line(sarcd("statistics", scene))
         assert line.startswith(f"error: {scene}")
         assert line.endswith(f": no space left on device: {hint}\n")
         assert "coherence" not in xr.open_zarr(scene)
@@ -234,7 +234,7 @@ def test_read_only(tmp_path, source, what):
         place = scene if what == "store" else tmp_path / "disk"
         with mounted(place, "--bind", kind=None, source=place) if what == "store" else mounted(tmp_path / "x"):
             subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], check=True)
-            for command in (["coherence", *OPTIONS], ["stats"]):
+            for command in (["coherence", *OPTIONS], ["statistics"]):
                 line = only_line(sarcd(command[0], scene, *command[1:]))
                 assert READ_ONLY[what].match(line.replace(str(tmp_path), "")), line
             assert main(["info", str(scene)]) == 0

@@ -59,7 +59,7 @@ def test_kill_and_rerun(tmp_path, job):
     else:
         model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
         names, options = ["change_probability", "change"], ["--model", str(model), "--tiles", "16", "--device", "cpu"]
-        assert main(["stats", str(source)]) == 0
+        assert main(["statistics", str(source)]) == 0
     undisturbed = tmp_path / "undisturbed.zarr"
     shutil.copytree(source, undisturbed)
     assert main([job, str(undisturbed), *options]) == 0

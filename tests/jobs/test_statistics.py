@@ -79,7 +79,7 @@ def test_the_command_says_it_and_what_was_left_out(tmp_path, rng, capsys):
     array = SceneStore(path).array("slc")
     array[1, :, :15] = np.nan + 1j * np.nan
     capsys.readouterr()
-    assert main(["stats", str(path), "--json"]) == 0
+    assert main(["statistics", str(path), "--json"]) == 0
     out, err = capsys.readouterr()
     assert "differ by 6." in err or "differ by 5." in err
     assert "one median and MAD a date are kept; --pooled --refresh keeps the other" in err
@@ -87,7 +87,7 @@ def test_the_command_says_it_and_what_was_left_out(tmp_path, rng, capsys):
     assert told["invalid"] == [0.0, 0.25]
     assert told["per_date"] is True
     assert told["median"] == told["level"]
-    assert main(["stats", str(path), "--pooled"]) == 0
+    assert main(["statistics", str(path), "--pooled"]) == 0
     out, err = capsys.readouterr()
     assert "one median and MAD for all dates are kept" in err
     assert "0 %, 25 %" in out
@@ -131,4 +131,4 @@ def test_pooled_statistics_that_a_new_date_does_not_fit(tmp_path, rng):
     appended(path, 2 * images[2])
     told = []
     jobs.predict(path, model, PredictOptions(device="cpu"), note=told.append)
-    assert any("dates differ by" in text and "'sarcd stats --per-date --refresh'" in text for text in told)
+    assert any("dates differ by" in text and "'sarcd statistics --per-date --refresh'" in text for text in told)

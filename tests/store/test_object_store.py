@@ -46,7 +46,7 @@ def test_every_command(bucket, tmp_path, capsys):
     model = str(random_model_file(tmp_path / "m.safetensors", widths=(4, 8)))
     commands = (
         ["simulate", "{}", "--size", "96", "--seed", "1"],
-        ["stats", "{}"],
+        ["statistics", "{}"],
         ["coherence", "{}", "--window", "7"],
         ["predict", "{}", "--model", model, "--device", "cpu"],
         ["evaluate", "{}"],
@@ -150,14 +150,14 @@ def test_on_a_cluster(bucket, tmp_path):
     with processes.local_cluster(n_workers=2, threads_per_worker=1) as workers:
         with cluster(workers.scheduler_address):
             assert jobs.coherence(url).computed == 12
-        assert main(["stats", url, "--scheduler", workers.scheduler_address]) == 0
-    assert main(["stats", str(path)]) == 0
+        assert main(["statistics", url, "--scheduler", workers.scheduler_address]) == 0
+    assert main(["statistics", str(path)]) == 0
     xr.testing.assert_identical(open_scene(url).compute(), open_scene(path).compute())
 
 
 def test_what_cannot_be_reached_is_one_line(bucket, monkeypatch, capsys):
-    assert "not a Zarr group" in processes.only_line(processes.sarcd("stats", f"{bucket}/none.zarr"))
-    assert main(["stats", "s4://bucket/scene.zarr"]) == 1
+    assert "not a Zarr group" in processes.only_line(processes.sarcd("statistics", f"{bucket}/none.zarr"))
+    assert main(["statistics", "s4://bucket/scene.zarr"]) == 1
     assert capsys.readouterr().err.startswith("error: s4://bucket/scene.zarr: no URL of object storage (")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert main(["simulate", f"{bucket}/scene.zarr", "--size", "64"]) == 1
@@ -165,5 +165,5 @@ def test_what_cannot_be_reached_is_one_line(bucket, monkeypatch, capsys):
     assert line.count("\n") == 1
     assert line.endswith("check the address, the credentials and AWS_ENDPOINT_URL\n")
     monkeypatch.setitem(sys.modules, "obstore.store", None)
-    assert main(["stats", f"{bucket}/scene.zarr"]) == 1
+    assert main(["statistics", f"{bucket}/scene.zarr"]) == 1
     assert capsys.readouterr().err.endswith("obstore is not installed: pip install 'sarcd[s3]'\n")

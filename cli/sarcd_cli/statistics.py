@@ -1,4 +1,4 @@
-"""``sarcd stats``."""
+"""``sarcd statistics``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from sarcd_cli._frame import common_options, echo_result, memory_option, note, progress, scheduler_option
 
 
-@click.command("stats")
+@click.command("statistics")
 @click.argument("scene")
 @click.option(
     "--per-date/--pooled",
