@@ -1,7 +1,7 @@
 """A network of your own, from images to a change map, in Python: simulate, learn, map, score, draw.
 
 Run with ``python examples/first_map.py [FOLDER]``. The sites are small and the training is short, so that it ends
-within half a minute; without `model`, `detect` takes the network that ships, which has learnt far longer.
+within half a minute; without `model`, `predict` takes the pretrained network, which was trained far longer.
 """
 
 import sys
@@ -28,7 +28,7 @@ options = TrainOptions(
 train(options, [folder / "learn.zarr"], [], folder / "model.safetensors", overwrite=True)
 
 scene = xr.open_zarr(folder / "scene.zarr")  # plain xarray; everything below is lazy until it is asked for
-result = scene.sarcd.detect(model=folder / "model.safetensors")
+result = scene.sarcd.predict(model=folder / "model.safetensors")
 print(result)
 
 mapped = scene.assign(result.compute()).assign(coherence=scene.sarcd.coherence(window=5))

@@ -97,11 +97,23 @@ class SceneAccessor:
             self._scene, channels=channels, statistics=statistics, coherence=coherence, pairs=pairs
         )
 
-    def detect(  # noqa: PLR0913  the signature of the function behind it
+    def detect(
+        self,
+        *,
+        method: Method | DetectOptions | None = None,
+        pairs: str | Sequence[Pair] | None = None,
+        device: str = "auto",
+        uncertainty: bool = False,
+    ) -> xr.Dataset:
+        """Map of changes by what suits the scene, or by a method that is named; see `sarcd.detect`."""
+        from sarcd.detection import detect
+
+        return detect(self._scene, method=method, pairs=pairs, device=device, uncertainty=uncertainty)
+
+    def predict(  # noqa: PLR0913  the signature of the function behind it
         self,
         *,
         model: str | Path | Sequence[str | Path] | None = None,
-        method: Method | DetectOptions | None = None,
         tiles: int | Literal["auto", "whole"] = "auto",
         device: str = "auto",
         statistics: Any = None,
@@ -112,13 +124,12 @@ class SceneAccessor:
         adapt_batchnorm: bool = False,
         uncertainty: bool = False,
     ) -> xr.Dataset:
-        """Map of changes, by a trained network or without labels; see `sarcd.detection.detect`."""
-        from sarcd.detection import detect
+        """Map of changes by a network, the pretrained one or others; see `sarcd.predict`."""
+        from sarcd.jobs.lazy_prediction import predict
 
-        return detect(
+        return predict(
             self._scene,
             model=model,
-            method=method,
             tiles=tiles,
             device=device,
             statistics=statistics,

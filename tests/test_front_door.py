@@ -1,11 +1,17 @@
 """The names that sarcd and its jobs offer, which stay functions whatever else is imported."""
 
+import inspect
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import sarcd
 from sarcd import jobs
+from sarcd_cli.main import COMMANDS
 
 VERBS = (
     "coherence",
@@ -44,3 +50,27 @@ print(json.dumps([kinds, {name: type(getattr(sarcd.jobs, name)).__name__ for nam
     front, of_jobs = json.loads(out)
     assert {front[verb] for verb in VERBS} == {"function"}
     assert {of_jobs[verb] for verb in JOBS} == {"function"}
+
+
+def test_the_table_of_verbs_names_every_form():
+    text = (Path(__file__).resolve().parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line for line in text.split("## The front door")[1].split("\n## ")[0].splitlines() if line.startswith("| ")]
+    cells = [set(re.findall(r"`([^`]+)`", row)) for row in rows[2:]]
+    named = set().union(*cells)
+    methods = {name for name in vars(sarcd.SceneAccessor) if not name.startswith("_")}
+    assert {f"sarcd.{verb}" for verb in VERBS} == {name for name in named if re.fullmatch(r"sarcd\.\w+", name)}
+    assert {f".{name}" for name in set(VERBS) & methods} == {name for name in named if name.startswith(".")}
+    assert {f"sarcd.jobs.{name}" for name in set(VERBS) & set(JOBS)} == {name for name in named if ".jobs." in name}
+    commands = {name.split()[1] for name in named if name.startswith("sarcd ")}
+    assert commands == {name for name in COMMANDS if name.replace("-", "_") in VERBS}
+
+
+@pytest.mark.parametrize(
+    "verb", ["coherence", "detect", "predict", "summarise", "statistics", "evaluate", "plot", "export"]
+)
+def test_function_and_method_take_the_same_options(verb):
+    function = list(inspect.signature(getattr(sarcd, verb)).parameters.values())[1:]
+    method = list(inspect.signature(getattr(sarcd.SceneAccessor, verb)).parameters.values())[1:]
+    assert [(one.name, one.default, one.kind) for one in method] == [
+        (one.name, one.default, one.kind) for one in function
+    ]

@@ -268,7 +268,7 @@ def test_jobs_on_stores_of_others(data):
 def test_networks_on_other_forms(data):
     scene = data.draw(scenes().filter(lambda scene: "slc" in scene))
     other = data.draw(meant_the_same(scene))
-    found, wanted = (each.sarcd.detect(model=MINES)["change_probability"].compute() for each in (other, scene))
+    found, wanted = (each.sarcd.predict(model=MINES)["change_probability"].compute() for each in (other, scene))
     np.testing.assert_array_equal(found, wanted)
 
 

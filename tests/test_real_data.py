@@ -59,7 +59,7 @@ def test_amsterdam_to_an_exported_map(amsterdam, tmp_path, capsys):
     scores = answer(capsys, "evaluate", amsterdam)
     assert scores["pooled"]["labelled_pixels"] == 84 * 338
     scene = xr.open_zarr(amsterdam)
-    lazy = scene.sarcd.detect(model=model)
+    lazy = scene.sarcd.predict(model=model)
     np.testing.assert_allclose(lazy.change_probability, scene.change_probability, atol=1e-5)
     sarcd("export", amsterdam, tmp_path / "map.tif")
     with rasterio.open(tmp_path / "map.tif") as file:

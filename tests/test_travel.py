@@ -8,7 +8,7 @@ import pytest
 import rasterio
 import xarray as xr
 
-from sarcd import change, estimation, jobs, schema
+from sarcd import change, estimation, jobs, predict, schema
 from sarcd import detection as detect
 from sarcd import metrics as evaluate
 from sarcd.attributes import PARAMETERS, decode, fitted_of, parameters_of, portable
@@ -48,7 +48,7 @@ def _results(scene):
     yield "detect", found
     yield "rules", detect.detect(scene, method=DetectOptions(method="neighbourhood-ratio"))
     yield "combined", detect.detect(scene, method=DetectOptions(method="combined-test", uncertainty=True))
-    yield "network", detect.detect(scene, model=MINES, device="cpu")
+    yield "network", predict(scene, model=MINES, device="cpu")
     yield "summarise", change.summarise(scene, found.change)
     yield "omnibus", change.omnibus_test(scene)
     yield "evaluate", evaluate.evaluate(scene.assign(change=found.change), bootstrap=20, objects=True)

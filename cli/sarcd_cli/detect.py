@@ -18,6 +18,8 @@ from sarcd_cli._frame import (
 
 METHODS = (
     "auto",
+    "pretrained",
+    "auto-label-free",
     "network",
     "log-ratio",
     "mean-ratio",
@@ -38,7 +40,7 @@ METHODS = (
     type=click.Choice(METHODS),
     default="auto",
     show_default=True,
-    help="auto chooses by what the scene holds, and says what and why.",
+    help="auto chooses by what the scene holds and the options given, and says what and why.",
 )
 @click.option("--window", metavar="N|YxX", help="Odd size in pixels: 7, or 7x5 [what suits the method].")
 @click.option(
@@ -81,6 +83,9 @@ METHODS = (
     help="The network that ships, or one that learns from clusters of this scene alone.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what the network learns from.")
+@click.option(
+    "--device", default="auto", show_default=True, help="Of the pretrained network: auto, cpu, cuda, cuda:N or mps."
+)
 @click.option("--uncertainty", is_flag=True, help="Keep how little each pixel is to be trusted, beside the map.")
 @job_options
 @memory_option
@@ -92,13 +97,15 @@ def command(
     memory_bytes: int | None,
     pairs: str | None,
     name: str,
+    device: str,
     overwrite: bool,
     json: bool,
     **knobs: object,
 ) -> None:
-    """Find change without labels or a trained model.
+    """Find change by what suits the scene, without a model of your own.
 
-    Writes change_score and change, region by region; stopped at any moment, the same command goes on where it was.
+    Writes change, and change_probability or change_score, region by region. Stopped at any moment, the same command
+    goes on where it was.
     """
     from sarcd import jobs
     from sarcd.config import DetectOptions, from_dict
@@ -109,6 +116,7 @@ def command(
         from_dict(DetectOptions, values),
         pairs=pairs,
         name=name,
+        device=device,
         overwrite=overwrite,
         memory_bytes=memory_bytes,
         progress=progress,

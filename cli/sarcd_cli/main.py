@@ -33,7 +33,7 @@ COMMANDS = {
     "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
     "train": "Train a network on labelled scenes.",
     "pseudo-label": "Let a model label the patches of scenes that it is sure of, for another training.",
-    "detect": "Find change without labels or a trained model.",
+    "detect": "Find change by what suits the scene, without a model of your own.",
     "predict": "Map the changes of a scene with a trained network, the one that ships or your own.",
     "summarise": "Tell of three or more dates how often the ground changed, when, and whether it came back.",
     "evaluate": "Score a change map against the labels of the scene.",

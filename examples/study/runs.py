@@ -187,7 +187,7 @@ def _judge(
 ) -> dict[str, float]:
     """Map a whole site, and score the map."""
     scene = open_scene(study.scene(site))
-    probability = scene.sarcd.detect(model=models, **variant)["change_probability"].persist()  # it is looked at twice
+    probability = scene.sarcd.predict(model=models, **variant)["change_probability"].persist()  # it is looked at twice
     judged = scene[["label", "before", "after"]].assign(change_probability=probability)
     table = evaluate(judged, variable="change_probability").sel(over="pooled")
     names = {"f1": "f1", "precision": "precision", "recall": "recall", "ap": "average_precision"}

@@ -10,6 +10,8 @@ from sarcd.errors import OptionError
 
 Method = Literal[
     "auto",
+    "pretrained",
+    "auto-label-free",
     "network",
     "log-ratio",
     "mean-ratio",
@@ -36,7 +38,7 @@ OF_LEVELS = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio"
 OF_COHERENCE = ("coherence-loss", "coherence-test", "combined-test", "coherence-network")
 """Methods that look at coherence, which one pixel has none of."""
 
-METHODS = ("auto", "network", *DIFFERENCES, *TESTS, "coherence-network")
+METHODS = ("auto", "pretrained", "auto-label-free", "network", *DIFFERENCES, *TESTS, "coherence-network")
 
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
 DECISIONS: tuple[Decision, ...] = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans")
@@ -62,9 +64,12 @@ BOTH_WAYS = ("kittler", "kittler_gg")
 
 @dataclass(frozen=True)
 class DetectOptions:
-    """How change is found without labels; kept with the result."""
+    """How change is found; kept with the result."""
 
-    method: Method = field(default="auto", metadata={"help": "auto chooses by what the scene holds"})
+    method: Method = field(
+        default="auto",
+        metadata={"help": "auto and auto-label-free choose by what the scene holds and by the options given"},
+    )
     window: Window | None = field(
         default=None, metadata={"help": "in pixels, [y, x], odd; empty for what suits the method"}
     )
@@ -133,7 +138,7 @@ class DetectOptions:
                 option="uncertainty",
                 hint="use the decision kittler or kittler_gg, or another method",
             )
-        if self.method != "auto":
+        if self.method not in ("auto", "auto-label-free"):
             for name in sorted(self.given - options_of_method(self.method)):
                 raise OptionError(
                     f"{self.method} does not look at it", option=name, hint="leave it out, or use another method"
@@ -176,6 +181,8 @@ def options_of_method(method: str) -> set[str]:
     >>> "window" in options_of_method("ratio-test"), "window" in options_of_method("network")
     (True, False)
     """
+    if method == "pretrained":
+        return {"method"}
     names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty", "exclude_dates"}
     if method in ("network", "coherence-network"):
         names |= {"seed", "rounds", "start"}

@@ -1,95 +1,69 @@
-"""Maps of change: by trained networks, or without labels."""
+"""Maps of change: by the pretrained networks, by tests and ratios, or by what suits the scene."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
 
 import xarray as xr
 
 from sarcd.config import DetectOptions
 from sarcd.config.detection import Method
-from sarcd.errors import OptionError
+from sarcd.detection.auto import PRETRAINED, is_pretrained
 from sarcd.models.pretrained import MINES
 from sarcd.store.openable import take
 from sarcd.store.pairs import Pair
 
 
-def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
+def detect(
     scene: xr.Dataset,
     *,
-    model: str | Path | Sequence[str | Path] | None = None,
     method: Method | DetectOptions | None = None,
-    tiles: int | Literal["auto", "whole"] = "auto",
-    device: str = "auto",
-    statistics: Any = None,
-    threshold: float | None = None,
     pairs: str | Sequence[Pair] | None = None,
-    swap: bool = False,
-    flips: bool = False,
-    adapt_batchnorm: bool = False,
+    device: str = "auto",
     uncertainty: bool = False,
 ) -> xr.Dataset:
-    """Map the changes of every pair: with a trained network, or several, or without labels.
+    """Map the changes of every pair by what suits the scene, or by a method that is named.
 
-    Where neither is named, complex images are given the network that ships, `sarcd.models.pretrained.MINES`, and
-    detected images the method ``auto``.
+    The choice follows from the scene and the options alone. Complex images are given the network pretrained on
+    simulated mines; amplitude images the one pretrained on simulated pairs of amplitudes. Options that the former does
+    not look at, such as a rate of false alarms, choose among the methods without labels (``auto-label-free``).
 
     Parameters
     ----------
     scene : xr.Dataset
         With `slc`, or with `amplitude` for what needs no coherence.
-    model : str or Path, or a sequence of them, optional
-        Model files made by `sarcd train`; of several the map is the mean of their probabilities.
     method : str or DetectOptions, optional
-        How change is found without labels, see `sarcd.config.DetectOptions`; ``auto`` chooses by what the scene holds,
-        and the result says what and why.
-    tiles : int, "auto" or "whole"
-        Of a network: side of a tile in pixels, rounded up to its stride; the map is the same for any, unless the
-        network cannot be tiled exactly: then tiles overlap by half and are blended.
-    device : str
-        Of a network: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-    statistics : "scene", "model", AmplitudeStatistics or (median, mad), optional
-        What normalises the amplitudes for a network; by default what the model file says, the scene's own as a rule.
-    threshold : float, optional
-        Probability from which a pixel counts as changed; the model's by default, of several the mean.
+        See `sarcd.config.DetectOptions`; ``auto`` by default.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.estimation.coherence`.
-    swap, flips : bool
-        Of a network: mean over both orders of the dates; over the ground turned round along y, along x, and both.
-    adapt_batchnorm : bool
-        Estimate a network's batch-norm statistics anew, on a sample of the scene that is read when the map is computed.
+    device : str
+        Of the pretrained network: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     uncertainty : bool
-        Return how little each pixel is to be trusted as well.
+        Return the probability that each decision is wrong as well.
 
     Returns
     -------
     xr.Dataset
-        `change` (pair, y, x) uint8, 255 where invalid, with the evidence for it, NaN there: of networks
-        `change_probability` (pair, y, x) float32 in [0, 1], else `change_score` in units of the method. Lazy. Without
-        labels also `undecidable` (pair, y, x) uint8, where the scene has a `mask` or the method looks at coherence: 1
-        on layover and shadow, where `change` is 255, and where coherence cannot tell.
-        With `uncertainty` also that, (pair, y, x) float32: of all networks the standard deviation of the probability
-        among models and variants, in [0, 0.5]; of other methods the probability that the decision is wrong, in [0, 1].
+        `change` (pair, y, x) uint8, 255 where invalid, with the evidence for it, NaN there: of the pretrained network
+        on complex images `change_probability` (pair, y, x) float32 in [0, 1], else `change_score` in units of the
+        method. Lazy. What was chosen, and why, is the attribute ``why`` of `change`. Without the pretrained network
+        also `undecidable` (pair, y, x) uint8, where the scene has a `mask` or the method looks at coherence: 1 on
+        layover and shadow, where `change` is 255, and where coherence cannot tell. With `uncertainty` also that,
+        (pair, y, x) float32: of a network the standard deviation of the probability, else the probability that the
+        decision is wrong, in [0, 1].
 
     Raises
     ------
-    ModelError
-        If a file is no model, or does not go with the others.
     SceneError
-        If the scene lacks what the model or method looks at.
+        If the scene lacks what the method looks at.
     OptionError
-        If an option cannot be used, or model and method are both named.
+        If an option cannot be used, or the method does not look at it.
 
     See Also
     --------
-    sarcd.jobs.predict, sarcd.jobs.detect : the same into the store, resumable.
-
-    References
-    ----------
-    .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Eq. 5-7.
+    sarcd.predict : the map of a network that is named.
+    sarcd.jobs.detect : the same into the store, resumable.
 
     Examples
     --------
@@ -100,34 +74,16 @@ def detect(  # noqa: PLR0913  one knob a choice, as the commands have them
     (('pair', 'y', 'x'), 'ratio-test')
     """
     scene = take(scene)
-    if model is None and method is None and "slc" in scene:
-        model = MINES
-    if model is not None:
-        if method is not None:
-            raise OptionError("a model and a method are named", option="method", hint="name one of them")
-        from sarcd.jobs.lazy_prediction import predict
-
-        return predict(
-            scene,
-            model=model,
-            tiles=tiles,
-            device=device,
-            statistics=statistics,
-            threshold=threshold,
-            pairs=pairs,
-            swap=swap,
-            flips=flips,
-            adapt_batchnorm=adapt_batchnorm,
-            uncertainty=uncertainty,
-        )
-    given = {"tiles": tiles != "auto", "statistics": statistics is not None, "threshold": threshold is not None}
-    given |= {"swap": swap, "flips": flips, "adapt_batchnorm": adapt_batchnorm}
-    for name, is_given in given.items():
-        if is_given:
-            raise OptionError(f"{name} is for networks", option=name, hint="name a model too, or leave it out")
-    from sarcd.detection.label_free import apply, fit
-
     options = method if isinstance(method, DetectOptions) else DetectOptions(method or "auto")
     if uncertainty:
         options = replace(options, uncertainty=True)
+    if is_pretrained(scene, options):
+        from sarcd.jobs.lazy_prediction import predict
+
+        found = predict(scene, model=MINES, pairs=pairs, device=device)
+        if options.method == "auto":
+            found["change"].attrs["why"] = PRETRAINED
+        return found
+    from sarcd.detection.label_free import apply, fit
+
     return apply(scene, fit(scene, options, pairs=pairs))

@@ -1,4 +1,4 @@
-"""``auto``: which method suits what a scene holds, and why."""
+"""Which method suits what a scene holds and the options that are given, and why."""
 
 from __future__ import annotations
 
@@ -7,6 +7,28 @@ import xarray as xr
 from sarcd import schema
 from sarcd.config import DetectOptions
 from sarcd.config.detection import options_of_method
+
+PRETRAINED = "complex images: the pretrained network, which was trained on simulated open-pit mines"
+
+
+def is_pretrained(scene: xr.Dataset, options: DetectOptions) -> bool:
+    """Tell whether the pretrained network maps the changes: named, or chosen for complex images without other options.
+
+    Parameters
+    ----------
+    scene : xr.Dataset
+        With `slc` or `amplitude`.
+    options : DetectOptions
+        Method, and the options that were given.
+
+    Examples
+    --------
+    >>> from sarcd.simulation import sites
+    >>> scene = sites.simulate("A", size=64)
+    >>> is_pretrained(scene, DetectOptions()), is_pretrained(scene, DetectOptions(min_pixels=4))
+    (True, False)
+    """
+    return options.method == "pretrained" or (options.method == "auto" and "slc" in scene and not options.given)
 
 
 def choose(scene: xr.Dataset, options: DetectOptions | None = None) -> tuple[str, str]:

@@ -80,7 +80,7 @@ def fit(
     options = options or DetectOptions()
     schema.images_of(scene)
     why = "chosen by the user"
-    if options.method == "auto":
+    if options.method in ("auto", "auto-label-free"):
         method, why = choose(scene, options)
         options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
     times = schema.dates_of(scene, "time")

@@ -75,7 +75,7 @@ def plot_errors(
     --------
     >>> from sarcd.simulation import sites
     >>> scene = sites.simulate("A", size=64)
-    >>> figure = plot_errors(scene.assign(scene.sarcd.detect(method="auto")))
+    >>> figure = plot_errors(scene.assign(scene.sarcd.detect(method="auto-label-free")))
     >>> [text.get_text().split(":")[0] for text in figure.legends[0].get_texts()]
     ['hits', 'false alarms', 'misses', 'unknown']
     """

@@ -43,6 +43,7 @@ from sarcd.jobs.prediction_settings import (
     one_or_list,
     tile_parameters,
 )
+from sarcd.models.pretrained import MINES
 from sarcd.store.openable import take
 from sarcd.store.pairs import Pair
 
@@ -55,7 +56,7 @@ _FORWARD_BYTES = 2**29  # of one forward pass: dask's other threads hold chunks 
 def predict(  # noqa: PLR0913  one knob a choice, as the command has them
     scene: xr.Dataset,
     *,
-    model: str | Path | Sequence[str | Path],
+    model: str | Path | Sequence[str | Path] | None = None,
     tiles: int | Literal["auto", "whole"] = "auto",
     device: str = "auto",
     statistics: Any = None,
@@ -66,19 +67,40 @@ def predict(  # noqa: PLR0913  one knob a choice, as the command has them
     adapt_batchnorm: bool = False,
     uncertainty: bool = False,
 ) -> xr.Dataset:
-    """Map the changes of interest of every pair with a trained network, or several.
+    """Map the changes of every pair with a network, the pretrained one or others.
 
     Parameters
     ----------
-    scene, model, tiles, device, statistics, threshold, pairs, swap, flips, adapt_batchnorm, uncertainty
-        As in `sarcd.detection.detect`.
+    scene : xr.Dataset
+        With `slc`, or with `amplitude` for networks that need no coherence.
+    model : str or Path, or a sequence of them, optional
+        Model files made by `sarcd train`; of several the map is the mean of their probabilities. By default the
+        network pretrained on simulated mines, `sarcd.models.pretrained.MINES`.
+    tiles : int, "auto" or "whole"
+        Side of a tile in pixels, rounded up to the network's stride; the map is the same for any, unless the network
+        cannot be tiled exactly: then tiles overlap by half and are blended.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+    statistics : "scene", "model", AmplitudeStatistics or (median, mad), optional
+        What normalises the amplitudes; by default what the model file says, the scene's own as a rule.
+    threshold : float, optional
+        Probability from which a pixel counts as changed; the model's by default, of several the mean.
+    pairs : str or sequence of (before, after), optional
+        As in `sarcd.estimation.coherence`.
+    swap, flips : bool
+        Test-time augmentation: mean over both orders of the dates; over the ground flipped along y, along x, and both.
+    adapt_batchnorm : bool
+        Estimate the network's batch-norm statistics anew (AdaBN), on a sample of the scene that is read when the map is
+        computed.
+    uncertainty : bool
+        Return the standard deviation of the probability among models and test-time augmentations as well.
 
     Returns
     -------
     xr.Dataset
         `change_probability` (pair, y, x) float32 in [0, 1], NaN where the input is invalid and at the rim of holes (see
         `sarcd.inference.rim_of`), and `change` (pair, y, x) uint8, 255 there; lazy, in chunks of whole regions. With
-        `uncertainty` also that, (pair, y, x) float32, the standard deviation of the probability.
+        `uncertainty` also that, (pair, y, x) float32, in [0, 0.5].
 
     Raises
     ------
@@ -91,13 +113,21 @@ def predict(  # noqa: PLR0913  one knob a choice, as the command has them
 
     See Also
     --------
+    sarcd.detect : by what suits the scene.
     sarcd.jobs.predict : the same into the store, resumable.
 
     References
     ----------
     .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Eq. 5-7.
+
+    Examples
+    --------
+    >>> from sarcd.simulation import sites
+    >>> sorted(predict(sites.simulate("A", size=64), device="cpu"))
+    ['change', 'change_probability']
     """
     scene = take(scene)
+    model = MINES if model is None else model
     paths = [str(model)] if isinstance(model, (str, Path)) else [str(path) for path in model]
     loaded = load_members(paths, device)
     check_channels(scene, loaded[0])

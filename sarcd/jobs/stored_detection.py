@@ -18,36 +18,40 @@ from sarcd import schema
 from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
 from sarcd.change.coherence_history import named_dates, say, without_dates, without_pairs
 from sarcd.change.coherence_past import bad_dates
-from sarcd.config import CoherenceOptions, DetectOptions
-from sarcd.detection.auto import choose
+from sarcd.config import CoherenceOptions, DetectOptions, PredictOptions
+from sarcd.detection.auto import PRETRAINED, choose, is_pretrained
 from sarcd.detection.fitted import OPERATION, Fitted
 from sarcd.detection.label_free import apply, fit
 from sarcd.engine.memory import cores, left, share_out
 from sarcd.engine.run import JobResult, choose_pairs, count_regions, pair_positions, run_regions
 from sarcd.engine.tasks import Opened, Progress, return_memory, silent
 from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
+from sarcd.models.pretrained import MINES
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.store.results import variable_name
-from sarcd.store.scene import SceneStore, open_scene
+from sarcd.store.scene import SceneStore, open_scene, publish
 
 _BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed
 _TOLD = ("why", "long_name", "units")  # of a result, beside what it is compared by
 _BYTES_PER_DATE = 40  # and of each earlier date whose coherence is looked at
 
 
-def detect(
+def detect(  # noqa: PLR0913  one knob a choice, as the command has them
     path: str | Path,
     options: DetectOptions | None = None,
     *,
     pairs: str | None = None,
     name: str = "",
+    device: str = "auto",
     overwrite: bool = False,
     memory_bytes: int | None = None,
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
 ) -> JobResult:
-    """Find change without labels and keep it in the store: `change_score`, `change` and what else `detect` returns.
+    """Find change and keep it in the store: what `sarcd.detect` returns.
+
+    The map of the pretrained network is that of `sarcd.jobs.predict`, which then finds it done.
 
     Parameters
     ----------
@@ -59,6 +63,8 @@ def detect(
         As in `sarcd.jobs.coherence`.
     name : str
         Appended to the names of the variables after an underscore.
+    device : str
+        Of the pretrained network: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     overwrite : bool
         Replace a result made otherwise.
     memory_bytes : int, optional
@@ -81,7 +87,12 @@ def detect(
         If the store holds a result made otherwise and `overwrite` is False.
     """
     options = options or DetectOptions()
-    scene, store = open_scene(path), SceneStore(path)
+    scene = open_scene(path)
+    if is_pretrained(scene, options):
+        how = PredictOptions(device=device, memory_bytes=memory_bytes)
+        chosen = options.method == "auto"
+        return _by_pretrained(path, how, pairs, name, chosen, overwrite=overwrite, progress=progress, note=note)
+    store = SceneStore(path)
     _refuse_other(scene, store, options, name, overwrite=overwrite)
     positions = choose_pairs(store, pairs)
     times, dates = store.dates("time"), pair_positions(store)
@@ -104,7 +115,7 @@ def detect(
             schema.dates_of(without_dates(scene, options.exclude_dates), "time"), fitted.history.levels
         ):
             note(line)
-    if options.method == "auto":
+    if options.method in ("auto", "auto-label-free"):
         note(f"{fitted.options.method}: {fitted.why}")
     base = {variable_name(str(kind), name): str(kind) for kind in found.data_vars}
     for variable in base:
@@ -133,13 +144,37 @@ def detect(
     return JobResult(tuple(base), len(positions), len(regions), total - len(regions))
 
 
+def _by_pretrained(
+    path: str | Path,
+    options: PredictOptions,
+    pairs: str | None,
+    name: str,
+    chosen: bool,
+    *,
+    overwrite: bool,
+    progress: Progress,
+    note: Callable[[str], None],
+) -> JobResult:
+    """Map the changes with the pretrained network, and say why where it was not named."""
+    from sarcd.jobs.stored_prediction import predict
+
+    if chosen:
+        note(PRETRAINED)
+    result = predict(path, MINES, options, pairs=pairs, name=name, overwrite=overwrite, progress=progress, note=note)
+    store, change = SceneStore(path), variable_name("change", name)
+    if chosen and _attrs_of(store, change).get("why") != PRETRAINED:
+        store.set_attrs(change, {"why": PRETRAINED})
+        publish(store, add=[change])
+    return result
+
+
 def _refuse_other(scene: xr.Dataset, store: SceneStore, options: DetectOptions, name: str, *, overwrite: bool) -> None:
     """Refuse what is there and was made otherwise, before the scene is read."""
     kinds = ["change_score", "change", *(["uncertainty"] if options.uncertainty else [])]
     names = [variable_name(kind, name) for kind in kinds]
     for variable in names:
         schema.variable(variable)
-    method = choose(scene, options)[0] if options.method == "auto" else options.method
+    method = choose(scene, options)[0] if options.method in ("auto", "auto-label-free") else options.method
     options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
     if options.exclude_dates:
         options = replace(options, exclude_dates=named_dates(store.dates("time"), options.exclude_dates))

@@ -30,7 +30,7 @@ def judged(make):
     totals, flagged = np.zeros(4, int), []
     for seed in SEEDS:
         scene = make(seed)
-        found = counts(scene, scene.sarcd.detect(method="auto").change)
+        found = counts(scene, scene.sarcd.detect(method="auto-label-free").change)
         totals += found
         flagged.append(100 * (found[0] + found[1]) / sum(found))
     changed = 100 * (totals[0] + totals[2]) / totals.sum()

@@ -89,7 +89,7 @@ WAYS = {
 def test_methods_of_detect(real_data):
     """One table: what each method makes of the two real pairs, whole, from the images to the map."""
     scenes = {name: read_pair(real_data / "change" / name) for name in PUBLISHED}
-    next(iter(scenes.values())).sarcd.detect(method="auto")  # what is compiled and loaded once is counted nowhere
+    next(iter(scenes.values())).sarcd.detect(method="auto-label-free")  # compiled and loaded once
     rows = []
     for way, options in WAYS.items():
         row = [way]
@@ -120,7 +120,7 @@ def test_error_pictures(name, real_data, tmp_path):
     """The pictures of docs/detect.md, into the folder that SARCD_PICTURES names."""
     folder = Path(os.environ.get("SARCD_PICTURES", tmp_path))
     scene = read_pair(real_data / "change" / name)
-    scene = scene.assign(change=scene.sarcd.detect(method="auto").change)
+    scene = scene.assign(change=scene.sarcd.detect(method="auto-label-free").change)
     place = {"yellow_D": "Yellow River D"}.get(name, name.capitalize())
     title = f"{place}: detect as it comes"
     write_errors(folder / f"errors_{name}.png", scene, title=title)

@@ -62,7 +62,7 @@ def test_large(tmp_path):
     lazy = open_scene(scene).drop_vars(["coherence", "change_probability", "change"])
     graphs = {
         "scene.sarcd.coherence()": lazy.sarcd.coherence().data,
-        "scene.sarcd.detect()": lazy.sarcd.detect(model=model).change_probability.data,
+        "scene.sarcd.detect()": lazy.sarcd.predict(model=model).change_probability.data,
     }
     rows = [(name, len(dict(array.dask))) for name, array in graphs.items()]
     table("Graphs of the lazy operations on the same scene", ["operation", "tasks"], rows)

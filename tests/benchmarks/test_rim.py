@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sarcd.detection import detect
+from sarcd import predict
 from sarcd.models.pretrained import MINES
 from sarcd.simulation import sites
 from tests.benchmarks.measure import table
@@ -59,13 +59,13 @@ def test_rim(monkeypatch):
     for name, seed in SITES:
         scene = sites.simulate(name, size=SIDE, seed=seed)
         unchanged = scene.label.values[0] == 0
-        found = detect(scene, model=MINES).change.values[0]
+        found = predict(scene, model=MINES).change.values[0]
         plain += [unchanged.sum(), (found[unchanged] == 1).sum()]
         for kind, hole in HOLES.items():
             images = scene.slc.values.copy()
             images[0][hole] = np.nan
             cut = scene.assign(slc=scene.slc.copy(data=images))
-            change = detect(cut, model=MINES, statistics="scene").change.values[0]
+            change = predict(cut, model=MINES, statistics="scene").change.values[0]
             distance = ndimage.distance_transform_cdt(change != 255, metric="chessboard")
             for row, (low, high) in enumerate(zip((0, *DISTANCES), DISTANCES, strict=False)):
                 ring = unchanged & (distance > low) & (distance <= high)

@@ -40,7 +40,7 @@ def path(tmp_path):
     return stored_scene(tmp_path / "scene.zarr", None, SHAPE, chunk=32, slc=images())
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "auto"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("auto", "pretrained", "auto-label-free")])
 def test_the_store_holds_what_the_lazy_dataset_does(path, method):
     options = DetectOptions(method, opening=1, min_pixels=5, max_hole=4)
     eager = open_scene(path).load().sarcd.detect(method=options)
@@ -61,7 +61,7 @@ def test_the_store_holds_what_the_lazy_dataset_does(path, method):
 
 def test_auto_says_what_it_chose_and_why(path, tmp_path, rng):
     notes = []
-    jobs.detect(path, note=notes.append)
+    jobs.detect(path, DetectOptions("auto-label-free"), note=notes.append)
     stored = xr.open_zarr(path)
     assert parameters_of(stored.change)["method"] == "coherence-network"
     assert f"coherence-network: {stored.change.attrs['why']}" in notes
@@ -165,10 +165,8 @@ def test_cleaning_drops_specks(path):
 
 def test_refusals(path, tmp_path, rng):
     scene = open_scene(path)
-    with pytest.raises(OptionError, match="model and a method"):
-        scene.sarcd.detect(model="m.safetensors", method="log-ratio")
-    with pytest.raises(OptionError, match="swap"):
-        scene.sarcd.detect(method="log-ratio", swap=True)
+    with pytest.raises(OptionError, match="min_pixels: pretrained does not look at it"):
+        scene.sarcd.detect(method=DetectOptions("pretrained", min_pixels=4))
     with pytest.raises(OptionError, match="method"):
         scene.sarcd.detect(method="magic")
     pair = open_scene(stored_scene(tmp_path / "pair.zarr", rng, (2, 40, 40)))

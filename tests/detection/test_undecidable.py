@@ -27,7 +27,7 @@ def scene_of(slc, *, hidden=True):
     return scene.assign(mask=(("y", "x"), mask))
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "auto"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("auto", "pretrained", "auto-label-free")])
 def test_layover_and_shadow_are_left_open_by_every_method(method):
     scene = scene_of(images())
     found = scene.sarcd.detect(method=method)
@@ -109,7 +109,7 @@ def test_hidden_ground_takes_no_part_in_the_fit_of_a_decision():
 def test_a_simulated_site_is_judged_where_its_labels_are(tmp_path):
     path = tmp_path / "site.zarr"
     sites.write_site(path, "B", size=128, seed=3)
-    jobs.detect(path)
+    jobs.detect(path, DetectOptions("auto-label-free"))
     stored = xr.open_zarr(path)
     hidden = stored.mask.values != 0
     assert hidden.any()

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sarcd import jobs
+from sarcd import jobs, predict
 from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
-from sarcd.detection import detect
 from sarcd.inference.kernels import near_holes
 from sarcd.models.pretrained import MINES
 from sarcd.simulation import sites
@@ -32,7 +31,7 @@ def wedged():
 def test_the_rim_of_a_wedge_is_left_open(wedged):
     """9 % of the unchanged ground within 3 pixels were flagged, 0.09 % without the wedge."""
     scene, cut = wedged
-    plain, found = (detect(one, model=MINES, statistics=(1.0, 0.5)).compute() for one in (scene, cut))
+    plain, found = (predict(one, model=MINES, statistics=(1.0, 0.5)).compute() for one in (scene, cut))
     valid = np.isfinite(cut.slc.values).all(0)
     near = near_holes(valid, (8, 8))
     change, probability = found.change.values[0], found.change_probability.values[0]
@@ -52,10 +51,10 @@ def test_stored_and_lazy_agree_for_any_tile(tmp_path, tile, wedged):
     path = stored_scene(tmp_path / "scene.zarr", None, images.shape, chunk=32, slc=images)
     jobs.predict(path, MINES, PredictOptions(tiles=tile))
     stored = xr.open_zarr(path)
-    whole = detect(open_scene(path).load(), model=MINES, tiles="whole")
+    whole = predict(open_scene(path).load(), model=MINES, tiles="whole")
     np.testing.assert_array_equal(np.isnan(stored.change_probability), np.isnan(whole.change_probability))
     np.testing.assert_allclose(stored.change_probability, whole.change_probability, atol=1e-5)
     valid = np.isfinite(images).all(0)
     np.testing.assert_array_equal(stored.change.values[0] == 255, ~valid | near_holes(valid, (8, 8)))
-    lazy = detect(open_scene(path).chunk(y=19, x=41), model=MINES, tiles=tile)
+    lazy = predict(open_scene(path).chunk(y=19, x=41), model=MINES, tiles=tile)
     np.testing.assert_array_equal(lazy.change == 255, stored.change == 255)

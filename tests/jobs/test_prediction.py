@@ -46,12 +46,12 @@ def test_equals_the_lazy_dataset(path, model, raise_if_dask_computes):
     jobs.predict(path, model, PredictOptions(tiles=48))
     scene = open_scene(path)
     with raise_if_dask_computes():
-        lazy = xr.open_zarr(path).sarcd.detect(model=model, tiles=64)
+        lazy = xr.open_zarr(path).sarcd.predict(model=model, tiles=64)
     np.testing.assert_allclose(lazy.change_probability, scene.change_probability, atol=PROBABILITY)
     agree = (lazy.change.values == scene.change.values).mean()
     assert agree > 0.9999
     assert set(np.unique(scene.change)) == {0, 1, 255}
-    in_memory = scene.compute().sarcd.detect(model=model)
+    in_memory = scene.compute().sarcd.predict(model=model)
     np.testing.assert_allclose(in_memory.change_probability, scene.change_probability, atol=PROBABILITY)
 
 
@@ -139,8 +139,8 @@ def test_statistics_policies(path, model):
     with pytest.raises(ModelError, match="keeps no statistics"):
         jobs.predict(path, model, PredictOptions(statistics="model"))
     scene = open_scene(path)
-    given = scene.sarcd.detect(model=model, statistics=(0.5, 0.2)).change_probability
-    own = scene.sarcd.detect(model=model).change_probability
+    given = scene.sarcd.predict(model=model, statistics=(0.5, 0.2)).change_probability
+    own = scene.sarcd.predict(model=model).change_probability
     assert float(abs(given - own).max()) > 0.01
 
 

@@ -100,7 +100,7 @@ def test_equals_the_lazy_dataset(path, folder, exact, raise_if_dask_computes):
     models = [blended, exact[0]]
     jobs.predict(path, models, PredictOptions(**options))
     with raise_if_dask_computes():
-        lazy = xr.open_zarr(path).sarcd.detect(model=models, **options)
+        lazy = xr.open_zarr(path).sarcd.predict(model=models, **options)
     scene = open_scene(path)
     for name in ("change_probability", "uncertainty"):
         np.testing.assert_allclose(lazy[name], scene[name], atol=PROBABILITY_GLOBAL)
@@ -191,7 +191,7 @@ def test_what_does_not_go_together_is_refused(path, exact, folder, tmp_path):
     with pytest.raises(OptionError, match="has no spread: name several models, or add swap or flips"):
         jobs.predict(path, exact[0], PredictOptions(uncertainty=True))
     with pytest.raises(OptionError, match="has no spread"):
-        open_scene(path).sarcd.detect(model=exact[0], uncertainty=True)
+        open_scene(path).sarcd.predict(model=exact[0], uncertainty=True)
     assert "change" not in xr.open_zarr(path)
 
 

@@ -247,7 +247,11 @@ def test_pairs_by_policy(path, pairs, capsys):
 def test_a_networks_maps_by_policy(path, tmp_path, capsys):
     model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
     predict = ("predict", str(path), "--model", str(model), "--device", "cpu", "--threshold", "0.45")
-    for command in (predict, ("detect", str(path))):
+    for command in (
+        predict,
+        ("detect", str(path), "--method", "pretrained"),
+        ("detect", str(path), "--method", "log-ratio"),
+    ):
         assert failure(capsys, *command, "--pairs", "step=2") == (
             "error: --pairs: unknown pairs 'step=2': use consecutive, reference, all, or BEFORE:AFTER,... such as "
             "2023-03-19:2023-03-31\n"

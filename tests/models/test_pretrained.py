@@ -6,9 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from sarcd import estimation, jobs
+from sarcd import detect, estimation, jobs, predict
 from sarcd.attributes import parameters_of
-from sarcd.detection import detect
 from sarcd.errors import SceneError
 from sarcd.metrics import evaluate
 from sarcd.metrics.kernels.scores import best_threshold
@@ -45,7 +44,7 @@ def test_its_file_is_small_and_says_what_it_saw():
 
 def test_it_is_what_complex_images_are_given(mine):
     tile = mine.isel(y=slice(0, 128), x=slice(0, 128))
-    found, named = detect(tile), detect(tile, model=MINES)
+    found, named = detect(tile), predict(tile, model=MINES)
     assert parameters_of(found.change_probability)["model"] == load_model(MINES).digest
     np.testing.assert_array_equal(found.change_probability, named.change_probability)
 
@@ -54,7 +53,7 @@ def test_detected_images_and_named_methods_do_without(mine):
     tile = mine.isel(y=slice(0, 128), x=slice(0, 128))
     amplitude = abs(tile[["slc"]].rename(slc="amplitude")).assign_attrs(tile.attrs)
     assert "change_score" in detect(amplitude)
-    assert "change_score" in detect(tile, method="auto")
+    assert "change_score" in detect(tile, method="auto-label-free")
 
 
 def test_the_command_takes_it_by_default(stored, capsys):
