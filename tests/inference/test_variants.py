@@ -67,7 +67,7 @@ def run(together, features, region=SHAPE):
 
 
 @pytest.mark.parametrize("tile", [16, 64, 128])
-@pytest.mark.parametrize("variant", [group[-1] for group in tta_views(swap=True, flips=True)])
+@pytest.mark.parametrize("view", [group[-1] for group in tta_views(swap=True, flips=True)])
 def test_exact_tiles_stay_exact_turned_round(network, features, tile, view):
     found, spread = run(ensemble([network], [tile], [[view]]), features, region=(40, 70))
     np.testing.assert_allclose(found, whole_image(network, features, view), atol=PROBABILITY)

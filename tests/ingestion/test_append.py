@@ -301,7 +301,7 @@ KILLED = """
     from sarcd.store import scene as store
     from zarr.storage import LocalStore
 
-    left, done, done_durably = int(sys.argv[1]), LocalStore.set, store.write_durably
+    left, done, done_durably = int(sys.argv[1]), LocalStore.set, store.write_atomic
 
     def live_or_die():
         global left
@@ -317,7 +317,7 @@ KILLED = """
         live_or_die()
         done_durably(path, data)
 
-    LocalStore.set, store.write_durably = set_or_die, write_or_die
+    LocalStore.set, store.write_atomic = set_or_die, write_or_die
     append(sys.argv[3].split(), sys.argv[2], IngestOptions(labels=tuple(sys.argv[4:])))
     print("whole")
 """

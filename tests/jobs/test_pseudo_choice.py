@@ -144,9 +144,9 @@ def test_rounds(tmp_path, monkeypatch):
         Path(output).parent.mkdir(exist_ok=True)
         Path(output).touch()
 
-    def label(scenes, model, options, *, suffix, overwrite=False, **more):
-        calls.append((*scenes, Path(model).name, suffix, *(["overwrite"] if overwrite else [])))
-        if suffix in of_another and not overwrite:
+    def label(scenes, model, options, *, name, overwrite=False, **more):
+        calls.append((*scenes, Path(model).name, name, *(["overwrite"] if overwrite else [])))
+        if name in of_another and not overwrite:
             raise MismatchError("of another training")
         return PseudoLabelResult("", 4, 3, 2, 1)
 

@@ -250,4 +250,4 @@ def test_unusable_scenes_are_refused(shape, days):
 def test_unusable_options_are_refused(wrong):
     with pytest.raises(OptionError) as caught:
         replace(OPTIONS, **wrong)
-    assert caught.value.source == next(iter(wrong))
+    assert caught.value.option == next(iter(wrong))

@@ -191,7 +191,7 @@ def test_disk_that_fills_up_meanwhile(tmp_path, path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "settle", full)
+    monkeypatch.setattr(module, "sync_folder", full)
     with pytest.raises(TrainingError, match=r"cache: patches cannot be kept there \(no space left on device\)"):
         ready(path, tmp_path)
     assert not list(tmp_path.glob("cache/*.partial"))
