@@ -1,4 +1,4 @@
-"""The newcomer's first minute: map the changes of a simulated mine with the model that ships, and score the map."""
+"""The newcomer's first minute: map the changes of a simulated mine with the pretrained model, and score the map."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def run(
         advance(1)
     jobs.statistics(scene, progress=progress)
     jobs.coherence(scene, progress=progress)
-    note("mapping its changes with the model that ships")
+    note("mapping its changes with the pretrained model")
     jobs.predict(scene, progress=progress)
     f1 = scores_of(scene)
     files = {"scene": str(scene)}

@@ -13,7 +13,7 @@ from sarcd_cli._frame import common_options, echo_result, note, progress
 @click.option("--overwrite", is_flag=True, help="Replace the results of an earlier run.")
 @common_options(json=True)
 def command(folder: str, seed: int, overwrite: bool, json: bool) -> None:
-    """Map the changes of a simulated mine with the model that ships, in less than a minute.
+    """Map the changes of a simulated mine with the pretrained model, in less than a minute.
 
     Writes scene, GeoTIFF and picture into FOLDER [demo], and prints F1 against the simulation's truth beside
     that of a threshold on coherence and on the log-ratio, each at its best.

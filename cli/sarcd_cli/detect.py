@@ -80,7 +80,7 @@ METHODS = (
     type=click.Choice(["prior", "clusters"]),
     default="prior",
     show_default=True,
-    help="The network that ships, or one that learns from clusters of this scene alone.",
+    help="The pretrained network, or one that learns from clusters of this scene alone.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what the network learns from.")
 @click.option(

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 import click
 
 COMMANDS = {
-    "demo": "Map the changes of a simulated mine with the model that ships, in less than a minute.",
+    "demo": "Map the changes of a simulated mine with the pretrained model, in less than a minute.",
     "simulate": "Simulate a mine with known changes as a scene.",
     "ingest": "Make a scene of two or more coregistered radar images.",
     "info": "Show what a scene holds, what was made from what, and what is unfinished.",
@@ -34,7 +34,7 @@ COMMANDS = {
     "train": "Train a network on labelled scenes.",
     "pseudo-label": "Let a model label the patches of scenes that it is sure of, for another training.",
     "detect": "Find change by what suits the scene, without a model of your own.",
-    "predict": "Map the changes of a scene with a trained network, the one that ships or your own.",
+    "predict": "Map the changes of a scene with a network, the pretrained one or your own.",
     "summarise": "Tell of three or more dates how often the ground changed, when, and whether it came back.",
     "evaluate": "Score a change map against the labels of the scene.",
     "threshold": "Choose the threshold of a change probability on labelled scenes.",

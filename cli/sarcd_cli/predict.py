@@ -38,8 +38,8 @@ class _Tiles(click.ParamType[int | str]):
     "models",
     multiple=True,
     metavar="FILE",
-    help="Model file made by 'sarcd train'; given again, the mean of their probabilities is the map [the model that "
-    "ships: it learnt from simulated open-pit mines].",
+    help="Model file made by 'sarcd train'; given again, the mean of their probabilities is the map [the "
+    "pretrained model, trained on simulated open-pit mines].",
 )
 @click.option(
     "--tiles",
@@ -95,7 +95,7 @@ def command(
     overwrite: bool,
     json: bool,
 ) -> None:
-    """Map the changes of a scene with a trained network, the one that ships or your own.
+    """Map the changes of a scene with a network, the pretrained one or your own.
 
     Writes change_probability and change, region by region; stopped at any moment, the same command goes on where it
     was. The map does not depend on the tiles, but of networks that look at the whole of a tile. Each variant, and each

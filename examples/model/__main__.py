@@ -1,4 +1,4 @@
-"""Make the model that ships with sarcd, from nothing: ``python examples/model [FOLDER]``.
+"""Make the pretrained model with sarcd, from nothing: ``python examples/model [FOLDER]``.
 
 Simulates mines that all differ (`sarcd.simulation.sites.varied`), some without any change, and learns from them by
 ``config.toml``. Stopped at any moment, the same command goes on where it was. Two cores take three quarters of an hour
@@ -31,7 +31,7 @@ def scenes(folder: Path, kind: str, count: int, options: TrainOptions) -> list[P
         if not paths[-1].exists():
             site = sites.varied(seed, no_change=kind == "none")
             write_scene(sites.simulate(site, size=SIZE, seed=seed, dates=DATES), paths[-1])
-        jobs.statistics(paths[-1], per_date=False)  # as the model that ships learnt, whatever the levels
+        jobs.statistics(paths[-1], per_date=False)  # as for the pretrained model, whatever the levels
         jobs.coherence(paths[-1], options.coherence)
     return paths
 

@@ -100,7 +100,7 @@ class DetectOptions:
     )
     start: Start = field(
         default="prior",
-        metadata={"help": "network: the one that ships, or one that learns from nothing but clusters of this scene"},
+        metadata={"help": "network: the pretrained one, or one that learns from nothing but clusters of this scene"},
     )
     seed: int = field(default=0, metadata={"help": "network: of what it learns from"})
     uncertainty: bool = field(

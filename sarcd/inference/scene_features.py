@@ -68,7 +68,7 @@ class SceneFeatures:
 
 
 _BEYOND = 6
-"""Pixels beyond half the coherence window. Of the network that ships, window 5 x 5, 20 % of unchanged simulated ground
+"""Pixels beyond half the coherence window. Of the pretrained network, window 5 x 5, 20 % of unchanged simulated ground
 was flagged at 1 pixel from a gap 15 pixels wide, 6 % at 2, 1 % at 5, and 0.2 to 0.6 % from 8 on; 0.1 % without it."""
 
 

@@ -87,7 +87,7 @@ def predict(
     path : str or Path
         Scene.
     model : str or Path, or a sequence of them, optional
-        Model files made by `sarcd train`; by default the one that ships, `sarcd.models.pretrained.MINES`.
+        Model files made by `sarcd train`; by default the pretrained one, `sarcd.models.pretrained.MINES`.
     options : PredictOptions, optional
         Tiles, device, statistics, threshold (by default the models' own, of several the mean), variants.
     pairs : str, optional
@@ -120,7 +120,7 @@ def predict(
     options = options or PredictOptions()
     if model is None:
         model = MINES
-        note("no model is named: the one that ships with sarcd maps the changes; it learnt from simulated mines alone")
+        note("no model is named: the pretrained one maps the changes; it was trained on simulated mines alone")
     groups = tta_views(swap=options.swap, flips=options.flips)
     check_uncertainty(options, 1 if isinstance(model, (str, Path)) else len(model))
     names = _names(options, name)

@@ -1,4 +1,4 @@
-"""The model that ships, through the command line, on mines with seeds that it never saw."""
+"""The pretrained model, through the command line, on mines with seeds that it never saw."""
 
 import itertools
 
@@ -48,7 +48,7 @@ def test_model_on_sites(tmp_path, name):
         command("simulate", path, "--site", name, "--size", SIZE, "--seed", seed)
     scores = dict(zip(SCORES, scores_of(paths), strict=True))
     table(
-        f"The model that ships on {len(paths)} unseen mines of {SIZE}^2 (simulated)",
+        f"The pretrained model on {len(paths)} unseen mines of {SIZE}^2 (simulated)",
         ["site", *SCORES],
         [(name, *scores.values())],
     )
@@ -91,7 +91,7 @@ def test_model_without_change(tmp_path):
 
 
 def test_model_errors():
-    """Where the network that ships is wrong: on which ground, and how near to an outline or the scene's edge."""
+    """Where the pretrained network is wrong: on which ground, and how near to an outline or the scene's edge."""
     far_by_cover, cover = np.zeros(len(Cover)), np.zeros(len(Cover))
     alarms, near, far_at_edge, misses, at_outline = 0, 0, 0, 0, 0
     edge = np.ones((1536, 1536), bool)
@@ -115,7 +115,7 @@ def test_model_errors():
     shares, areas = far_by_cover / far_by_cover.sum(), cover / cover.sum()
     rows += [(f"others on {one.name.lower()}", f"{shares[one]:.0%}", f"{areas[one]:.1%}") for one in Cover]
     header = ["", "share of the pixels", "of the ground"]
-    table("Where the model that ships is wrong (simulated, twelve mines)", header, rows)
+    table("Where the pretrained model is wrong (simulated, twelve mines)", header, rows)
 
 
 @pytest.mark.realdata

@@ -41,7 +41,7 @@ def run_plain(network, inputs):
 
 
 def trained_deviation(folder):
-    """Largest change of a probability by each step, of the network that ships on the demo's scene."""
+    """Largest change of a probability by each step, of the pretrained network on the demo's scene."""
     run(folder)
     loaded = load_model(MINES)
     scene = open_scene(folder / "scene.zarr")

@@ -1,4 +1,4 @@
-"""How far from no-data the network that ships flags ground that did not change, where nothing holds it back."""
+"""How far from no-data the pretrained network flags ground that did not change, where nothing holds it back."""
 
 import numpy as np
 import pytest

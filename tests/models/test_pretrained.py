@@ -1,4 +1,4 @@
-"""The model that ships: small, the default where it fits, and better than thresholds on a mine it has not seen."""
+"""The pretrained model: small, the default where it fits, and better than thresholds on a mine it has not seen."""
 
 import json
 import shutil
@@ -60,7 +60,7 @@ def test_the_command_takes_it_by_default(stored, capsys):
     assert main(["predict", str(stored), "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["variables"] == ["change_probability", "change"]
-    assert "ships with sarcd" in captured.err
+    assert "the pretrained one maps the changes" in captured.err
     kept = parameters_of(open_scene(stored).change_probability)
     assert kept["model"] == load_model(MINES).digest
 

@@ -1,4 +1,4 @@
-"""Training on random crops of pairs of images: of simulated ones for the network that ships, of one scene's own."""
+"""Training on random crops of pairs of images: of simulated ones for the pretrained network, of one scene's own."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ _WIDTHS = (16, 32, 48, 64)
 
 
 def new_network(seed: int = SEED, widths: tuple[int, ...] = _WIDTHS) -> UNet:
-    """Return a network that has learnt nothing, by default of the size of the one that ships."""
+    """Return an untrained network, by default of the size of the pretrained one."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -254,7 +254,7 @@ def new_network(seed: int = SEED, widths: tuple[int, ...] = _WIDTHS) -> UNet:
 
 @functools.lru_cache(maxsize=1)
 def load_prior() -> UNet:
-    """Return the network that ships, in eval mode; nobody may change it.
+    """Return the pretrained network, in eval mode; nobody may change it.
 
     Raises
     ------
@@ -275,7 +275,7 @@ def load_prior() -> UNet:
         network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in weights.items()})
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(
-            "the network that ships with sarcd cannot be read", source=str(PRIOR), hint="install sarcd anew"
+            "the pretrained network cannot be read", source=str(PRIOR), hint="install sarcd anew"
         ) from error
     return network.eval()
 

@@ -1,4 +1,4 @@
-"""The model that ships with sarcd: what it is, is in ``docs/model.md``.
+"""The pretrained model with sarcd: what it is, is in ``docs/model.md``.
 
 ``python examples/model`` makes its file anew.
 """
