@@ -80,7 +80,7 @@ class LockedError(StoreError):
 
 
 class MismatchError(StoreError):
-    """Stored or half-made results were made with other parameters than those asked for."""
+    """Stored or incomplete results were made with other parameters than those asked for."""
 
 
 _INPUTS = ("slc", "amplitude", "label", "mask", "true_coherence", "time", "y", "x", "before", "after", "spatial_ref")

@@ -50,7 +50,7 @@ def command(
 ) -> None:
     """Estimate coherence, how alike two radar echoes are, and keep it in the scene.
 
-    Written region by region; stopped at any moment, the same command goes on where it was.
+    Written region by region; stopped at any moment, the same command resumes.
     """
     from sarcd import jobs
     from sarcd.config import CoherenceOptions, from_dict

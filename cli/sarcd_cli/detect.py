@@ -105,7 +105,7 @@ def command(
     """Find change by what suits the scene, without a model of your own.
 
     Writes change, and change_probability or change_score, region by region. Stopped at any moment, the same command
-    goes on where it was.
+    resumes.
     """
     from sarcd import jobs
     from sarcd.config import DetectOptions, from_dict

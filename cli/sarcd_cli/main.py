@@ -44,7 +44,7 @@ COMMANDS = {
 called ``command`` whose docstring begins with the same line."""
 
 RESUMED = ("coherence", "detect", "train", "pseudo-label", "predict", "summarise")
-"""Commands that go on where they were stopped; the others begin anew, and have left nothing half made."""
+"""Commands that resume where they were stopped; the others begin anew, and have left nothing incomplete."""
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -194,7 +194,7 @@ def explain(error: BaseException, command: str | None = None) -> Failure:
     if own is not None and isinstance(error, own.SarcdError):
         return Failure(error.error, error.source, error.option, error.hint)
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        hint = "the same command goes on where it was" if command in RESUMED else "run the same command again"
+        hint = "the same command resumes" if command in RESUMED else "run the same command again"
         return Failure("interrupted", hint=hint, code=INTERRUPTED)
     if isinstance(error, click.ClickException):
         return _explain_usage(error)

@@ -97,9 +97,9 @@ def command(
 ) -> None:
     """Map the changes of a scene with a network, the pretrained one or your own.
 
-    Writes change_probability and change, region by region; stopped at any moment, the same command goes on where it
-    was. The map does not depend on the tiles, but of networks that look at the whole of a tile. Each variant, and each
-    model, costs one more pass.
+    Writes change_probability and change, region by region; stopped at any moment, the same command resumes. The map
+    does not depend on the tiles, except of networks that look at the whole of a tile. Each model, and each
+    test-time augmentation, costs one more pass.
     """
     from sarcd import jobs
     from sarcd.config import PredictOptions, from_dict

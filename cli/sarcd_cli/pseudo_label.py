@@ -47,8 +47,8 @@ def command(
 ) -> None:
     """Let a model label the patches of scenes that it is sure of, for another training.
 
-    Writes change_probability, change and pseudo_label; 'sarcd train --pseudo SCENE' then learns from them too. Labels
-    by people are neither read nor touched. Stopped at any moment, the same command goes on where it was.
+    Writes change_probability, change and pseudo_label; 'sarcd train --pseudo SCENE' then learns from them too. Manual
+    labels are neither read nor touched. Stopped at any moment, the same command resumes.
     """
     from sarcd.config import PredictOptions, PseudoOptions, from_dict, merge
     from sarcd.jobs.stored_pseudo_labels import pseudo_label

@@ -62,7 +62,7 @@ def command(
     """Tell of three or more dates how often the ground changed, when, and whether it came back.
 
     Writes change_count, first_change, last_change and persistence, of omnibus also omnibus_score, region by region;
-    stopped at any moment, the same command goes on where it was.
+    stopped at any moment, the same command resumes.
     """
     from sarcd import jobs
     from sarcd.config import SummaryOptions, from_dict

@@ -77,7 +77,7 @@ def command(
 
     Learns from every patch with change, and as many without; all patches of --val scenes are judged. The defaults are
     the paper's. Beside the model file appears a folder .run with the filled configuration, a log and its picture.
-    Stopped at any moment, the same command goes on where it was. 'torchrun --nproc-per-node N -m sarcd_cli.main train'
+    Stopped at any moment, the same command resumes. 'torchrun --nproc-per-node N -m sarcd train'
     trains on N GPUs.
     """
     from dataclasses import replace

@@ -1,7 +1,7 @@
 """Make the pretrained model with sarcd, from nothing: ``python examples/model [FOLDER]``.
 
 Simulates mines that all differ (`sarcd.simulation.sites.varied`), some without any change, and learns from them by
-``config.toml``. Stopped at any moment, the same command goes on where it was. Two cores take three quarters of an hour
+``config.toml``. Stopped at any moment, the same command resumes. Two cores take three quarters of an hour
 where they multiply bfloat16, and longer elsewhere; the scenes take 8.5 GB.
 """
 

@@ -2,10 +2,10 @@
 
 ``python examples/study [FOLDER] [--tables 5,6,A1,A2,normalisation,prediction] [--jobs 2]``
 
-A network learns on site A or B and is judged on the other one, and on C. Each row of a table is one file of
-``configs/``, which ``sarcd train --config`` takes as well. Stopped at any moment, the same command goes on where it
-was. Two scales: ``cpu`` takes two cores some hours in all; ``paper`` has the paper's sizes of sites, patches, batches
-and epochs, for a GPU.
+A network is trained on site A or B and evaluated on the other one, and on C. Each row of a table is one file of
+``configs/``, which ``sarcd train --config`` takes as well. Stopped at any moment, the same command resumes. Two scales:
+``cpu`` takes two cores some hours in all; ``paper`` has the paper's sizes of sites, patches, batches and epochs, for a
+GPU.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     """Let a model label the patches of scenes that it is sure of, and keep them as `pseudo_label` [1]_.
 
     The map comes first, as `sarcd.jobs.predict` makes it, and is used where the same model made it already.
-    Labels by people are neither read nor touched.
+    Manual labels are neither read nor touched.
 
     Parameters
     ----------
@@ -293,7 +293,7 @@ def self_train(
             )
         label = partial(pseudo_label, unlabelled, teacher, options.pseudo, name=name, progress=progress, note=note)
         try:
-            labelled = label()  # goes on where it was stopped
+            labelled = label()  # resumes
         except MismatchError:
             labelled = label(overwrite=True)  # of another training
         note(

@@ -136,7 +136,7 @@ def discard_torn(store: SceneStore, name: str, leading: Sequence[int] | None = N
     Notes
     -----
     Chunks are not synced to the disk as they are written, which took half as long again; they are decoded, a few at a
-    time, by a run that goes on where another stopped. A run that is not disturbed pays for neither.
+    time, by a run that resumes another. A run that is not disturbed pays for neither.
     """
     array = store.array(name)
     keys = sorted(store.keys(name) & expected_keys(array, leading))

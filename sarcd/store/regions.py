@@ -194,7 +194,7 @@ def stage(
     pairs : sequence of int
         Positions of the pairs wanted; [0] of variables without pairs.
     made_by : MadeBy
-        What makes them; a half-made or finished array made otherwise is refused.
+        What makes them; an incomplete or finished array made otherwise is refused.
     overwrite : bool
         Replace whatever is there, from the start.
 

@@ -48,7 +48,7 @@ def chunk_order(
 ) -> list[np.ndarray]:
     """Order patches block by block, through a bounded shuffle, in batches.
 
-    The blocks come in a drawn order; each stream takes every so manieth into a buffer of `hold` patches, and gives
+    The blocks come in a drawn order; each stream takes every n-th into a buffer of `hold` patches, and gives
     them up in a drawn order. Batches come from the streams in turn, so that workers that take turns read no block of
     each other's; what the streams have left in the end is put together.
 

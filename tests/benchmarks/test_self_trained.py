@@ -86,7 +86,7 @@ def test_floods(real_data):
 
 
 def test_unseen_pairs():
-    """Simulated pairs of all kinds that neither the shipped network nor the rule of its threshold has seen."""
+    """Simulated pairs of all kinds that neither the pretrained network nor the rule of its threshold has seen."""
     kappas, calm = [], []
     for seed in range(2 * 10**6, 2 * 10**6 + 120):
         pair = amplitude_pair(seed)
@@ -103,7 +103,7 @@ def test_unseen_pairs():
 
 @pytest.mark.parametrize("looks", [(1, 1), (1, 4), (4, 4), (16, 16)])
 def test_simulated_pairs(looks):
-    """Median over seeds that the shipped network has not seen, two a kind of change."""
+    """Median over seeds that the pretrained network has not seen, two a kind of change."""
     rows = []
     for share, contrast in product((0.0, 0.005, 0.01, 0.05, 0.1, 0.2, 0.3), (2, 4, 6, 10)):
         if share == 0 and contrast > 2:

@@ -58,7 +58,7 @@ def test_squares_are_found(fitted_map):
     assert found.score.dtype == np.float32
 
 
-def test_from_clusters_the_squares_are_found_without_the_shipped_network(monkeypatch):
+def test_from_clusters_the_squares_are_found_without_the_pretrained_network(monkeypatch):
     before, after, truth = squares()
     module = importlib.import_module("sarcd.detection.self_trained.fit")  # the package has a function of this name
     monkeypatch.setattr(module, "load_prior", lambda: new_network(9))
@@ -101,7 +101,7 @@ def test_a_seed_is_a_map(fitted_map):
     assert not np.array_equal(other.score, found.score)
 
 
-def test_the_shipped_network_stays_as_it_is(fitted_map):
+def test_the_pretrained_network_stays_as_it_is(fitted_map):
     state = {name: value.clone() for name, value in load_prior().state_dict().items()}
     map_pair(*fitted_map[:2], QUICK)
     for name, value in load_prior().state_dict().items():

@@ -98,7 +98,7 @@ def test_interrupt(scene, source, model, job):
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     said = [line for line in err.splitlines() if "is computed in the same pass" not in line]
-    assert said == ["interrupted; the same command goes on where it was"]
+    assert said == ["interrupted; the same command resumes"]
     left = len(chunks(scene, name))
     assert 10 <= left < TOTAL
     rerun = sarcd(job, scene, *options, "--json")

@@ -1,4 +1,4 @@
-"""A job killed at any instant: the store opens, nothing half-made shows, and the rerun ends with the same bytes."""
+"""A job killed at any instant: the store opens, nothing incomplete shows, and the rerun ends with the same bytes."""
 
 import random
 import shutil

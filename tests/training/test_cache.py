@@ -1,4 +1,4 @@
-"""Patches on disk: the same bytes as those read, used again, never half made."""
+"""Patches on disk: the same bytes as those read, used again, never incomplete."""
 
 import itertools
 import json

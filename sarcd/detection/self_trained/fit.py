@@ -1,4 +1,4 @@
-"""Fitting to one pair: the shipped network says what surely changed, and learns the rest from that."""
+"""Fitting to one pair: the pretrained network says what surely changed, and learns the rest from that."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class FitOptions:
     Parameters
     ----------
     start : {"prior", "clusters"}
-        ``prior``: the shipped network. ``clusters``: one that has learnt nothing, which learns from where clusters of
-        the ratio at two scales agree; where the values show one kind of ground alone it is the shipped one after all.
+        ``prior``: the pretrained network. ``clusters``: an untrained one, which learns from where clusters of the ratio
+        at two scales agree; where the values show one kind of ground alone it is the pretrained one after all.
     rounds : int
-        Times that the network learns from what it is sure of; 0 takes the shipped one as it is, and only scale and
+        Times that the network learns from what it is sure of; 0 takes the pretrained one as it is, and only scale and
         threshold come from the pair. 0 is the default because learning gained nothing where it was measured.
     sure : float
         Probability, or one minus it, from which a pixel is sure.
