@@ -29,11 +29,12 @@ demo: $(STAMP)  ## map the changes of a simulated mine, write map and picture to
 test: $(STAMP)  ## all tests and doctests, without the benchmarks
 	$(BIN)/python -m pytest -q -ra -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
-lint: $(STAMP)  ## style, import contracts and spelling
+lint: $(STAMP)  ## style, import contracts, spelling and words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
+	$(BIN)/python tools/check_words.py
 
 format: $(STAMP)  ## put style right where it can be done by machine
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,47 @@
+"""Words of a private dialect that sarcd once had, and that are not to come back: ``python tools/check_words.py``.
+
+Each has a word of the field instead. The list grows as the words go.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+WORDS = {
+    r"mends?": "hint",
+    r"so manieth": "n-th",
+    r"half[- ]made": "incomplete",
+    r"(?:network|model) that ships": "pretrained network, pretrained model",
+    r"goes on where it (?:was|is)": "resumes",
+    r"labels by people": "manual labels",
+    r"stirs?": "shuffle",
+    r"drop_at": "lr_milestone",
+    r"cache_folder": "cache_dir",
+    r"drop_small": "remove_small_objects",
+    r"fill_small": "remove_small_holes",
+}
+STORED = ("sarcd/config/renamed.py", "sarcd/change/postprocessing.py", "tests/compat/", "tests/change/", "CHANGELOG.md")
+"""Where names stand that earlier versions stored, and what they became."""
+
+
+def main() -> int:
+    """Print each line with such a word; return how many there are, 1 at most."""
+    root = Path(__file__).resolve().parents[1]
+    listed = subprocess.run(["git", "ls-files", "*.py", "*.md"], cwd=root, check=True, capture_output=True, text=True)
+    found = 0
+    for name in listed.stdout.split():
+        if name.startswith(("tools/", *STORED)):
+            continue
+        for number, line in enumerate((root / name).read_text(encoding="utf-8").splitlines(), 1):
+            for word, instead in WORDS.items():
+                if re.search(rf"(?<!\w){word}(?!\w)", line, re.IGNORECASE):
+                    print(f"{name}:{number}: say {instead}: {line.strip()[:100]}")
+                    found += 1
+    return min(found, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
