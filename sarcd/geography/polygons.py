@@ -1,4 +1,4 @@
-"""Maps of changes as polygons, and files of them."""
+"""Maps of changes as polygons and files of them, and polygons in longitudes and latitudes of WGS 84 for GeoJSON."""
 
 from __future__ import annotations
 
@@ -11,10 +11,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sarcd.errors import StoreError
-from sarcd.geography.geodesy import areas_m2, check_latitudes, full_turn, has_jumps, kind_of
+from sarcd.errors import SceneError, StoreError
+from sarcd.geography.geodesy import (
+    areas_m2,
+    check_latitudes,
+    full_turn,
+    has_jumps,
+    horizontal,
+    kind_of,
+    longest_edge,
+)
 from sarcd.geography.georeference import Georeference
-from sarcd.geography.grid_mapping import WGS84, to_world
+
+WGS84 = "EPSG:4326"
+_TURN, _HALF_TURN = 360.0, 180.0
+_NEAR, _PARTS = 100, 64  # outlines this many times their size from a pole have edges of this share of it
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
 _STRIP = 1024  # rows that are looked at together
@@ -229,3 +240,144 @@ def _crs_text(crs: Any) -> str:
         return crs
     authority: Sequence[str] | None = crs.to_authority()
     return ":".join(authority) if authority else str(crs.to_wkt())
+
+
+def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
+    """Bring polygons to longitude and latitude, and cut them at the 180th meridian (RFC 7946, section 3.1.9).
+
+    Parameters
+    ----------
+    outlines : (N,) ndarray of shapely polygons
+        In a geographic or projected CRS; longitudes may go on past 180 degrees.
+    crs : CRS
+    target : CRS
+        A geographic one, in degrees.
+
+    Returns
+    -------
+    (N,) ndarray of shapely polygons and multipolygons
+
+    Raises
+    ------
+    SceneError
+        If the CRS cannot be brought to WGS 84.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> (cut,) = to_world(np.array([shapely.box(179.5, 10, 180.5, 11)]), "EPSG:4326")
+    >>> [part.bounds for part in cut.geoms]
+    [(179.5, 10.0, 180.0, 11.0), (-180.0, 10.0, -179.5, 11.0)]
+    """
+    import pyproj
+    import pyproj.exceptions
+    import shapely
+
+    source = horizontal(crs)
+    try:
+        move = pyproj.Transformer.from_crs(source, horizontal(target), always_xy=True).transform
+    except pyproj.exceptions.ProjError as error:
+        hint = "write a GeoPackage, which keeps any CRS"
+        raise SceneError("the scene's CRS cannot be brought to WGS 84, as GeoJSON wants it", hint=hint) from error
+    if not len(outlines):
+        return outlines
+    bent = outlines
+    if not source.is_geographic or source.is_derived:  # what is straight in degrees stays so
+        bent = _finer_near_poles(shapely.segmentize(outlines, longest_edge(crs)), source)
+    placed: np.ndarray = shapely.transform(bent, lambda points: np.stack(move(points[:, 0], points[:, 1]), axis=1))
+    if not np.isfinite(shapely.total_bounds(placed)).all():
+        hint = "check the CRS and the transform or control points: is it of degrees, or of metres?"
+        raise SceneError("outlines lie where the scene's CRS has no ground", hint=hint)
+    left, _, right, _ = shapely.bounds(placed).T
+    for number in np.flatnonzero((left < -_HALF_TURN) | (right > _HALF_TURN) | (right - left > _HALF_TURN)):
+        placed[number] = _cut(placed[number])
+    return placed
+
+
+def beside(shapes: np.ndarray, middle: float, turn: float = _TURN) -> np.ndarray:
+    """Return shapes with longitudes counted within half a turn of `middle`.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> [shape.bounds for shape in beside(np.array([shapely.box(-180, 0, -179.5, 1), shapely.box(-1, 0, 1, 1)]), 180.0)]
+    [(180.0, 0.0, 180.5, 1.0), (-1.0, 0.0, 1.0, 1.0)]
+    """
+    import shapely
+
+    def turned(points: np.ndarray) -> np.ndarray:
+        longitudes = points[:, 0] + turn * np.round((middle - points[:, 0]) / turn)
+        return np.stack([longitudes, points[:, 1]], axis=1)
+
+    moved: np.ndarray = shapely.transform(shapes, turned)
+    (left, _, right, _), (new_left, _, new_right, _) = shapely.bounds(shapes).T, shapely.bounds(moved).T
+    torn = (new_right - new_left > turn / 2) & (new_right - new_left > right - left)  # on the far side of the earth
+    return np.where(torn, shapes, moved)
+
+
+def _finer_near_poles(outlines: np.ndarray, source: Any) -> np.ndarray:
+    """Bend the edges of outlines near a pole, where straight ones are far from straight in degrees."""
+    import pyproj
+    import shapely
+
+    to_source = pyproj.Transformer.from_crs(4326, source, always_xy=True).transform
+    left, bottom, right, top = shapely.bounds(outlines).T
+    size = np.maximum(right - left, top - bottom)
+    for latitude in (-90.0, 90.0):
+        x, y = to_source(0.0, latitude)
+        if not (np.isfinite(x) and np.isfinite(y)):
+            continue
+        away = np.hypot(np.maximum(np.maximum(left - x, x - right), 0), np.maximum(np.maximum(bottom - y, y - top), 0))
+        near = away < _NEAR * size
+        if near.any():
+            outlines = outlines.copy()
+            outlines[near] = shapely.segmentize(outlines[near], size[near] / _PARTS)
+    return outlines
+
+
+def _cut(outline: Any) -> Any:
+    """Return a polygon in degrees in the parts that it has between -180 and 180."""
+    import shapely
+
+    shell, holds_pole = _unrolled(outline.exterior)
+    first, last = (int(np.floor((edge + _HALF_TURN) / _TURN)) for edge in (shell.bounds[0], shell.bounds[2]))
+    if holds_pole:  # it goes all around, and one turn is enough
+        first = last = 0
+    for ring in outline.interiors:
+        hole, _ = _unrolled(ring)
+        middle = round((shell.centroid.x - hole.centroid.x) / _TURN)
+        shell = shell.difference(shapely.union_all([_turned(hole, middle + turn) for turn in (-1, 0, 1)]))
+    parts: list[Any] = []
+    for turn in range(first, last + 1):
+        window = shapely.box(turn * _TURN - _HALF_TURN, -90, turn * _TURN + _HALF_TURN, 90)
+        cut = _turned(shapely.intersection(shell, window), -turn)
+        parts += [part for part in shapely.get_parts(cut) if part.geom_type == "Polygon" and part.area > 0]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+
+
+def _turned(shape: Any, turns: int) -> Any:
+    import shapely
+
+    return shapely.transform(shape, lambda points: points + np.array([turns * _TURN, 0.0]))
+
+
+def _unrolled(ring: Any) -> tuple[Any, bool]:
+    """Return the polygon within a ring, its longitudes going on past the 180th meridian, and whether it holds a pole.
+
+    One that does is closed over the pole, and three turns long.
+    """
+    import shapely
+
+    points = np.asarray(ring.coords)[:, :2]
+    turns = -np.round(np.diff(points[:, 0]) / _TURN)
+    longitudes = points[:, 0] + _TURN * np.concatenate([[0.0], np.cumsum(turns)])
+    around = longitudes[-1] - longitudes[0]
+    unrolled = np.stack([longitudes, points[:, 1]], axis=1)
+    if abs(around) < _HALF_TURN:
+        return shapely.make_valid(shapely.Polygon(unrolled)), False
+    step = np.array([np.copysign(_TURN, around), 0.0])
+    start = np.round(unrolled[:, 0].mean() / _TURN) * _TURN
+    unrolled = np.concatenate([unrolled - [start, 0.0] + turn * step for turn in (-1, 0, 1)])
+    pole = float(np.copysign(90.0, points[:, 1].mean()))
+    over = [[unrolled[-1, 0], pole], [unrolled[0, 0], pole]]
+    return shapely.make_valid(shapely.Polygon(np.concatenate([unrolled, over]))), True

@@ -17,10 +17,10 @@ from sarcd.config import IngestOptions
 from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import InputError, StoreError
 from sarcd.geography.georeference import to_coordinates
-from sarcd.ingestion.bands import common_facts, sensor_facts
 from sarcd.ingestion.images import Advance, Written, warn_of_levels, windows, write_image
 from sarcd.ingestion.label_mapping import LabelSummary, summarise
 from sarcd.ingestion.rasters import gdal_session
+from sarcd.ingestion.sensor import common_facts, sensor_facts
 from sarcd.ingestion.sources import DatedImage, PairLabels, gather_images, gather_labels
 from sarcd.store.create import NewScene, SceneLayout, refuse_existing
 from sarcd.store.pairs import Pair, consecutive

@@ -7,7 +7,7 @@ import shapely
 
 from sarcd.errors import SceneError
 from sarcd.geography.geodesy import areas_m2, has_jumps
-from sarcd.geography.grid_mapping import to_world
+from sarcd.geography.polygons import to_world
 
 
 def square(x, y, side, hole=None):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sarcd.ingestion.bands import common_facts, sensor_facts
+from sarcd.ingestion.sensor import common_facts, sensor_facts
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from sarcd.estimation.kernels.boxcar import Weights, box, window_sum
 from sarcd.estimation.kernels.weighted import gaussian_weights
+from sarcd.estimation.kernels.windows import Weights, box, window_sum
 
 Domain = Literal["power", "amplitude"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sarcd.estimation.kernels.boxcar import box, window_moments, window_sum
+from sarcd.estimation.kernels.windows import box, window_moments, window_sum
 
 REFINED_WINDOW = 7
 """Side in pixels of the window of `refined_lee`, whose halves are the published ones."""

@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 from scipy.ndimage import uniform_filter
 
-from sarcd.estimation.kernels.boxcar import box, window_moments
 from sarcd.estimation.kernels.weighted import as_complex64
+from sarcd.estimation.kernels.windows import box, window_moments
 
 Axes = tuple[np.ndarray, np.ndarray]
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.special import polygamma
 
 from sarcd.change.kernels.ratios import gauss_log_ratio, log_ratio, mean_ratio, neighbourhood_ratio
-from sarcd.estimation.kernels.boxcar import box, window_moments, window_sum
 from sarcd.estimation.kernels.weighted import gaussian_weights
+from sarcd.estimation.kernels.windows import box, window_moments, window_sum
 
 KERNELS = (log_ratio, gauss_log_ratio, mean_ratio, neighbourhood_ratio)
 

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit
 
-from sarcd.estimation.kernels.boxcar import box, window_sum
 from sarcd.estimation.kernels.looks import Axes, eigenvalues
+from sarcd.estimation.kernels.windows import box, window_sum
 
 
 def ratio_looks(weights: Axes, correlation: Axes, false_alarms: float) -> float:
