@@ -38,6 +38,9 @@ OF_LEVELS = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio"
 OF_COHERENCE = ("coherence-loss", "coherence-test", "combined-test", "coherence-network")
 """Methods that look at coherence, which one pixel has none of."""
 
+CHOOSING = ("auto", "auto-label-free")
+"""Methods that choose another one, by the scene and the options given."""
+
 METHODS = ("auto", "pretrained", "auto-label-free", "network", *DIFFERENCES, *TESTS, "coherence-network")
 
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
@@ -138,7 +141,7 @@ class DetectOptions:
                 option="uncertainty",
                 hint="use the decision kittler or kittler_gg, or another method",
             )
-        if self.method not in ("auto", "auto-label-free"):
+        if self.method not in CHOOSING:
             for name in sorted(self.given - options_of_method(self.method)):
                 raise OptionError(
                     f"{self.method} does not look at it", option=name, hint="leave it out, or use another method"

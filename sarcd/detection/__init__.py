@@ -9,7 +9,7 @@ import xarray as xr
 
 from sarcd.config import DetectOptions
 from sarcd.config.detection import Method
-from sarcd.detection.auto import PRETRAINED, is_pretrained
+from sarcd.detection.auto import PRETRAINED, is_pretrained, refuse_device
 from sarcd.models.pretrained import MINES
 from sarcd.store.openable import take
 from sarcd.store.pairs import Pair
@@ -84,6 +84,7 @@ def detect(
         if options.method == "auto":
             found["change"].attrs["why"] = PRETRAINED
         return found
+    refuse_device(device)
     from sarcd.detection.label_free import apply, fit
 
     return apply(scene, fit(scene, options, pairs=pairs))

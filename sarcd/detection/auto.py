@@ -7,6 +7,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.config import DetectOptions
 from sarcd.config.detection import options_of_method
+from sarcd.errors import OptionError
 
 PRETRAINED = "complex images: the pretrained network, which was trained on simulated open-pit mines"
 
@@ -29,6 +30,16 @@ def is_pretrained(scene: xr.Dataset, options: DetectOptions) -> bool:
     (True, False)
     """
     return options.method == "pretrained" or (options.method == "auto" and "slc" in scene and not options.given)
+
+
+def refuse_device(device: str) -> None:
+    """Refuse a device where another method than the pretrained network is used: it would not be looked at."""
+    if device != "auto":
+        raise OptionError(
+            f"{device} is for the pretrained network",
+            option="device",
+            hint="leave it out, or use the method pretrained",
+        )
 
 
 def choose(scene: xr.Dataset, options: DetectOptions | None = None) -> tuple[str, str]:

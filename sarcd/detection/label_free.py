@@ -20,7 +20,7 @@ from sarcd.change.ratios import floor_of
 from sarcd.change.significance import window_looks
 from sarcd.change.thresholding import fit_rules, read_rule
 from sarcd.config import DetectOptions
-from sarcd.config.detection import DIFFERENCES, OF_LEVELS
+from sarcd.config.detection import CHOOSING, DIFFERENCES, OF_LEVELS
 from sarcd.config.ingest import LEVEL_JUMP_DB
 from sarcd.detection.auto import choose
 from sarcd.detection.fitted import OPERATION, POOLED, Fitted
@@ -80,7 +80,7 @@ def fit(
     options = options or DetectOptions()
     schema.images_of(scene)
     why = "chosen by the user"
-    if options.method in ("auto", "auto-label-free"):
+    if options.method in CHOOSING:
         method, why = choose(scene, options)
         options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
     times = schema.dates_of(scene, "time")

@@ -19,7 +19,8 @@ from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
 from sarcd.change.coherence_history import named_dates, say, without_dates, without_pairs
 from sarcd.change.coherence_past import bad_dates
 from sarcd.config import CoherenceOptions, DetectOptions, PredictOptions
-from sarcd.detection.auto import PRETRAINED, choose, is_pretrained
+from sarcd.config.detection import CHOOSING
+from sarcd.detection.auto import PRETRAINED, choose, is_pretrained, refuse_device
 from sarcd.detection.fitted import OPERATION, Fitted
 from sarcd.detection.label_free import apply, fit
 from sarcd.engine.memory import cores, left, share_out
@@ -92,6 +93,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the command has them
         how = PredictOptions(device=device, memory_bytes=memory_bytes)
         chosen = options.method == "auto"
         return _by_pretrained(path, how, pairs, name, chosen, overwrite=overwrite, progress=progress, note=note)
+    refuse_device(device)
     store = SceneStore(path)
     _refuse_other(scene, store, options, name, overwrite=overwrite)
     positions = choose_pairs(store, pairs)
@@ -115,7 +117,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the command has them
             schema.dates_of(without_dates(scene, options.exclude_dates), "time"), fitted.history.levels
         ):
             note(line)
-    if options.method in ("auto", "auto-label-free"):
+    if options.method in CHOOSING:
         note(f"{fitted.options.method}: {fitted.why}")
     base = {variable_name(str(kind), name): str(kind) for kind in found.data_vars}
     for variable in base:
@@ -174,7 +176,7 @@ def _refuse_other(scene: xr.Dataset, store: SceneStore, options: DetectOptions, 
     names = [variable_name(kind, name) for kind in kinds]
     for variable in names:
         schema.variable(variable)
-    method = choose(scene, options)[0] if options.method in ("auto", "auto-label-free") else options.method
+    method = choose(scene, options)[0] if options.method in CHOOSING else options.method
     options = replace(options, method=method)  # type: ignore[arg-type]  # one of the methods
     if options.exclude_dates:
         options = replace(options, exclude_dates=named_dates(store.dates("time"), options.exclude_dates))

@@ -120,7 +120,7 @@ def test_mines(dates):
         hits, false_alarms, misses, rest = np.sum(found, axis=0)
         shares = [100 * total[0] / total[1] for total in (without, steady)]
         shares += [100 * part / (hits + false_alarms + misses + rest) for part in (hits + misses, hits + false_alarms)]
-        name = f"{method} (auto)" if method == choose(scene)[0] else method
+        name = f"{method} (auto-label-free)" if method == choose(scene)[0] else method
         name = "combined-test, --window 5" if method is smaller else name
         scores = 100 * float(kappa(hits, false_alarms, misses, rest)), 100 * np.mean([kappa(*each) for each in found])
         rows.append(

@@ -19,7 +19,7 @@ METHODS = {
     "ratio-test": (SIDE, ["--method", "ratio-test"]),
     "log-ratio": (SIDE, ["--method", "log-ratio"]),
     "log-ratio, pca_kmeans": (SIDE, ["--method", "log-ratio", "--decision", "pca_kmeans"]),
-    "network (auto)": (SMALL, []),
+    "network (auto-label-free)": (SMALL, ["--method", "auto-label-free"]),
 }
 
 

@@ -167,6 +167,10 @@ def test_refusals(path, tmp_path, rng):
     scene = open_scene(path)
     with pytest.raises(OptionError, match="min_pixels: pretrained does not look at it"):
         scene.sarcd.detect(method=DetectOptions("pretrained", min_pixels=4))
+    with pytest.raises(OptionError, match="device: cpu is for the pretrained network"):
+        scene.sarcd.detect(method="log-ratio", device="cpu")
+    with pytest.raises(OptionError, match="device: cpu is for the pretrained network"):
+        jobs.detect(path, DetectOptions("log-ratio"), device="cpu")
     with pytest.raises(OptionError, match="method"):
         scene.sarcd.detect(method="magic")
     pair = open_scene(stored_scene(tmp_path / "pair.zarr", rng, (2, 40, 40)))

@@ -1,4 +1,4 @@
-"""What goes wrong on real machines, each with real processes: nothing is lost, and one line says what and the hint."""
+"""What goes wrong on real machines, each with real processes: nothing is lost, and one line says what helps."""
 
 import json
 import re
