@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 import lazy_loader
 
-from sarcd.accessor import SceneAccessor  # modules below read the version
+from sarcd.accessor import SceneAccessor as SceneAccessor  # modules below read the version
 
 __getattr__, __dir__, _names = lazy_loader.attach_stub(__name__, __file__)
-__all__ = [*_names, "SceneAccessor", "__version__"]  # noqa: PLE0604  names alone
+__all__ = [*_names, "__version__"]  # noqa: PLE0604  names alone

@@ -33,7 +33,7 @@ JOBS = ("coherence", "detect", "predict", "pseudo_label", "self_train", "statist
 
 
 def test_public_names():
-    assert sorted(set(sarcd.__all__)) == sorted([*VERBS, "SceneAccessor", "__version__", "jobs"])
+    assert sorted(sarcd.__all__) == sorted([*VERBS, "SceneAccessor", "__version__", "jobs"])
     assert sorted(jobs.__all__) == sorted([*JOBS, "JobResult", "Progress", "cluster", "silent"])
 
 
