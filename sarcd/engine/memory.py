@@ -1,4 +1,8 @@
-"""What this process may take of the machine, and how its memory is shared out among threads and cache."""
+"""What this process may take of the machine, and how its memory is shared out among threads and cache.
+
+Read are control groups of both versions (the process's own and all above it), what SLURM promised, and resource limits.
+Where there is nothing of the kind, as on macOS and Windows, the machine alone counts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""No-data of images: what the file declares, what the user says, and what looks like it and nobody declared."""
+"""No-data of images: what the file declares, what the user says, and what looks like it and nobody declared.
+
+Borders are areas that touch the edge of the image, connected by pixels that share a side. Each window is labelled by
+itself; of its areas only those on its rim can reach the edge of the image, so a graph of these, a few for each pixel of
+the rims, decides. Memory does not grow with the image but with the rims, and the answer does not depend on the windows.
+"""
 
 from __future__ import annotations
 

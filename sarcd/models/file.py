@@ -1,4 +1,7 @@
-"""Model files: weights as safetensors, and a card in their metadata with all that is needed to use them again."""
+"""Model files: weights as safetensors, and a card in their metadata with all that is needed to use them again.
+
+Nothing here unpickles anything. A file may come from anybody: what it says is checked before memory is taken for it.
+"""
 
 from __future__ import annotations
 
