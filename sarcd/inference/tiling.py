@@ -1,8 +1,8 @@
 """Tiles of a scene: exact ones, and blended ones for networks that look at the whole of what they are given.
 
 Exact tiles start and end on multiples of the network's stride and are read with as much around them as the network
-looks at from there; the scene is padded once to a multiple of the stride, and a tile at the scene's edge gets no padding
-of its own. Then every pixel of a tile's core sees what it would see in one pass over the scene.
+looks at from there; the scene is padded once to a multiple of the stride, and a tile at its edge gets no padding of its
+own. Then every pixel of a tile's core sees what it would see in one pass over the scene.
 
 The answer of a network that looks at the whole of its input depends on the tile. So blended tiles are fixed, whatever
 the memory: one grid from the scene's first pixel on, each tile half a tile from the next, the last ones moved back to
