@@ -98,7 +98,7 @@ def coherence(  # noqa: PLR0913  what every job is given, and two choices
         calibration = calibrate(scene, options, [dates[position] for position in positions])
     with stage(store, names, positions, made_by, overwrite=overwrite) as staging:
         regions = in_bands(staging.missing(), staging.grid, shares.cache_bytes)
-        if regions:
+        if regions or staging.unfinished:
             warn_of_misfits(store, scene, positions, options, note)
             reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
             recorded = calibration

@@ -93,6 +93,7 @@ def summarise(
             reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
             compute = _Summary(reader, fitted, tuple(names.items()))
             run_regions(staging, regions, compute, description="summarise", progress=progress, workers=shares.workers)
+        if staging.unfinished:
             for variable in names:
                 store.set_attrs(variable, attrs)
         total = count_regions(staging)

@@ -128,6 +128,11 @@ class Staging:
         array = self._arrays[self.names[0]]
         return tuple((array.shards or array.chunks)[-2:])  # type: ignore[return-value]
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a pair is not marked complete: also where a run was killed between its last chunk and its end."""
+        return not all(completeness(self.store.array(name))[pair] for name in self.names for pair in self.pairs)
+
     def missing(self, blocks: tuple[int, int] = (1, 1)) -> list[Region]:
         """Return the regions, grouped to blocks of so many chunks, of which any chunk is absent; in storage order."""
         absent = set()

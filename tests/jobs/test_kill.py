@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partialmethod
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from sarcd.store.scene import SceneStore
 from sarcd_cli.main import main
 from tests.factories.networks import random_model_file
 from tests.factories.scenes import stored_scene
@@ -76,6 +78,47 @@ def test_kill_and_rerun(tmp_path, job):
         assert tree(scene) == expected
         shutil.rmtree(scene)
     assert between >= 0.7 * KILLS[job]
+
+
+class Stopped(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (["coherence", "--estimator", "boxcar"], ["coherence"]),
+        (["detect", "--method", "ratio-test"], ["change_score", "change"]),
+        (["summarise", "--of", "omnibus"], ["change_count", "first_change", "persistence"]),
+    ],
+)
+def test_stopped_after_the_last_chunk(tmp_path, monkeypatch, words, names):
+    """What is recorded beside the chunks is recorded by the rerun too, which finds no chunk to compute."""
+    source = stored_scene(tmp_path / "source.zarr", np.random.default_rng(0), (3, 32, 32), chunk=16)
+    job, *options = words
+    undisturbed = shutil.copytree(source, tmp_path / "undisturbed.zarr")
+    records = 0
+
+    def count_or_stop(store, name, attrs, *, at=None, record=SceneStore.set_attrs):
+        nonlocal records
+        if records == at:
+            raise Stopped
+        records += 1
+        record(store, name, attrs)
+
+    with monkeypatch.context() as counting:
+        counting.setattr(SceneStore, "set_attrs", count_or_stop)
+        assert main([job, str(undisturbed), *options]) == 0
+    for at in range(records):
+        scene, records = shutil.copytree(source, tmp_path / f"stopped{at}.zarr"), 0
+        with monkeypatch.context() as stopping:
+            stopping.setattr(SceneStore, "set_attrs", partialmethod(count_or_stop, at=at))
+            with pytest.raises(Stopped):
+                main([job, str(scene), *options])
+        assert chunks_of(scene, names) == chunks_of(undisturbed, names)
+        check_killed(scene, names, finished=False)
+        assert main([job, str(scene), *options]) == 0
+        assert tree(scene) == tree(undisturbed)
 
 
 def check_killed(scene: Path, names, *, finished):
