@@ -34,7 +34,7 @@ from sarcd.inference import (
     tta_views,
 )
 from sarcd.inference.adabn import digest_of, reestimate, sample_places, take_sample, tiles_wanted
-from sarcd.inference.ensemble import Member, load_members
+from sarcd.inference.plan import Member, load_members
 from sarcd.jobs.prediction_settings import (
     OPERATION,
     check_channels,

@@ -20,7 +20,7 @@ from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.channels import stored_coherence
 from sarcd.estimation.levels import largest_jump_db
 from sarcd.inference import BlendedTiling, choose_batch, choose_tile, forward_bytes, rim_of, tiling_of, trained_tile
-from sarcd.inference.ensemble import Member
+from sarcd.inference.plan import Member
 from sarcd.jobs.placement import Place, forward_budget
 from sarcd.jobs.stored_statistics import begins_with, covers
 from sarcd.store.scene import SceneStore

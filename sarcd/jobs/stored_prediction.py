@@ -20,7 +20,7 @@ from sarcd.engine.tasks import Opened, Progress, return_memory, silent
 from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.looks import Calibration, calibrate
 from sarcd.inference import BlendedTiling, Ensemble, blocks_of, decide, tta_views
-from sarcd.inference.ensemble import Member, adapt, load_members, open_ensemble
+from sarcd.inference.plan import Member, adapt, load_members, open_ensemble
 from sarcd.inference.scene_features import SceneFeatures
 from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
 from sarcd.jobs.placement import choose_place

@@ -22,7 +22,7 @@ from sarcd.engine.run import run_regions
 from sarcd.engine.tasks import Opened, RegionTask
 from sarcd.errors import ClusterError, CorruptChunkError, ModelError
 from sarcd.inference import PLAIN, Tiling
-from sarcd.inference.ensemble import Member, open_ensemble
+from sarcd.inference.plan import Member, open_ensemble
 from sarcd.store.regions import MadeBy, stage
 from sarcd.store.scene import SceneStore, open_scene
 from sarcd_cli.main import main
