@@ -7,17 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sarcd.config import CoherenceOptions
-from sarcd.errors import ModelError
+import xarray as xr
+
+from sarcd import schema
+from sarcd.config import CoherenceOptions, PredictOptions
+from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.inference.adabn import Statistics, adapted, reestimate, sample_places, take_sample, tiles_wanted
 from sarcd.inference.predictor import Ensemble, Predictor, TTAView
-from sarcd.inference.tiling import AnyTiling
+from sarcd.inference.tiling import AnyTiling, BlendedTiling
 
 if TYPE_CHECKING:
     from sarcd.inference.scene_features import SceneFeatures
-    from sarcd.models.file import LoadedModel
+    from sarcd.models.file import LoadedModel, ModelCard
 
 Json = dict[str, Any]
+
+OPERATION = "predict"
 
 
 @dataclass(frozen=True)
@@ -129,3 +134,55 @@ def rim_of(channels: Sequence[str], coherence: CoherenceOptions | None) -> tuple
     if "coherence" not in channels or coherence is None:
         return 0, 0
     return coherence.window.y // 2 + _BEYOND, coherence.window.x // 2 + _BEYOND
+
+
+def check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:
+    """Raise unless the scene has what the network looks at.
+
+    Raises
+    ------
+    SceneError
+        If it wants coherence and the scene has no phase.
+    ModelError
+        If it wants coherence and does not say which.
+    """
+    if "coherence" not in loaded.card.channels:
+        return
+    if loaded.card.coherence is None:
+        raise ModelError("wants coherence but does not say how it is estimated", hint="train it again")
+    if "slc" not in scene:
+        raise SceneError(
+            "the model wants coherence, and detected images have none",
+            source=schema.source_of(scene),
+            hint="use a model trained with 'sarcd train --no-coherence', or 'sarcd detect', which needs none",
+        )
+
+
+def check_uncertainty(options: PredictOptions, models: int) -> None:
+    """Raise OptionError if the spread of a single probability is asked for."""
+    if options.uncertainty and models == 1 and not (options.swap or options.flips):
+        raise OptionError(
+            "one model that sees the ground one way has no spread",
+            option="uncertainty",
+            hint="name several models, or add swap or flips",
+        )
+
+
+def mean_threshold(cards: Sequence[ModelCard]) -> float:
+    """Return the threshold of the networks' mean: the mean of their own."""
+    return sum(card.threshold for card in cards) / len(cards)
+
+
+def one_or_list(values: Sequence[Any]) -> Any:
+    """Return the value of the one network there is as a rule, or a list."""
+    return values[0] if len(values) == 1 else list(values)
+
+
+def tile_parameters(members: Sequence[Member]) -> dict[str, Any]:
+    """Return what the bytes of the result depend on in the tiles."""
+    kinds = ["blended" if isinstance(member.tiling, BlendedTiling) else "exact" for member in members]
+    return {
+        "tile": one_or_list([member.tiling.tile for member in members]),
+        "batch": one_or_list([member.batch for member in members]),
+        **({"tiling": one_or_list(kinds)} if "blended" in kinds else {}),
+    }

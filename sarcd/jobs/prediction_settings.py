@@ -15,21 +15,20 @@ from sarcd.config.ingest import LEVEL_JUMP_DB
 from sarcd.engine.memory import Shares, cores, left, share_out
 from sarcd.engine.run import pair_positions
 from sarcd.engine.tasks import Progress
-from sarcd.errors import ModelError, OptionError, SceneError
+from sarcd.errors import ModelError
 from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.channels import stored_coherence
 from sarcd.estimation.levels import largest_jump_db
-from sarcd.inference import BlendedTiling, choose_batch, choose_tile, forward_bytes, rim_of, tiling_of, trained_tile
-from sarcd.inference.plan import Member
+from sarcd.inference import choose_batch, choose_tile, forward_bytes, rim_of, tiling_of, trained_tile
+from sarcd.inference.plan import OPERATION, Member, mean_threshold, one_or_list
 from sarcd.jobs.placement import Place, forward_budget
 from sarcd.jobs.stored_statistics import begins_with, covers
 from sarcd.store.scene import SceneStore
 
 if TYPE_CHECKING:
-    from sarcd.models.file import LoadedModel, ModelCard
+    from sarcd.models.file import LoadedModel
     from sarcd.networks import Network
 
-OPERATION = "predict"
 _MOST_WORKERS = 4  # reading and preparing need no more to keep one device busy, and each holds a region in memory
 _BYTES_PER_PIXEL = 80  # of a region in work: images, amplitudes, features, the same without holes, tiles
 _SHARE_OF_SMALL_TILES = 0.4  # of the forward pass's: regions of tiles that are blended are larger than the tiles
@@ -42,43 +41,6 @@ def begun_before(store: SceneStore, name: str) -> dict[str, Any]:
         return {}
     attrs = dict(store.array(name).attrs)
     return parameters_of(attrs) if attrs.get("sarcd_operation") == OPERATION else {}
-
-
-def check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:
-    """Raise unless the scene has what the network looks at.
-
-    Raises
-    ------
-    SceneError
-        If it wants coherence and the scene has no phase.
-    ModelError
-        If it wants coherence and does not say which.
-    """
-    if "coherence" not in loaded.card.channels:
-        return
-    if loaded.card.coherence is None:
-        raise ModelError("wants coherence but does not say how it is estimated", hint="train it again")
-    if "slc" not in scene:
-        raise SceneError(
-            "the model wants coherence, and detected images have none",
-            source=schema.source_of(scene),
-            hint="use a model trained with 'sarcd train --no-coherence', or 'sarcd detect', which needs none",
-        )
-
-
-def check_uncertainty(options: PredictOptions, models: int) -> None:
-    """Raise OptionError if the spread of a single probability is asked for."""
-    if options.uncertainty and models == 1 and not (options.swap or options.flips):
-        raise OptionError(
-            "one model that sees the ground one way has no spread",
-            option="uncertainty",
-            hint="name several models, or add swap or flips",
-        )
-
-
-def mean_threshold(cards: Sequence[ModelCard]) -> float:
-    """Return the threshold of the networks' mean: the mean of their own."""
-    return sum(card.threshold for card in cards) / len(cards)
 
 
 def normalising_statistics(
@@ -183,11 +145,6 @@ def _listed(value: Any, count: int) -> list[int]:
     return [int(item) for item in values] if len(values) == count else []
 
 
-def one_or_list(values: Sequence[Any]) -> Any:
-    """Return the value of the one network there is as a rule, or a list."""
-    return values[0] if len(values) == 1 else list(values)
-
-
 def choose_parameters(
     scene: xr.Dataset,
     store: SceneStore,
@@ -243,16 +200,6 @@ def known_parameters(members: Sequence[LoadedModel], options: PredictOptions) ->
         "dtype": options.precision,
         "threshold": threshold,
         **tta_views,
-    }
-
-
-def tile_parameters(members: Sequence[Member]) -> dict[str, Any]:
-    """Return what the bytes of the result depend on in the tiles."""
-    kinds = ["blended" if isinstance(member.tiling, BlendedTiling) else "exact" for member in members]
-    return {
-        "tile": one_or_list([member.tiling.tile for member in members]),
-        "batch": one_or_list([member.batch for member in members]),
-        **({"tiling": one_or_list(kinds)} if "blended" in kinds else {}),
     }
 
 

@@ -20,21 +20,26 @@ from sarcd.engine.tasks import Opened, Progress, return_memory, silent
 from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.looks import Calibration, calibrate
 from sarcd.inference import BlendedTiling, Ensemble, blocks_of, decide, tta_views
-from sarcd.inference.plan import Member, adapt, load_members, open_ensemble
+from sarcd.inference.plan import (
+    OPERATION,
+    Member,
+    adapt,
+    check_channels,
+    check_uncertainty,
+    load_members,
+    open_ensemble,
+    tile_parameters,
+)
 from sarcd.inference.scene_features import SceneFeatures
 from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
 from sarcd.jobs.placement import choose_place
 from sarcd.jobs.prediction_settings import (
-    OPERATION,
     begun_before,
-    check_channels,
-    check_uncertainty,
     choose_parameters,
     choose_tiles,
     known_parameters,
     normalising_statistics,
     plan,
-    tile_parameters,
     window_text,
 )
 from sarcd.models.pretrained import MINES

@@ -34,11 +34,12 @@ from sarcd.inference import (
     tta_views,
 )
 from sarcd.inference.adabn import digest_of, reestimate, sample_places, take_sample, tiles_wanted
-from sarcd.inference.plan import Member, load_members
-from sarcd.jobs.prediction_settings import (
+from sarcd.inference.plan import (
     OPERATION,
+    Member,
     check_channels,
     check_uncertainty,
+    load_members,
     mean_threshold,
     one_or_list,
     tile_parameters,
