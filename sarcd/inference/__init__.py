@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from sarcd.engine.tasks import Rectangle
-from sarcd.inference.plan import rim_of
-from sarcd.inference.predictor import PLAIN, Ensemble, Predictor, TTAView, decide, forward, sigmoid, tta_views
+from sarcd.inference.predictor import PLAIN, Ensemble, Predictor, TTAView, decide, forward, rim_of, sigmoid, tta_views
 from sarcd.inference.tiling import (
     AnyTiling,
     BlendedTiling,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,34 +16,14 @@ from sarcd import schema
 from sarcd.attributes import parameters_of
 from sarcd.config import PredictOptions
 from sarcd.engine.lazy import made_by_attrs, paired_array
+from sarcd.engine.tasks import Rectangle
 from sarcd.errors import OptionError
 from sarcd.estimation.channels import features
 from sarcd.estimation.coherence_layers import pairs_of
-from sarcd.inference import (
-    BlendedTiling,
-    Ensemble,
-    Rectangle,
-    TTAView,
-    blocks_of,
-    choose_batch,
-    choose_tile,
-    decide,
-    rim_of,
-    tiling_of,
-    trained_tile,
-    tta_views,
-)
-from sarcd.inference.adabn import digest_of, reestimate, sample_places, take_sample, tiles_wanted
-from sarcd.inference.plan import (
-    OPERATION,
-    Member,
-    check_channels,
-    check_uncertainty,
-    load_members,
-    mean_threshold,
-    one_or_list,
-    tile_parameters,
-)
+from sarcd.inference.adabn import Statistics, digest_of
+from sarcd.inference.plan import OPERATION, Json, Member, Place, PredictionPlan, RegionTask, Survey, build_plan
+from sarcd.inference.predictor import Ensemble, decide
+from sarcd.inference.tiling import BlendedTiling, blocks_of
 from sarcd.models.pretrained import MINES
 from sarcd.store.openable import take
 from sarcd.store.pairs import Pair
@@ -52,6 +32,7 @@ if TYPE_CHECKING:
     from sarcd.models.file import LoadedModel
 
 _FORWARD_BYTES = 2**29  # of one forward pass: dask's other threads hold chunks of their own meanwhile
+_RECORDED = ("model", "tile", "tiling", "threshold", "swap", "flips", "adapt_batchnorm", "rim")  # besides the features'
 
 
 def predict(  # noqa: PLR0913  one knob a choice, as the command has them
@@ -128,56 +109,44 @@ def predict(  # noqa: PLR0913  one knob a choice, as the command has them
     ['change', 'change_probability']
     """
     scene = take(scene)
-    model = MINES if model is None else model
-    paths = [str(model)] if isinstance(model, (str, Path)) else [str(path) for path in model]
-    loaded = load_members(paths, device)
-    check_channels(scene, loaded[0])
-    groups = tta_views(swap=swap, flips=flips)
-    check_uncertainty(PredictOptions(swap=swap, flips=flips, uncertainty=uncertainty), len(paths))
-    limit = mean_threshold([one.card for one in loaded]) if threshold is None else threshold
-    if not 0 < limit < 1:
-        raise OptionError(f"threshold is {limit}", option="threshold", hint="use a value between 0 and 1")
-    chosen, card = pairs_of(scene, pairs), loaded[0].card
-    source = features(
-        scene,
-        channels=card.channels,
-        statistics=_statistics(statistics, loaded[0]),
-        coherence=card.coherence if "coherence" in card.channels else None,
-        pairs=pairs,
+    options = PredictOptions(
+        tiles=tiles,
+        device=device,
+        threshold=threshold,
+        swap=swap,
+        flips=flips,
+        adapt_batchnorm=adapt_batchnorm,
+        uncertainty=uncertainty,
     )
-    shape = scene.sizes["y"], scene.sizes["x"]
-    members = [_member(one, tiles, shape) for one in loaded]
-    rim = rim_of(card.channels, card.coherence)
-    task = _RegionTask(members, str(loaded[0].device), groups, spread=uncertainty, rim=rim)
-    layers = _lazy_layers(source, loaded, task, adapt_batchnorm=adapt_batchnorm)
-    sizes = tile_parameters(members)
-    view = {
-        name: True for name, given in (("swap", swap), ("flips", flips), ("adapt_batchnorm", adapt_batchnorm)) if given
-    }
-    parameters = {
-        "model": one_or_list([member.digest for member in members]),
-        **{key: value for key, value in sizes.items() if key != "batch"},
-        "threshold": limit,
-        **view,
-        **({"rim": list(rim)} if any(rim) else {}),
-        **parameters_of(source),
-    }
-    attrs = made_by_attrs(OPERATION, parameters)
-    change = layers[0].map_blocks(decide, limit, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
+
+    def survey(loaded: LoadedModel, _known: Json) -> Survey:
+        chosen = pairs_of(scene, pairs)
+        return Survey(scene, chosen, list(range(len(chosen))), _statistics(statistics, loaded), _FORWARD_BYTES)
+
+    plan, _ = build_plan(MINES if model is None else model, options, scene, _place(device), survey)
+    source = features(scene, channels=plan.channels, statistics=plan.statistics, coherence=plan.coherence, pairs=pairs)
+    layers = _lazy_layers(source, plan)
+    recorded = {name: value for name, value in plan.parameters.items() if name in _RECORDED}
+    if adapt_batchnorm:
+        recorded["adapt_batchnorm"] = True  # to all pairs there are
+    attrs = made_by_attrs(OPERATION, {**recorded, **parameters_of(source)})
+    change = layers[0].map_blocks(decide, plan.threshold, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
     found = {"change_probability": layers[0], "change": change}
     if uncertainty:
         found["uncertainty"] = layers[1]
+    chosen = pairs_of(scene, pairs)
     return xr.Dataset(
         {name: paired_array(scene, name, values, chosen, attrs) for name, values in found.items()},
         attrs={key: value for key, value in scene.attrs.items() if key != "coordinates"},
     )
 
 
-def _member(loaded: LoadedModel, tiles: int | Literal["auto", "whole"], shape: tuple[int, int]) -> Member:
-    network, trained = loaded.network, trained_tile(loaded.card.training)
-    tile = choose_tile(tiles, network, shape, _FORWARD_BYTES, device=loaded.device.type, trained=trained)
-    batch = choose_batch(0, network, tile, shape, _FORWARD_BYTES)
-    return Member(loaded.path, loaded.digest, tiling_of(network, shape, tile), batch)
+def _place(device: str) -> Place:
+    """Return the device that a name means here; torch's threads stay as they are."""
+    from sarcd.networks.devices import choose_device
+
+    name = str(choose_device(device))
+    return Place(name, 0, name)
 
 
 def _statistics(statistics: Any, loaded: LoadedModel) -> Any:
@@ -189,24 +158,56 @@ def _statistics(statistics: Any, loaded: LoadedModel) -> Any:
     return loaded.card.statistics
 
 
-@dataclass(frozen=True)
-class _RegionTask:
-    """Predicts a region; the graph carries the paths of the models, never the networks."""
+def _lazy_layers(source: xr.DataArray, plan: PredictionPlan) -> list[Any]:
+    """Return each layer (pair, y, x) as a dask array, one task a region besides the reading of its window."""
+    import dask.array as da
+    from dask.delayed import delayed
 
-    members: list[Member]
-    device: str
-    groups: list[list[TTAView]]
-    spread: bool
-    rim: tuple[int, int]
+    data = da.asarray(source.data)
+    statistics = _lazy_statistics(data, plan) if plan.sampled else None
+    rows, columns = _regions(plan)
+    predict, count = delayed(functools.partial(_predict_region, plan), pure=True), 1 + plan.uncertainty
+    blocks: list[list[list[Any]]] = [[[None] * len(columns) for _ in rows] for _ in range(data.shape[0])]
+    for pair, (i, y), (j, x) in product(range(data.shape[0]), enumerate(rows), enumerate(columns)):
+        values = _one_chunk(data[(pair, slice(None), *plan.window((y, x)))])
+        shape = (count, y.stop - y.start, x.stop - x.start)
+        blocks[pair][i][j] = da.from_delayed(predict(values, statistics, (y, x)), shape, np.float32)
+    layers = da.block(blocks)  # (pair x layer, y, x)
+    return [layers[number::count] for number in range(count)]
 
-    def __call__(self, values: np.ndarray, statistics: Any, region: Rectangle) -> np.ndarray:
-        """Return probability, and uncertainty if it is asked for, (1 or 2, y, x), of the features of the window."""
-        members = self.members
-        if statistics is not None:
-            members = [replace(member, statistics=one) for member, one in zip(members, statistics, strict=True)]
-        predictors = [member.predictor(_ready(_Key(member, self.device))) for member in members]
-        found = Ensemble(predictors, self.groups, rim=self.rim).predict(values, region)
-        return np.stack(found if self.spread else found[:1])
+
+def _regions(plan: PredictionPlan) -> tuple[list[slice], list[slice]]:
+    """Return the rows and columns of the regions: of a chunk, or of the largest tile."""
+    tilings = [member.tiling for member in plan.members]
+    if any(isinstance(tiling, BlendedTiling) for tiling in tilings):
+        steps = [schema.CHUNK * count for count in blocks_of(tilings, (schema.CHUNK, schema.CHUNK))]
+    else:
+        steps = [max(max(one.tile, schema.CHUNK // one.stride * one.stride) for one in tilings)] * 2
+    rows, columns = (
+        [slice(start, min(start + step, size)) for start in range(0, size, step)]
+        for size, step in zip(tilings[0].shape, steps, strict=True)
+    )
+    return rows, columns
+
+
+def _one_chunk(values: Any) -> Any:
+    """Return an array as one delayed value, so that a task gets it as one."""
+    return values.rechunk(values.shape).to_delayed().ravel()[0]
+
+
+def _predict_region(
+    plan: PredictionPlan, values: np.ndarray, statistics: Sequence[Statistics] | None, region: Rectangle
+) -> np.ndarray:
+    """Return probability, and uncertainty if it is asked for, (1 or 2, y, x), of the features of the window."""
+    if statistics is not None:
+        plan = plan.adapted(statistics)
+    layers = RegionTask(plan, functools.partial(_kept_networks, plan))(values, region)
+    return np.stack(layers[: 1 + plan.uncertainty])
+
+
+def _kept_networks(plan: PredictionPlan) -> Ensemble:
+    """Return the networks of a plan; each is kept for other regions, and other plans, of this process."""
+    return plan.ensemble(_kept(_Key(member, plan)) for member in plan.members)
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class _Key:
     """A network on a device, with the statistics it was adapted to; equal to another of the same file."""
 
     member: Member
-    device: str
+    plan: PredictionPlan
 
     def __hash__(self) -> int:
         return hash(self._identity())
@@ -223,13 +224,13 @@ class _Key:
         return isinstance(other, _Key) and self._identity() == other._identity()
 
     def _identity(self) -> tuple[str, ...]:
-        return self.member.path, self.member.digest, self.device, digest_of(self.member.statistics)
+        return self.member.path, self.member.digest, self.plan.device, digest_of(self.member.statistics)
 
 
 @functools.lru_cache(maxsize=8)
-def _ready(key: _Key) -> LoadedModel:
+def _kept(key: _Key) -> LoadedModel:
     """Load a network once a process and device, and make it quick."""
-    return key.member.prepare(_load(key.member, key.device), {"dtype": "float32"})
+    return key.plan.ready(key.member, _load(key.member, key.plan.device))
 
 
 def _load(member: Member, device: str) -> LoadedModel:
@@ -241,64 +242,17 @@ def _load(member: Member, device: str) -> LoadedModel:
     return loaded
 
 
-def _lazy_layers(
-    source: xr.DataArray, loaded: Sequence[LoadedModel], task: _RegionTask, *, adapt_batchnorm: bool
-) -> list[Any]:
-    """Return each layer (pair, y, x) as a dask array, one task a region besides the reading of its window."""
-    import dask.array as da
-    from dask.delayed import delayed
-
-    data = da.asarray(source.data)
-    statistics = _lazy_statistics(data, loaded, task) if adapt_batchnorm else None
-    rows, columns = _regions(task.members)
-    predictors = [member.predictor(one) for member, one in zip(task.members, loaded, strict=True)]
-    ensemble = Ensemble(predictors, rim=task.rim)
-    predict, count = delayed(task, pure=True), 1 + task.spread
-    blocks: list[list[list[Any]]] = [[[None] * len(columns) for _ in rows] for _ in range(data.shape[0])]
-    for pair, (i, y), (j, x) in product(range(data.shape[0]), enumerate(rows), enumerate(columns)):
-        values = _one_chunk(data[(pair, slice(None), *ensemble.window((y, x)))])
-        shape = (count, y.stop - y.start, x.stop - x.start)
-        blocks[pair][i][j] = da.from_delayed(predict(values, statistics, (y, x)), shape, np.float32)
-    layers = da.block(blocks)  # (pair x layer, y, x)
-    return [layers[number::count] for number in range(count)]
-
-
-def _regions(members: Sequence[Member]) -> tuple[list[slice], list[slice]]:
-    """Return the rows and columns of the regions: of a chunk, or of the largest tile."""
-    shape = members[0].tiling.shape
-    if any(isinstance(member.tiling, BlendedTiling) for member in members):
-        blocks = blocks_of([member.tiling for member in members], (schema.CHUNK, schema.CHUNK))
-        steps = [schema.CHUNK * count for count in blocks]
-    else:
-        steps = [max(max(m.tiling.tile, schema.CHUNK // m.tiling.stride * m.tiling.stride) for m in members)] * 2
-    rows, columns = (
-        [slice(start, min(start + step, size)) for start in range(0, size, step)]
-        for size, step in zip(shape, steps, strict=True)
-    )
-    return rows, columns
-
-
-def _one_chunk(values: Any) -> Any:
-    """Return an array as one delayed value, so that a task gets it as one."""
-    return values.rechunk(values.shape).to_delayed().ravel()[0]
-
-
-def _lazy_statistics(data: Any, loaded: Sequence[LoadedModel], task: _RegionTask) -> Any:
+def _lazy_statistics(data: Any, plan: PredictionPlan) -> Any:
     """Return the statistics that each network is adapted to, as one delayed list."""
     from dask.delayed import delayed
 
     estimates = []
-    for member, one in zip(task.members, loaded, strict=True):
-        pairs = range(data.shape[0])
-        places = sample_places(member.tiling.shape, member.tiling.stride, pairs)
+    for member in plan.members:
+        places = member.places(plan.sampled)
         values = [_one_chunk(data[(pair, slice(None), *rectangle)]) for pair, rectangle in places]
-        wanted = tiles_wanted(member.tiling.shape, member.tiling.stride, len(pairs))
-        estimates.append(delayed(_estimate, pure=True)(values, member, task.device, one.card.channels, wanted))
+        estimates.append(delayed(_estimate, pure=True)(values, member, plan.device, len(plan.sampled)))
     return estimates
 
 
-def _estimate(
-    values: list[np.ndarray], member: Member, device: str, channels: tuple[str, ...], wanted: int
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    loaded = _load(member, device)
-    return reestimate(loaded.network, take_sample(values, channels, member.tiling.stride, wanted=wanted), loaded.device)
+def _estimate(values: list[np.ndarray], member: Member, device: str, pairs: int) -> Statistics:
+    return member.estimate(_load(member, device), values, pairs)
