@@ -6,8 +6,8 @@ from .estimation.amplitudes import statistics as statistics
 from .estimation.coherence_layers import coherence as coherence
 from .exporting.export_files import export as export
 from .figures.change_figure import plot as plot
+from .inference.prediction import predict as predict
 from .ingestion.scene import ingest as ingest
-from .jobs.lazy_prediction import predict as predict
 from .jobs.stored_pseudo_labels import pseudo_label as pseudo_label
 from .metrics.scoring import evaluate as evaluate
 from .metrics.scoring import report as report

@@ -125,7 +125,7 @@ class SceneAccessor:
         uncertainty: bool = False,
     ) -> xr.Dataset:
         """Map of changes by a network, the pretrained one or others; see `sarcd.predict`."""
-        from sarcd.jobs.lazy_prediction import predict
+        from sarcd.inference.prediction import predict
 
         return predict(
             self._scene,

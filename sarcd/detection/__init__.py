@@ -78,7 +78,7 @@ def detect(
     if uncertainty:
         options = replace(options, uncertainty=True)
     if is_pretrained(scene, options):
-        from sarcd.jobs.lazy_prediction import predict
+        from sarcd.inference.prediction import predict
 
         found = predict(scene, model=MINES, pairs=pairs, device=device)
         if options.method == "auto":

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from sarcd.engine.tasks import Rectangle
-from sarcd.inference.ensemble import Ensemble, blocks_of
-from sarcd.inference.forward import PLAIN, TTAView, forward, tta_views
-from sarcd.inference.predictor import AnyTiling, Predictor, decide, sigmoid
-from sarcd.inference.scene_features import rim_of
-from sarcd.inference.tile_sizes import choose_batch, choose_tile, forward_bytes, tiling_of, trained_tile
-from sarcd.inference.tiling import BlendedTiling, Tiling, area, round_up
+from sarcd.inference.predictor import PLAIN, Ensemble, Predictor, TTAView, decide, forward, rim_of, sigmoid, tta_views
+from sarcd.inference.tiling import (
+    AnyTiling,
+    BlendedTiling,
+    Tiling,
+    area,
+    blocks_of,
+    choose_batch,
+    choose_tile,
+    forward_bytes,
+    round_up,
+    tiling_of,
+    trained_tile,
+)
 
 __all__ = [
     "PLAIN",

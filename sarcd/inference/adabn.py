@@ -13,6 +13,7 @@ import numpy as np
 from sarcd.engine.tasks import Rectangle
 from sarcd.errors import SceneError
 from sarcd.estimation.channels import fill_holes
+from sarcd.inference.predictor import forward
 from sarcd.inference.tiling import round_up
 
 if TYPE_CHECKING:
@@ -134,8 +135,6 @@ def reestimate(network: nn.Module, sample: np.ndarray, device: torch.device) -> 
     .. [1] Li et al. 2018, Adaptive Batch Normalization for practical domain adaptation,
        doi:10.1016/j.patcog.2018.03.005.
     """
-    from sarcd.inference.forward import forward
-
     copied = copy.deepcopy(network)
     sums: dict[str, list[Any]] = {}
     for name, module in _batch_norms(copied):

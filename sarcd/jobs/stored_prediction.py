@@ -12,31 +12,19 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.config import PredictOptions
-from sarcd.engine.cluster import active_client
-from sarcd.engine.memory import Shares
+from sarcd.attributes import parameters_of
+from sarcd.config import CoherenceOptions, PredictOptions
+from sarcd.engine.cluster import active_client, ask_worker, worker_threads
+from sarcd.engine.memory import Shares, cores, left, share_out
 from sarcd.engine.run import JobResult, choose_pairs, count_regions, in_bands, pair_positions, run_regions
 from sarcd.engine.tasks import Opened, Progress, return_memory, silent
-from sarcd.estimation.amplitudes import AmplitudeStatistics
 from sarcd.estimation.looks import Calibration, calibrate
-from sarcd.inference import BlendedTiling, Ensemble, blocks_of, decide, tta_views
-from sarcd.inference.ensemble import Member, adapt, load_members, open_ensemble
+from sarcd.inference.plan import OPERATION, Json, Place, PredictionPlan, RegionTask, Survey, build_plan, region_task
+from sarcd.inference.predictor import decide
 from sarcd.inference.scene_features import SceneFeatures
+from sarcd.inference.tiling import BlendedTiling, blocks_of
 from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
-from sarcd.jobs.placement import choose_place
-from sarcd.jobs.prediction_settings import (
-    OPERATION,
-    begun_before,
-    check_channels,
-    check_uncertainty,
-    choose_parameters,
-    choose_tiles,
-    known_parameters,
-    normalising_statistics,
-    plan,
-    tile_parameters,
-    window_text,
-)
+from sarcd.jobs.stored_statistics import normalising_statistics, recorded_statistics
 from sarcd.models.pretrained import MINES
 from sarcd.store.chunks import chunk_errors, require_finished
 from sarcd.store.reader import SceneReader
@@ -46,6 +34,12 @@ from sarcd.store.scene import SceneStore, open_scene
 
 if TYPE_CHECKING:
     from sarcd.models.file import LoadedModel
+
+_MOST_WORKERS = 4  # reading and preparing need no more to keep one device busy, and each holds a region in memory
+_BYTES_PER_PIXEL = 80  # of a region in work: images, amplitudes, features, the same without holes, tiles
+_BYTES_PER_PIXEL_OF_MEANS = 32  # sum and squares in double precision, and what is being added
+_FORWARD_SHARE = 0.7  # of the memory that is left, where the network runs in the same memory
+_SHARE_OF_SMALL_TILES = 0.4  # of the forward pass's: regions of tiles that are blended are larger than the tiles
 
 
 @dataclass(frozen=True)
@@ -121,55 +115,60 @@ def predict(
     if model is None:
         model = MINES
         note("no model is named: the pretrained one maps the changes; it was trained on simulated mines alone")
-    groups = tta_views(swap=options.swap, flips=options.flips)
-    check_uncertainty(options, 1 if isinstance(model, (str, Path)) else len(model))
     names = _names(options, name)
-    store = SceneStore(path)
-    scene = open_scene(path, chunks=None)
+    store, scene = SceneStore(path), open_scene(path, chunks=None)
     refuse_mismatch(store, names, MadeBy(OPERATION, {}), overwrite=overwrite, partly=True)
     require_finished(store, [str(schema.images_of(scene).name), "coherence"])
-    begun = {} if overwrite else begun_before(store, names[0])
-    place = choose_place(options, begun)
-    loaded = load_members(model, place.here)
-    check_channels(scene, loaded[0])
-    asked = MadeBy(OPERATION, known_parameters(loaded, options))
-    refuse_mismatch(store, names, asked, overwrite=overwrite, partly=True)
-    positions = choose_pairs(store, pairs)
-    statistics = normalising_statistics(path, scene, loaded[0], options, progress, note)
-    scene = open_scene(path, chunks=None)  # now with its statistics
-    members, forward = choose_tiles(loaded, options, store.shape, place, begun)
-    parameters = choose_parameters(scene, store, loaded, options, statistics, positions, place, begun)
-    parameters = {"model": parameters["model"], **tile_parameters(members), **parameters}
-    _tell(members, loaded, parameters, note)
+    begun = {} if overwrite else _begun_before(store, names[0])
+    place = _choose_place(options, begun)
+
+    def survey(loaded: LoadedModel, known: Json) -> Survey:
+        refuse_mismatch(store, names, MadeBy(OPERATION, known), overwrite=overwrite, partly=True)
+        positions = choose_pairs(store, pairs)
+        policy = options.statistics or loaded.card.statistics_policy
+        statistics = normalising_statistics(path, scene, policy, loaded.card.statistics, progress, note)
+        dates = pair_positions(store)
+        return Survey(
+            scene=open_scene(path, chunks=None),  # now with its statistics and pairs
+            pairs=[dates[position] for position in positions],
+            positions=positions,
+            statistics=statistics,
+            forward_bytes=_forward_budget(options, place),
+            recorded=recorded_statistics(statistics, policy, begun.get("statistics", {})),
+            blended_share=_SHARE_OF_SMALL_TILES,
+        )
+
+    plan, loaded = build_plan(model, options, scene, place, survey, begun)
+    _tell(plan, loaded, note)
     # What may fail comes first: staging with `overwrite` takes away what is there.
-    blocks = blocks_of([member.tiling for member in members], store.grid)
-    shares = plan(options, members, forward, store.grid, blocks, place)
-    sampled = parameters["adapt_batchnorm"]["pairs"] if options.adapt_batchnorm else []
-    features = _scene_features(scene, store, sorted({*positions, *sampled}), loaded[0], statistics, parameters, shares)
+    blocks = blocks_of([member.tiling for member in plan.members], store.grid)
+    shares = _share_out(plan, options, store.grid, blocks)
+    features = _scene_features(scene, store, plan, shares)
     if options.adapt_batchnorm:
         with chunk_errors(store.path):
-            members = adapt(members, loaded, features, sampled)
-    ensemble = _ensemble(members, loaded, groups, parameters)
-    compute = _Prediction(features, ensemble, parameters["threshold"], names)
-    with stage(store, names, positions, MadeBy(OPERATION, parameters), overwrite=overwrite) as staging:
+            plan = _adapt(plan, loaded, features)
+    compute = _Prediction(features, region_task(plan, loaded), names)
+    made_by = MadeBy(OPERATION, plan.parameters)
+    with stage(store, names, plan.pairs, made_by, overwrite=overwrite) as staging:
         regions = in_bands(staging.missing(blocks), staging.grid, shares.cache_bytes)
         if regions:
-            if "coherence" in loaded[0].card.channels and loaded[0].card.coherence is not None:
-                warn_of_misfits(store, scene, positions, loaded[0].card.coherence, note)
+            if plan.coherence is not None:
+                warn_of_misfits(store, scene, plan.pairs, plan.coherence, note)
             if options.precision != "float32" and active_client() is None:
-                exact = _ensemble(members, loaded, groups, {**parameters, "dtype": "float32", "compiled": False})
+                exact = region_task(replace(plan, precision="float32", compiled=False), loaded)
                 moved = _deviation(compute, exact, regions[len(regions) // 2])
                 note(f"{options.precision} moves the probabilities of a sample by up to {moved:.3f}")
             run_regions(
                 staging, regions, compute, description="predict", progress=progress, workers=shares.workers, device=True
             )
         total = count_regions(staging, blocks)
-        share = ensemble().kept_share(staging.grid)
+        share = compute.task.networks().kept_share(staging.grid)
         staging.finish()
     if regions:
-        warn_of_much(store, names[1], positions, note)
-    tile, batch = members[0].tiling.tile, members[0].batch
-    return PredictionResult(tuple(names), len(positions), len(regions), total - len(regions), tile, batch, share)
+        warn_of_much(store, names[1], plan.pairs, note)
+    first = plan.members[0]
+    counts = len(plan.pairs), len(regions), total - len(regions)
+    return PredictionResult(tuple(names), *counts, first.tiling.tile, first.batch, share)
 
 
 def _names(options: PredictOptions, name: str) -> list[str]:
@@ -181,79 +180,138 @@ def _names(options: PredictOptions, name: str) -> list[str]:
     return names
 
 
+def _begun_before(store: SceneStore, name: str) -> dict[str, Any]:
+    """Return the parameters of an earlier run of this operation, which a resume obeys where the user chose nothing."""
+    if name not in store:
+        return {}
+    attrs = dict(store.array(name).attrs)
+    return parameters_of(attrs) if attrs.get("sarcd_operation") == OPERATION else {}
+
+
+def _choose_place(options: PredictOptions, begun: dict[str, Any]) -> Place:
+    """Choose where the network runs: as asked, as an earlier run did, or on the best device there is."""
+    name = str(begun.get("device", "auto")) if options.device == "auto" else options.device
+    client = active_client()
+    if client is None:
+        device, threads = _found(name)
+        return Place(device, threads, device)
+    device, threads = ask_worker(client, partial(_found, name), device=True)
+    if begun.get("device") == device:
+        threads = int(begun["threads"])
+    return Place(device, threads, "cpu")
+
+
+def _found(name: str) -> tuple[str, int]:
+    """Return the device that a name means in this process, and torch's threads on it."""
+    import torch
+
+    from sarcd.networks.devices import choose_device
+
+    device = choose_device(name)
+    threads = worker_threads() or min(torch.get_num_threads(), cores())  # torch knows no quotas of containers
+    return str(device), threads if device.type == "cpu" else 0
+
+
+def _forward_budget(options: PredictOptions, place: Place) -> int:
+    """Return the memory that one forward pass may take: of the device, or a share of what the process has left."""
+    if place.here.startswith("cuda"):
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(torch.device(place.here))
+        return int(0.8 * free)
+    return int(_FORWARD_SHARE * left(options.memory_bytes))
+
+
 @dataclass(frozen=True)
 class _Prediction:
     """Computes the variables of one region, from any thread."""
 
     features: SceneFeatures
-    ensemble: Opened[Ensemble]
-    threshold: float
+    task: RegionTask
     names: list[str]
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
         return_memory()  # what the regions before have left
         probability, uncertainty = self.predict(region)
-        values = probability, decide(probability, self.threshold), uncertainty
+        values = probability, decide(probability, self.task.plan.threshold), uncertainty
         return dict(zip(self.names, values, strict=False))
 
     def predict(self, region: Region) -> tuple[np.ndarray, np.ndarray]:
         """Return probability and uncertainty of a region."""
-        ensemble, rectangle = self.ensemble(), (region.y, region.x)
-        return ensemble.predict(self.features(region.pair, ensemble.window(rectangle)), rectangle)
+        rectangle = region.y, region.x
+        return self.task(self.features(region.pair, self.task.plan.window(rectangle)), rectangle)
 
 
-def _tell(
-    members: Sequence[Member], loaded: Sequence[LoadedModel], parameters: dict[str, Any], note: Callable[[str], None]
-) -> None:
+def _adapt(plan: PredictionPlan, loaded: Sequence[LoadedModel], features: SceneFeatures) -> PredictionPlan:
+    """Return the plan with batch-norm statistics of a sample of the scene."""
+    statistics = []
+    for member, one in zip(plan.members, loaded, strict=True):
+        values = (features(pair, rectangle) for pair, rectangle in member.places(plan.sampled))
+        statistics.append(member.estimate(one, values, len(plan.sampled)))
+    return plan.adapted(statistics)
+
+
+def _tell(plan: PredictionPlan, loaded: Sequence[LoadedModel], note: Callable[[str], None]) -> None:
     """Tell what the user did not choose."""
     blended = {
         (one.card.architecture, member.tiling.tile)
-        for member, one in zip(members, loaded, strict=True)
+        for member, one in zip(plan.members, loaded, strict=True)
         if isinstance(member.tiling, BlendedTiling)
     }
     for name, tile in sorted(blended):
         note(f"{name} cannot be tiled exactly: tiles of {tile} overlap by half and are blended")
-    card = loaded[0].card
-    if "coherence" in card.channels and parameters["coherence_from"] == "computed":
-        note(f"coherence ({window_text(card.coherence)}) is computed in the same pass: it is not stored")
+    if plan.coherence is not None and plan.coherence_from == "computed":
+        note(f"coherence ({_window_text(plan.coherence)}) is computed in the same pass: it is not stored")
 
 
-def _ensemble(
-    members: Sequence[Member], loaded: Sequence[LoadedModel], groups: Any, parameters: dict[str, Any]
-) -> Opened[Ensemble]:
-    """Return the networks, ready here; a worker of a cluster opens them anew."""
-    ready = [(member, member.prepare(one, parameters)) for member, one in zip(members, loaded, strict=True)]
-    here = Ensemble([member.predictor(one) for member, one in ready], groups, rim=tuple(parameters.get("rim", (0, 0))))
-    return Opened(partial(open_ensemble, members, groups, parameters), here)
+def _window_text(options: CoherenceOptions) -> str:
+    """Return window and estimator in words."""
+    return f"{options.window.y} x {options.window.x} {options.estimator}"
 
 
-def _scene_features(
-    scene: xr.Dataset,
-    store: SceneStore,
-    pairs: Sequence[int],
-    loaded: LoadedModel,
-    statistics: AmplitudeStatistics,
-    parameters: dict[str, Any],
-    shares: Shares,
-) -> SceneFeatures:
+def _scene_features(scene: xr.Dataset, store: SceneStore, plan: PredictionPlan, shares: Shares) -> SceneFeatures:
     """Return what reads the features; what their coherence takes from the whole scene is measured here."""
-    card, dates = loaded.card, pair_positions(store)
-    calibration = Calibration()
-    if parameters.get("coherence_from") == "computed" and card.coherence is not None:
+    dates, calibration = pair_positions(store), Calibration()
+    if plan.coherence is not None and plan.coherence_from == "computed":
+        pairs = sorted({*plan.pairs, *plan.sampled})
         with chunk_errors(store.path):
-            calibration = calibrate(scene, card.coherence, [dates[pair] for pair in pairs])
+            calibration = calibrate(scene, plan.coherence, [dates[pair] for pair in pairs])
     return SceneFeatures(
         reader=Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes)),
         dates=dates,
-        statistics=statistics,
-        channels=card.channels,
-        coherence=card.coherence if "coherence" in card.channels else None,
+        statistics=plan.statistics,
+        channels=plan.channels,
+        coherence=plan.coherence,
         calibration=calibration,
-        stored=parameters.get("coherence_from") == "store",
+        stored=plan.coherence_from == "store",
     )
 
 
-def _deviation(compute: _Prediction, exact: Opened[Ensemble], region: Region) -> float:
+def _share_out(plan: PredictionPlan, options: PredictOptions, grid: tuple[int, int], blocks: tuple[int, int]) -> Shares:
+    """Share out the memory that the forward pass leaves.
+
+    Raises
+    ------
+    OptionError
+        If it is too little.
+    """
+    bytes_left = left(options.memory_bytes) - (0 if plan.device.startswith("cuda") else plan.forward_bytes)
+    tilings = [member.tiling for member in plan.members]
+    halo = max(tiling.halo for tiling in tilings)
+    sides = [
+        min(step * count + 2 * halo, size) for step, count, size in zip(grid, blocks, tilings[0].shape, strict=True)
+    ]
+    several = len(tilings) > 1 or options.swap or options.flips
+    return share_out(
+        options.memory_bytes,
+        bytes_left,
+        region_bytes=(_BYTES_PER_PIXEL + several * _BYTES_PER_PIXEL_OF_MEANS) * sides[0] * sides[1],
+        chunk_bytes=8 * grid[0] * grid[1],
+        workers=min(_MOST_WORKERS, max(2, cores())),
+    )
+
+
+def _deviation(compute: _Prediction, exact: RegionTask, region: Region) -> float:
     """Return by how much, at most, the probabilities of a region differ from those of another precision."""
-    difference = compute.predict(region)[0] - replace(compute, ensemble=exact).predict(region)[0]
+    difference = compute.predict(region)[0] - replace(compute, task=exact).predict(region)[0]
     return float(np.nanmax(np.abs(difference), initial=0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import zarr
 
 from sarcd import schema
 from sarcd.attributes import encode, parameters_of
+from sarcd.config.ingest import LEVEL_JUMP_DB
 from sarcd.engine.memory import cores, left, share_out
 from sarcd.engine.tasks import Progress, silent
+from sarcd.errors import ModelError
 from sarcd.estimation.amplitudes import ATTRIBUTE, AmplitudeStatistics, completed, compute_statistics, iso
+from sarcd.estimation.levels import largest_jump_db
 from sarcd.store.chunks import chunk_errors, require_chunks
 from sarcd.store.pairs import fit_pairs
 from sarcd.store.scene import SceneStore, open_scene, publish
@@ -103,6 +106,70 @@ def _depends_on_other(store: SceneStore, name: str, statistics: AmplitudeStatist
     if not isinstance(used, dict) or used.get("policy") != "scene":
         return False
     return not begins_with(list(statistics.median), used.get("median"), per_date=statistics.per_date)
+
+
+def normalising_statistics(
+    path: str | Path,
+    scene: xr.Dataset,
+    policy: str,
+    of_model: AmplitudeStatistics | None,
+    progress: Progress,
+    note: Callable[[str], None],
+) -> AmplitudeStatistics:
+    """Return the statistics that normalise a scene for a network: the scene's own, computed and kept, or the model's.
+
+    Parameters
+    ----------
+    path : str or Path
+        Scene.
+    scene : xr.Dataset
+        The same, opened before.
+    policy : {"scene", "model"}
+        Whose statistics.
+    of_model : AmplitudeStatistics or None
+        Those of the model file.
+    progress : callable
+        See `Progress`.
+    note : callable
+        Called with a line about what was computed, and what does not fit the scene.
+
+    Raises
+    ------
+    ModelError
+        If the model's are wanted and it has none.
+    """
+    if policy == "model":
+        if of_model is None:
+            raise ModelError("the model file keeps no statistics", hint="use --statistics scene")
+        return of_model
+    had = AmplitudeStatistics.stored(scene)
+    found, computed = statistics(path, progress=progress)
+    if had is None:
+        told = f"median {found.median[0]:.6g}, MAD {found.mad[0]:.6g}"
+        if found.per_date:
+            told = f"of each date, since their medians differ by {found.jump_db:.1f} dB"
+        note(f"amplitude statistics computed and kept: {told}")
+    elif computed:
+        note("amplitude statistics of dates that were appended are computed and kept")
+    covered, jump = covers(found, schema.dates_of(scene, "time")), found.jump_db
+    if not covered:
+        note("the kept amplitude statistics are older than the newest date; 'sarcd statistics --refresh' renews them")
+    if not found.per_date and not (found.level and covered):
+        jump = largest_jump_db(scene)
+    if not found.per_date and jump > LEVEL_JUMP_DB:
+        note(
+            f"the median amplitudes of the dates differ by {jump:.1f} dB, and the kept statistics are of all dates "
+            f"together; 'sarcd statistics --per-date --refresh' keeps those of each"
+        )
+    return found
+
+
+def recorded_statistics(used: AmplitudeStatistics, policy: str, earlier: dict[str, Any]) -> dict[str, Any]:
+    """Return what a map records of the statistics that normalise it, where an earlier run recorded some already."""
+    median = list(used.median)
+    if earlier.get("policy") == policy and begins_with(median, earlier.get("median"), per_date=used.per_date):
+        median = earlier["median"]  # of fewer dates: those of later ones are no other setting
+    return {"policy": policy, "median": median, "mad": list(used.mad)[: len(median)]}
 
 
 def begins_with(median: list[float], earlier: Any, *, per_date: bool) -> bool:

@@ -53,7 +53,7 @@ HOLES = {
 
 
 def test_rim(monkeypatch):
-    monkeypatch.setattr("sarcd.jobs.lazy_prediction.rim_of", lambda *_: (0, 0))
+    monkeypatch.setattr("sarcd.inference.plan.rim_of", lambda *_: (0, 0))
     counts = {name: np.zeros((len(DISTANCES), 2), int) for name in HOLES}
     plain = np.zeros(2, int)
     for name, seed in SITES:

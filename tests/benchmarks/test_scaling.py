@@ -98,7 +98,7 @@ def test_cost_of_a_task(tmp_path, scheduler):
 def core_seconds_a_region(tmp_path, path, monkeypatch):
     """Seconds that one core takes to decode a chunk, and for a region besides: coherence, and a small network."""
     monkeypatch.setattr("sarcd.jobs.stored_coherence._MOST_WORKERS", 1)
-    monkeypatch.setattr("sarcd.jobs.prediction_settings._MOST_WORKERS", 1)
+    monkeypatch.setattr("sarcd.jobs.stored_prediction._MOST_WORKERS", 1)
     model = random_model_file(tmp_path / "m.safetensors", widths=(8, 16, 32))
     options = PredictOptions(tiles=1024, batch=1)
     regions = (SIDE // 1024) ** 2

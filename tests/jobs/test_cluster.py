@@ -21,14 +21,13 @@ from sarcd.engine import cluster as _cluster
 from sarcd.engine.run import run_regions
 from sarcd.engine.tasks import Opened, RegionTask
 from sarcd.errors import ClusterError, CorruptChunkError, ModelError
-from sarcd.inference import PLAIN, Tiling
-from sarcd.inference.ensemble import Member, open_ensemble
+from sarcd.inference.plan import Place, Survey, build_plan, open_networks
 from sarcd.store.regions import MadeBy, stage
 from sarcd.store.scene import SceneStore, open_scene
 from sarcd_cli.main import main
 from tests import processes
 from tests.factories.networks import random_model_file
-from tests.factories.scenes import stored_scene
+from tests.factories.scenes import memory_scene, stored_scene
 from tests.tolerance import PROBABILITY
 
 pytestmark = [pytest.mark.distributed, pytest.mark.slow]
@@ -276,7 +275,13 @@ def test_workers_without_this_sarcd_are_refused(answers, line):
 def test_another_model_on_a_worker_is_refused(tmp_path):
     """What a worker finds under the model's path must be the model that the job was planned with."""
     there = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
-    member = Member(str(there), "another digest", Tiling((64, 64), 4, 16, 32), batch=1)
-    parameters = {"device": "cpu", "threads": 0, "dtype": "float32"}
+    scene = memory_scene(np.random.default_rng(0))
+
+    def survey(*_known):
+        return Survey(scene, [(0, 1)], [0], "scene", forward_bytes=2**29)
+
+    plan, _ = build_plan(there, PredictOptions(), scene, Place("cpu", 0, "cpu"), survey)
+    assert open_networks(plan).passes == 1
+    random_model_file(there, widths=(4, 8), seed=1)
     with pytest.raises(ModelError, match="another model on this worker"):
-        open_ensemble([member], [[PLAIN]], parameters)
+        open_networks(plan)

@@ -10,8 +10,7 @@ import numpy as np
 
 from sarcd.detection.kernels import REACH_PX, PairScale, pair_features, swap_dates
 from sarcd.engine.tasks import Rectangle
-from sarcd.inference.forward import forward
-from sarcd.inference.predictor import sigmoid
+from sarcd.inference.predictor import forward, sigmoid
 from sarcd.inference.tiling import Tiling
 
 if TYPE_CHECKING:
