@@ -9,12 +9,14 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 
 from sarcd.change.kernels.thresholds.clusters import otsu
 from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
@@ -25,15 +27,12 @@ from sarcd.errors import ModelError
 from sarcd.networks.unet import UNet
 from sarcd.simulation.core.amplitude_pairs import amplitude_pair
 from sarcd.store.storage import write_atomic
+from sarcd.training.distributed import ProcessGroup
+from sarcd.training.loop import Batch, StepOptions, TrainingLoop, new_state
+from sarcd.training.patches import IGNORE
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
     from sarcd.networks.base import Network
-
-IGNORE = 255
-"""Value of a target that says nothing."""
 
 _WEIGHT_DECAY, _CLIP = 0.01, 1.0
 _WARM_UP = 0.1  # of the steps
@@ -105,36 +104,25 @@ def learn(
     progress : callable
         Told of every step.
     """
-    import torch
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-    rng = np.random.default_rng(seed)
-    train_state = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)
-    train_state.train()
-    if not plan.statistics:
-        _keep_statistics(train_state)
-    optimizer = torch.optim.AdamW(train_state.parameters(), lr=plan.rate, weight_decay=_WEIGHT_DECAY)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.rate, plan.steps, pct_start=_warm_up(plan.steps))
-    averaged = None
-    if plan.average:
-        averaged = AveragedModel(train_state, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)  # type: ignore[no-untyped-call]
+    trained = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = new_state(
+        trained,
+        partial(_one_cycle, rate=plan.rate, steps=plan.steps),
+        learning_rate=plan.rate,
+        weight_decay=_WEIGHT_DECAY,
+        precision=plan.precision,
+        average=plan.average,
+    )
+    options = StepOptions(precision=plan.precision, max_norm=_CLIP, norm_statistics=plan.statistics)
+    loop = TrainingLoop(state, options, ProcessGroup(0, 1, torch.device("cpu")))
     with progress("learning", plan.steps) as advance:
-        for _ in range(plan.steps):
-            inputs, target = _batch(rng, examples, plan, int(network.stride))
-            with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
-                logits = train_state(inputs)
-            loss = _loss(logits[:, 0].float(), target)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(train_state.parameters(), _CLIP)
-            optimizer.step()
-            cycle.step()
-            if averaged is not None:
-                averaged.update_parameters(train_state)
-            advance(1)
-    if averaged is not None:
-        train_state.load_state_dict(averaged.module.state_dict())
-    return train_state.eval()
+        loop.run(_batches(seed, examples, plan), advance=advance)
+    state.use_average()
+    return trained.eval()
+
+
+def _one_cycle(optimizer: torch.optim.Optimizer, *, rate: float, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=_warm_up(steps))
 
 
 def _warm_up(steps: int) -> float:
@@ -142,34 +130,17 @@ def _warm_up(steps: int) -> float:
     return _WARM_UP if steps > 2 / _WARM_UP else 0.3
 
 
-def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the binary cross-entropy of logits (B, H, W), mean over the pixels whose target is known."""
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
-    known = (target != IGNORE).float()
-    each = binary_cross_entropy_with_logits(logits, (target == 1).float(), reduction="none")
-    return (each * known).sum() / known.sum().clamp(min=1)
-
-
-def _keep_statistics(network: nn.Module) -> None:
-    from torch import nn
-
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
+def _batches(seed: int, examples: Sequence[Example], plan: Plan) -> Iterator[Batch]:
+    """Yield a batch of crops a step."""
+    rng = np.random.default_rng(seed)
+    for step in range(plan.steps):
+        crops = [_crop(rng, examples[int(rng.integers(len(examples)))], plan) for _ in range(plan.batch)]
+        features, target = (np.stack(values) for values in zip(*crops, strict=True))
+        inputs = torch.from_numpy(features).contiguous(memory_format=torch.channels_last)
+        yield Batch(inputs, torch.from_numpy(target), partial("step {}".format, step + 1))
 
 
-def _batch(
-    rng: np.random.Generator, examples: Sequence[Example], plan: Plan, stride: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    crops = [_crop(rng, examples[int(rng.integers(len(examples)))], plan, stride) for _ in range(plan.batch)]
-    inputs = torch.from_numpy(np.stack([crop[0] for crop in crops])).contiguous(memory_format=torch.channels_last)
-    return inputs, torch.from_numpy(np.stack([crop[1] for crop in crops]))
-
-
-def _crop(rng: np.random.Generator, example: Example, plan: Plan, stride: int) -> tuple[np.ndarray, np.ndarray]:
+def _crop(rng: np.random.Generator, example: Example, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Cut a square at random, turn it, swap its dates, and vary the scale of its brightness."""
     shape = example.target.shape
     first = [int(rng.integers(max(size - plan.side, 0) + 1)) for size in shape]
@@ -249,8 +220,6 @@ _WIDTHS = (16, 32, 48, 64)
 
 def new_network(seed: int = SEED, widths: tuple[int, ...] = _WIDTHS) -> UNet:
     """Return an untrained network, by default of the size of the pretrained one."""
-    import torch
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet(len(CHANNELS), widths=widths, bottleneck=widths[-1])
@@ -312,7 +281,6 @@ def make_prior(
     progress : callable
         Told of pairs simulated and steps done.
     """
-    import torch
     from safetensors.torch import save
 
     examples = []
