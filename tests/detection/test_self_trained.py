@@ -1,5 +1,4 @@
 import dataclasses
-import importlib
 
 import dask.array as da
 import numpy as np
@@ -17,7 +16,6 @@ from sarcd.detection.self_trained.training import (
     make_prior,
     new_network,
     simulated,
-    sure_targets,
 )
 from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.simulation.core.amplitude_pairs import Wanted, amplitude_pair
@@ -58,42 +56,6 @@ def test_squares_are_found(fitted_map):
     assert found.record["surely_changed"] == pytest.approx(truth.mean(), rel=0.3)
     assert (found.score[found.change == 1] >= found.record["threshold"]).all()
     assert found.score.dtype == np.float32
-
-
-def test_from_clusters_the_squares_are_found_without_the_pretrained_network(monkeypatch):
-    before, after, truth = squares()
-    module = importlib.import_module("sarcd.detection.self_trained.fit")  # the package has a function of this name
-    monkeypatch.setattr(module, "load_prior", lambda: new_network(9))
-    options = FitOptions(start="clusters", first=dataclasses.replace(FitOptions().first, steps=80, batch=4))
-    found = map_pair(before, after, options)
-    assert ((found.change == 1) == truth).mean() > 0.97
-    assert "clusters" in found.record["why"]
-    # a lower threshold would promise more, if its probabilities were right
-    dim = dataclasses.replace(options, first=dataclasses.replace(options.first, steps=40), least_kappa=0, least_gain=-1)
-    assert map_pair(before, after, dim).record["threshold"] == 0.5
-    more = map_pair(before, after, dataclasses.replace(options, rounds=1, plan=QUICK.plan))
-    assert more.record["rounds"] == 1
-    assert not np.array_equal(more.score, found.score)
-
-
-def test_of_one_kind_of_ground_clusters_are_not_believed():
-    before, after = speckle(4, (128, 128))
-    found = map_pair(before, after, FitOptions(start="clusters"))
-    assert "one kind of ground" in found.record["why"]
-    np.testing.assert_array_equal(found.score, map_pair(before, after).score)
-
-
-def test_clusters_are_sure_where_two_scales_agree():
-    features = np.random.default_rng(0).normal(0, 0.05, (7, 40, 50)).astype("float32")
-    features[2:4, :10] -= 1
-    features[2, 20:22] += 1  # on the fine scale alone
-    valid = np.ones((40, 50), bool)
-    valid[:, 0] = False
-    (target,) = sure_targets([features], [valid])
-    assert (target[:10, 1:] == 1).all()
-    assert (target[20:22] == IGNORE).all()
-    assert (target[:, 0] == IGNORE).all()
-    assert (target[25:, 1:] == 0).all()
 
 
 def test_a_seed_is_a_map(fitted_map):
