@@ -238,10 +238,19 @@ def settled(options: TrainOptions) -> Json:
 def _differences(before: Json, now: Json) -> list[str]:
     """Say in what a stopped run differs, as ``epochs 10, now 20``."""
     pairs = [(key, before.get(key), now[key]) for key in ("data", "micro_batch", "world", "device")]
-    stored = before.get("options", {})
-    pairs += [(key, stored.get(key), now["options"].get(key)) for key in {**stored, **now["options"]}]
+    stored, wanted = _flat(before.get("options", {})), _flat(now["options"])
+    pairs += [(key, stored.get(key), wanted.get(key, "no option")) for key in {**stored, **wanted}]
     return [
         "other scenes or labels" if key == "data" else f"{key} {str(old)[:60]}, now {str(new)[:60]}"
         for key, old, new in pairs
         if old != new
     ]
+
+
+def _flat(options: Json) -> Json:
+    """Return options by names such as ``loss.dice``."""
+    found: Json = {}
+    for key, value in options.items():
+        inner = _flat(value) if isinstance(value, dict) else {}
+        found |= {f"{key}.{name}": one for name, one in inner.items()} or {key: value}
+    return found
