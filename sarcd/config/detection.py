@@ -40,7 +40,7 @@ OF_NETWORK = ("network", "coherence-network")
 """Methods that look with the pretrained amplitude network."""
 
 STORED_START = "prior"
-"""What maps of `OF_NETWORK` keep as ``start``: an option, while a network could start from clusters of the scene too."""
+"""What maps of `OF_NETWORK` keep as ``start``, an option while a network could start from clusters of the scene."""
 
 CHOOSING = ("auto", "auto-label-free")
 """Methods that choose another one, by the scene and the options given."""

@@ -241,7 +241,7 @@ def test_the_recipe_makes_a_file_that_loads(tmp_path, monkeypatch):
 
     path = tmp_path / "prior.safetensors"
     make_prior(path, pairs=2, plan=Plan(steps=2, batch=1, side=32, average=0.5))
-    monkeypatch.setattr(prior, "PRIOR", path)
+    monkeypatch.setattr(prior, "AMPLITUDE", path)
     load_prior.cache_clear()
     try:
         again = load_prior()

@@ -21,6 +21,7 @@ import torch
 from sarcd.detection.kernels import CHANNELS, measure_scale, pair_features, swap_dates
 from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import ModelError
+from sarcd.models.pretrained import AMPLITUDE
 from sarcd.networks.unet import UNet
 from sarcd.simulation.core.amplitude_pairs import amplitude_pair
 from sarcd.store.storage import write_atomic
@@ -164,8 +165,6 @@ def _crop(rng: np.random.Generator, example: Example, plan: Plan) -> tuple[np.nd
     return np.ascontiguousarray(features), np.ascontiguousarray(target)
 
 
-PRIOR = Path(__file__).with_name("pretraining.safetensors")
-
 PAIRS, PLAN, SEED = 7990, Plan(steps=16000, average=0.998, precision="bfloat16"), 0
 """Simulated pairs of 256 x 256 pixels, how the network learns from them, and the seed of its weights and crops."""
 
@@ -198,11 +197,11 @@ def load_prior() -> UNet:
 
     network = new_network()
     try:
-        weights = load_file(PRIOR)
+        weights = load_file(AMPLITUDE)
         network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in weights.items()})
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(
-            "the pretrained network cannot be read", source=str(PRIOR), hint="install sarcd anew"
+            "the pretrained network cannot be read", source=str(AMPLITUDE), hint="install sarcd anew"
         ) from error
     return network.eval()
 
