@@ -12,10 +12,10 @@ from sarcd.detection.self_trained.training import (
     IGNORE,
     Example,
     learn,
-    load_prior,
-    make_prior,
+    load_amplitude_network,
     new_network,
     simulated,
+    train_amplitude_network,
 )
 from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.simulation.core.amplitude_pairs import Wanted, amplitude_pair
@@ -66,9 +66,9 @@ def test_a_seed_is_a_map(fitted_map):
 
 
 def test_the_pretrained_network_stays_as_it_is(fitted_map):
-    state = {name: value.clone() for name, value in load_prior().state_dict().items()}
+    state = {name: value.clone() for name, value in load_amplitude_network().state_dict().items()}
     map_pair(*fitted_map[:2], QUICK)
-    for name, value in load_prior().state_dict().items():
+    for name, value in load_amplitude_network().state_dict().items():
         assert torch.equal(value, state[name])
 
 
@@ -237,22 +237,22 @@ def test_however_few_the_steps(steps):
 
 
 def test_the_recipe_makes_a_file_that_loads(tmp_path, monkeypatch):
-    from sarcd.detection.self_trained import training as prior
+    from sarcd.detection.self_trained import training
 
-    path = tmp_path / "prior.safetensors"
-    make_prior(path, pairs=2, plan=Plan(steps=2, batch=1, side=32, average=0.5))
-    monkeypatch.setattr(prior, "AMPLITUDE", path)
-    load_prior.cache_clear()
+    path = tmp_path / "amplitude.safetensors"
+    train_amplitude_network(path, pairs=2, plan=Plan(steps=2, batch=1, side=32, average=0.5))
+    monkeypatch.setattr(training, "AMPLITUDE", path)
+    load_amplitude_network.cache_clear()
     try:
-        again = load_prior()
-        assert not torch.equal(again.head.weight, new_network(prior.SEED).head.weight)
+        again = load_amplitude_network()
+        assert not torch.equal(again.head.weight, new_network(training.SEED).head.weight)
         path.write_bytes(path.read_bytes()[:1000])
-        load_prior.cache_clear()
+        load_amplitude_network.cache_clear()
         with pytest.raises(ModelError, match="install sarcd anew"):
-            load_prior()
+            load_amplitude_network()
     finally:
         monkeypatch.undo()
-        load_prior.cache_clear()
+        load_amplitude_network.cache_clear()
 
 
 @pytest.mark.realdata

@@ -10,7 +10,7 @@ import numpy as np
 
 from sarcd.detection.kernels import PairScale, measure_scale
 from sarcd.detection.self_trained.fitted import ReadPair, SelfTrained, best_threshold, features_of, logits_and_spread
-from sarcd.detection.self_trained.training import IGNORE, Example, Plan, learn, load_prior
+from sarcd.detection.self_trained.training import IGNORE, Example, Plan, learn, load_amplitude_network
 from sarcd.engine.tasks import Progress, Rectangle, silent
 from sarcd.errors import OptionError, SceneError
 from sarcd.inference.predictor import sigmoid
@@ -101,7 +101,7 @@ def fit(
     scale = measure_scale([read(window) for window in windows], decibels=decibels)
     if scale is None:
         raise SceneError("no pixel has values at both dates", hint="choose dates that cover the same ground")
-    network: Network = load_prior()
+    network: Network = load_amplitude_network()
     parts = [_Part.of(read, window, shape, scale, int(network.stride)) for window in windows]
     record: dict[str, Any] = {"noise": list(scale.noise), "shift": scale.shift, "strength": scale.strength, "rounds": 0}
     record["why"] = "the shipped network, with scale and threshold of this pair"
@@ -112,7 +112,7 @@ def fit(
             record["why"] += "; too little is surely changed to learn more from"
             break
         examples = [part.example(score, options.sure) for part, score in zip(parts, scores, strict=True)]
-        network = learn(load_prior(), examples, options.plan, seed=options.seed + number, progress=progress)
+        network = learn(load_amplitude_network(), examples, options.plan, seed=options.seed + number, progress=progress)
         record["rounds"] = number + 1
         scores = [part.score(network) for part in parts]
         record |= _shares(parts, scores, options.sure)

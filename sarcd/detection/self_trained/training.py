@@ -1,7 +1,7 @@
-"""Training on random crops of pairs of images: of simulated ones for the pretrained network, of one scene's own.
+"""Training on random crops of pairs of images: simulated ones for the pretrained amplitude network, one scene's own.
 
-``python -m sarcd.detection.self_trained.training FILE`` trains the pretrained network anew, in one run of about an
-hour on two cores that compute in bfloat16; it needs 9 GB of memory.
+``python -m sarcd.detection.self_trained.training FILE`` trains the pretrained amplitude network anew, in one run of
+about an hour on two cores that compute in bfloat16; it needs 9 GB of memory.
 """
 
 from __future__ import annotations
@@ -171,16 +171,16 @@ PAIRS, PLAN, SEED = 7990, Plan(steps=16000, average=0.998, precision="bfloat16")
 _WIDTHS = (16, 32, 48, 64)
 
 
-def new_network(seed: int = SEED, widths: tuple[int, ...] = _WIDTHS) -> UNet:
-    """Return an untrained network, by default of the size of the pretrained one."""
+def new_network(seed: int = SEED) -> UNet:
+    """Return an untrained network of the size of the pretrained one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet(len(CHANNELS), widths=widths, bottleneck=widths[-1])
+        return UNet(len(CHANNELS), widths=_WIDTHS, bottleneck=_WIDTHS[-1])
 
 
 @functools.lru_cache(maxsize=1)
-def load_prior() -> UNet:
-    """Return the pretrained network, in eval mode; nobody may change it.
+def load_amplitude_network() -> UNet:
+    """Return the pretrained amplitude network, in eval mode; nobody may change it.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def load_prior() -> UNet:
 
     Examples
     --------
-    >>> sum(parameter.numel() for parameter in load_prior().parameters())
+    >>> sum(parameter.numel() for parameter in load_amplitude_network().parameters())
     435873
     """
     from safetensors import SafetensorError
@@ -201,7 +201,7 @@ def load_prior() -> UNet:
         network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in weights.items()})
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(
-            "the pretrained network cannot be read", source=str(AMPLITUDE), hint="install sarcd anew"
+            "the pretrained amplitude network cannot be read", source=str(AMPLITUDE), hint="install sarcd anew"
         ) from error
     return network.eval()
 
@@ -214,7 +214,7 @@ def simulated(seed: int) -> Example:
     return Example(pair_features(pair.before, pair.after, scale).astype(np.float16), pair.label)
 
 
-def make_prior(
+def train_amplitude_network(
     path: str | Path,
     *,
     pairs: int = PAIRS,
@@ -250,4 +250,4 @@ def make_prior(
 
 
 if __name__ == "__main__":
-    make_prior(sys.argv[1])
+    train_amplitude_network(sys.argv[1])
