@@ -9,7 +9,6 @@ import xarray as xr
 from sarcd.detection.self_trained import FitOptions, Plan, fit, fit_pairs, map_pair, map_pairs
 from sarcd.detection.self_trained.fit import sample_windows
 from sarcd.detection.self_trained.training import (
-    IGNORE,
     Example,
     learn,
     load_amplitude_network,
@@ -20,6 +19,7 @@ from sarcd.detection.self_trained.training import (
 from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.simulation.core.amplitude_pairs import Wanted, amplitude_pair
 from sarcd.training.loop import TrainingLoop
+from sarcd.training.patches import IGNORE
 from tests.factories.scenes import dates
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")

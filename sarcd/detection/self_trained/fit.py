@@ -10,12 +10,13 @@ import numpy as np
 
 from sarcd.detection.kernels import PairScale, measure_scale
 from sarcd.detection.self_trained.fitted import ReadPair, SelfTrained, best_threshold, features_of, logits_and_spread
-from sarcd.detection.self_trained.training import IGNORE, Example, Plan, learn, load_amplitude_network
+from sarcd.detection.self_trained.training import Example, Plan, learn, load_amplitude_network
 from sarcd.engine.tasks import Progress, Rectangle, silent
 from sarcd.errors import OptionError, SceneError
 from sarcd.inference.predictor import sigmoid
 from sarcd.inference.tiling import round_up
 from sarcd.networks.folding import for_inference
+from sarcd.training.patches import IGNORE
 
 if TYPE_CHECKING:
     from sarcd.networks.base import Network

@@ -102,7 +102,7 @@ def learn(
     progress : callable
         Told of every step.
     """
-    trained = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trained = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)
     state = new_state(
         trained,
         partial(_one_cycle, rate=plan.rate, steps=plan.steps),
