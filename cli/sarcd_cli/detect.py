@@ -75,13 +75,6 @@ METHODS = (
 @click.option("--closing", type=int, default=0, metavar="RADIUS", help="Fill gaps that a disc does not fit into.")
 @click.option("--max-hole", type=int, default=0, metavar="PIXELS", help="Fill holes in changes up to this size.")
 @click.option("--rounds", type=int, default=0, show_default=True, help="Times that the network learns from this scene.")
-@click.option(
-    "--start",
-    type=click.Choice(["prior", "clusters"]),
-    default="prior",
-    show_default=True,
-    help="The pretrained network, or one that learns from clusters of this scene alone.",
-)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what the network learns from.")
 @click.option(
     "--device", default="auto", show_default=True, help="Of the pretrained network: auto, cpu, cuda, cuda:N or mps."

@@ -35,6 +35,7 @@ COMMANDS = {
     "pseudo-label": "Let a model label the patches of scenes that it is sure of, for another training.",
     "detect": "Find change by what suits the scene, without a model of your own.",
     "predict": "Map the changes of a scene with a network, the pretrained one or your own.",
+    "models": "List the pretrained models, or show the card of one.",
     "summarise": "Tell of three or more dates how often the ground changed, when, and whether it came back.",
     "evaluate": "Score a change map against the labels of the scene.",
     "threshold": "Choose the threshold of a change probability on labelled scenes.",

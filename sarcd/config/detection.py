@@ -23,8 +23,6 @@ Method = Literal[
     "combined-test",
     "coherence-network",
 ]
-Start = Literal["prior", "clusters"]
-STARTS: tuple[Start, ...] = ("prior", "clusters")
 
 DIFFERENCES = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio", "coherence-loss")
 """Methods that make a difference image, which a decision then splits."""
@@ -37,6 +35,12 @@ OF_LEVELS = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio"
 
 OF_COHERENCE = ("coherence-loss", "coherence-test", "combined-test", "coherence-network")
 """Methods that look at coherence, which one pixel has none of."""
+
+OF_NETWORK = ("network", "coherence-network")
+"""Methods that look with the pretrained amplitude network."""
+
+STORED_START = "prior"
+"""What maps of `OF_NETWORK` keep as ``start``, an option while a network could start from clusters of the scene."""
 
 CHOOSING = ("auto", "auto-label-free")
 """Methods that choose another one, by the scene and the options given."""
@@ -101,10 +105,6 @@ class DetectOptions:
     rounds: int = field(
         default=0, metadata={"help": "network: times that it learns from what it is sure of in this scene"}
     )
-    start: Start = field(
-        default="prior",
-        metadata={"help": "network: the pretrained one, or one that learns from nothing but clusters of this scene"},
-    )
     seed: int = field(default=0, metadata={"help": "network: of what it learns from"})
     uncertainty: bool = field(
         default=False, metadata={"help": "keep how little each pixel's decision is to be trusted, beside the map"}
@@ -117,7 +117,6 @@ class DetectOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "exclude_dates", tuple(self.exclude_dates))
         one_of("method", self.method, METHODS)
-        one_of("start", self.start, STARTS)
         if self.decision is not None:
             one_of("decision", self.decision, DECISIONS)
         if self.window is not None:
@@ -168,7 +167,13 @@ class DetectOptions:
         if not self.match_gain:
             filled.pop("match_gain")  # what was made before there was such a thing compares equal
         filled |= {"window": to_dict(self.size), "decision": self.rule}
-        return {name: value for name, value in filled.items() if name in options_of_method(self.method)}
+        names, heeded = options_of_method(self.method), {}
+        for name, value in filled.items():
+            if name == "seed" and self.method in OF_NETWORK:
+                heeded["start"] = STORED_START
+            if name in names:
+                heeded[name] = value
+        return heeded
 
     @property
     def given(self) -> set[str]:
@@ -187,8 +192,8 @@ def options_of_method(method: str) -> set[str]:
     if method == "pretrained":
         return {"method"}
     names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty", "exclude_dates"}
-    if method in ("network", "coherence-network"):
-        names |= {"seed", "rounds", "start"}
+    if method in OF_NETWORK:
+        names |= {"seed", "rounds"}
     if method in (*TESTS, "coherence-network"):
         names |= {"false_alarms", "looks", "expected"}
     if method in OF_LEVELS:

@@ -82,10 +82,6 @@ class PseudoOptions:
         metadata={"help": "of more than N: half with change, the surest first, half without by seed; or all by seed"},
     )
     seed: int = field(default=0, metadata={"help": "seed of the choice"})
-    rounds: int = field(default=1, metadata={"help": "times that a network labels and a new one is trained on it"})
-    first_epochs: int | None = field(
-        default=None, metadata={"help": "epochs of the networks that label; empty for as many as the last one's"}
-    )
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:
@@ -98,7 +94,5 @@ class PseudoOptions:
         one_of("reading", self.reading, ("either", "change"))
         one_of("choice", self.choice, ("stratified", "random"))
         at_least(0, "seed", self.seed)
-        at_least(1, "rounds", self.rounds)
-        for name in ("max_patches", "first_epochs"):
-            if getattr(self, name) is not None:
-                at_least(1, name, getattr(self, name))
+        if self.max_patches is not None:
+            at_least(1, "max_patches", self.max_patches)

@@ -1,4 +1,4 @@
-"""Options under the names that earlier versions stored, translated where stored values are read."""
+"""Options as earlier versions stored them, translated where stored values are read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Any
 
 _TRAINING = {"draw": "sampling", "held_out": "val_fraction", "drop_at": "lr_milestone", "keep": "checkpoint"}
 _PSEUDO_LABELS = {"share": "min_confident", "most": "max_patches"}
+_DROPPED = {"rounds": 1, "first_epochs": None}
+"""Options of pseudo-labels that are no more, with the value that means what is done now; any other value is kept."""
 _OPERATIONS = {"predict": {"adapt": "adapt_batchnorm"}, "pseudo-label": _PSEUDO_LABELS}
+
+
+_ABSENT = object()
 
 
 def current_parameters(operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,12 +43,18 @@ def current_training(options: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> current_training({"keep": "last", "epochs": 4, "pseudo": {"most": None}})
+    >>> current_training({"keep": "last", "epochs": 4, "pseudo": {"most": None, "rounds": 1}})
     {'checkpoint': 'last', 'epochs': 4, 'pseudo': {'max_patches': None}}
+
+    What this version cannot do stays, so that whoever compares sees it:
+
+    >>> current_training({"pseudo": {"rounds": 2}})
+    {'pseudo': {'rounds': 2}}
     """
     found = _renamed(options, _TRAINING)
     if isinstance(found.get("pseudo"), Mapping):
-        found["pseudo"] = _renamed(found["pseudo"], _PSEUDO_LABELS)
+        pseudo = _renamed(found["pseudo"], _PSEUDO_LABELS)
+        found["pseudo"] = {key: value for key, value in pseudo.items() if _DROPPED.get(key, _ABSENT) != value}
     return found
 
 

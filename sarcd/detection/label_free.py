@@ -94,7 +94,7 @@ def fit(
     if options.method in ("network", "coherence-network"):
         from sarcd.detection.self_trained import FitOptions, fit_pairs
 
-        how = FitOptions(start=options.start, rounds=options.rounds, seed=options.seed)
+        how = FitOptions(rounds=options.rounds, seed=options.seed)
         fitted = replace(fitted, networks=fit_pairs(scene, chosen, how, progress=progress))
     if options.method == "network":
         return fitted

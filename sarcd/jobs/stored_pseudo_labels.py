@@ -6,7 +6,7 @@ Offline, as in Algorithm 1 of the paper: the model labels once, then a network i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sarcd.training.trainer import TrainResult
 
 OPERATION = "pseudo-label"
+_ROUND = "round0"  # as stored since there could be several
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
         mask = chosen[start : start + one.confident.size].reshape(one.confident.shape)
         start += one.confident.size
         parameters = {
-            **{key: value for key, value in config.to_dict(options).items() if key not in ("rounds", "first_epochs")},
+            **config.to_dict(options),
             "max_patches": max_patches,
             "model": loaded.digest,
             "patch": size,
@@ -247,9 +248,9 @@ def self_train(
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
 ) -> TrainResult:
-    """Train, let the network label, and train anew on both, for as many rounds as the options say [1]_.
+    """Train, let the network label, and train anew on both [1]_.
 
-    The networks that label are kept in the run's folder; stopped at any moment, the same call goes on.
+    The network that labels is kept in the run's folder; stopped at any moment, the same call goes on.
 
     Parameters
     ----------
@@ -274,38 +275,23 @@ def self_train(
 
     output = check_output(output, overwrite=overwrite)
     folder = output.with_suffix(".run")
-    first = options.pseudo.first_epochs or options.epochs
-    for number in range(options.pseudo.rounds):
-        teacher = folder / f"round-{number}.safetensors"
-        name = f"round{number}"
-        if overwrite or not teacher.exists():
-            note(f"training the network that labels, round {number + 1} of {options.pseudo.rounds}")
-            train(
-                replace(options, epochs=first),
-                scenes,
-                validation,
-                teacher,
-                pseudo=unlabelled if number else (),
-                pseudo_name=f"pseudo_label_round{number - 1}",
-                overwrite=overwrite,
-                progress=progress,
-                note=note,
-            )
-        label = partial(pseudo_label, unlabelled, teacher, options.pseudo, name=name, progress=progress, note=note)
-        try:
-            labelled = label()  # resumes
-        except MismatchError:
-            labelled = label(overwrite=True)  # of another training
-        note(
-            f"{labelled.chosen} of {labelled.patches} patches are labelled, {labelled.with_change} of them with change"
-        )
+    teacher = folder / "round-0.safetensors"
+    if overwrite or not teacher.exists():
+        note("training the network that labels")
+        train(options, scenes, validation, teacher, overwrite=overwrite, progress=progress, note=note)
+    label = partial(pseudo_label, unlabelled, teacher, options.pseudo, name=_ROUND, progress=progress, note=note)
+    try:
+        labelled = label()  # resumes
+    except MismatchError:
+        labelled = label(overwrite=True)  # of another training
+    note(f"{labelled.chosen} of {labelled.patches} patches are labelled, {labelled.with_change} of them with change")
     return train(
         options,
         scenes,
         validation,
         output,
         pseudo=unlabelled,
-        pseudo_name=f"pseudo_label_round{options.pseudo.rounds - 1}",
+        pseudo_name=variable_name("pseudo_label", _ROUND),
         overwrite=overwrite,
         progress=progress,
         note=note,

@@ -14,6 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sarcd import config
 from sarcd.config import TrainOptions
@@ -41,6 +42,8 @@ class TrainState:
         Of the optimiser's rate, stepped after every batch.
     scaler : torch.amp.GradScaler
         Enabled for float16.
+    average : float
+        Decay of the exponential moving average of the weights, in [0, 1); 0 for none.
     """
 
     def __init__(
@@ -49,15 +52,28 @@ class TrainState:
         optimizer: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler,
         scaler: torch.amp.GradScaler,
+        *,
+        average: float = 0.0,
     ) -> None:
         self.network = network
         self.optimizer = optimizer
         self.schedule = schedule
         self.scaler = scaler
+        self._averaged = _average_of(network, average) if average else None
         self.epoch = 0
         self.record: Json = {}
         self.best: Json | None = None
         self.best_weights: dict[str, Tensor] = {}
+
+    def update_average(self) -> None:
+        """Take the present weights into their moving average, where there is one."""
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.network)
+
+    def use_average(self) -> None:
+        """Give the network the moving average of its weights, where there is one."""
+        if self._averaged is not None:
+            self.network.load_state_dict(self._averaged.module.state_dict())
 
     def keep_best(self, record: Json) -> None:
         """Remember the present weights as the best, with the record of their epoch."""
@@ -77,6 +93,8 @@ class TrainState:
         optimizer = self.optimizer.state_dict()
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
+        if self._averaged is not None:
+            tensors |= {f"average.{name}": value for name, value in self._averaged.state_dict().items()}
         for index, moments in optimizer["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
         plain = {
@@ -108,6 +126,8 @@ class TrainState:
                     _, index, moment = name.split(".", 2)
                     moments.setdefault(int(index), {})[moment] = value
             self.network.load_state_dict(_part(tensors, "network."))
+            if self._averaged is not None:
+                self._averaged.load_state_dict(_part(tensors, "average."))
             self.optimizer.load_state_dict({"state": moments, "param_groups": plain["groups"]})
             self.schedule.load_state_dict(plain["schedule"])
             self.scaler.load_state_dict(plain["scaler"])
@@ -116,6 +136,11 @@ class TrainState:
             self.epoch, self.record, self.best = plain["epoch"], plain["record"], plain["best"]
         except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise _damaged(run / FILE) from error
+
+
+def _average_of(network: Network, decay: float) -> AveragedModel:
+    """Return a moving average of the weights, and of what batch norms have seen."""
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 
 def begun_before(run: Path) -> Json | None:

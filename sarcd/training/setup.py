@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from sarcd.networks.folding import compile_network
 from sarcd.training.checkpoint import RunFolder, TrainState, begun_before
 from sarcd.training.datasets import Note, TrainingData
 from sarcd.training.distributed import ProcessGroup
+from sarcd.training.loop import logits_of, new_state
 from sarcd.training.losses import total_loss
-from sarcd.training.validation import logits_of
 
 _SHARE = {"cuda": 0.7, "mps": 0.4, "cpu": 0.4}  # of the free memory; that of a CPU is the system's too
 _PROBE = 2  # patches: some batch norms want more than one
@@ -71,11 +72,10 @@ def bytes_per_patch(network: Network, options: TrainOptions, device: torch.devic
     target = torch.zeros(_PROBE, options.patch, options.patch, dtype=torch.uint8, device=device)
     weights = {value.untyped_storage().data_ptr() for value in probed.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        loss = total_loss(
-            logits_of(probed, x.contiguous(memory_format=torch.channels_last), options), target, options.loss
-        )
+        logits = logits_of(probed, x.contiguous(memory_format=torch.channels_last), options.precision)
+        loss = total_loss(logits, target, options.loss)
     total = sum(size for place, size in kept.items() if place not in weights)
-    del loss
+    del logits, loss
     return max(1, int(_BESIDE * total / _PROBE))
 
 
@@ -153,12 +153,13 @@ def new_train_state(
     network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.compiled:
         compile_network(network, processes.device)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=options.weight_decay
+    return new_state(
+        network,
+        partial(_schedule, options=options, batches=steps_per_epoch),
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        precision=options.precision,
     )
-    schedule = _schedule(optimizer, options, steps_per_epoch)
-    scaler = torch.amp.GradScaler(processes.device.type, enabled=options.precision == "float16")
-    return TrainState(network, optimizer, schedule, scaler)
 
 
 def _schedule(
@@ -237,10 +238,19 @@ def settled(options: TrainOptions) -> Json:
 def _differences(before: Json, now: Json) -> list[str]:
     """Say in what a stopped run differs, as ``epochs 10, now 20``."""
     pairs = [(key, before.get(key), now[key]) for key in ("data", "micro_batch", "world", "device")]
-    stored = before.get("options", {})
-    pairs += [(key, stored.get(key), now["options"].get(key)) for key in {**stored, **now["options"]}]
+    stored, wanted = _flat(before.get("options", {})), _flat(now["options"])
+    pairs += [(key, stored.get(key), wanted.get(key, "no option")) for key in {**stored, **wanted}]
     return [
         "other scenes or labels" if key == "data" else f"{key} {str(old)[:60]}, now {str(new)[:60]}"
         for key, old, new in pairs
         if old != new
     ]
+
+
+def _flat(options: Json) -> Json:
+    """Return options by names such as ``loss.dice``."""
+    found: Json = {}
+    for key, value in options.items():
+        inner = _flat(value) if isinstance(value, dict) else {}
+        found |= {f"{key}.{name}": one for name, one in inner.items()} or {key: value}
+    return found

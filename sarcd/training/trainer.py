@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sarcd import config
 from sarcd.config import TrainOptions
 from sarcd.engine.tasks import Progress, silent
-from sarcd.errors import TrainingError
 from sarcd.models.file import ModelCard, save_model
 from sarcd.training.augmentation import augment
 from sarcd.training.batches import AUGMENT, DRAW, DROPOUT, WEIGHTS, Batches, seed_of
 from sarcd.training.checkpoint import RunFolder, TrainState
 from sarcd.training.datasets import Note, TrainingData, prepare
 from sarcd.training.distributed import ProcessGroup, join_process_group
-from sarcd.training.losses import total_loss
-from sarcd.training.patches import IGNORE
+from sarcd.training.loop import Batch, StepOptions, TrainingLoop
 from sarcd.training.setup import check_options, check_output, network_options, new_train_state, resolve
-from sarcd.training.validation import LogitCounts, Scores, calibrated, logits_of, validate
+from sarcd.training.validation import LogitCounts, Scores, calibrated, validate
 
 Json = dict[str, Any]
 
@@ -232,7 +228,7 @@ def _fit(
         Batches(data.validation, options, processes.device, shuffle=False) if len(data.validation) else None
     )
     kept: LogitCounts | None = None
-    parallel = processes.parallel(network)
+    loop = TrainingLoop(train_state, StepOptions.of(options), processes)
     saved = time.monotonic()
     with (
         progress("train", options.epochs * len(batches)) as advance,
@@ -245,20 +241,8 @@ def _fit(
             # Each epoch's random numbers depend on its own number alone, not on the epochs before.
             torch.manual_seed(seed_of(options.seed, DROPOUT, epoch) + processes.rank)
             draws = torch.Generator().manual_seed(seed_of(options.seed, AUGMENT, epoch) + processes.rank)
-            network.train()
-            total, pixels = 0.0, 0
-            for x, target, numbers in batches.epoch(epoch, rank=processes.rank, world=processes.world):
-                brightness = data.training.brightness(numbers)
-                x, target = augment(x, target, data.channels, options.augment, draws, brightness=brightness)
-                loss, count = _step(train_state, parallel, x, target, options, processes)
-                if not math.isfinite(loss):
-                    raise TrainingError(
-                        f"loss is {loss} in epoch {epoch}, at {data.training.describe(numbers)}",
-                        hint="lower the learning rate, or look at the images there",
-                    )
-                total, pixels = total + loss * count, pixels + count
-                advance(1)
-            record["loss"] = total / max(pixels, 1)
+            drawn = batches.epoch(epoch, rank=processes.rank, world=processes.world)
+            record["loss"] = loop.run(_augmented(drawn, data, options, draws, epoch), advance=advance)
 
             if validation_batches is not None and (epoch % options.score_every == 0 or epoch == options.epochs):
                 record["scores"], counts = validate(network, validation_batches, options, processes)
@@ -278,38 +262,22 @@ def _fit(
     return train_state.best, kept
 
 
-def _step(
-    train_state: TrainState,
-    parallel: nn.Module,
-    x: Tensor,
-    target: Tensor,
+def _augmented(
+    drawn: Iterable[tuple[Tensor, Tensor, Tensor]],
+    data: TrainingData,
     options: TrainOptions,
-    processes: ProcessGroup,
-) -> tuple[float, int]:
-    """Take one step on a batch (B, C, P, P), part by part; return its loss and the pixels that took part."""
-    size = options.micro_batch
-    parts = [(x[start : start + size], target[start : start + size]) for start in range(0, len(x), size)]
-    counts = [int((wanted != IGNORE).sum()) for _, wanted in parts]
-    count = int(processes.sum(np.array([sum(counts)]))[0])
-    train_state.optimizer.zero_grad(set_to_none=True)
-    loss = torch.zeros((), device=processes.device)
-    for index, (part, wanted) in enumerate(parts):
-        last = index == len(parts) - 1
-        with contextlib.nullcontext() if last or processes.world == 1 else parallel.no_sync():  # type: ignore[operator]
-            logits = logits_of(parallel, part, options)  # (b, P, P)
-            # Weighted by its pixels, so that the parts of all processes add up to the mean over the batch.
-            share = total_loss(logits, wanted, options.loss) * (counts[index] / max(count, 1))
-            scaled = train_state.scaler.scale(
-                share * processes.world
-            )  # since processes take the mean of their gradients
-            scaled.backward()  # type: ignore[no-untyped-call]
-        loss += share.detach()
-    value = processes.sum_of(loss)
-    if math.isfinite(value):
-        train_state.scaler.step(train_state.optimizer)
-        train_state.scaler.update()
-        train_state.schedule.step()
-    return value, count
+    draws: torch.Generator,
+    epoch: int,
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch as the network sees them."""
+    for x, target, numbers in drawn:
+        brightness = data.training.brightness(numbers)
+        x, target = augment(x, target, data.channels, options.augment, draws, brightness=brightness)
+        yield Batch(x, target, partial(_whereabouts, data, epoch, numbers))
+
+
+def _whereabouts(data: TrainingData, epoch: int, numbers: Tensor) -> str:
+    return f"epoch {epoch}, at {data.training.describe(numbers)}"
 
 
 def _f1(record: Json | None) -> float:

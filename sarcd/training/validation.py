@@ -16,6 +16,7 @@ from sarcd.metrics.kernels.scores import confusion_counts, scores
 from sarcd.networks import Network
 from sarcd.training.batches import Batches
 from sarcd.training.distributed import ProcessGroup
+from sarcd.training.loop import logits_of
 
 Scores = dict[str, float | None]
 
@@ -49,7 +50,7 @@ def validate(
     logit_counts = LogitCounts()
     with torch.inference_mode():
         for x, target, _ in batches.epoch(0, rank=processes.rank, world=processes.world):
-            logits = logits_of(network, x, options)  # (B, P, P)
+            logits = logits_of(network, x, options.precision)  # (B, P, P)
             change = (torch.sigmoid(logits) >= options.threshold).to(torch.uint8)
             confusion += confusion_counts(target.cpu().numpy(), change.cpu().numpy())[:4]
             logit_counts.add(logits, target)
@@ -100,14 +101,6 @@ def calibrated(
     # No temperature moves a logit past 0: what the threshold finds, and the order of pixels, stay.
     entropy = cross_entropy(counts, calibration.temperature)
     return calibration, {**found, "cross_entropy": entropy, "calibration_error": calibration.error_after}
-
-
-def logits_of(network: torch.nn.Module, x: Tensor, options: TrainOptions) -> Tensor:
-    """Run the network in the precision asked for; (B, C, P, P) to (B, P, P) float32."""
-    kind = torch.float32 if options.precision == "float32" else getattr(torch, options.precision)
-    with torch.autocast(x.device.type, kind, enabled=kind != torch.float32):
-        logits: Tensor = network(x)
-    return logits[:, 0].float()
 
 
 _SPAN = 32.0  # logits beyond are certain in float32

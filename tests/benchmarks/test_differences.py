@@ -73,8 +73,6 @@ def test_differences_and_decisions(name, real_data):
 WAYS = {
     "`detect` as it comes (network)": DetectOptions(),
     "network, one round of learning from the scene": DetectOptions("network", rounds=1),
-    "network, from clusters": DetectOptions("network", start="clusters"),
-    "network, from clusters, and a round": DetectOptions("network", start="clusters", rounds=1),
     "log-ratio (kittler_gg)": DetectOptions("log-ratio"),
     "log-ratio, pca_kmeans": DetectOptions("log-ratio", decision="pca_kmeans"),
     "log-ratio, kmeans": DetectOptions("log-ratio", decision="kmeans"),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from sarcd_cli.main import main
 from tests import tolerance
@@ -130,6 +132,36 @@ def test_a_training_that_was_stopped_goes_on(tmp_path, scene):
     epochs = [json.loads(line)["epoch"] for line in log.read_text().splitlines()]
     assert epochs == list(range(1, int(TRAIN[TRAIN.index("--epochs") + 1]) + 1))
     assert log.read_text().splitlines()[0] == before.splitlines()[0]
+
+
+def test_a_training_by_an_option_that_is_no_more_is_refused(capsys, tmp_path, scene):
+    """It would end with other weights; at its default, as in the test above, it does not matter."""
+    state = Path(shutil.copytree(FILES / "stopped.run", tmp_path / "stopped.run")) / "state.safetensors"
+    with safe_open(state, "pt") as stored:
+        facts = json.loads(stored.metadata()["sarcd"])
+    facts["begun"]["options"]["pseudo"]["rounds"] = 2
+    save_file(load_file(state), state, metadata={"sarcd": json.dumps(facts)})
+    settle(scene)
+    assert main(["train", str(scene), "-o", str(tmp_path / "stopped.safetensors"), *TRAIN, *SETTINGS]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert "a run with pseudo.rounds 2, now no option was stopped here" in line
+
+
+def test_a_map_by_an_option_that_is_no_more_is_refused(capsys, scene):
+    for file in (
+        scene / "zarr.json",
+        scene / "change_score_network" / "zarr.json",
+        scene / "change_network" / "zarr.json",
+    ):
+        text = file.read_text()
+        assert r"\"start\":\"prior\"" in text
+        file.write_text(text.replace(r"\"start\":\"prior\"", r"\"start\":\"clusters\""))
+    before = tree(scene)
+    assert main(words("detect network", scene)) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert "start clusters, now prior" in line
+    assert "--overwrite" in line
+    assert tree(scene) == before
 
 
 def test_info_and_scores_are_those_of_then(capsys, scene):

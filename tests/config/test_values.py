@@ -74,7 +74,7 @@ def test_what_cannot_be_changed_is_refused(setting, message):
         *((TrainOptions, {name: "other"}) for name in ("schedule", "order", "cache")),
         *((PseudoOptions, {"confidence": value}) for value in (0.49, 1, math.nan)),
         *((PseudoOptions, {"min_confident": value}) for value in (-0.1, 1, math.nan)),
-        *((PseudoOptions, {name: 0}) for name in ("max_patches", "rounds", "first_epochs")),
+        *((PseudoOptions, {name: 0}) for name in ("max_patches",)),
         *((PseudoOptions, {name: "other"}) for name in ("reading", "choice")),
         (PseudoOptions, {"seed": -1}),
         *((PredictOptions, {"threshold": value}) for value in (0, 1, math.nan)),
@@ -99,7 +99,7 @@ def test_values_without_meaning_are_refused(kind, wrong):
     ("kind", "edge"),
     [
         (TrainOptions, {"val_fraction": 0.0, "lr_milestone": 1.0, "weight_decay": 0.0, "micro_batch": 0, "patch": 1}),
-        (PseudoOptions, {"confidence": 0.5, "min_confident": 0.0, "max_patches": 1, "rounds": 1}),
+        (PseudoOptions, {"confidence": 0.5, "min_confident": 0.0, "max_patches": 1}),
         (CoherenceOptions, {"min_valid": 1.0, "window": (1, 3)}),
         (AugmentOptions, {"flip_range": 1, "shear": 0, "scale_below": 1, "shear_degrees": 0, "gain_db": 0}),
         (IngestOptions, {"shard": 2048, "chunk": 1024}),

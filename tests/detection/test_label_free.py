@@ -10,7 +10,7 @@ import sarcd  # noqa: F401  registers .sarcd
 from sarcd import jobs
 from sarcd.attributes import fitted_of, parameters_of
 from sarcd.config import DetectOptions, Window
-from sarcd.config.detection import DECISIONS, METHODS, STARTS
+from sarcd.config.detection import DECISIONS, METHODS
 from sarcd.detection.label_free import fit
 from sarcd.engine import tasks as _task
 from sarcd.errors import MismatchError, OptionError, SceneError
@@ -211,7 +211,6 @@ def test_options_are_checked(field):
         ("network", {"false_alarms": 0.01}),
         ("log-ratio", {"looks": 4.0}),
         ("log-ratio", {"rounds": 1}),
-        ("log-ratio", {"start": "clusters"}),
         ("ratio-test", {"decision": "otsu"}),
         ("ratio-test", {"seed": 1}),
     ],
@@ -225,7 +224,6 @@ def test_command_and_options_know_the_same_methods():
     choices = {option.name: option.type.choices for option in command.params if hasattr(option.type, "choices")}
     assert tuple(choices["method"]) == METHODS
     assert tuple(choices["decision"]) == DECISIONS
-    assert tuple(choices["start"]) == STARTS
     names = {option.name for option in command.params}
     assert {item.name for item in fields(DetectOptions)} <= names
 

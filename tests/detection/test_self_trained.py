@@ -1,5 +1,4 @@
 import dataclasses
-import importlib
 
 import dask.array as da
 import numpy as np
@@ -10,16 +9,17 @@ import xarray as xr
 from sarcd.detection.self_trained import FitOptions, Plan, fit, fit_pairs, map_pair, map_pairs
 from sarcd.detection.self_trained.fit import sample_windows
 from sarcd.detection.self_trained.training import (
-    IGNORE,
     Example,
     learn,
-    load_prior,
-    make_prior,
+    load_amplitude_network,
     new_network,
-    sure_targets,
+    simulated,
+    train_amplitude_network,
 )
 from sarcd.errors import ModelError, OptionError, SceneError
 from sarcd.simulation.core.amplitude_pairs import Wanted, amplitude_pair
+from sarcd.training.loop import TrainingLoop
+from sarcd.training.patches import IGNORE
 from tests.factories.scenes import dates
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -58,42 +58,6 @@ def test_squares_are_found(fitted_map):
     assert found.score.dtype == np.float32
 
 
-def test_from_clusters_the_squares_are_found_without_the_pretrained_network(monkeypatch):
-    before, after, truth = squares()
-    module = importlib.import_module("sarcd.detection.self_trained.fit")  # the package has a function of this name
-    monkeypatch.setattr(module, "load_prior", lambda: new_network(9))
-    options = FitOptions(start="clusters", first=dataclasses.replace(FitOptions().first, steps=80, batch=4))
-    found = map_pair(before, after, options)
-    assert ((found.change == 1) == truth).mean() > 0.97
-    assert "clusters" in found.record["why"]
-    # a lower threshold would promise more, if its probabilities were right
-    dim = dataclasses.replace(options, first=dataclasses.replace(options.first, steps=40), least_kappa=0, least_gain=-1)
-    assert map_pair(before, after, dim).record["threshold"] == 0.5
-    more = map_pair(before, after, dataclasses.replace(options, rounds=1, plan=QUICK.plan))
-    assert more.record["rounds"] == 1
-    assert not np.array_equal(more.score, found.score)
-
-
-def test_of_one_kind_of_ground_clusters_are_not_believed():
-    before, after = speckle(4, (128, 128))
-    found = map_pair(before, after, FitOptions(start="clusters"))
-    assert "one kind of ground" in found.record["why"]
-    np.testing.assert_array_equal(found.score, map_pair(before, after).score)
-
-
-def test_clusters_are_sure_where_two_scales_agree():
-    features = np.random.default_rng(0).normal(0, 0.05, (7, 40, 50)).astype("float32")
-    features[2:4, :10] -= 1
-    features[2, 20:22] += 1  # on the fine scale alone
-    valid = np.ones((40, 50), bool)
-    valid[:, 0] = False
-    (target,) = sure_targets([features], [valid])
-    assert (target[:10, 1:] == 1).all()
-    assert (target[20:22] == IGNORE).all()
-    assert (target[:, 0] == IGNORE).all()
-    assert (target[25:, 1:] == 0).all()
-
-
 def test_a_seed_is_a_map(fitted_map):
     before, after, _, found = fitted_map
     np.testing.assert_array_equal(map_pair(before, after, QUICK).score, found.score)
@@ -102,9 +66,9 @@ def test_a_seed_is_a_map(fitted_map):
 
 
 def test_the_pretrained_network_stays_as_it_is(fitted_map):
-    state = {name: value.clone() for name, value in load_prior().state_dict().items()}
+    state = {name: value.clone() for name, value in load_amplitude_network().state_dict().items()}
     map_pair(*fitted_map[:2], QUICK)
-    for name, value in load_prior().state_dict().items():
+    for name, value in load_amplitude_network().state_dict().items():
         assert torch.equal(value, state[name])
 
 
@@ -209,6 +173,47 @@ def test_scenes_lazy_and_not(fitted_map, monkeypatch):
     np.testing.assert_allclose(lazy.change_score, eager.change_score, atol=2e-5)  # as for tiles
 
 
+BEFORE = {
+    "pretraining": (
+        Plan(steps=6, batch=2, side=64, average=0.5),
+        [0.7681510, 0.7610060, 0.7220914, 0.7649071, 0.7720867, 0.7391951],
+        [-0.0664055, 0.2229670, 0.0903222, -0.0137921],
+        [0.7005010, 0.7011214, 0.6734531],
+    ),
+    "from a scene": (
+        Plan(steps=5, batch=3, side=96, rate=5e-4, about_change=0.5, statistics=False),
+        [0.6513830, 0.6273678, 0.6481844, 0.6320798, 0.6328299],
+        [-0.0601083, 0.2281713, 0.0954464, -0.0072353],
+        [1.0, 1.0, 1.0],
+    ),
+}
+"""Loss of each step, some weights of the last layer and some variances, as of a loop of the method's own, before there
+was one for all networks."""
+
+
+@pytest.mark.parametrize("case", BEFORE)
+def test_a_seeded_run_is_that_of_the_loop_before(case, monkeypatch):
+    """To the bit where it was noted, an AVX2 processor; elsewhere sums come in another order."""
+    plan, losses, weights, variances = BEFORE[case]
+    rng = np.random.default_rng(3)
+    features, target = rng.normal(0, 1, (7, 40, 50)), rng.choice([0, 1, 255], (40, 50))
+    examples = [simulated(0), simulated(1)]
+    if case == "from a scene":
+        examples.append(Example(features.astype(np.float32), target.astype(np.uint8)))
+    seen, step = [], TrainingLoop.step
+
+    def noted(self, x, target):
+        found = step(self, x, target)
+        seen.append(found[0])
+        return found
+
+    monkeypatch.setattr(TrainingLoop, "step", noted)
+    state = learn(new_network(5), examples, plan, seed=7).state_dict()
+    np.testing.assert_allclose(seen, losses, rtol=1e-4)
+    np.testing.assert_allclose(state["head.weight"].flatten()[:4], weights, atol=1e-4)
+    np.testing.assert_allclose(state["bottom.1.running_var"][:3], variances, rtol=1e-3)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_learning_leaves_out_what_is_unknown(precision):
     rng = np.random.default_rng(0)
@@ -232,22 +237,22 @@ def test_however_few_the_steps(steps):
 
 
 def test_the_recipe_makes_a_file_that_loads(tmp_path, monkeypatch):
-    from sarcd.detection.self_trained import training as prior
+    from sarcd.detection.self_trained import training
 
-    path = tmp_path / "prior.safetensors"
-    make_prior(path, pairs=2, plan=Plan(steps=2, batch=1, side=32, average=0.5))
-    monkeypatch.setattr(prior, "PRIOR", path)
-    load_prior.cache_clear()
+    path = tmp_path / "amplitude.safetensors"
+    train_amplitude_network(path, pairs=2, plan=Plan(steps=2, batch=1, side=32, average=0.5))
+    monkeypatch.setattr(training, "AMPLITUDE", path)
+    load_amplitude_network.cache_clear()
     try:
-        again = load_prior()
-        assert not torch.equal(again.head.weight, new_network(prior.SEED).head.weight)
+        again = load_amplitude_network()
+        assert not torch.equal(again.head.weight, new_network(training.SEED).head.weight)
         path.write_bytes(path.read_bytes()[:1000])
-        load_prior.cache_clear()
+        load_amplitude_network.cache_clear()
         with pytest.raises(ModelError, match="install sarcd anew"):
-            load_prior()
+            load_amplitude_network()
     finally:
         monkeypatch.undo()
-        load_prior.cache_clear()
+        load_amplitude_network.cache_clear()
 
 
 @pytest.mark.realdata

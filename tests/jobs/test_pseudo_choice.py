@@ -1,4 +1,4 @@
-"""Pseudo-labels of maps that are given, counted by hand over several scenes; and the rounds of self-training."""
+"""Pseudo-labels of maps that are given, counted by hand over several scenes; and the steps of self-training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -135,11 +135,11 @@ def test_a_suffix_names_map_and_labels(maps, model):
     assert all("pseudo_label" not in open_scene(scene) for scene in maps)
 
 
-def test_rounds(tmp_path, monkeypatch):
-    """Each network is trained on the labels of the one before it, the last one on those of the last round."""
+def test_self_training(tmp_path, monkeypatch):
+    """A network is trained, it labels, and another one is trained on these labels too."""
     calls, of_another = [], []
 
-    def train(options, scenes, validation, output, *, pseudo, pseudo_name, **more):
+    def train(options, scenes, validation, output, *, pseudo=(), pseudo_name="", **more):
         calls.append((options.epochs, Path(output).name, *((*pseudo, pseudo_name) if pseudo else ())))
         Path(output).parent.mkdir(exist_ok=True)
         Path(output).touch()
@@ -152,25 +152,18 @@ def test_rounds(tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "train", train)
     monkeypatch.setattr(module, "pseudo_label", label)
-    options = TrainOptions(epochs=9, pseudo=PseudoOptions(rounds=3, first_epochs=5))
+    options = TrainOptions(epochs=9)
     output = tmp_path / "m.safetensors"
     self_train(options, ["a"], [], ["new"], output)
-    labels = [("new", f"round-{number}.safetensors", f"round{number}") for number in range(3)]
-    last = (9, "m.safetensors", "new", "pseudo_label_round2")
-    assert calls == [
-        (5, "round-0.safetensors"),
-        labels[0],
-        (5, "round-1.safetensors", "new", "pseudo_label_round0"),
-        labels[1],
-        (5, "round-2.safetensors", "new", "pseudo_label_round1"),
-        labels[2],
-        last,
-    ]
-    output.unlink()  # as if stopped in the last training: the networks that label are there
+    first, labels = (9, "round-0.safetensors"), ("new", "round-0.safetensors", "round0")
+    last = (9, "m.safetensors", "new", "pseudo_label_round0")
+    assert calls == [first, labels, last]
+    output.unlink()  # as if stopped in the last training: the network that labels is there
     calls.clear()
-    of_another.append("round1")
-    self_train(replace(options, pseudo=replace(options.pseudo, first_epochs=None)), ["a"], [], ["new"], output)
-    assert calls == [labels[0], labels[1], (*labels[1], "overwrite"), labels[2], last]
+    of_another.append("round0")
+    self_train(options, ["a"], [], ["new"], output)
+    assert calls == [labels, (*labels, "overwrite"), last]
     calls.clear()
-    self_train(replace(options, pseudo=PseudoOptions()), ["a"], [], ["new"], output, overwrite=True)
-    assert calls[0] == (9, "round-0.safetensors")
+    of_another.clear()
+    self_train(options, ["a"], [], ["new"], output, overwrite=True)
+    assert calls == [first, labels, last]

@@ -102,17 +102,15 @@ def test_training_on_both_kinds(tmp_path, learnt, unlabelled):
     assert again.chosen == alone
 
 
-def test_rounds_from_nothing_but_labels_and_new_ground(tmp_path, learnt, unlabelled):
-    options = replace(OPTIONS, pseudo=replace(LOOSE, rounds=2, first_epochs=8))
+def test_self_training_from_nothing_but_labels_and_new_ground(tmp_path, learnt, unlabelled):
+    options = replace(OPTIONS, pseudo=LOOSE)
     result = self_train(options, [learnt[0]], [unlabelled], [unlabelled], tmp_path / "m.safetensors")
     assert result.pseudo_patches > 0
     assert result.scores["f1"] > 0.5
     card = load_model(result.path).card
     assert card.training["transductive"] == ["new.zarr"]  # judged on ground it has seen: said in the file
-    assert card.training["options"]["pseudo"]["rounds"] == 2
-    assert {"pseudo_label_round0", "pseudo_label_round1"} <= set(xr.open_zarr(unlabelled))
-    teachers = sorted(path.name for path in result.run.glob("round-*.safetensors"))
-    assert teachers == ["round-0.safetensors", "round-1.safetensors"]
+    assert "pseudo_label_round0" in xr.open_zarr(unlabelled)
+    assert [path.name for path in result.run.glob("round-*.safetensors")] == ["round-0.safetensors"]
 
 
 def test_command(learnt, unlabelled, capsys):

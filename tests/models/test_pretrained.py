@@ -63,6 +63,8 @@ def test_the_command_takes_it_by_default(stored, capsys):
     assert "the pretrained one maps the changes" in captured.err
     kept = parameters_of(open_scene(stored).change_probability)
     assert kept["model"] == load_model(MINES).digest
+    assert main(["predict", str(stored), "--model", str(MINES), "--json"]) == 0  # the same by its path
+    assert json.loads(capsys.readouterr().out)["regions_computed"] == 0
 
 
 def test_the_store_holds_what_detect_gives(stored):

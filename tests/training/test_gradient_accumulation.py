@@ -57,7 +57,7 @@ def test_gradients_of_parts_are_those_of_the_batch():
     """With fixed batch norms, exactly but for rounding, also where patches have different numbers of labels."""
     from sarcd.training.checkpoint import TrainState
     from sarcd.training.distributed import ProcessGroup
-    from sarcd.training.trainer import _step
+    from sarcd.training.loop import StepOptions, TrainingLoop
 
     torch.manual_seed(0)
     network = create_model("unet", 3, widths=(4, 8)).eval()
@@ -71,8 +71,8 @@ def test_gradients_of_parts_are_those_of_the_batch():
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [10])
         train_state = TrainState(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
         processes = ProcessGroup(0, 1, torch.device("cpu"))
-        options = replace(OPTIONS, micro_batch=size)
-        loss, count = _step(train_state, network, x, target, options, processes)
+        options = StepOptions(micro_batch=size)
+        loss, count = TrainingLoop(train_state, options, processes).step(x, target)
         assert count == int((target != 255).sum())
         found.append((loss, [value.grad.clone() for value in network.parameters()]))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)  # against float64, AVX2 or SSE4.1: 9e-8

@@ -14,7 +14,7 @@ from sarcd.config import CoherenceOptions, TrainOptions, Window, read_toml
 from sarcd.errors import OptionError, SarcdError, SceneError, TrainingError
 from sarcd.models.file import load_model
 from sarcd.store.scene import open_scene
-from sarcd.training import trainer as training
+from sarcd.training import loop
 from sarcd.training.trainer import train
 from tests.factories.labelled_scenes import store_toy, toy_images, toy_scene
 
@@ -232,7 +232,7 @@ def test_bad_requests(tmp_path, scenes):
 
 
 def test_loss_that_is_not_finite_names_its_batch(tmp_path, scenes, monkeypatch):
-    monkeypatch.setattr(training, "total_loss", lambda logits, target, options: logits.sum() * math.nan)
+    monkeypatch.setattr(loop, "total_loss", lambda logits, target, options: logits.sum() * math.nan)
     with pytest.raises(TrainingError, match=r"loss is nan in epoch 1, at .*learn\.zarr"):
         train(SHORT, [scenes[0]], [], tmp_path / "m.safetensors")
 

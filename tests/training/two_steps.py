@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 
-from sarcd.config import TrainOptions
 from sarcd.networks import create_model
 from sarcd.training.checkpoint import TrainState
 from sarcd.training.distributed import join_process_group
-from sarcd.training.trainer import _step
+from sarcd.training.loop import StepOptions, TrainingLoop
 
 
 def batch():
@@ -33,8 +32,8 @@ def step(*, micro_batch):
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [10])
         train_state = TrainState(network, optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
         x, target = (values[processes.rank :: processes.world] for values in batch())
-        options = TrainOptions(micro_batch=micro_batch)
-        loss, count = _step(train_state, processes.parallel(network), x, target, options, processes)
+        options = StepOptions(micro_batch=micro_batch)
+        loss, count = TrainingLoop(train_state, options, processes).step(x, target)
         return {
             "loss": torch.tensor(loss),
             "count": torch.tensor(count),

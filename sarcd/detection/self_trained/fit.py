@@ -1,32 +1,28 @@
-"""Fitting to one pair: the pretrained network says what surely changed, and learns the rest from that."""
+"""Fitting to one pair: the pretrained amplitude network says what surely changed, and learns the rest from that."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sarcd.detection.kernels import PairScale, measure_scale
 from sarcd.detection.self_trained.fitted import ReadPair, SelfTrained, best_threshold, features_of, logits_and_spread
-from sarcd.detection.self_trained.training import IGNORE, Example, Plan, learn, load_prior, new_network, sure_targets
+from sarcd.detection.self_trained.training import Example, Plan, learn, load_amplitude_network
 from sarcd.engine.tasks import Progress, Rectangle, silent
 from sarcd.errors import OptionError, SceneError
 from sarcd.inference.predictor import sigmoid
 from sarcd.inference.tiling import round_up
 from sarcd.networks.folding import for_inference
+from sarcd.training.patches import IGNORE
 
 if TYPE_CHECKING:
     from sarcd.networks.base import Network
 
-Start = Literal["prior", "clusters"]
-
 WHOLE, WINDOW, WINDOWS = 1024, 256, 4
 """Scenes of sides up to `WHOLE` are learnt from whole, others from `WINDOWS` x `WINDOWS` squares of side `WINDOW`."""
-
-_SMALL = (12, 16, 24, 32)
-"""Widths of a network that learns from one scene alone: it has little to learn from, and nobody waits long."""
 
 
 @dataclass(frozen=True)
@@ -35,41 +31,31 @@ class FitOptions:
 
     Parameters
     ----------
-    start : {"prior", "clusters"}
-        ``prior``: the pretrained network. ``clusters``: an untrained one, which learns from where clusters of the ratio
-        at two scales agree; where the values show one kind of ground alone it is the pretrained one after all.
     rounds : int
         Times that the network learns from what it is sure of; 0 takes the pretrained one as it is, and only scale and
-        threshold come from the pair. 0 is the default because learning gained nothing where it was measured.
+        threshold come from the pair. 0 is the default: one round gained on one real pair and lost more on another.
     sure : float
         Probability, or one minus it, from which a pixel is sure.
     least_share : float
         Share of the pixels that must be surely changed: with fewer there is nothing to learn from.
     plan : Plan
         How it learns in a round.
-    first : Plan
-        How it learns from clusters.
     lowest, least_kappa, least_gain : float
-        How low the threshold may be, and for which promise; see `best_threshold`. It is 0.5 where it starts from
-        clusters.
+        How low the threshold may be, and for which promise; see `best_threshold`.
     seed : int
         Of the crops.
     """
 
-    start: Start = "prior"
     rounds: int = 0
     sure: float = 0.8
     least_share: float = 0.001
     plan: Plan = Plan(steps=60, batch=6, side=96, rate=5e-4, about_change=0.5, statistics=False)  # noqa: RUF009  frozen
-    first: Plan = Plan(steps=250, batch=6, side=64)  # noqa: RUF009  frozen
     lowest: float = 0.3
     least_kappa: float = 0.2
     least_gain: float = 0.03
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.start not in ("prior", "clusters"):
-            raise OptionError(f"start is {self.start!r}", option="start", hint="use prior or clusters")
         if self.rounds < 0:
             raise OptionError(f"rounds are {self.rounds}", option="rounds", hint="use 0 or more")
         if not 0.5 <= self.sure < 1:
@@ -116,24 +102,10 @@ def fit(
     scale = measure_scale([read(window) for window in windows], decibels=decibels)
     if scale is None:
         raise SceneError("no pixel has values at both dates", hint="choose dates that cover the same ground")
-    network: Network = load_prior()
+    network: Network = load_amplitude_network()
     parts = [_Part.of(read, window, shape, scale, int(network.stride)) for window in windows]
     record: dict[str, Any] = {"noise": list(scale.noise), "shift": scale.shift, "strength": scale.strength, "rounds": 0}
     record["why"] = "the shipped network, with scale and threshold of this pair"
-    lowest = options.lowest
-    if options.start == "clusters":
-        targets = sure_targets([part.features for part in parts], [part.valid for part in parts])
-        if targets is None:
-            record["why"] = (
-                "the values show one kind of ground alone: nothing to learn from, the shipped network as it is"
-            )
-        else:
-            examples = [Example(part.features, target) for part, target in zip(parts, targets, strict=True)]
-            small = new_network(options.seed, _SMALL)
-            network = learn(small, examples, options.first, seed=options.seed, progress=progress)
-            record["why"] = "learnt from nothing, by what clusters of the ratio at two scales agree on"
-            lowest = 0.5  # its probabilities are no shares: they promise nothing
-    begun = network
     scores = [part.score(network) for part in parts]
     record |= _shares(parts, scores, options.sure)
     for number in range(options.rounds):
@@ -141,7 +113,7 @@ def fit(
             record["why"] += "; too little is surely changed to learn more from"
             break
         examples = [part.example(score, options.sure) for part, score in zip(parts, scores, strict=True)]
-        network = learn(begun, examples, options.plan, seed=options.seed + number, progress=progress)
+        network = learn(load_amplitude_network(), examples, options.plan, seed=options.seed + number, progress=progress)
         record["rounds"] = number + 1
         scores = [part.score(network) for part in parts]
         record |= _shares(parts, scores, options.sure)
@@ -149,7 +121,7 @@ def fit(
         record["why"] += "; learnt more from what it was sure of"
     decision = best_threshold(
         _valid_scores(parts, scores),
-        lowest=lowest,
+        lowest=options.lowest,
         least_kappa=options.least_kappa,
         least_gain=options.least_gain,
     )

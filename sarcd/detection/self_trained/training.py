@@ -1,7 +1,7 @@
-"""Training on random crops of pairs of images: of simulated ones for the pretrained network, of one scene's own.
+"""Training on random crops of pairs of images: simulated ones for the pretrained amplitude network, one scene's own.
 
-``python -m sarcd.detection.self_trained.training FILE`` trains the pretrained network anew, in one run of about an
-hour on two cores that compute in bfloat16; it needs 9 GB of memory.
+``python -m sarcd.detection.self_trained.training FILE`` trains the pretrained amplitude network anew, in one run of
+about an hour on two cores that compute in bfloat16; it needs 9 GB of memory.
 """
 
 from __future__ import annotations
@@ -9,31 +9,28 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 
-from sarcd.change.kernels.thresholds.clusters import otsu
-from sarcd.change.kernels.thresholds.histogram import count_cells, histogram
-from sarcd.change.kernels.thresholds.kittler import kittler
 from sarcd.detection.kernels import CHANNELS, measure_scale, pair_features, swap_dates
 from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import ModelError
+from sarcd.models.pretrained import AMPLITUDE
 from sarcd.networks.unet import UNet
 from sarcd.simulation.core.amplitude_pairs import amplitude_pair
 from sarcd.store.storage import write_atomic
+from sarcd.training.distributed import ProcessGroup
+from sarcd.training.loop import Batch, StepOptions, TrainingLoop, new_state
+from sarcd.training.patches import IGNORE
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
     from sarcd.networks.base import Network
-
-IGNORE = 255
-"""Value of a target that says nothing."""
 
 _WEIGHT_DECAY, _CLIP = 0.01, 1.0
 _WARM_UP = 0.1  # of the steps
@@ -105,36 +102,25 @@ def learn(
     progress : callable
         Told of every step.
     """
-    import torch
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-    rng = np.random.default_rng(seed)
-    train_state = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)
-    train_state.train()
-    if not plan.statistics:
-        _keep_statistics(train_state)
-    optimizer = torch.optim.AdamW(train_state.parameters(), lr=plan.rate, weight_decay=_WEIGHT_DECAY)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.rate, plan.steps, pct_start=_warm_up(plan.steps))
-    averaged = None
-    if plan.average:
-        averaged = AveragedModel(train_state, multi_avg_fn=get_ema_multi_avg_fn(plan.average), use_buffers=True)  # type: ignore[no-untyped-call]
+    trained = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)
+    state = new_state(
+        trained,
+        partial(_one_cycle, rate=plan.rate, steps=plan.steps),
+        learning_rate=plan.rate,
+        weight_decay=_WEIGHT_DECAY,
+        precision=plan.precision,
+        average=plan.average,
+    )
+    options = StepOptions(precision=plan.precision, max_norm=_CLIP, norm_statistics=plan.statistics)
+    loop = TrainingLoop(state, options, ProcessGroup(0, 1, torch.device("cpu")))
     with progress("learning", plan.steps) as advance:
-        for _ in range(plan.steps):
-            inputs, target = _batch(rng, examples, plan, int(network.stride))
-            with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
-                logits = train_state(inputs)
-            loss = _loss(logits[:, 0].float(), target)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(train_state.parameters(), _CLIP)
-            optimizer.step()
-            cycle.step()
-            if averaged is not None:
-                averaged.update_parameters(train_state)
-            advance(1)
-    if averaged is not None:
-        train_state.load_state_dict(averaged.module.state_dict())
-    return train_state.eval()
+        loop.run(_batches(seed, examples, plan), advance=advance)
+    state.use_average()
+    return trained.eval()
+
+
+def _one_cycle(optimizer: torch.optim.Optimizer, *, rate: float, steps: int) -> torch.optim.lr_scheduler.OneCycleLR:
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=_warm_up(steps))
 
 
 def _warm_up(steps: int) -> float:
@@ -142,34 +128,17 @@ def _warm_up(steps: int) -> float:
     return _WARM_UP if steps > 2 / _WARM_UP else 0.3
 
 
-def _loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the binary cross-entropy of logits (B, H, W), mean over the pixels whose target is known."""
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
-    known = (target != IGNORE).float()
-    each = binary_cross_entropy_with_logits(logits, (target == 1).float(), reduction="none")
-    return (each * known).sum() / known.sum().clamp(min=1)
-
-
-def _keep_statistics(network: nn.Module) -> None:
-    from torch import nn
-
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
+def _batches(seed: int, examples: Sequence[Example], plan: Plan) -> Iterator[Batch]:
+    """Yield a batch of crops a step."""
+    rng = np.random.default_rng(seed)
+    for step in range(plan.steps):
+        crops = [_crop(rng, examples[int(rng.integers(len(examples)))], plan) for _ in range(plan.batch)]
+        features, target = (np.stack(values) for values in zip(*crops, strict=True))
+        inputs = torch.from_numpy(features).contiguous(memory_format=torch.channels_last)
+        yield Batch(inputs, torch.from_numpy(target), partial("step {}".format, step + 1))
 
 
-def _batch(
-    rng: np.random.Generator, examples: Sequence[Example], plan: Plan, stride: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    import torch
-
-    crops = [_crop(rng, examples[int(rng.integers(len(examples)))], plan, stride) for _ in range(plan.batch)]
-    inputs = torch.from_numpy(np.stack([crop[0] for crop in crops])).contiguous(memory_format=torch.channels_last)
-    return inputs, torch.from_numpy(np.stack([crop[1] for crop in crops]))
-
-
-def _crop(rng: np.random.Generator, example: Example, plan: Plan, stride: int) -> tuple[np.ndarray, np.ndarray]:
+def _crop(rng: np.random.Generator, example: Example, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Cut a square at random, turn it, swap its dates, and vary the scale of its brightness."""
     shape = example.target.shape
     first = [int(rng.integers(max(size - plan.side, 0) + 1)) for size in shape]
@@ -196,69 +165,22 @@ def _crop(rng: np.random.Generator, example: Example, plan: Plan, stride: int) -
     return np.ascontiguousarray(features), np.ascontiguousarray(target)
 
 
-_RATIOS = CHANNELS.index("ratio_fine"), CHANNELS.index("ratio_coarse")
-
-
-def sure_targets(features: Sequence[np.ndarray], valid: Sequence[np.ndarray]) -> list[np.ndarray] | None:
-    """Cluster the size of the ratio at both scales: where the two agree, it is sure.
-
-    Parameters
-    ----------
-    features : sequence of (7, Y, X) float32
-        Parts of a pair, as `sarcd.detection.kernels.pair_features` returns.
-    valid : sequence of (Y, X) bool
-        Where they hold values.
-
-    Returns
-    -------
-    list of (Y, X) uint8, or None
-        1 surely changed, 0 surely not, `IGNORE` unsure or invalid; None where the ratios are those of one kind of
-        ground, of which clusters would make two all the same.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(0)
-    >>> features = rng.normal(0, 0.1, (7, 64, 64)).astype("float32")
-    >>> sure_targets([features], [np.ones((64, 64), bool)]) is None
-    True
-    >>> features[:, :16] += 1
-    >>> features[2, 0, 0] = 0
-    >>> sure_targets([features], [np.ones((64, 64), bool)])[0][[0, 0, 40], [0, 1, 0]].tolist()
-    [255, 1, 0]
-    """
-    changed = []
-    for ratio in _RATIOS:
-        values = np.concatenate([part[ratio][ok] for part, ok in zip(features, valid, strict=True)])
-        split = otsu(histogram(count_cells(np.abs(values))))
-        if not (split.found and kittler(histogram(count_cells(values))).found):
-            return None
-        changed.append([split.apply(np.abs(part[ratio])) == 1 for part in features])
-    targets = []
-    for fine, coarse, ok in zip(*changed, valid, strict=True):
-        targets.append(np.where(ok & (fine == coarse), fine, IGNORE).astype(np.uint8))
-    return targets
-
-
-PRIOR = Path(__file__).with_name("pretraining.safetensors")
-
 PAIRS, PLAN, SEED = 7990, Plan(steps=16000, average=0.998, precision="bfloat16"), 0
 """Simulated pairs of 256 x 256 pixels, how the network learns from them, and the seed of its weights and crops."""
 
 _WIDTHS = (16, 32, 48, 64)
 
 
-def new_network(seed: int = SEED, widths: tuple[int, ...] = _WIDTHS) -> UNet:
-    """Return an untrained network, by default of the size of the pretrained one."""
-    import torch
-
+def new_network(seed: int = SEED) -> UNet:
+    """Return an untrained network of the size of the pretrained one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet(len(CHANNELS), widths=widths, bottleneck=widths[-1])
+        return UNet(len(CHANNELS), widths=_WIDTHS, bottleneck=_WIDTHS[-1])
 
 
 @functools.lru_cache(maxsize=1)
-def load_prior() -> UNet:
-    """Return the pretrained network, in eval mode; nobody may change it.
+def load_amplitude_network() -> UNet:
+    """Return the pretrained amplitude network, in eval mode; nobody may change it.
 
     Raises
     ------
@@ -267,7 +189,7 @@ def load_prior() -> UNet:
 
     Examples
     --------
-    >>> sum(parameter.numel() for parameter in load_prior().parameters())
+    >>> sum(parameter.numel() for parameter in load_amplitude_network().parameters())
     435873
     """
     from safetensors import SafetensorError
@@ -275,11 +197,11 @@ def load_prior() -> UNet:
 
     network = new_network()
     try:
-        weights = load_file(PRIOR)
+        weights = load_file(AMPLITUDE)
         network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in weights.items()})
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(
-            "the pretrained network cannot be read", source=str(PRIOR), hint="install sarcd anew"
+            "the pretrained amplitude network cannot be read", source=str(AMPLITUDE), hint="install sarcd anew"
         ) from error
     return network.eval()
 
@@ -292,7 +214,7 @@ def simulated(seed: int) -> Example:
     return Example(pair_features(pair.before, pair.after, scale).astype(np.float16), pair.label)
 
 
-def make_prior(
+def train_amplitude_network(
     path: str | Path,
     *,
     pairs: int = PAIRS,
@@ -312,7 +234,6 @@ def make_prior(
     progress : callable
         Told of pairs simulated and steps done.
     """
-    import torch
     from safetensors.torch import save
 
     examples = []
@@ -329,4 +250,4 @@ def make_prior(
 
 
 if __name__ == "__main__":
-    make_prior(sys.argv[1])
+    train_amplitude_network(sys.argv[1])
