@@ -100,21 +100,6 @@ def scheduler_option(function: Function) -> Function:
     return option(command)  # type: ignore[return-value]
 
 
-def parse_window(text: str) -> int | list[int]:
-    """Return a window given as ``7`` or ``7x5`` (along y, along x).
-
-    Examples
-    --------
-    >>> parse_window("7"), parse_window("7x5")
-    (7, [7, 5])
-    """
-    parts = text.lower().split("x")
-    if not all(part.strip().isdigit() for part in parts) or len(parts) > 2:
-        raise click.BadParameter(f"{text!r} is no window; use an odd number such as 7, or 7x5 for y and x")
-    sizes = [int(part) for part in parts]
-    return sizes[0] if len(sizes) == 1 else sizes
-
-
 def note(text: str) -> None:
     """Tell the user something on stderr, which is not the result."""
     click.echo(text, err=True)

@@ -32,7 +32,7 @@ COMMANDS = {
     "statistics": "Compute the median and MAD of the amplitudes, and keep them in the scene.",
     "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
     "train": "Train a network on labelled scenes.",
-    "pseudo-label": "Let a model label the patches of scenes that it is sure of, for another training.",
+    "pseudo-label": "Let a model label the patches of scenes that it is confident of, for another training.",
     "detect": "Find change by what suits the scene, without a model of your own.",
     "predict": "Map the changes of a scene with a network, the pretrained one or your own.",
     "summarise": "Tell of three or more dates how often the ground changed, when, and whether it came back.",

@@ -3,8 +3,6 @@
 from importlib import import_module
 from pathlib import Path
 
-import click
-
 from sarcd_cli.main import COMMANDS
 
 LEFT_OUT = ("name", "param_type", "case_sensitive", "file_okay", "readable")
@@ -14,7 +12,7 @@ LISTED = Path(__file__).with_name("options.txt")
 def listed(name):
     """Return the options of a command as lines: what they are called, what they take, and what they are without."""
     command = import_module(f"sarcd_cli.{name.replace('-', '_')}").command
-    for option in command.to_info_dict(click.Context(command))["params"]:
+    for option in [param.to_info_dict() for param in command.params]:
         taken = {key: value for key, value in option["type"].items() if key not in LEFT_OUT}
         taken = {key: value for key, value in taken.items() if value is not None and value is not False}
         kind = option["type"]["param_type"] + (f" {taken}" if taken else "")
