@@ -250,6 +250,8 @@ class DetectOptions(_OfAll, _OfNetwork, _OfMap, _OfLevels, _OfTest, _OfDecision,
         >>> DetectOptions("combined-test").for_method().window  # what suits it
         Window(y=9, x=9)
         """
+        if self.method in CHOOSING:
+            raise OptionError(f"{self.method} has not chosen yet", option="method", hint="name another method")
         kind = OPTIONS[self.method]
         values = {item.name: getattr(self, item.name) for item in fields(kind)}
         filled = {"window": self.size, "decision": self.rule}
