@@ -6,11 +6,15 @@ import dataclasses
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sarcd.config.fields import SPARE, from_dict
+from sarcd.config.fields import EMPTY, HELP, SPARE, Options, from_dict
 from sarcd.config.window import Window
 from sarcd.errors import OptionError
+
+if TYPE_CHECKING:
+    from tomlkit.container import Container
+    from tomlkit.items import Table
 
 Kind = TypeVar("Kind")
 
@@ -104,37 +108,45 @@ def write_toml(options: Any, path: str | Path) -> None:
 
 
 def toml_text(options: Any) -> str:
-    """Return options as TOML, each key with its help as a comment, so that the file explains itself."""
-    return "\n".join(_toml_lines(options, "")) + "\n"
+    """Return options as TOML, each key with its help as a comment, so that the file explains itself.
+
+    Examples
+    --------
+    >>> from sarcd.config import CoherenceOptions
+    >>> print(toml_text(CoherenceOptions()).splitlines()[1])
+    window = [5, 5]
+    """
+    import tomlkit
+
+    document = tomlkit.document()
+    _fill(document, options)
+    return tomlkit.dumps(document)
 
 
-def _toml_lines(options: Any, table: str) -> list[str]:
-    lines: list[str] = [f"[{table}]"] if table else []
-    nested: list[str] = []
+def _fill(table: Container | Table, options: Any) -> None:
+    """Write options into a table of TOML; tables in it come last, as the format wants."""
+    from tomlkit import comment, nl
+    from tomlkit import table as new_table
+
+    nested: dict[str, Table] = {}
     for item in dataclasses.fields(options):
-        value = getattr(options, item.name)
-        if dataclasses.is_dataclass(value) and not isinstance(value, Window):
-            nested += ["", *_toml_lines(value, f"{table}.{item.name}" if table else item.name)]
-            continue
-        if isinstance(value, dict):
-            entries = [f"{key} = {_toml_value(entry)}" for key, entry in value.items()]
-            nested += ["", f"[{table}.{item.name}]" if table else f"[{item.name}]"]
-            nested += [f"# {item.metadata['help']}", *entries] if item.metadata.get("help") else entries
-            continue
-        if item.metadata.get("help"):
-            lines.append(f"# {item.metadata['help']}")
-        lines.append(f"# {item.name} =" if value is None else f"{item.name} = {_toml_value(value)}")
-    return lines + nested
+        name, value = item.name, getattr(options, item.name)
+        if isinstance(value, Options):
+            nested[name] = new_table()
+            _fill(nested[name], value)
+        elif isinstance(value, dict):
+            nested[name] = new_table().add(comment(_comment(item)))
+            nested[name].update(value)
+        else:
+            table.add(comment(_comment(item)))
+            plain = [value.y, value.x] if isinstance(value, Window) else _plain(value)
+            table.add(comment(f"{name} =")) if plain is None else table.add(name, plain)
+    for name, inner in nested.items():
+        table.add(nl())
+        table.add(name, inner)
 
 
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if isinstance(value, Window):
-        return f"[{value.y}, {value.x}]"
-    if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(_toml_value(item) for item in value) + "]"
-    return repr(value)
+def _comment(item: dataclasses.Field[Any]) -> str:
+    without = item.metadata.get(EMPTY)
+    unset = "empty" if item.default in (None, "", ()) else str(item.default)
+    return f"{item.metadata[HELP]}; {unset}: {without}" if without else str(item.metadata[HELP])
