@@ -79,7 +79,7 @@ def memory_option(function: Function) -> Function:
         type=click.FloatRange(min=0.01),
         callback=lambda _context, _option, gib: None if gib is None else int(gib * 2**30),
         metavar="GIB",
-        help="Memory that the command may take [half of what is free, 1 at most, beyond what it takes to start].",
+        help="Maximum memory in GiB [half of what is free, at most 1, beyond what it takes to start].",
     )
     return option(function)
 

@@ -44,7 +44,7 @@ COMMANDS = {
 called ``command`` whose docstring begins with the same line."""
 
 RESUMED = ("coherence", "detect", "train", "pseudo-label", "predict", "summarise")
-"""Commands that resume where they were stopped; the others begin anew, and have left nothing incomplete."""
+"""Commands that resume where they were stopped; the others start again, and have left nothing incomplete."""
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
