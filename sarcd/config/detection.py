@@ -30,15 +30,6 @@ METHODS: tuple[Method, ...] = get_args(Method)
 Start = Literal["prior", "clusters"]
 STARTS: tuple[Start, ...] = get_args(Start)
 
-DIFFERENCES = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio", "coherence-loss")
-"""Methods that make a difference image, which a decision then splits."""
-
-TESTS = ("ratio-test", "coherence-test", "combined-test")
-"""Methods with a chosen rate of false alarms."""
-
-OF_LEVELS = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio", "ratio-test", "combined-test")
-"""Methods that compare the brightness of two dates as it is."""
-
 OF_COHERENCE = ("coherence-loss", "coherence-test", "combined-test", "coherence-network")
 """Methods that look at coherence, which one pixel has none of."""
 
@@ -204,6 +195,12 @@ OPTIONS: dict[str, type[MethodOptions]] = {
     "coherence-network": CoherenceNetworkOptions,
 }
 """The options of each method."""
+
+DIFFERENCES = tuple(name for name, kind in OPTIONS.items() if issubclass(kind, _OfDecision))
+"""Methods that make a difference image, which a decision then splits."""
+
+OF_LEVELS = tuple(name for name, kind in OPTIONS.items() if issubclass(kind, _OfLevels))
+"""Methods that compare the intensity of two dates as it is."""
 
 
 @dataclass(frozen=True)

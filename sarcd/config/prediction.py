@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from sarcd.config.fields import Bounds, Count, InnerProbability, Options, Precision, Whole, option
 
-StatisticsPolicy = Literal["scene", "model", "given"]
+StatisticsPolicy = Literal["scene", "model"]
 
 DEVICE = "device: auto, cpu, cuda, cuda:N or mps"
 
@@ -21,7 +21,7 @@ class PredictOptions(Options):
     )
     batch: Whole = option(0, "tiles in one forward pass", empty="from the memory")
     device: str = option("auto", DEVICE)
-    statistics: Literal["scene", "model"] | None = option(
+    statistics: StatisticsPolicy | None = option(
         None,
         "whose median and MAD normalise the amplitudes",
         empty="what the model says, as a rule the scene's",

@@ -20,7 +20,7 @@ from sarcd.config.fields import (
     option,
 )
 from sarcd.config.fields import MACHINE as MACHINE  # noqa: PLC0414  what `sarcd.training` tells settings apart by
-from sarcd.config.prediction import DEVICE, PseudoOptions
+from sarcd.config.prediction import DEVICE, PseudoOptions, StatisticsPolicy
 from sarcd.errors import OptionError
 
 
@@ -85,7 +85,7 @@ class TrainOptions(Options):
         "", "file of ImageNet weights for a network that has such a part", empty="random weights", metavar="FILE"
     )
     use_coherence: bool = option(True, "coherence as third input channel (Eq. 5)")
-    statistics: Literal["scene", "model"] = option(
+    statistics: StatisticsPolicy = option(
         "scene", "whose median and MAD normalise: each scene's own, or those of all training scenes together"
     )
     patch: Count = option(256, "side of a patch in pixels; patches do not overlap")
