@@ -16,7 +16,7 @@ from sarcd_cli._options import options_of
 @click.option("--model", required=True, metavar="FILE", help="Model file made by 'sarcd train'.")
 @options_of(PseudoOptions, without=("rounds", "first_epochs"), given=True)
 @click.option("--patch", type=click.IntRange(1), help="Side of a patch in pixels [that of the training].")
-@click.option("--device", default="auto", help="Device: auto, cpu, cuda, cuda:N or mps [auto].")
+@options_of(PredictOptions, only=("device",))
 @click.option("--name", default="", metavar="SUFFIX", help="Keep map and labels beside others, as VARIABLE_SUFFIX.")
 @click.option("--overwrite", is_flag=True, help="Replace a map and labels that were made with other settings.")
 @scheduler_option
@@ -26,7 +26,7 @@ def command(
     model: str,
     given: dict[str, Any],
     patch: int | None,
-    device: str,
+    options: PredictOptions,
     name: str,
     overwrite: bool,
     json: bool,
@@ -42,7 +42,7 @@ def command(
         scenes,
         model,
         PseudoOptions(**given),
-        predict=PredictOptions(device=device),
+        predict=options,
         patch=patch,
         name=name,
         overwrite=overwrite,
