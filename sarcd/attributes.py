@@ -15,6 +15,9 @@ import xarray as xr
 
 from sarcd.config.renamed import current_parameters
 
+Json = dict[str, Any]
+"""An object of JSON."""
+
 PARAMETERS = "sarcd_parameters"
 """Attribute of a derived array: what made it, as JSON text; see `parameters_of`."""
 

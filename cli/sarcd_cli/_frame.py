@@ -79,7 +79,7 @@ def memory_option(function: Function) -> Function:
         type=click.FloatRange(min=0.01),
         callback=lambda _context, _option, gib: None if gib is None else int(gib * 2**30),
         metavar="GIB",
-        help="Memory that the command may take [half of what is free, 1 at most, beyond what it takes to start].",
+        help="Maximum memory in GiB [half of what is free, at most 1, beyond what it takes to start].",
     )
     return option(function)
 
@@ -98,21 +98,6 @@ def scheduler_option(function: Function) -> Function:
         "--scheduler", metavar="ADDRESS", help="Run on a dask.distributed cluster, such as tcp://host:8786."
     )
     return option(command)  # type: ignore[return-value]
-
-
-def parse_window(text: str) -> int | list[int]:
-    """Return a window given as ``7`` or ``7x5`` (along y, along x).
-
-    Examples
-    --------
-    >>> parse_window("7"), parse_window("7x5")
-    (7, [7, 5])
-    """
-    parts = text.lower().split("x")
-    if not all(part.strip().isdigit() for part in parts) or len(parts) > 2:
-        raise click.BadParameter(f"{text!r} is no window; use an odd number such as 7, or 7x5 for y and x")
-    sizes = [int(part) for part in parts]
-    return sizes[0] if len(sizes) == 1 else sizes
 
 
 def note(text: str) -> None:

@@ -39,21 +39,26 @@ _OF_OBJECTS = {
 
 @click.command("evaluate")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
-@click.option("--variable", default="change", show_default=True, metavar="NAME", help="Map or score that is judged.")
+@click.option("--variable", default="change", show_default=True, metavar="NAME", help="Map or score to evaluate.")
 @click.option(
     "--threshold", type=float, metavar="T", help="Score from which a pixel counts as changed [0.5 for a probability]."
 )
 @click.option("--objects", is_flag=True, help="Count objects too: changed pixels that touch by side or corner.")
-@click.option("--min-pixels", type=int, metavar="N", help="Judged pixels from which an object counts [1].")
-@click.option("--min-area", type=float, metavar="M2", help="The same in square metres.")
+@click.option("--min-pixels", type=int, metavar="N", help="Minimum size of an object in evaluated pixels [1].")
+@click.option("--min-area", type=float, metavar="M2", help="Minimum area of an object in square metres.")
 @click.option(
-    "--min-overlap", type=float, metavar="SHARE", help="Of a real object that must be claimed [any of its pixels]."
+    "--min-overlap",
+    type=float,
+    metavar="FRACTION",
+    help="Minimum fraction of a reference object that must be detected [any overlap].",
 )
-@click.option("--bootstrap", type=int, metavar="N", help="Intervals, from drawing patches of ground anew N times.")
-@click.option("--patch", type=int, metavar="N", help="Side of these patches in pixels [256].")
-@click.option("--seed", type=int, help="Of the draw [0].")
-@click.option("--level", type=float, metavar="SHARE", help="Of the resamples within an interval [0.95].")
-@click.option("--bins", type=int, default=15, show_default=True, help="Of the calibration error.")
+@click.option(
+    "--bootstrap", type=int, metavar="N", help="Confidence intervals from N resamples of patches of the scene."
+)
+@click.option("--patch", type=int, metavar="N", help="Side of the resampled patches in pixels [256].")
+@click.option("--seed", type=int, help="Seed of the resampling [0].")
+@click.option("--level", type=float, metavar="FRACTION", help="Fraction of the resamples within an interval [0.95].")
+@click.option("--bins", type=int, default=15, show_default=True, help="Bins of the expected calibration error.")
 @click.option("--picture", metavar="FILE.png", help="Draw hits, false alarms and misses of one pair of the scene.")
 @click.option("--pair", metavar="N|BEFORE:AFTER", help="The pair of the picture [0].")
 @common_options(json=True)
@@ -86,11 +91,11 @@ def command(
     rules = _given(min_pixels=min_pixels, min_area_m2=min_area, min_overlap=min_overlap)
     draw = _given(patch=patch, seed=seed, level=level)
     if draw and bootstrap is None:
-        raise click.UsageError(f"--{next(iter(draw))} is of --bootstrap, which is not given")
+        raise click.UsageError(f"--{next(iter(draw))} requires --bootstrap")
     if picture is not None and len(scenes) > 1:
         raise click.UsageError("--picture draws one scene: name one")
     if pair is not None and picture is None:
-        raise click.UsageError("--pair is of --picture, which is not given")
+        raise click.UsageError("--pair requires --picture")
     with dask_progress("counting"):
         result = report(
             [open_scene(scene) for scene in scenes],

@@ -32,7 +32,7 @@ COMMANDS = {
     "statistics": "Compute the median and MAD of the amplitudes, and keep them in the scene.",
     "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
     "train": "Train a network on labelled scenes.",
-    "pseudo-label": "Let a model label the patches of scenes that it is sure of, for another training.",
+    "pseudo-label": "Let a model label the patches of scenes that it is confident of, for another training.",
     "detect": "Find change by what suits the scene, without a model of your own.",
     "predict": "Map the changes of a scene with a network, the pretrained one or your own.",
     "models": "List the pretrained models, or show the card of one.",
@@ -45,7 +45,7 @@ COMMANDS = {
 called ``command`` whose docstring begins with the same line."""
 
 RESUMED = ("coherence", "detect", "train", "pseudo-label", "predict", "summarise")
-"""Commands that resume where they were stopped; the others begin anew, and have left nothing incomplete."""
+"""Commands that resume where they were stopped; the others start again, and have left nothing incomplete."""
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 

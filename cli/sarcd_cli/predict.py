@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import click
 
+from sarcd.config import PredictOptions
 from sarcd_cli._frame import (
     common_options,
     echo_result,
@@ -14,6 +18,7 @@ from sarcd_cli._frame import (
     scheduler_option,
     written,
 )
+from sarcd_cli._options import options_of
 
 
 class _Tiles(click.ParamType[int | str]):
@@ -51,26 +56,7 @@ class _Tiles(click.ParamType[int | str]):
     help="Side of a tile in pixels, rounded up to the network's stride [auto: from the memory]. The map is the same, "
     "but of networks that cannot be tiled exactly: their tiles overlap and are blended [auto: as in training].",
 )
-@click.option("--batch", type=click.IntRange(0), default=0, help="Tiles in one forward pass [0: from the memory].")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option(
-    "--statistics",
-    type=click.Choice(["scene", "model"]),
-    help="Whose median and MAD normalise the amplitudes [what the model says, as a rule the scene's].",
-)
-@click.option("--threshold", type=float, help="Probability from which a pixel counts as changed [the model's].")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "float16"]),
-    default="float32",
-    show_default=True,
-    help="Of the network. The others may be faster; how far they move the map is told.",
-)
-@click.option("--compile", "compiled", is_flag=True, help="Compile the network first, which takes a minute or two.")
-@click.option("--swap", is_flag=True, help="Mean over both orders of the dates: a map symmetric in time.")
-@click.option("--flips", is_flag=True, help="Mean over the ground as it lies and turned round along y, x and both.")
-@click.option("--adapt-batchnorm", is_flag=True, help="Estimate batch-norm statistics anew on a sample of the scene.")
-@click.option("--uncertainty", is_flag=True, help="Keep the spread among models, --swap and --flips beside the map.")
+@options_of(PredictOptions, without=("tiles", "memory_bytes"))
 @memory_option
 @job_options
 @scheduler_option
@@ -78,17 +64,8 @@ class _Tiles(click.ParamType[int | str]):
 def command(
     scene: str,
     models: tuple[str, ...],
-    tiles: int | str,
-    batch: int,
-    device: str,
-    statistics: str | None,
-    threshold: float | None,
-    precision: str,
-    compiled: bool,
-    swap: bool,
-    flips: bool,
-    adapt_batchnorm: bool,
-    uncertainty: bool,
+    tiles: int | Literal["auto", "whole"],
+    options: PredictOptions,
     memory_bytes: int | None,
     pairs: str | None,
     name: str,
@@ -102,26 +79,11 @@ def command(
     test-time augmentation, costs one more pass.
     """
     from sarcd import jobs
-    from sarcd.config import PredictOptions, from_dict
 
-    values = {
-        "tiles": tiles,
-        "batch": batch,
-        "device": device,
-        "statistics": statistics,
-        "threshold": threshold,
-        "precision": precision,
-        "compiled": compiled,
-        "swap": swap,
-        "flips": flips,
-        "adapt_batchnorm": adapt_batchnorm,
-        "uncertainty": uncertainty,
-        "memory_bytes": memory_bytes,
-    }
     result = jobs.predict(
         scene,
         models or None,
-        from_dict(PredictOptions, values),
+        replace(options, tiles=tiles, memory_bytes=memory_bytes),
         pairs=pairs,
         name=name,
         overwrite=overwrite,

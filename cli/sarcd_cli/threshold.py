@@ -11,23 +11,23 @@ from sarcd_cli._frame import common_options, dask_progress, echo_result, note
 
 @click.command("threshold")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
-@click.option("--precision", type=float, metavar="SHARE", help="The lowest threshold that is at least so precise.")
+@click.option("--precision", type=float, metavar="FRACTION", help="Lowest threshold with at least this precision.")
 @click.option(
     "--false-alarms-per-km2",
     type=float,
     metavar="N",
-    help="The lowest from which upward there are no more false objects on a square kilometre without change.",
+    help="Lowest threshold with at most N false objects per square kilometre without change, there and above.",
 )
-@click.option("--best-f1", is_flag=True, help="The threshold of the highest F1.")
+@click.option("--best-f1", is_flag=True, help="Threshold of the highest F1.")
 @click.option(
     "--min-pixels",
     type=int,
     default=1,
     show_default=True,
     metavar="N",
-    help="Judged pixels from which an object counts.",
+    help="Minimum size of an object in evaluated pixels.",
 )
-@click.option("--variable", default="change_probability", show_default=True, metavar="NAME", help="What is judged.")
+@click.option("--variable", default="change_probability", show_default=True, metavar="NAME", help="Score to evaluate.")
 @click.option("--model", metavar="FILE", help="Model file to write it into: 'sarcd predict' then uses it.")
 @common_options(json=True)
 def command(
@@ -43,7 +43,7 @@ def command(
     """Choose the threshold of a change probability on labelled scenes.
 
     By its precision, by false alarms an area, or by F1, over all pairs of all scenes together: scenes for validation,
-    which the network has not learnt from.
+    which the network was not trained on.
     """
     given = {"--precision": precision, "--false-alarms-per-km2": false_alarms_per_km2, "--best-f1": best_f1 or None}
     if sum(value is not None for value in given.values()) != 1:

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from typing import Any
 
 import click
 
-from sarcd_cli._frame import common_options, echo_result, note, parse_window, progress
+from sarcd.config import TrainOptions, change, merge, read_toml, toml_text
+from sarcd_cli._frame import common_options, echo_result, note, progress
+from sarcd_cli._options import options_of, parse_window
+
+FLAGS = (
+    "model",
+    "patch",
+    "batch",
+    "epochs",
+    "learning_rate",
+    "schedule",
+    "val_fraction",
+    "cache",
+    "cache_dir",
+    "workers",
+    "seed",
+    "device",
+)
+"""Options with a flag of their own; `--set` gives any other."""
 
 
 @click.command("train")
 @click.argument("scenes", nargs=-1, required=False, metavar="SCENE...")
-@click.option("--val", "validation", multiple=True, metavar="SCENE", help="Labelled scene to judge on; repeatable.")
-@click.option("--pseudo", multiple=True, metavar="SCENE", help="Scene with pseudo-labels to learn from; repeatable.")
+@click.option(
+    "--val",
+    "validation",
+    multiple=True,
+    metavar="SCENE",
+    help="Labelled scene for validation; repeatable.",
+)
+@click.option("--pseudo", multiple=True, metavar="SCENE", help="Scene with pseudo-labels to train on; repeatable.")
 @click.option(
     "--unlabelled",
     multiple=True,
     metavar="SCENE",
-    help="Scene to label with a first network and to learn from then (Algorithm 1); repeatable.",
+    help="Scene to label with a first network and then to train on (Algorithm 1); repeatable.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Model file to write, ending in .safetensors.")
 @click.option("--config", "config_file", metavar="FILE", help="TOML file of options; flags win over it.")
@@ -29,22 +55,11 @@ from sarcd_cli._frame import common_options, echo_result, note, parse_window, pr
     metavar="KEY=VALUE",
     help="Any option of the TOML file, such as loss.dice=1 or augment.shear=0; repeatable.",
 )
-@click.option("--model", help="Network, by name: unet, unet-small, unet-classic, siamese-unet, tinycd, changerex.")
+@options_of(TrainOptions, only=FLAGS, given=True)
 @click.option("--widths", metavar="N,N,...", help="Channels of each encoder level.")
 @click.option("--no-coherence", is_flag=True, help="Two channels, the amplitudes alone.")
-@click.option("--window", metavar="N|YxX", help="Coherence window: 7, or 7x5.")
-@click.option("--patch", type=click.IntRange(1), help="Side of a patch in pixels.")
-@click.option("--batch", type=click.IntRange(1), help="Patches a step.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the training patches.")
-@click.option("--learning-rate", type=float, help="AdamW's rate.")
-@click.option("--schedule", type=click.Choice(["step", "one-cycle"]), help="Of the rate.")
-@click.option("--val-fraction", type=float, help="Share of the scenes' ground that is kept for validation.")
-@click.option("--cache", type=click.Choice(["auto", "memory", "disk", "none"]), help="Where patches are kept.")
-@click.option("--cache-dir", metavar="FOLDER", help="Where they are kept on disk, for other runs too.")
-@click.option("--workers", type=click.IntRange(0), help="Processes that read patches where they are not in memory.")
-@click.option("--seed", type=click.IntRange(0), help="Of weights, draw, order and augmentation.")
-@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--overwrite", is_flag=True, help="Begin anew, and replace a model file that is there.")
+@click.option("--window", metavar="N|YxX", help="Odd size of the coherence window in pixels: 7, or 7x5.")
+@click.option("--overwrite", is_flag=True, help="Train from the start, and replace a model file that is there.")
 @common_options(json=True)
 def command(
     scenes: tuple[str, ...],
@@ -55,57 +70,28 @@ def command(
     config_file: str | None,
     print_config: bool,
     settings: tuple[str, ...],
-    model: str | None,
+    given: dict[str, Any],
     widths: str | None,
     no_coherence: bool,
     window: str | None,
-    patch: int | None,
-    batch: int | None,
-    epochs: int | None,
-    learning_rate: float | None,
-    schedule: str | None,
-    val_fraction: float | None,
-    cache: str | None,
-    cache_dir: str | None,
-    workers: int | None,
-    seed: int | None,
-    device: str | None,
     overwrite: bool,
     json: bool,
 ) -> None:
     """Train a network on labelled scenes.
 
-    Learns from every patch with change, and as many without; all patches of --val scenes are judged. The defaults are
-    the paper's. Beside the model file appears a folder .run with the filled configuration, a log and its picture.
-    Stopped at any moment, the same command resumes. 'torchrun --nproc-per-node N -m sarcd train'
-    trains on N GPUs.
+    Trains on every patch with change, and as many without; all patches of --val scenes are for validation. The
+    defaults are the paper's. Beside the model file appears a directory .run with the filled configuration, a log and
+    its picture. Stopped at any moment, the same command resumes. 'torchrun --nproc-per-node N -m sarcd train' trains
+    on N GPUs.
     """
-    from dataclasses import replace
-
-    from sarcd.config import TrainOptions, Window, change, merge, read_toml, toml_text
-
     options = read_toml(config_file, TrainOptions) if config_file else TrainOptions()
-    options = merge(
-        change(options, settings),
-        model=model,
-        network={**options.network, "widths": _numbers(widths)} if widths is not None else None,
-        use_coherence=False if no_coherence else None,
-        patch=patch,
-        batch=batch,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        schedule=schedule,
-        val_fraction=val_fraction,
-        cache=cache,
-        cache_dir=cache_dir,
-        workers=workers,
-        seed=seed,
-        device=device,
-    )
+    options = merge(change(options, settings), **given)
+    if widths is not None:
+        options = replace(options, network={**options.network, "widths": _numbers(widths)})
+    if no_coherence:
+        options = replace(options, use_coherence=False)
     if window is not None:
-        size = parse_window(window)
-        size_y_x = Window.of(tuple(size) if isinstance(size, list) else size)  # type: ignore[arg-type]
-        options = replace(options, coherence=replace(options.coherence, window=size_y_x))
+        options = replace(options, coherence=replace(options.coherence, window=parse_window(window)))
     if print_config:
         sys.stdout.write(toml_text(options))
         return
@@ -114,7 +100,7 @@ def command(
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
     if not validation and not options.val_fraction:
-        note("no --val scene and val_fraction is 0: nothing evaluates the network as it learns")
+        note("no --val scene and val_fraction is 0: nothing evaluates the network during training")
 
     if pseudo and unlabelled:
         raise click.UsageError("--pseudo and --unlabelled: labels are there already, or are to be made.")
@@ -150,9 +136,7 @@ def command(
     )
 
 
-def _numbers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
+def _numbers(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):
         raise click.BadParameter(f"{text!r} is no list of whole numbers such as 16,32,64,128", param_hint="--widths")

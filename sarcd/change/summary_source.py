@@ -10,7 +10,7 @@ import xarray as xr
 from sarcd import schema
 from sarcd.attributes import PARAMETERS, decode, parameters_of
 from sarcd.config import SummaryOptions
-from sarcd.config.values import share
+from sarcd.config.fields import Probability, checked
 from sarcd.errors import OptionError
 from sarcd.store.pairs import Pair, consecutive
 from sarcd.store.results import find_result, is_made, pair_texts, sibling
@@ -104,7 +104,7 @@ def check_options(options: SummaryOptions, of: str | None, maps: xr.DataArray | 
             f"where '{of}' is cut is not known", option="threshold", hint="tell it, or use the map that was cut from it"
         )
     if options.threshold is not None and (variable is None or variable.name != "change_score"):
-        share("threshold", options.threshold)
+        checked(options.threshold, Probability, "threshold")
     if options.persistence or of == OMNIBUS:
         return
     plain = SummaryOptions()

@@ -11,10 +11,12 @@ from sarcd.config.coherence import (
     SummaryOptions,
 )
 from sarcd.config.detection import DetectOptions
+from sarcd.config.fields import from_dict
 from sarcd.config.ingest import IngestOptions
 from sarcd.config.prediction import PredictOptions, PseudoOptions, StatisticsPolicy
 from sarcd.config.training import AugmentOptions, LossOptions, TrainOptions
-from sarcd.config.values import Window, change, from_dict, merge, read_toml, to_dict, toml_text, write_toml
+from sarcd.config.values import change, merge, read_toml, to_dict, toml_text, write_toml
+from sarcd.config.window import Window
 
 __all__ = [
     "BRIGHTNESS_WINDOW",

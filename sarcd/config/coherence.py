@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
-from sarcd.config.values import SPARE, Window
+from sarcd.config.fields import Bounds, Options, Positive, option
+from sarcd.config.window import Window
 from sarcd.errors import OptionError
 
 Estimator = Literal["boxcar", "gaussian", "fringe", "adaptive"]
-ESTIMATORS: tuple[Estimator, ...] = ("boxcar", "gaussian", "fringe", "adaptive")
+ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 
 FREQUENCY_WINDOW = 3
 """`fringe`: side of the window that frequencies are estimated in, over that of the coherence window."""
@@ -17,37 +18,28 @@ FREQUENCY_WINDOW = 3
 BRIGHTNESS_WINDOW = 3
 """`adaptive`: side in pixels of the window that brightness is averaged over before it is compared."""
 
+ValidFraction = Annotated[float, Bounds(gt=0, le=1)]
+FalseAlarmRate = Annotated[float, Bounds(gt=0, lt=0.5)]
+
 
 @dataclass(frozen=True)
-class CoherenceOptions:
+class CoherenceOptions(Options):
     """How coherence is estimated; kept with every stored `coherence` and in every model file."""
 
-    window: Window = field(default=Window(5, 5), metadata={"help": "window in pixels, [y, x], odd"})
-    estimator: Estimator = field(
-        default="boxcar",
-        metadata={
-            "help": "boxcar: equal weights; gaussian: falling weights; fringe: local phase ramps removed first; "
-            "adaptive: pixels as bright as the centre"
-        },
+    window: Window = option(Window(5, 5), "odd size of the window in pixels, along y and x")
+    estimator: Estimator = option(
+        "boxcar",
+        "weights of the pixels in the window: equal (boxcar), falling from the centre (gaussian), equal once local "
+        "phase ramps are removed (fringe), equal for pixels as bright as the centre (adaptive)",
     )
-    min_valid: float = field(
-        default=0.5,
-        metadata={"help": "least share of valid pixels in the window (as cut by the scene's border); below it, NaN"},
+    min_valid: ValidFraction = option(
+        0.5, "minimum fraction of valid pixels in the window, as the scene's border cuts it; NaN below"
     )
-    debias: bool = field(
-        default=False,
-        metadata={"help": "remove the bias that few looks give low coherence", SPARE: True},
-    )
+    debias: bool = option(False, "remove the bias that few looks give low coherence", spare=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "window", Window.of(self.window))
-        if self.window.pixels < 2:
-            raise OptionError("coherence over one pixel is always 1", option="window", hint="use 3 or more")
-        if not 0 < self.min_valid <= 1:
-            raise OptionError(f"min_valid is {self.min_valid}", option="min_valid", hint="use a share above 0, up to 1")
-        if self.estimator not in ESTIMATORS:
-            hint = f"use {', '.join(ESTIMATORS)}"
-            raise OptionError(f"unknown estimator {self.estimator!r}", option="estimator", hint=hint)
+        super().__post_init__()
+        refuse_one_pixel(self.window)
 
     @property
     def halo(self) -> tuple[int, int]:
@@ -58,42 +50,37 @@ class CoherenceOptions:
         return self.window.y // 2 + more, self.window.x // 2 + more
 
 
+def refuse_one_pixel(window: Window) -> None:
+    """Raise if a window of coherence is one pixel."""
+    if window.pixels < 2:
+        raise OptionError("coherence over one pixel is always 1", option="window", hint="use 3 or more")
+
+
 @dataclass(frozen=True)
-class SummaryOptions:
+class SummaryOptions(Options):
     """What a summary of many dates is made of, and how dates are compared; kept with the result."""
 
-    of: str | None = field(
-        default=None,
-        metadata={"help": "maps of the consecutive dates, by their name, or omnibus; empty: what the scene holds"},
+    of: str | None = option(
+        None,
+        "maps of the consecutive dates, such as change or change_probability_night, or omnibus: one test of the "
+        "intensity of all dates",
+        empty="change_probability, else change, else omnibus",
+        metavar="NAME|omnibus",
     )
-    threshold: float | None = field(
-        default=None, metadata={"help": "from which probability on there is a change; empty: as the map was cut"}
+    threshold: float | None = option(
+        None, "probability from which a pixel counts as changed", empty="the threshold of its map"
     )
-    persistence: bool = field(default=True, metadata={"help": "whether changes are followed to the last date"})
-    window: Window = field(
-        default=Window(5, 5), metadata={"help": "in pixels, [y, x], odd, over which dates are compared"}
+    persistence: bool = option(True, "follow each change to the last date")
+    window: Window = option(Window(5, 5), "odd size in pixels, along y and x, of the window that compares dates")
+    false_alarms: FalseAlarmRate = option(
+        0.01, "false-alarm rate of the omnibus test, and of the comparison for the persistence"
     )
-    false_alarms: float = field(
-        default=0.01, metadata={"help": "of the omnibus test, and of the comparison for the persistence"}
+    looks: Positive | None = option(None, "independent looks of a mean over the window", empty="measured")
+    min_valid: ValidFraction = option(0.5, "minimum fraction of valid pixels in the window")
+    exclude_dates: tuple[str, ...] = option(
+        (),
+        "dates to leave out, for example with snow: changes are then those of the pairs across",
+        flag="--exclude-date",
+        metavar="DATE",
+        spare=True,
     )
-    looks: float | None = field(
-        default=None, metadata={"help": "independent looks of a mean over the window; empty: measured"}
-    )
-    min_valid: float = field(default=0.5, metadata={"help": "least share of valid pixels in the window"})
-
-    exclude_dates: tuple[str, ...] = field(
-        default=(),
-        metadata={"help": "dates that are left out, as of snow: changes are those of pairs across", SPARE: True},
-    )
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "exclude_dates", tuple(self.exclude_dates))
-        object.__setattr__(self, "window", Window.of(self.window))
-        if not 0 < self.false_alarms < 0.5:
-            raise OptionError(
-                f"a rate of false alarms of {self.false_alarms}", option="false_alarms", hint="use one such as 0.01"
-            )
-        if self.looks is not None and not self.looks > 0:
-            raise OptionError(f"{self.looks} looks", option="looks", hint="use a number above 0")
-        if not 0 < self.min_valid <= 1:
-            raise OptionError(f"min_valid is {self.min_valid}", option="min_valid", hint="use a share above 0, up to 1")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal, get_args
 
-from sarcd.config.values import SPARE, Window, one_of, to_dict
+from sarcd.config.coherence import FalseAlarmRate, refuse_one_pixel
+from sarcd.config.fields import Bounds, Count, Options, Positive, Whole, option
+from sarcd.config.values import to_dict
+from sarcd.config.window import Window
 from sarcd.errors import OptionError
 
 Method = Literal[
@@ -23,15 +26,7 @@ Method = Literal[
     "combined-test",
     "coherence-network",
 ]
-
-DIFFERENCES = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio", "coherence-loss")
-"""Methods that make a difference image, which a decision then splits."""
-
-TESTS = ("ratio-test", "coherence-test", "combined-test")
-"""Methods with a chosen rate of false alarms."""
-
-OF_LEVELS = ("log-ratio", "mean-ratio", "gauss-log-ratio", "neighbourhood-ratio", "ratio-test", "combined-test")
-"""Methods that compare the brightness of two dates as it is."""
+METHODS: tuple[Method, ...] = get_args(Method)
 
 OF_COHERENCE = ("coherence-loss", "coherence-test", "combined-test", "coherence-network")
 """Methods that look at coherence, which one pixel has none of."""
@@ -45,10 +40,8 @@ STORED_START = "prior"
 CHOOSING = ("auto", "auto-label-free")
 """Methods that choose another one, by the scene and the options given."""
 
-METHODS = ("auto", "pretrained", "auto-label-free", "network", *DIFFERENCES, *TESTS, "coherence-network")
-
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
-DECISIONS: tuple[Decision, ...] = ("otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans")
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
 
 WINDOWS = {
     "log-ratio": 5,
@@ -70,70 +63,155 @@ BOTH_WAYS = ("kittler", "kittler_gg")
 
 
 @dataclass(frozen=True)
-class DetectOptions:
-    """How change is found; kept with the result."""
-
-    method: Method = field(
-        default="auto",
-        metadata={"help": "auto and auto-label-free choose by what the scene holds and by the options given"},
-    )
-    window: Window | None = field(
-        default=None, metadata={"help": "in pixels, [y, x], odd; empty for what suits the method"}
-    )
-    decision: Decision | None = field(
-        default=None,
-        metadata={"help": "how a difference image is split into changed and unchanged ground; empty: what suits it"},
-    )
-    false_alarms: float = field(
-        default=0.001, metadata={"help": "share of unchanged pixels that a test flags, before the map is cleaned"}
-    )
-    looks: float | None = field(
-        default=None, metadata={"help": "independent looks of a mean over the window, for tests; empty: measured"}
-    )
-    expected: float | None = field(
-        default=None,
-        metadata={"help": "coherence of unchanged ground, for tests; empty: each pixel's own in the pairs before"},
-    )
-    match_gain: bool = field(
-        default=False,
-        metadata={"help": "bring each image after to the level of the one before, for images of unlike calibration"},
-    )
-    min_pixels: int = field(default=1, metadata={"help": "pixels of the smallest change that is kept"})
-    opening: int = field(default=0, metadata={"help": "radius in pixels of the disc that changes must hold; 0: any"})
-    closing: int = field(default=0, metadata={"help": "radius in pixels of the disc that gaps must hold; 0: any"})
-    max_hole: int = field(default=0, metadata={"help": "pixels of the largest hole in a change that is filled"})
-    rounds: int = field(
-        default=0, metadata={"help": "network: times that it learns from what it is sure of in this scene"}
-    )
-    seed: int = field(default=0, metadata={"help": "network: of what it learns from"})
-    uncertainty: bool = field(
-        default=False, metadata={"help": "keep how little each pixel's decision is to be trusted, beside the map"}
+class _OfMethod(Options):
+    method: Method = option(
+        "auto", "method; auto and auto-label-free choose by what the scene holds and the options given, and say why"
     )
 
-    exclude_dates: tuple[str, ...] = field(
-        default=(), metadata={"help": "dates that are left out, with their pairs, as of snow", SPARE: True}
+
+@dataclass(frozen=True)
+class _OfWindow(Options):
+    window: Window | None = option(
+        None, "odd size of the window in pixels, along y and x", empty="what suits the method"
     )
+
+
+@dataclass(frozen=True)
+class _OfDecision(Options):
+    decision: Decision | None = option(
+        None,
+        "thresholding rule or clustering that splits a difference image (the ratios and coherence-loss)",
+        empty="what suits it",
+    )
+
+
+@dataclass(frozen=True)
+class _OfTest(Options):
+    false_alarms: FalseAlarmRate = option(0.001, "false-alarm rate of a test, before the map is cleaned")
+    looks: Positive | None = option(None, "independent looks of a mean over the window, for tests", empty="measured")
+    expected: Annotated[float, Bounds(ge=0, lt=1)] | None = option(
+        None, "coherence of unchanged ground, for tests", empty="each pixel's own in the pairs before"
+    )
+
+
+@dataclass(frozen=True)
+class _OfLevels(Options):
+    match_gain: bool = option(
+        False,
+        "bring each image to the level of the one before, by the median ratio of their amplitudes (the ratios, "
+        "ratio-test, combined-test): for images whose calibration differs",
+        spare=True,
+    )
+
+
+@dataclass(frozen=True)
+class _OfMap(Options):
+    min_pixels: Count = option(1, "pixels of the smallest change that is kept")
+    opening: Whole = option(
+        0, "remove what a disc of this radius in pixels does not fit into", empty="nothing", metavar="RADIUS"
+    )
+    closing: Whole = option(
+        0, "fill gaps that a disc of this radius in pixels does not fit into", empty="none", metavar="RADIUS"
+    )
+    max_hole: Whole = option(0, "fill holes in changes up to this number of pixels", empty="none", metavar="PIXELS")
+
+
+@dataclass(frozen=True)
+class _OfNetwork(Options):
+    rounds: Whole = option(0, "network: times that it is trained on the confident pixels of this scene")
+    seed: int = option(0, "network: seed of what it is trained on")
+
+
+@dataclass(frozen=True)
+class _OfAll(Options):
+    uncertainty: bool = option(False, "keep the probability that each decision is wrong beside the map")
+    exclude_dates: tuple[str, ...] = option(
+        (),
+        "dates to leave out with their pairs, for example with snow",
+        flag="--exclude-date",
+        metavar="DATE",
+        spare=True,
+    )
+
+
+# Options of each method: fields stand in the order of the bases from the last to the first.
+
+
+@dataclass(frozen=True)
+class PretrainedOptions(_OfMethod):
+    """Options of the pretrained network."""
+
+
+@dataclass(frozen=True)
+class RatioOptions(_OfAll, _OfMap, _OfLevels, _OfDecision, _OfWindow, _OfMethod):
+    """Options of the difference images of two amplitudes."""
+
+
+@dataclass(frozen=True)
+class CoherenceLossOptions(_OfAll, _OfMap, _OfDecision, _OfWindow, _OfMethod):
+    """Options of the difference image of coherence."""
+
+
+@dataclass(frozen=True)
+class IntensityTestOptions(_OfAll, _OfMap, _OfLevels, _OfTest, _OfWindow, _OfMethod):
+    """Options of tests that look at intensity."""
+
+
+@dataclass(frozen=True)
+class CoherenceTestOptions(_OfAll, _OfMap, _OfTest, _OfWindow, _OfMethod):
+    """Options of the test of coherence alone."""
+
+
+@dataclass(frozen=True)
+class NetworkOptions(_OfAll, _OfNetwork, _OfMap, _OfMethod):
+    """Options of the pretrained amplitude network."""
+
+
+@dataclass(frozen=True)
+class CoherenceNetworkOptions(_OfAll, _OfNetwork, _OfMap, _OfTest, _OfWindow, _OfMethod):
+    """Options of the test of coherence where it can tell, with the network elsewhere."""
+
+
+MethodOptions = (
+    PretrainedOptions
+    | RatioOptions
+    | CoherenceLossOptions
+    | IntensityTestOptions
+    | CoherenceTestOptions
+    | NetworkOptions
+    | CoherenceNetworkOptions
+)
+
+OPTIONS: dict[str, type[MethodOptions]] = {
+    "pretrained": PretrainedOptions,
+    "network": NetworkOptions,
+    "log-ratio": RatioOptions,
+    "mean-ratio": RatioOptions,
+    "gauss-log-ratio": RatioOptions,
+    "neighbourhood-ratio": RatioOptions,
+    "coherence-loss": CoherenceLossOptions,
+    "ratio-test": IntensityTestOptions,
+    "coherence-test": CoherenceTestOptions,
+    "combined-test": IntensityTestOptions,
+    "coherence-network": CoherenceNetworkOptions,
+}
+"""The options of each method."""
+
+DIFFERENCES = tuple(name for name, kind in OPTIONS.items() if issubclass(kind, _OfDecision))
+"""Methods that make a difference image, which a decision then splits."""
+
+OF_LEVELS = tuple(name for name, kind in OPTIONS.items() if issubclass(kind, _OfLevels))
+"""Methods that compare the intensity of two dates as it is."""
+
+
+@dataclass(frozen=True)
+class DetectOptions(_OfAll, _OfNetwork, _OfMap, _OfLevels, _OfTest, _OfDecision, _OfWindow, _OfMethod):
+    """How change is found: the options of every method, of which one looks at its own (`for_method`)."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "exclude_dates", tuple(self.exclude_dates))
-        one_of("method", self.method, METHODS)
-        if self.decision is not None:
-            one_of("decision", self.decision, DECISIONS)
-        if self.window is not None:
-            object.__setattr__(self, "window", Window.of(self.window))
-            if self.window.pixels < 2 and self.method in OF_COHERENCE:
-                raise OptionError("coherence over one pixel is always 1", option="window", hint="use 3 or more")
-        if not 0 < self.false_alarms < 0.5:
-            raise OptionError(
-                f"a rate of false alarms of {self.false_alarms}", option="false_alarms", hint="use one such as 0.001"
-            )
-        if self.looks is not None and not self.looks > 0:
-            raise OptionError(f"{self.looks} looks", option="looks", hint="use a number above 0")
-        if self.expected is not None and not 0 <= self.expected < 1:
-            raise OptionError(f"a coherence of {self.expected}", option="expected", hint="use one from 0, below 1")
-        for name, least in (("min_pixels", 1), ("rounds", 0), ("opening", 0), ("closing", 0), ("max_hole", 0)):
-            if getattr(self, name) < least:
-                raise OptionError(f"{name} is {getattr(self, name)}", option=name, hint=f"use {least} or more")
+        super().__post_init__()
+        if self.window is not None and self.method in OF_COHERENCE:
+            refuse_one_pixel(self.window)
         if self.uncertainty and self.method in DIFFERENCES and self.rule not in BOTH_WAYS:
             raise OptionError(
                 f"{self.rule} draws a line and knows nothing of how likely each side is",
@@ -141,7 +219,7 @@ class DetectOptions:
                 hint="use the decision kittler or kittler_gg, or another method",
             )
         if self.method not in CHOOSING:
-            for name in sorted(self.given - options_of_method(self.method)):
+            for name in sorted(self.given - names_of(self.method)):
                 raise OptionError(
                     f"{self.method} does not look at it", option=name, hint="leave it out, or use another method"
                 )
@@ -160,20 +238,33 @@ class DetectOptions:
         """
         return self.decision or ("kittler_gg" if self.method in (*SIGNED, "coherence-loss") else "pca_kmeans")
 
+    def for_method(self) -> MethodOptions:
+        """Return what the method looks at, with the window and the decision that suit it where none is given.
+
+        Examples
+        --------
+        >>> DetectOptions("network", seed=3).for_method()  # doctest: +ELLIPSIS
+        NetworkOptions(method='network', min_pixels=1, ..., seed=3, uncertainty=False, exclude_dates=())
+        >>> DetectOptions("combined-test").for_method().window  # what suits it
+        Window(y=9, x=9)
+        """
+        if self.method in CHOOSING:
+            raise OptionError(f"{self.method} has not chosen yet", option="method", hint="name another method")
+        kind = OPTIONS[self.method]
+        values = {item.name: getattr(self, item.name) for item in fields(kind)}
+        filled = {"window": self.size, "decision": self.rule}
+        return kind(**{name: filled.get(name, value) for name, value in values.items()})
+
     @property
     def used(self) -> dict[str, Any]:
-        """The options that the method heeds, by name, as plain values."""
-        filled = {name: value for name, value in to_dict(self).items() if name != "uncertainty"}  # changes no other map
-        if not self.match_gain:
-            filled.pop("match_gain")  # what was made before there was such a thing compares equal
-        filled |= {"window": to_dict(self.size), "decision": self.rule}
-        names, heeded = options_of_method(self.method), {}
-        for name, value in filled.items():
-            if name == "seed" and self.method in OF_NETWORK:
-                heeded["start"] = STORED_START
-            if name in names:
-                heeded[name] = value
-        return heeded
+        """The options that the method looks at as plain values, by which maps are compared."""
+        values = to_dict(self.for_method())
+        values.pop("uncertainty", None)  # another layer beside the same map
+        if self.method not in OF_NETWORK:
+            return values
+        before = list(values).index("seed")  # where maps of earlier versions have it
+        items = list(values.items())
+        return dict([*items[:before], ("start", STORED_START), *items[before:]])
 
     @property
     def given(self) -> set[str]:
@@ -181,21 +272,12 @@ class DetectOptions:
         return {item.name for item in fields(self) if getattr(self, item.name) != item.default}
 
 
-def options_of_method(method: str) -> set[str]:
+def names_of(method: str) -> set[str]:
     """Return the names of the options that a method looks at.
 
     Examples
     --------
-    >>> "window" in options_of_method("ratio-test"), "window" in options_of_method("network")
+    >>> "window" in names_of("ratio-test"), "window" in names_of("network")
     (True, False)
     """
-    if method == "pretrained":
-        return {"method"}
-    names = {"method", "min_pixels", "opening", "closing", "max_hole", "uncertainty", "exclude_dates"}
-    if method in OF_NETWORK:
-        names |= {"seed", "rounds"}
-    if method in (*TESTS, "coherence-network"):
-        names |= {"false_alarms", "looks", "expected"}
-    if method in OF_LEVELS:
-        names.add("match_gain")
-    return names | ({"window"} if method != "network" else set()) | ({"decision"} if method in DIFFERENCES else set())
+    return {item.name for item in fields(OPTIONS[method])}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from sarcd.config.fields import Bounds, Count, Options, Positive, Whole, option
 from sarcd.errors import OptionError
 
 LEVEL_JUMP_DB = 1.0
@@ -16,80 +16,71 @@ LEVEL_PIXELS = 1000
 
 
 @dataclass(frozen=True)
-class IngestOptions:
+class IngestOptions(Options):
     """How rasters become a scene."""
 
-    kind: Literal["slc", "amplitude", "intensity", "db"] | None = field(
-        default=None, metadata={"help": "what the pixels are: slc, amplitude, intensity or db; slc for complex data"}
+    kind: Literal["slc", "amplitude", "intensity", "db"] | None = option(
+        None, "what the pixels are; for real data it has to be said", empty="slc for complex data"
     )
-    bands: tuple[str, ...] = field(
-        default=(), metadata={"help": "band of every image, or one an image: number, name, or two as in '1,2' for I, Q"}
+    bands: tuple[str, ...] = option(
+        (),
+        "band to read, of every image or one an image: number, name, or two as in '1,2' for real and imaginary part",
+        flag="--band",
+        metavar="N|NAME",
     )
-    iq: bool = field(default=False, metadata={"help": "two bands are real and imaginary part of one complex image"})
-    nodata: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "no-data of every image, or one an image: a stored value, none, or auto for undeclared borders"
-        },
+    iq: bool = option(False, "the two bands are real and imaginary part")
+    nodata: tuple[str, ...] = option(
+        (),
+        "no-data beside what the files declare, of every image or one an image: a value as stored; none: nothing else "
+        "(but exact zeros of complex images always are); auto: a border of exact zeros in floating-point amplitude or "
+        "intensity, which is then said",
+        empty="auto",
+        metavar="VALUE|none|auto",
     )
-    gain_db: tuple[float, ...] = field(
-        default=(), metadata={"help": "decibels that are added to each image, in their order"}
+    gain_db: tuple[float, ...] = option(
+        (), "decibels to add to each image, in their order", empty="0", flag="--gain", metavar="DB"
     )
-    dates: tuple[str, ...] = field(default=(), metadata={"help": "date of each image, ISO 8601, in their order"})
-    labels: tuple[str, ...] = field(
-        default=(), metadata={"help": "label file of each pair in order, or BEFORE:AFTER=FILE"}
+    dates: tuple[str, ...] = option(
+        (), "date of each image in their order, as 2023-03-19T05:58:00", flag="--date", metavar="DATE"
     )
-    label_change: str | None = field(
-        default=None, metadata={"help": "values of label files that mean change, such as '255', '1,128-255' or 'slide'"}
+    labels: tuple[str, ...] = option(
+        (), "labels of each pair in order, or BEFORE:AFTER=FILE", flag="--label", metavar="FILE"
     )
-    label_ignore: str | None = field(default=None, metadata={"help": "values of label files that mean unlabelled"})
-    label_layer: str | None = field(
-        default=None, metadata={"help": "layer of vector label files; the only one with shapes by default"}
+    label_change: str | None = option(
+        None, "values that mean change, as 255 or 1,128-255, or words of an attribute", metavar="VALUES"
     )
-    label_field: str | None = field(
-        default=None,
-        metadata={"help": "attribute with the values of shapes; 'label' by default, if there is one"},
+    label_ignore: str | None = option(None, "values or words that mean unlabelled", metavar="VALUES")
+    label_layer: str | None = option(
+        None, "layer of vector label files", empty="the only one with shapes", metavar="NAME"
     )
-    wavelength_m: float | None = field(default=None, metadata={"help": "wavelength in metres"})
-    spacing_m: tuple[float, ...] | None = field(default=None, metadata={"help": "pixel spacing [y, x] in metres"})
-    range_spacing: Literal["slant", "ground"] | None = field(
-        default=None,
-        metadata={"help": "what the spacing along x is of: slant for complex images, else ground, by default"},
+    label_field: str | None = option(
+        None, "attribute with the values of shapes", empty="label, if there is one", metavar="NAME"
     )
-    incidence_deg: float | None = field(
-        default=None,
-        metadata={"help": "incidence angle at mid-swath in degrees, for areas on the ground"},
+    wavelength_m: Positive | None = option(None, "wavelength in metres", flag="--wavelength", metavar="M")
+    spacing_m: tuple[Positive, ...] | None = option(None, "pixel spacing in metres, along y and x")
+    range_spacing: Literal["slant", "ground"] | None = option(
+        None, "what the spacing along x is of", empty="slant for complex images, ground for others"
     )
-    looks: float | None = field(default=None, metadata={"help": "number of looks"})
-    chunk: int = field(default=1024, metadata={"help": "side of a stored chunk in pixels"})
-    shard: int = field(default=0, metadata={"help": "side of a shard in pixels, a multiple of chunk; 0 for none"})
-    overwrite: bool = field(default=False, metadata={"help": "replace a scene that is there already"})
-    memory_bytes: int = field(default=2**28, metadata={"help": "memory that one block of an image may take"})
+    incidence_deg: Annotated[float, Bounds(gt=0, lt=90)] | None = option(
+        None,
+        "incidence angle at mid-swath in degrees, for areas on the ground",
+        flag="--incidence",
+        metavar="DEG",
+    )
+    looks: Positive | None = option(None, "number of looks", metavar="N")
+    chunk: Count = option(1024, "side of a stored chunk in pixels", metavar="N")
+    shard: Whole = option(0, "side of a shard in pixels, a multiple of chunk", empty="none", metavar="N")
+    overwrite: bool = option(False, "replace a scene that is there already, or where labels are added, labels")
+    memory_bytes: Count = option(2**28, "memory of one block of an image in bytes")
 
     def __post_init__(self) -> None:
-        for name in ("wavelength_m", "looks"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise OptionError(f"{name} is {value}", option=name, hint="use a number above 0")
-        if self.spacing_m is not None and (
-            len(self.spacing_m) != 2 or not all(0 < s < math.inf for s in self.spacing_m)
-        ):
-            raise OptionError(
-                f"spacing_m is {self.spacing_m}", option="spacing_m", hint="use two lengths above 0: y, x"
-            )
-        if self.range_spacing not in (None, "slant", "ground"):
-            hint = "use slant or ground"
-            raise OptionError(f"range_spacing is {self.range_spacing!r}", option="range_spacing", hint=hint)
-        if self.incidence_deg is not None and not 0 < self.incidence_deg < 90:
-            hint = "use degrees above 0 and below 90"
-            raise OptionError(f"incidence_deg is {self.incidence_deg}", option="incidence_deg", hint=hint)
+        super().__post_init__()
+        if self.spacing_m is not None and len(self.spacing_m) != 2:
+            hint = "use two lengths above 0: y, x"
+            raise OptionError(f"spacing_m is {self.spacing_m}", option="spacing_m", hint=hint)
         for text in self.nodata:
             _check_nodata(text)
-        if not all(math.isfinite(gain) for gain in self.gain_db):
-            raise OptionError(f"gain_db is {self.gain_db}", option="gain_db", hint="use decibels, such as -3.5")
-        if self.chunk < 1 or self.memory_bytes < 1:
-            raise OptionError("chunk and memory_bytes must be above 0", option="chunk")
-        if self.shard < 0 or self.shard % self.chunk:
+        if self.shard % self.chunk:
             raise OptionError(
                 f"shard is {self.shard}, which is no multiple of chunk, {self.chunk}",
                 option="shard",

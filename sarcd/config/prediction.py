@@ -2,97 +2,73 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from sarcd.config.values import at_least, one_of
-from sarcd.errors import OptionError
+from sarcd.config.fields import Bounds, Count, InnerProbability, Options, Precision, Whole, option
 
-StatisticsPolicy = Literal["scene", "model", "given"]
+StatisticsPolicy = Literal["scene", "model"]
+
+DEVICE = "device: auto, cpu, cuda, cuda:N or mps"
 
 
 @dataclass(frozen=True)
-class PredictOptions:
+class PredictOptions(Options):
     """Tiled prediction of a whole scene."""
 
-    tiles: int | Literal["auto", "whole"] = field(
-        default="auto",
-        metadata={"help": "side of a tile in pixels (rounded up to the network's stride), auto or whole"},
+    tiles: int | Literal["auto", "whole"] = option(
+        "auto", "side of a tile in pixels, rounded up to the network's stride; auto (from the memory) or whole"
     )
-    batch: int = field(default=0, metadata={"help": "tiles a forward pass; 0 chooses from the memory budget"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
-    statistics: StatisticsPolicy | None = field(
-        default=None, metadata={"help": "whose median and MAD normalise: scene, model; empty for what the model says"}
+    batch: Whole = option(0, "tiles in one forward pass", empty="from the memory")
+    device: str = option("auto", DEVICE)
+    statistics: StatisticsPolicy | None = option(
+        None,
+        "whose median and MAD normalise the amplitudes",
+        empty="what the model says, as a rule the scene's",
     )
-    threshold: float | None = field(default=None, metadata={"help": "empty for what the model says"})
-    precision: Literal["float32", "bfloat16", "float16"] = field(
-        default="float32", metadata={"help": "of the network; only float32 gives the same map for any tile"}
+    threshold: InnerProbability | None = option(
+        None, "probability from which a pixel counts as changed", empty="the model's"
     )
-    compiled: bool = field(
-        default=False, metadata={"help": "compile the network: slower to start, faster on GPUs, needs a C++ compiler"}
+    precision: Precision = option(
+        "float32", "precision of the network; the others may be faster, and how far they move the map is reported"
     )
-    swap: bool = field(
-        default=False, metadata={"help": "mean over both orders of the dates: the map is then symmetric in time"}
+    compiled: bool = option(
+        False, "compile the network first, which takes a minute or two and a C++ compiler", flag="--compile"
     )
-    flips: bool = field(
-        default=False, metadata={"help": "mean over the ground as it lies and turned round along y, along x, and both"}
+    swap: bool = option(False, "average over both orders of the dates: a map symmetric in time")
+    flips: bool = option(False, "average over the scene as it is and flipped along y, along x, and along both")
+    adapt_batchnorm: bool = option(False, "estimate batch-norm statistics again on a sample of the scene (AdaBN)")
+    uncertainty: bool = option(False, "keep the spread among models, swap and flips beside the map")
+    memory_bytes: int | None = option(
+        None, "memory of the whole process in bytes", empty="half of what is free, at most 1 GiB, beyond what it has"
     )
-    adapt_batchnorm: bool = field(
-        default=False, metadata={"help": "estimate the network's batch-norm statistics anew on a sample of the scene"}
-    )
-    uncertainty: bool = field(
-        default=False, metadata={"help": "keep the spread among models, swap and flips as a variable of its own"}
-    )
-    memory_bytes: int | None = field(
-        default=None,
-        metadata={
-            "help": "memory of the whole process; empty for half of what is free, at most 1 GiB, beyond what it has"
-        },
-    )
-
-    def __post_init__(self) -> None:
-        if self.threshold is not None and not 0 < self.threshold < 1:
-            raise OptionError(f"threshold is {self.threshold}", option="threshold", hint="use a value between 0 and 1")
-        one_of("precision", self.precision, ("float32", "bfloat16", "float16"))
 
 
 @dataclass(frozen=True)
-class PseudoOptions:
-    """Which patches a model labels for a network that is then trained anew (Algorithm 1 of the paper).
+class PseudoOptions(Options):
+    """Which patches a model labels for another network to be trained on (Algorithm 1 of the paper).
 
     References
     ----------
     .. [1] Murdaca et al. 2023, doi:10.3390/rs15245664, Eq. 10-13 and Algorithm 1.
     """
 
-    confidence: float = field(default=0.85, metadata={"help": "c: probability above which a pixel is sure (Eq. 12)"})
-    min_confident: float = field(
-        default=0.9, metadata={"help": "q: share of sure pixels that a patch must exceed (Eq. 13)"}
+    confidence: Annotated[float, Bounds(ge=0.5, lt=1)] = option(
+        0.85, "probability above which a pixel is confident (c of Eq. 12)"
     )
-    reading: Literal["either", "change"] = field(
-        default="either",
-        metadata={"help": "either: sure of change or of none, as meant; change: p > c alone, as Eq. 12 is printed"},
+    min_confident: Annotated[float, Bounds(ge=0, lt=1)] = option(
+        0.9, "fraction of confident pixels that a patch must exceed (q of Eq. 13)"
     )
-    max_patches: int | None = field(
-        default=None, metadata={"help": "N: patches chosen at most; empty for as many as the model learnt from"}
+    reading: Literal["either", "change"] = option(
+        "either",
+        "count pixels confident of change or of none (either), or of change alone, as Eq. 12 is printed (change)",
     )
-    choice: Literal["stratified", "random"] = field(
-        default="stratified",
-        metadata={"help": "of more than N: half with change, the surest first, half without by seed; or all by seed"},
+    max_patches: Count | None = option(
+        None, "maximum number of patches (N)", empty="as many as the model was trained on"
     )
-    seed: int = field(default=0, metadata={"help": "seed of the choice"})
-
-    def __post_init__(self) -> None:
-        if not 0.5 <= self.confidence < 1:
-            hint = "use a probability from 0.5, below 1"
-            raise OptionError(f"confidence is {self.confidence}", option="confidence", hint=hint)
-        if not 0 <= self.min_confident < 1 or math.isnan(self.min_confident):
-            raise OptionError(
-                f"min_confident is {self.min_confident}", option="min_confident", hint="use a share from 0, below 1"
-            )
-        one_of("reading", self.reading, ("either", "change"))
-        one_of("choice", self.choice, ("stratified", "random"))
-        at_least(0, "seed", self.seed)
-        if self.max_patches is not None:
-            at_least(1, "max_patches", self.max_patches)
+    choice: Literal["stratified", "random"] = option(
+        "stratified",
+        "which patches where more qualify: half with change, the most confident first, and half without, by seed "
+        "(stratified), or all by seed (random)",
+    )
+    seed: Whole = option(0, "seed of the choice")

@@ -6,7 +6,7 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.config import DetectOptions
-from sarcd.config.detection import options_of_method
+from sarcd.config.detection import names_of
 from sarcd.errors import OptionError
 
 PRETRAINED = "complex images: the pretrained network, which was trained on simulated open-pit mines"
@@ -75,7 +75,7 @@ def choose(scene: xr.Dataset, options: DetectOptions | None = None) -> tuple[str
             f"{dates} complex images: coherence decides where the pairs before say what to expect of it, "
             "and elsewhere a network that learnt from simulated pairs"
         )
-    told = ", ".join(sorted((options or DetectOptions()).given - options_of_method("network")))
+    told = ", ".join(sorted((options or DetectOptions()).given - names_of("network")))
     if told:
         return "ratio-test", f"two complex images, and {told} given: brightness decides, by a test"
     return "network", (

@@ -15,11 +15,10 @@ import rasterio.crs
 import xarray as xr
 from affine import Affine
 
+from sarcd.attributes import Json
 from sarcd.errors import InputError, SceneError
 from sarcd.geography.geodesy import SMALLEST_PIXEL_M, check_rows, full_turn, kind_of, metres_per_unit, same_crs
 from sarcd.geography.grid_mapping import axis_attrs, crs_of, grid_mapping_of, is_counted, pixel_places, unit_of
-
-Json = dict[str, Any]
 
 _TOLERANCE = 0.01
 """Share of a pixel by which the grids of coregistered images may differ: what is left of rounding."""

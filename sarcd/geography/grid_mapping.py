@@ -9,9 +9,8 @@ import numpy as np
 import rasterio.crs
 import xarray as xr
 
+from sarcd.attributes import Json
 from sarcd.geography.geodesy import angle_unit
-
-Json = dict[str, Any]
 
 _DEFAULT = "spatial_ref"
 _TEXTS = ("crs_wkt", "spatial_ref", "proj4", "proj4_params")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -37,8 +36,6 @@ from sarcd.store.pairs import Pair, consecutive, extend_pairs, fit_pairs
 from sarcd.store.regions import sweep_partial_files
 from sarcd.store.scene import SceneStore, completeness, open_scene, publish
 from sarcd.store.storage import structure_lock, variable_locks
-
-Json = dict[str, Any]
 
 
 def append(

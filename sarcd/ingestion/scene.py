@@ -7,12 +7,12 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zarr
 
 from sarcd import schema
+from sarcd.attributes import Json
 from sarcd.config import IngestOptions
 from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import InputError, StoreError
@@ -28,8 +28,6 @@ from sarcd.store.scene import SceneStore
 from sarcd.store.storage import is_url, new_scene_lock, variable_locks
 
 _LOG = logging.getLogger(__name__)
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from sarcd.attributes import Json
 from sarcd.errors import OptionError
 from sarcd.metrics.kernels import objects, patches, reliability
 from sarcd.metrics.kernels.curves import add_packed, packed_histogram
 from sarcd.metrics.kernels.reliability import Bins, Kind
 from sarcd.metrics.kernels.scores import confusion_counts
-
-Json = dict[str, Any]
 
 _RELIABILITY = {
     "low": "bin_low",

@@ -21,6 +21,7 @@ import torch
 
 import sarcd
 from sarcd import config
+from sarcd.attributes import Json
 from sarcd.config import CoherenceOptions
 from sarcd.config.renamed import current_training
 from sarcd.errors import ModelError, SarcdError
@@ -36,8 +37,6 @@ __all__ = ["LoadedModel", "ModelCard", "load_model", "save_model"]
 _KEY = "sarcd"  # the one key of safetensors' metadata: several would be written in a random order
 _LARGEST_HEADER = 2**24
 _DTYPES = {"F32": (torch.float32, 4), "I64": (torch.int64, 8)}
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

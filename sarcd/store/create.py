@@ -22,6 +22,7 @@ import zarr
 from zarr.core.sync import sync
 
 from sarcd import schema
+from sarcd.attributes import Json
 from sarcd.conform.values import labels_as_flags
 from sarcd.engine.tasks import Progress, silent
 from sarcd.errors import SceneError, StoreError
@@ -31,8 +32,6 @@ from sarcd.store.openable import take
 from sarcd.store.pairs import Pair, consecutive
 from sarcd.store.scene import SceneStore, publish
 from sarcd.store.storage import is_url, zarr_location
-
-Json = dict[str, Any]
 
 _UNFINISHED = "sarcd_unfinished"  # root attribute
 

@@ -10,12 +10,10 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.attributes import PARAMETERS, decode, parameters_of
+from sarcd.attributes import PARAMETERS, Json, decode, parameters_of
 from sarcd.errors import SceneError
 from sarcd.store.chunks import expected_keys, owes_every_chunk
 from sarcd.store.scene import SceneStore, open_scene
-
-Json = dict[str, Any]
 
 _STATISTICS = "amplitude_statistics"
 _SENSOR = ("wavelength_m", "spacing_m", "range_spacing", "incidence_deg", "looks")

@@ -18,14 +18,13 @@ import zarr
 
 import sarcd
 from sarcd import schema
-from sarcd.attributes import PARAMETERS, decode, encode, parameters_of
+from sarcd.attributes import PARAMETERS, Json, decode, encode, parameters_of
 from sarcd.errors import MismatchError
 from sarcd.store.chunks import discard_torn, expected_keys
 from sarcd.store.pairs import fit_pairs
 from sarcd.store.scene import SceneStore, completeness, publish
 from sarcd.store.storage import structure_lock, variable_locks
 
-Json = dict[str, Any]
 Advance = Callable[[int], None]
 
 

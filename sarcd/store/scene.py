@@ -22,7 +22,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from sarcd import schema
-from sarcd.attributes import plain
+from sarcd.attributes import Json, plain
 from sarcd.errors import SceneError, StoreError
 from sarcd.store.coordinates import decode_dates
 from sarcd.store.openable import (
@@ -38,8 +38,6 @@ from sarcd.store.openable import (
     validated,
 )
 from sarcd.store.storage import is_url, structure_lock, sync_folder, write_atomic, zarr_location
-
-Json = dict[str, Any]
 
 
 def open_scene(

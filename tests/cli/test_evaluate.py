@@ -183,7 +183,7 @@ def test_one_scene_named_twice_and_options_without_their_own(stored, capsys):
     assert main(["evaluate", str(stored), str(stored)]) == 1
     assert capsys.readouterr().err == f"error: {stored}: is named twice, and would count twice: name each scene once\n"
     assert main(["evaluate", str(stored), "--patch", "64"]) == 2
-    assert "--patch is of --bootstrap, which is not given" in capsys.readouterr().err
+    assert "--patch requires --bootstrap" in capsys.readouterr().err
 
 
 def test_absent_scene(tmp_path, capsys):

@@ -18,6 +18,7 @@ from sarcd.config import (
     merge,
     read_toml,
     to_dict,
+    toml_text,
     write_toml,
 )
 from sarcd.errors import OptionError
@@ -120,6 +121,23 @@ def test_text_with_quotes_and_backslashes_survives_toml(tmp_path):
     options = TrainOptions(cache_dir=r'C:\new\"data"', backbone="naïve.pth")
     write_toml(options, tmp_path / "o.toml")
     assert read_toml(tmp_path / "o.toml", TrainOptions) == options
+
+
+def test_any_text_and_any_key_survive_toml(tmp_path):
+    """The format has its own escapes for what is no printable character, and quotes for keys."""
+    options = TrainOptions(cache_dir="a\tb\n\x07", network={"two words": "c\rd", "nested": {"x": (1, 2)}})
+    write_toml(options, tmp_path / "o.toml")
+    found = read_toml(tmp_path / "o.toml", TrainOptions)
+    assert found.cache_dir == options.cache_dir
+    assert found.network == {"two words": "c\rd", "nested": {"x": [1, 2]}}
+
+
+def test_every_key_is_explained_and_what_is_unset_stays_a_comment():
+    lines = toml_text(TrainOptions()).splitlines()
+    at = lines.index("# max_patches =")
+    assert lines[at - 1] == "# maximum number of patches (N); empty: as many as the model was trained on"
+    keys = [number for number, line in enumerate(lines) if "=" in line and not line.startswith("#")]
+    assert all(lines[number - 1].startswith("# ") for number in keys)
 
 
 @pytest.mark.parametrize(
