@@ -9,6 +9,7 @@ from typing import Any
 from sarcd.config import PredictOptions
 from sarcd.engine.cluster import active_client, ask_worker, worker_threads
 from sarcd.engine.memory import cores, left
+from sarcd.optional import require
 
 _FORWARD_SHARE = 0.7  # of the memory that is left, where the network runs in the same memory
 
@@ -37,6 +38,7 @@ def choose_place(options: PredictOptions, begun: dict[str, Any]) -> Place:
 
 def _found(name: str) -> tuple[str, int]:
     """Return the device that a name means in this process, and torch's threads on it."""
+    require("torch", "safetensors")
     import torch
 
     from sarcd.networks.devices import choose_device
