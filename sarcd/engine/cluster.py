@@ -62,7 +62,7 @@ def cluster(scheduler: str | None) -> Iterator[Any]:
 
 def active_client() -> Any:
     """Return the active `distributed.Client`, or None."""
-    if sys.modules.get("distributed") is None:  # nobody has imported it, so none is active
+    if "distributed" not in sys.modules:  # nobody has imported it, so none is active
         return None
     from distributed import default_client
 
