@@ -16,6 +16,7 @@ from sarcd.errors import OptionError
 from sarcd.exporting.export_files import export
 from sarcd.metrics import evaluate
 from sarcd.metrics.kernels.scores import best_threshold
+from sarcd.optional import require
 from sarcd.simulation import sites
 from sarcd.store.create import write_scene
 from sarcd.store.scene import open_scene
@@ -80,7 +81,10 @@ def run(
     ------
     OptionError
         If the folder holds an earlier run and `overwrite` is False.
+    MissingPackageError
+        If PyTorch or matplotlib is not installed.
     """
+    require("torch", "safetensors", "matplotlib")
     started = time.monotonic()
     folder = Path(folder)
     scene = folder / "scene.zarr"

@@ -75,6 +75,10 @@ class StoreError(SarcdError):
     """A store cannot be written as asked."""
 
 
+class MissingPackageError(SarcdError, ImportError):
+    """A package of one of sarcd's extras is not installed."""
+
+
 class LockedError(StoreError):
     """Another process is writing the same variable."""
 

@@ -86,6 +86,7 @@ def command(
     calibration, with the curves behind them in --json.
     """
     from sarcd.metrics import Bootstrap, ObjectRules, report
+    from sarcd.optional import require
     from sarcd.store.scene import open_scene
 
     rules = _given(min_pixels=min_pixels, min_area_m2=min_area, min_overlap=min_overlap)
@@ -96,6 +97,8 @@ def command(
         raise click.UsageError("--picture draws one scene: name one")
     if pair is not None and picture is None:
         raise click.UsageError("--pair requires --picture")
+    if picture is not None:
+        require("matplotlib")  # before the scenes are read
     with dask_progress("counting"):
         result = report(
             [open_scene(scene) for scene in scenes],

@@ -14,7 +14,7 @@ from sarcd_cli._options import options_of
 @click.command("pseudo-label")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option("--model", required=True, metavar="FILE", help="Model file made by 'sarcd train'.")
-@options_of(PseudoOptions, without=("rounds", "first_epochs"), given=True)
+@options_of(PseudoOptions, given=True)
 @click.option("--patch", type=click.IntRange(1), help="Side of a patch in pixels [that of the training].")
 @options_of(PredictOptions, only=("device",))
 @click.option("--name", default="", metavar="SUFFIX", help="Keep map and labels beside others, as VARIABLE_SUFFIX.")

@@ -9,7 +9,7 @@ import xarray as xr
 
 from sarcd.config import DetectOptions
 from sarcd.config.detection import Method
-from sarcd.detection.auto import PRETRAINED, is_pretrained, refuse_device
+from sarcd.detection.auto import PRETRAINED, is_pretrained, refuse_device, require_networks
 from sarcd.models.pretrained import MINES
 from sarcd.store.openable import take
 from sarcd.store.pairs import Pair
@@ -59,6 +59,8 @@ def detect(
         If the scene lacks what the method looks at.
     OptionError
         If an option cannot be used, or the method does not look at it.
+    MissingPackageError
+        If the method uses a network and PyTorch is not installed.
 
     See Also
     --------
@@ -78,6 +80,7 @@ def detect(
     if uncertainty:
         options = replace(options, uncertainty=True)
     if is_pretrained(scene, options):
+        require_networks()
         from sarcd.inference.prediction import predict
 
         found = predict(scene, model=MINES, pairs=pairs, device=device)

@@ -8,6 +8,7 @@ from sarcd import schema
 from sarcd.config import DetectOptions
 from sarcd.config.detection import names_of
 from sarcd.errors import OptionError
+from sarcd.optional import require
 
 PRETRAINED = "complex images: the pretrained network, which was trained on simulated open-pit mines"
 
@@ -30,6 +31,17 @@ def is_pretrained(scene: xr.Dataset, options: DetectOptions) -> bool:
     (True, False)
     """
     return options.method == "pretrained" or (options.method == "auto" and "slc" in scene and not options.given)
+
+
+def require_networks() -> None:
+    """Refuse a method that uses a network where PyTorch is not installed; another method would be another map.
+
+    Raises
+    ------
+    MissingPackageError
+        It names what to install, and a method that needs no network.
+    """
+    require("torch", "safetensors", instead="use --method ratio-test")
 
 
 def refuse_device(device: str) -> None:

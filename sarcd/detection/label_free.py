@@ -22,7 +22,7 @@ from sarcd.change.thresholding import fit_rules, read_rule
 from sarcd.config import DetectOptions
 from sarcd.config.detection import CHOOSING, DIFFERENCES, OF_LEVELS
 from sarcd.config.ingest import LEVEL_JUMP_DB
-from sarcd.detection.auto import choose
+from sarcd.detection.auto import choose, require_networks
 from sarcd.detection.fitted import OPERATION, POOLED, Fitted
 from sarcd.detection.methods import difference_of, map_of, mark_masked, of_test, without_coherence, without_masked
 from sarcd.detection.uncertainty import fit_groups, uncertainty_of
@@ -92,6 +92,7 @@ def fit(
     chosen = pairs_of(scene, dates)
     fitted = Fitted(options, why, tuple(dates))
     if options.method in ("network", "coherence-network"):
+        require_networks()
         from sarcd.detection.self_trained import FitOptions, fit_pairs
 
         how = FitOptions(rounds=options.rounds, seed=options.seed)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import sarcd
 from sarcd.engine.tasks import RegionTask
 from sarcd.errors import ClusterError
+from sarcd.optional import require
 from sarcd.store.regions import Region
 
 T = TypeVar("T")
@@ -38,18 +39,17 @@ def cluster(scheduler: str | None) -> Iterator[Any]:
 
     Raises
     ------
+    MissingPackageError
+        If `dask.distributed` is not installed.
     ClusterError
-        If `dask.distributed` is not installed, or no scheduler answers there.
+        If no scheduler answers there.
     """
     if scheduler is None:
         yield active_client()
         return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ClusterError(
-            "dask.distributed is not installed", source=scheduler, hint="pip install 'sarcd[cluster]'"
-        ) from error
+    require("distributed", source=scheduler)
+    from distributed import Client
+
     try:
         client = Client(scheduler, timeout=_WAIT_SECONDS)
     except (OSError, ValueError) as error:

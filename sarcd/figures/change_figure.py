@@ -13,6 +13,7 @@ from sarcd.errors import OptionError
 from sarcd.figures.panels import HATCH, LARGE, NO_DATA, PLAIN, SMALL, arrange, frame, panel, scale_bar, show_values
 from sarcd.figures.view import View, made_by, view_of
 from sarcd.geography.ground import Axis, Ground
+from sarcd.optional import require
 from sarcd.store.chunks import chunk_errors
 from sarcd.store.openable import take
 from sarcd.store.results import WhichPair
@@ -80,6 +81,7 @@ def plot(
 
 
 def _draw(view: View, stretch_percent: float) -> Figure:
+    require("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

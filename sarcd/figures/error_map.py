@@ -16,6 +16,7 @@ from sarcd.figures.panels import arrange, frame, panel, scale_bar, show_values
 from sarcd.figures.view import in_chunks, overview, reduction_for
 from sarcd.geography.ground import ground_of
 from sarcd.metrics import evaluate
+from sarcd.optional import require
 from sarcd.store.openable import take
 from sarcd.store.results import WhichPair, pair_position, pair_texts, pairs_in
 from sarcd.store.storage import write_atomic
@@ -79,6 +80,7 @@ def plot_errors(
     >>> [text.get_text().split(":")[0] for text in figure.legends[0].get_texts()]
     ['hits', 'false alarms', 'misses', 'unknown']
     """
+    require("matplotlib")
     scene = take(scene, images=False)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import ListedColormap

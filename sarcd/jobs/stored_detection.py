@@ -20,7 +20,7 @@ from sarcd.change.coherence_history import named_dates, say, without_dates, with
 from sarcd.change.coherence_past import bad_dates
 from sarcd.config import CoherenceOptions, DetectOptions, PredictOptions
 from sarcd.config.detection import CHOOSING
-from sarcd.detection.auto import PRETRAINED, choose, is_pretrained, refuse_device
+from sarcd.detection.auto import PRETRAINED, choose, is_pretrained, refuse_device, require_networks
 from sarcd.detection.fitted import OPERATION, Fitted
 from sarcd.detection.label_free import apply, fit
 from sarcd.engine.memory import cores, left, share_out
@@ -158,6 +158,7 @@ def _by_pretrained(
     note: Callable[[str], None],
 ) -> JobResult:
     """Map the changes with the pretrained network, and say why where it was not named."""
+    require_networks()
     from sarcd.jobs.stored_prediction import predict
 
     if chosen:

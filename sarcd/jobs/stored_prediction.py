@@ -26,6 +26,7 @@ from sarcd.inference.tiling import BlendedTiling, blocks_of
 from sarcd.jobs.fit_check import warn_of_misfits, warn_of_much
 from sarcd.jobs.stored_statistics import normalising_statistics, recorded_statistics
 from sarcd.models.pretrained import MINES
+from sarcd.optional import require
 from sarcd.store.chunks import chunk_errors, require_finished
 from sarcd.store.reader import SceneReader
 from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
@@ -203,6 +204,7 @@ def _choose_place(options: PredictOptions, begun: dict[str, Any]) -> Place:
 
 def _found(name: str) -> tuple[str, int]:
     """Return the device that a name means in this process, and torch's threads on it."""
+    require("torch", "safetensors")
     import torch
 
     from sarcd.networks.devices import choose_device

@@ -15,6 +15,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from sarcd.optional import require
+
+require("torch", "safetensors")
+
 import safetensors
 import safetensors.torch
 import torch

@@ -9,6 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from sarcd.errors import OptionError
+from sarcd.optional import require
+
+require("torch", "safetensors")  # before the modules below import it
+
 from sarcd.networks.base import Network
 from sarcd.networks.changerex import ChangerEx
 from sarcd.networks.siamese import SiameseUNet

@@ -7,6 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from sarcd.optional import require
+
 _STAGES = 4  # of the EfficientNet: one at H / 2 that is passed through, then H / 2, H / 4 and H / 8
 
 RESNET_WIDTHS = (64, 128, 256, 512)
@@ -43,6 +45,7 @@ class EfficientNetBackbone(Backbone):
     def __init__(self, backbone: str, in_channels: int) -> None:
         super().__init__()
         self.source = f"efficientnet_{backbone}"
+        require("torchvision")
         from torchvision import models
 
         with torch.device("meta"):
@@ -76,6 +79,7 @@ class ResNetBackbone(Backbone):
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
+        require("torchvision")
         from torchvision import models
 
         with torch.device("meta"):

@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from sarcd.errors import LockedError, SceneError, StoreError
+from sarcd.optional import require
 
 _RETRY_SECONDS = 30  # obstore's own three minutes are long to wait for a slip of the pen in an address
 
@@ -35,18 +36,19 @@ def zarr_location(path: str | Path) -> Any:
 
     Raises
     ------
+    MissingPackageError
+        If obstore is not installed.
     SceneError
-        If obstore is not installed or does not know the URL.
+        If obstore does not know the URL.
     """
     if not is_url(path):
         return str(path)
-    try:
-        from obstore.exceptions import BaseError
-        from obstore.store import from_url
-        from zarr.storage import ObjectStore
-    except ImportError as error:
-        raise SceneError("obstore is not installed", source=str(path), hint="pip install 'sarcd[s3]'") from error
+    require("obstore", source=str(path))
     from datetime import timedelta
+
+    from obstore.exceptions import BaseError
+    from obstore.store import from_url
+    from zarr.storage import ObjectStore
 
     plain = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
     try:

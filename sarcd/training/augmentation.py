@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
 
 from sarcd.config import AugmentOptions
 from sarcd.estimation.channels import FILL
@@ -126,20 +127,20 @@ def shear(x: Tensor, target: Tensor, channels: Sequence[str], degrees: Tensor, c
     chosen : (B,) bool
         Which patches.
     """
-    from kornia.geometry.transform import get_shear_matrix2d, warp_affine
-
     which = chosen.nonzero()[:, 0]
     if not len(which):
         return x, target
     height, width = x.shape[-2:]
-    centre = torch.tensor([[(width - 1) / 2, (height - 1) / 2]], device=x.device).expand(len(which), 2)
-    angles = torch.deg2rad(degrees.to(x.device)[which])
-    matrix = get_shear_matrix2d(centre, sy=-angles)[:, :2]  # kornia's angle turns the other way
+    # Where each pixel comes from, in coordinates that run from -1 to 1 between the edges of the patch.
+    slopes = torch.tan(torch.deg2rad(degrees.to(x.device)[which])) * (width / height)
+    inverse = torch.eye(2, 3, device=x.device).repeat(len(which), 1, 1)
+    inverse[:, 1, 0] = -slopes
+    grid = affine_grid(inverse, [len(which), 1, height, width], align_corners=False)
     fill = torch.tensor([FILL[name] for name in channels], device=x.device)[:, None, None]
-    # Outside is 0 to kornia, so what shall be outside is made 0.
-    images = warp_affine(x[which] - fill, matrix, (height, width), padding_mode="zeros", align_corners=True) + fill
+    # Outside is 0 to grid_sample, so what shall be outside is made 0.
+    images = grid_sample(x[which] - fill, grid, align_corners=False) + fill
     labels = (IGNORE - target[which].float())[:, None]
-    labels = warp_affine(labels, matrix, (height, width), mode="nearest", padding_mode="zeros", align_corners=True)
+    labels = grid_sample(labels, grid, mode="nearest", align_corners=False)
     x, target = x.clone(), target.clone()
     x[which] = images
     target[which] = (IGNORE - labels[:, 0]).round().to(torch.uint8)

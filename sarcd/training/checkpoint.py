@@ -285,8 +285,8 @@ class Log:
 
 
 def draw(records: list[Json], path: Path) -> None:
-    """Draw loss and validation scores over the epochs as a PNG; nothing where there is nothing to draw."""
-    if not records:
+    """Draw loss and validation scores over the epochs as a PNG; nothing without records or without matplotlib."""
+    if not records or importlib.util.find_spec("matplotlib") is None:
         return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

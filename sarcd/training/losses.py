@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sarcd.config import LossOptions
+from sarcd.optional import require
 from sarcd.training.patches import IGNORE
 
 
@@ -118,6 +119,7 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float, alpha: float) -> Tens
     >>> round(float(focal(logits, torch.tensor([[[1]]], dtype=torch.uint8), gamma=2, alpha=0.5)), 4)
     0.0866
     """
+    require("torchvision")
     from torchvision.ops import sigmoid_focal_loss
 
     labelled, wanted, part = _labelled(logits, target)

@@ -216,7 +216,8 @@ def test_no_cluster(scenes, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["statistics", str(scenes[0]), "--scheduler", "tcp://127.0.0.1:9"]) == 1
     assert capsys.readouterr().err == (
-        "error: tcp://127.0.0.1:9: dask.distributed is not installed: pip install 'sarcd[cluster]'\n"
+        "error: tcp://127.0.0.1:9: a cluster needs dask.distributed, which is not installed: "
+        "install it with: pip install 'sarcd[cluster]'\n"
     )
 
 

@@ -164,6 +164,7 @@ def test_what_cannot_be_reached_is_one_line(bucket, monkeypatch, capsys):
     line = capsys.readouterr().err
     assert line.count("\n") == 1
     assert line.endswith("check the address, the credentials and AWS_ENDPOINT_URL\n")
-    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    monkeypatch.setitem(sys.modules, "obstore", None)
     assert main(["statistics", f"{bucket}/scene.zarr"]) == 1
-    assert capsys.readouterr().err.endswith("obstore is not installed: pip install 'sarcd[s3]'\n")
+    line = capsys.readouterr().err
+    assert line.endswith("needs obstore, which is not installed: install it with: pip install 'sarcd[s3]'\n")

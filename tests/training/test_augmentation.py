@@ -81,6 +81,29 @@ def test_shear_moves_columns_by_their_distance_from_the_centre():
     assert set(label.unique().tolist()) == {0, 1, 255}
 
 
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 70), (1, 5)])
+def test_shear_is_its_formula_at_every_pixel(height, width):
+    """Against y' = y + x tan(angle) in float64, each column interpolated by itself."""
+    x, target = batch(count=4, side=80)
+    x, target = x[..., :height, :width].contiguous(), target[..., :height, :width].contiguous()
+    degrees = torch.tensor([10.0, -7.3, 0.0, 44.0])
+    moved, label = shear(x, target, CHANNELS, degrees, torch.ones(4, dtype=torch.bool))
+    rows = np.arange(height)
+    for patch, angle in enumerate(degrees.double().numpy()):
+        for column in range(width):
+            source = rows - (column - (width - 1) / 2) * np.tan(np.radians(angle))
+            inside = (source > -0.5 + 1e-4) & (source < height - 0.5 - 1e-4)
+            clear = inside & (np.abs(source % 1 - 0.5) > 1e-4)  # halfway between two rows either may be the nearest
+            nearest = np.rint(source[clear]).astype(int)
+            np.testing.assert_array_equal(label[patch, clear, column], target[patch, nearest, column])
+            outside = (source < -0.5 - 1e-4) | (source > height - 0.5 + 1e-4)
+            assert (label[patch, outside, column] == 255).all()
+            for channel, hole in enumerate((0.5, 0.5, 0.0)):
+                padded = np.pad(x[patch, channel, :, column].double().numpy(), 1, constant_values=hole)
+                expected = np.interp(source + 1, np.arange(height + 2), padded)
+                np.testing.assert_allclose(moved[patch, channel, :, column], expected, atol=1e-4)
+
+
 def test_shear_carries_features_and_labels_alike():
     """A label that is a threshold of a smooth image stays that, but where the threshold runs."""
     side = 64
