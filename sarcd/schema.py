@@ -196,7 +196,7 @@ def validate(scene: xr.Dataset) -> xr.Dataset:
     >>> validate(xr.Dataset({"ndvi": ("y", [1.0])}))
     Traceback (most recent call last):
     ...
-    sarcd.errors.SceneError: no 'slc' and no 'amplitude': make the scene with 'sarcd ingest IMAGE... -o'
+    sarcd.errors.SceneError: no 'slc' and no 'amplitude'. Make the scene with 'sarcd ingest IMAGE... -o'.
     """
     source = source_of(scene)
     check_version(scene)

@@ -56,7 +56,7 @@ def conform(scene: Any, *, images: bool = True) -> xr.Dataset:
     >>> conform(xr.Dataset({"ndvi": ("y", [1.0])}))
     Traceback (most recent call last):
     ...
-    sarcd.errors.SceneError: no 'slc' and no 'amplitude': make the scene with 'sarcd ingest IMAGE... -o'
+    sarcd.errors.SceneError: no 'slc' and no 'amplitude'. Make the scene with 'sarcd ingest IMAGE... -o'.
     """
     if not isinstance(scene, xr.Dataset):
         raise SceneError(

@@ -153,7 +153,7 @@ def test_labels_are_told_of(tmp_path, files, capsys):
     words = [files["20230319"], files["20230331"], "-o", tmp_path / "scene.zarr", "--label", label]
     code, out, err = run(capsys, *words)
     assert (code, out) == (1, "")
-    assert err.startswith(f"error: {label}: has 2 layers with shapes (pit, dump): choose one with --label-layer NAME")
+    assert err.startswith(f"error: {label}: has 2 layers with shapes (pit, dump). Choose one with --label-layer NAME")
     code, out, err = run(capsys, *words, "--label-layer", "pit", "--label-field", "SORT", "--label-change", "4")
     outside = "of 2 shapes 1 lie outside the scene: check its CRS if they should lie within"
     assert (code, err) == (0, f"warning: {label}: {outside}\n")
@@ -183,9 +183,9 @@ def test_configuration_file(tmp_path, files, capsys):
 def test_one_clear_line(tmp_path, files, capsys):
     words = [files["20230319"], files["20230331"], "-o", tmp_path / "scene.zarr"]
     for extra, code, message in [
-        (["--kind", "db"], 1, "is complex (complex64), not db: leave --kind out"),
+        (["--kind", "db"], 1, "is complex (complex64), not db. Leave --kind out"),
         (["--date", "2023-01-01"], 1, "--date: is given 1 times for 2 images"),
-        (["--label", files["one"]], 1, "label values are 0, 9, not 0 and 1: say which mean change"),
+        (["--label", files["one"]], 1, "label values are 0, 9, not 0 and 1. Say which mean change"),
         (["--shard", "1000"], 1, "shard is 1000, which is no multiple of chunk, 1024"),
         (["--spacing", "1"], 2, "is not two numbers"),
         (["--append", "--chunk", "8"], 2, "--append uses those of the scene"),

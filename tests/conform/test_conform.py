@@ -185,7 +185,7 @@ REFUSED = {
     "two y": (lambda s: s.rename(x="lat"), "both y"),
     "no x": (lambda s: s.isel(x=0), "'slc' has dims .* lacks 'x'"),
     "real": (lambda s: s.assign(slc=abs(s.slc)), "rename.*amplitude"),
-    "both": (lambda s: s.assign(amplitude=abs(s.slc)), "drop one"),
+    "both": (lambda s: s.assign(amplitude=abs(s.slc)), "Drop one"),
     "complex amplitude": (lambda s: s.rename(slc="amplitude"), "rename.*slc"),
     "other name": (lambda s: s.rename(slc="VV"), r"rename\(\{'VV': 'slc'\}\)"),
     "two names": (lambda s: xr.Dataset({"a": s.slc[0], "b": s.slc[1].drop_vars("time")}), "along one dim"),

@@ -243,7 +243,7 @@ def test_the_recipe_makes_a_file_that_loads(tmp_path, monkeypatch):
         assert not torch.equal(again.head.weight, new_network(prior.SEED).head.weight)
         path.write_bytes(path.read_bytes()[:1000])
         load_prior.cache_clear()
-        with pytest.raises(ModelError, match="install sarcd anew"):
+        with pytest.raises(ModelError, match="Install sarcd anew"):
             load_prior()
     finally:
         monkeypatch.undo()

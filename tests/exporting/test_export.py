@@ -111,7 +111,7 @@ def test_default_variables(scene, tmp_path):
     for gone, expected in (("change_probability", "change"), ("change", "coherence")):
         scene = scene.drop_vars(gone)
         assert export(scene, tmp_path / f"{expected}.tif").variable == expected
-    with pytest.raises(SceneError, match="no 'change_probability' in the scene: run 'sarcd predict'"):
+    with pytest.raises(SceneError, match="no 'change_probability' in the scene[.] Run 'sarcd predict'"):
         export(scene.drop_vars("coherence"), tmp_path / "none.tif")
     with pytest.raises(SceneError, match="no 'change' in the scene"):
         export(scene, tmp_path / "none.gpkg")
@@ -215,12 +215,12 @@ def test_a_file_is_replaced_only_if_told(scene, tmp_path, suffix):
     path = tmp_path / f"new/folder/file{suffix}"
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    with pytest.raises(StoreError, match="is there already: choose another name, or pass --overwrite"):
+    with pytest.raises(StoreError, match="is there already[.] Choose another name, or pass --overwrite"):
         export(scene, path)
     assert path.read_text() == "mine"
     export(scene, path, overwrite=True)
     assert path.stat().st_size > 100
-    with pytest.raises(StoreError, match=r"is there already: choose another name$"):
+    with pytest.raises(StoreError, match=r"is there already[.] Choose another name[.]$"):
         export(scene, path.parent.rename(path.parent.with_suffix(suffix)), overwrite=True)
 
 
@@ -228,7 +228,9 @@ def test_a_file_is_replaced_only_if_told(scene, tmp_path, suffix):
 def test_addresses_are_no_files_of_this_machine(scene, tmp_path, monkeypatch, path):
     """A folder called s3: would be made, and nothing copied anywhere."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(StoreError, match="is no file of this machine: write it to a folder of this machine") as caught:
+    with pytest.raises(
+        StoreError, match="is no file of this machine[.] Write it to a folder of this machine"
+    ) as caught:
         export(scene, path)
     assert caught.value.source == path
     assert not list(tmp_path.iterdir())
@@ -237,7 +239,7 @@ def test_addresses_are_no_files_of_this_machine(scene, tmp_path, monkeypatch, pa
 def test_a_store_takes_no_files_of_others(scene, tmp_path):
     (tmp_path / "a.zarr").mkdir()
     (tmp_path / "a.zarr" / "zarr.json").write_text("{}")
-    with pytest.raises(StoreError, match=r"lies within the store .*a\.zarr: write it beside the store"):
+    with pytest.raises(StoreError, match=r"lies within the store .*a\.zarr[.] Write it beside the store"):
         export(scene, tmp_path / "a.zarr" / "maps" / "a.tif")
     assert [file.name for file in (tmp_path / "a.zarr").iterdir()] == ["zarr.json"]
 
@@ -299,7 +301,7 @@ def test_a_full_disk_is_told(scene, tmp_path, suffix):
         # what a GeoPackage gets last is an index that it can do without
         for limit in (size // 2,) if suffix == ".gpkg" else (size // 2, size - 8):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
-            with pytest.raises(StoreError, match=r"written.*: free some space there") as caught:
+            with pytest.raises(StoreError, match=r"written.*[.] Free some space there") as caught:
                 export(noisy, path)
             assert caught.value.source == str(path)
     finally:

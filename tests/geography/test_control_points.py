@@ -134,7 +134,7 @@ def askew():
 @pytest.mark.parametrize(
     ("given", "crs", "message"),
     [
-        (points()[:2], DEGREES, "2 different control points; a surface needs 3: correct"),
+        (points()[:2], DEGREES, "2 different control points; a surface needs 3[.] Correct"),
         (points()[:1] * 4, DEGREES, "1 different control point; a surface needs 3"),
         ([*points(), point(0, 0, 11.0, 60.0)], DEGREES, "give one pixel two places"),
         ([*points(), point(5, 5, np.nan, 60.0)], DEGREES, "has no finite place"),
@@ -143,7 +143,7 @@ def askew():
         (line("ground"), DEGREES, "on one line on the ground"),
         (points([(row + 5000, col) for row, col in CORNERS]), DEGREES, "cover columns 0 to 80 and rows 5000 to 5060"),
         (points([(row / 10, col / 10) for row, col in CORNERS]), DEGREES, "not the image's 0 to 80 and 0 to 60"),
-        (points(x=600_000, y=5_100_000), DEGREES, "a latitude of 5.1e[+]06, beyond the pole: name the CRS"),
+        (points(x=600_000, y=5_100_000), DEGREES, "a latitude of 5.1e[+]06, beyond the pole[.] Name the CRS"),
         (points(), CRS.from_epsg(32632), "pixels are 0.0002 m wide: .* degrees"),
         (points(), CRS.from_epsg(4978), "geocentric, which is none of a map"),
         (folded(), DEGREES, "fold the image over itself"),

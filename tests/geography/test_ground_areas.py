@@ -104,9 +104,9 @@ def test_detected_images_are_in_ground_range(rng, tmp_path):
 @pytest.mark.parametrize("attrs", [{"incidence_deg": 0.0}, {"incidence_deg": 95.0}, {"incidence_deg": "steep"}])
 def test_angles_that_are_none(rng, attrs):
     scene = scene_with_results(rng).assign_attrs(spacing_m=[4.0, 3.0], **attrs)
-    with pytest.raises(SceneError, match=r"'incidence_deg' is .*: set one angle in degrees, at mid-swath"):
+    with pytest.raises(SceneError, match=r"'incidence_deg' is .*[.] Set one angle in degrees, at mid-swath"):
         pixel_area(scene, Georeference())
-    with pytest.raises(SceneError, match="'range_spacing' is 'sideways': set slant or ground"):
+    with pytest.raises(SceneError, match="'range_spacing' is 'sideways'[.] Set slant or ground"):
         pixel_area(scene.assign_attrs(range_spacing="sideways"), Georeference())
 
 

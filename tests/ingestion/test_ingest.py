@@ -180,7 +180,9 @@ def test_dates_of_the_user_win(tmp_path, images):
 
 def test_equal_dates(tmp_path, images):
     path = images[0][0]
-    with pytest.raises(InputError, match=r"has the same date as .*20230331.tif, 2023-03-31: say the dates with --date"):
+    with pytest.raises(
+        InputError, match=r"has the same date as .*20230331.tif, 2023-03-31[.] Say the dates with --date"
+    ):
         ingest([path, path], tmp_path / "scene.zarr")
     with pytest.raises(InputError, match="has the same date"):
         ingest([path, path], tmp_path / "scene.zarr", IngestOptions(dates=("2023-01-01", "2023-01-01")))

@@ -127,7 +127,7 @@ def test_values_that_are_numbers_all_the_same(tmp_path, values, rule, pixels):
 
 def test_words(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", BOXES, label=np.array(["Slide", "not sure"], object))
-    with pytest.raises(InputError, match="'label' is no number: it holds Slide, not sure") as caught:
+    with pytest.raises(InputError, match="'label' is no number[.] It holds Slide, not sure") as caught:
         opened(path)
     assert "--label-change 'Slide'" in caught.value.hint
     assert rule_and_pixels(path, change="slide") == ("attribute 'label': Slide: change; not sure: none", 100, 0)
@@ -320,7 +320,7 @@ def test_names_and_columns_that_are_not_read_say_why(tmp_path):
         opened(tmp_path / "a.csv")
     path = write_shapes(tmp_path / "a.gpkg", BOXES)
     path.rename(tmp_path / "a;1.gpkg")
-    with pytest.raises(InputError, match="rename it, or its folder, without ; and !"):
+    with pytest.raises(InputError, match="Rename it, or its folder, without ; and !"):
         opened(tmp_path / "a;1.gpkg")
     (tmp_path / "m.geojson").write_text(
         '{"type": "Polygon", "coordinates": [[[5e5, 5e6], [6e5, 5e6], [6e5, 6e6], [5e5, 5e6]]]}'
@@ -328,5 +328,5 @@ def test_names_and_columns_that_are_not_read_say_why(tmp_path):
     with pytest.raises(InputError, match="is in degrees, which these are not"):
         opened(tmp_path / "m.geojson")
     write_shapes(tmp_path / "z.gml", [shapely.force_3d(BOXES[0], 1.0)])
-    with pytest.raises(InputError, match="save it flat"):
+    with pytest.raises(InputError, match="Save it flat"):
         opened(tmp_path / "z.gml")

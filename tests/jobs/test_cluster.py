@@ -212,12 +212,12 @@ def test_no_cluster(scenes, monkeypatch, capsys):
     monkeypatch.setattr(_cluster, "_WAIT_SECONDS", 1)
     assert main(["coherence", str(scenes[0]), "--scheduler", "tcp://127.0.0.1:9"]) == 1
     assert capsys.readouterr().err == (
-        "error: tcp://127.0.0.1:9: no scheduler answers there: start one with 'dask scheduler' and pass its address\n"
+        "error: tcp://127.0.0.1:9: no scheduler answers there. Start one with 'dask scheduler' and pass its address.\n"
     )
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["statistics", str(scenes[0]), "--scheduler", "tcp://127.0.0.1:9"]) == 1
     assert capsys.readouterr().err == (
-        "error: tcp://127.0.0.1:9: dask.distributed is not installed: pip install 'sarcd[cluster]'\n"
+        "error: tcp://127.0.0.1:9: dask.distributed is not installed. pip install 'sarcd[cluster]'.\n"
     )
 
 
@@ -225,7 +225,7 @@ def test_no_workers(scenes, monkeypatch):
     from distributed import Client
 
     monkeypatch.setattr(_cluster, "_WAIT_SECONDS", 0.1)
-    refused = pytest.raises(ClusterError, match="has no worker: start one: dask worker tcp")
+    refused = pytest.raises(ClusterError, match="has no worker[.] Start one: dask worker tcp")
     with processes.local_cluster(n_workers=0) as empty, Client(empty), refused:
         jobs.coherence(scenes[0])
 

@@ -114,7 +114,7 @@ def test_a_new_scene_is_seen_when_whole(bucket):
         with pytest.raises(SceneError, match="no 'slc'"):
             open_scene(url)
     assert "sarcd_unfinished" not in open_scene(url).attrs
-    with pytest.raises(StoreError, match="is there already: choose another name, or remove it first"):
+    with pytest.raises(StoreError, match="is there already[.] Choose another name, or remove it first"):
         NewScene(url, layout, overwrite=True)
     assert open_scene(url).sizes["x"] == 40
 
@@ -163,7 +163,7 @@ def test_what_cannot_be_reached_is_one_line(bucket, monkeypatch, capsys):
     assert main(["simulate", f"{bucket}/scene.zarr", "--size", "64"]) == 1
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert line.endswith("check the address, the credentials and AWS_ENDPOINT_URL\n")
+    assert line.endswith("Check the address, the credentials and AWS_ENDPOINT_URL.\n")
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     assert main(["statistics", f"{bucket}/scene.zarr"]) == 1
-    assert capsys.readouterr().err.endswith("obstore is not installed: pip install 'sarcd[s3]'\n")
+    assert capsys.readouterr().err.endswith("obstore is not installed. pip install 'sarcd[s3]'.\n")
