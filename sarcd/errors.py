@@ -4,9 +4,10 @@ _COMMANDS = frozenset({"conda", "dask", "gdal", "git", "ogr2ogr", "pip", "sarcd"
 
 
 def sentences(error: str, *, source: str | None = None, option: str | None = None, hint: str | None = None) -> str:
-    """Join the parts of an error into one line: ``SOURCE: OPTION: message. Hint.``
+    """Join the parts of an error into the line that is printed.
 
-    The hint gets a capital letter unless it begins with a command, a path, an option or code.
+    Its form is ``SOURCE: OPTION: message. Hint.`` The hint gets a capital letter unless it begins with a command, a
+    path or code.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ def test_default_variables(scene, tmp_path):
     for gone, expected in (("change_probability", "change"), ("change", "coherence")):
         scene = scene.drop_vars(gone)
         assert export(scene, tmp_path / f"{expected}.tif").variable == expected
-    with pytest.raises(SceneError, match="no 'change_probability' in the scene[.] Run 'sarcd predict'"):
+    with pytest.raises(SceneError, match=r"no 'change_probability' in the scene[.] Run 'sarcd predict'"):
         export(scene.drop_vars("coherence"), tmp_path / "none.tif")
     with pytest.raises(SceneError, match="no 'change' in the scene"):
         export(scene, tmp_path / "none.gpkg")
@@ -215,7 +215,7 @@ def test_a_file_is_replaced_only_if_told(scene, tmp_path, suffix):
     path = tmp_path / f"new/folder/file{suffix}"
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    with pytest.raises(StoreError, match="is there already[.] Choose another name, or pass --overwrite"):
+    with pytest.raises(StoreError, match=r"is there already[.] Choose another name, or pass --overwrite"):
         export(scene, path)
     assert path.read_text() == "mine"
     export(scene, path, overwrite=True)
@@ -229,7 +229,7 @@ def test_addresses_are_no_files_of_this_machine(scene, tmp_path, monkeypatch, pa
     """A folder called s3: would be made, and nothing copied anywhere."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        StoreError, match="is no file of this machine[.] Write it to a folder of this machine"
+        StoreError, match=r"is no file of this machine[.] Write it to a folder of this machine"
     ) as caught:
         export(scene, path)
     assert caught.value.source == path

@@ -91,7 +91,7 @@ def test_grads():
 
 @pytest.mark.parametrize("crs", ["EPSG:4978", "EPSG:5773"])
 def test_what_is_no_map_is_refused(crs):
-    with pytest.raises(SceneError, match="which is none of a map[.] Reproject"):
+    with pytest.raises(SceneError, match=r"which is none of a map[.] Reproject"):
         kind_of(crs)
 
 

@@ -87,7 +87,7 @@ def test_a_crs_places_no_pixel_numbers():
 def test_one_row_or_column_wants_a_transform():
     attrs = {"crs_wkt": UTM.to_wkt()}
     with pytest.raises(
-        SceneError, match="'x' has one value, and nothing tells the size of a pixel[.] Write the transform"
+        SceneError, match=r"'x' has one value, and nothing tells the size of a pixel[.] Write the transform"
     ):
         of_scene(scene_of(attrs).isel(x=[2]))
     attrs["GeoTransform"] = " ".join(map(str, PLACE.to_gdal()))

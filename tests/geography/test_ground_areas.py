@@ -106,7 +106,7 @@ def test_angles_that_are_none(rng, attrs):
     scene = scene_with_results(rng).assign_attrs(spacing_m=[4.0, 3.0], **attrs)
     with pytest.raises(SceneError, match=r"'incidence_deg' is .*[.] Set one angle in degrees, at mid-swath"):
         pixel_area(scene, Georeference())
-    with pytest.raises(SceneError, match="'range_spacing' is 'sideways'[.] Set slant or ground"):
+    with pytest.raises(SceneError, match=r"'range_spacing' is 'sideways'[.] Set slant or ground"):
         pixel_area(scene.assign_attrs(range_spacing="sideways"), Georeference())
 
 

@@ -127,7 +127,7 @@ def test_values_that_are_numbers_all_the_same(tmp_path, values, rule, pixels):
 
 def test_words(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", BOXES, label=np.array(["Slide", "not sure"], object))
-    with pytest.raises(InputError, match="'label' is no number[.] It holds Slide, not sure") as caught:
+    with pytest.raises(InputError, match=r"'label' is no number[.] It holds Slide, not sure") as caught:
         opened(path)
     assert "--label-change 'Slide'" in caught.value.hint
     assert rule_and_pixels(path, change="slide") == ("attribute 'label': Slide: change; not sure: none", 100, 0)

@@ -341,7 +341,7 @@ def test_truncated_picture(tmp_path, rng):
 
 
 def test_no_such_file(tmp_path):
-    with pytest.raises(InputError, match="no such file[.] Check the path"):
+    with pytest.raises(InputError, match=r"no such file[.] Check the path"):
         open_layer(str(tmp_path / "a.tif"))
 
 

@@ -150,7 +150,7 @@ def test_remove_takes_results_alone(scene):
 
 @pytest.mark.parametrize("method", ["coherence-test", "combined-test", "coherence-loss", "coherence-network"])
 def test_coherence_over_one_pixel(scene, method):
-    with pytest.raises(OptionError, match="over one pixel is always 1[.] Use 3 or more"):
+    with pytest.raises(OptionError, match=r"over one pixel is always 1[.] Use 3 or more"):
         DetectOptions(method, window=Window.of(1))
     assert main(["detect", str(scene), "--method", "ratio-test", "--window", "1", "--looks", "1"]) == 0
 

@@ -225,7 +225,7 @@ def test_no_workers(scenes, monkeypatch):
     from distributed import Client
 
     monkeypatch.setattr(_cluster, "_WAIT_SECONDS", 0.1)
-    refused = pytest.raises(ClusterError, match="has no worker[.] Start one: dask worker tcp")
+    refused = pytest.raises(ClusterError, match=r"has no worker[.] Start one: dask worker tcp")
     with processes.local_cluster(n_workers=0) as empty, Client(empty), refused:
         jobs.coherence(scenes[0])
 

@@ -270,7 +270,7 @@ def test_refuses_what_cannot_be_counted(rng):
     above = scene.assign(change_probability=scene["change_probability"] + 1)
     with pytest.raises(SceneError, match="'change_probability' holds values below 0 or above 1 in"):
         evaluate(above, variable="change_probability")
-    with pytest.raises(SceneError, match="pixel spacing is not known, which a least area needs[.] Ingest it with"):
+    with pytest.raises(SceneError, match=r"pixel spacing is not known, which a least area needs[.] Ingest it with"):
         evaluate(scene, objects=ObjectRules(min_area_m2=100))
     with pytest.raises(OptionError, match="Put it in a list"):
         report(scene)

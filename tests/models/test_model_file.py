@@ -321,7 +321,7 @@ def test_flipped_bytes_never_end_in_anything_else(path, rng):
 
 
 def test_what_is_no_file(tmp_path):
-    with pytest.raises(ModelError, match="none: no such file[.] Make one with 'sarcd train'"):
+    with pytest.raises(ModelError, match=r"none: no such file[.] Make one with 'sarcd train'"):
         load_model(tmp_path / "none")
     with pytest.raises(ModelError, match="is no file"):
         load_model(tmp_path)

@@ -59,5 +59,5 @@ def test_what_is_not_there_is_refused(machine, name, message):
 
 def test_a_number_too_high_is_refused(machine):
     machine(cuda=2)
-    with pytest.raises(OptionError, match="there is no cuda:2[.] The last one is cuda:1"):
+    with pytest.raises(OptionError, match=r"there is no cuda:2[.] The last one is cuda:1"):
         choose_device("cuda:2")

@@ -114,7 +114,7 @@ def test_a_new_scene_is_seen_when_whole(bucket):
         with pytest.raises(SceneError, match="no 'slc'"):
             open_scene(url)
     assert "sarcd_unfinished" not in open_scene(url).attrs
-    with pytest.raises(StoreError, match="is there already[.] Choose another name, or remove it first"):
+    with pytest.raises(StoreError, match=r"is there already[.] Choose another name, or remove it first"):
         NewScene(url, layout, overwrite=True)
     assert open_scene(url).sizes["x"] == 40
 
