@@ -106,15 +106,15 @@ class ModelError(SarcdError):
 
 
 class TrainingError(SarcdError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class ClusterError(SarcdError):
-    """A cluster cannot be reached, or cannot do the work."""
+    """A cluster cannot be reached, or cannot run the job."""
 
 
 class StoreError(SarcdError):
-    """A store cannot be written as asked."""
+    """A store cannot be written as requested."""
 
 
 class LockedError(StoreError):
@@ -122,7 +122,7 @@ class LockedError(StoreError):
 
 
 class MismatchError(StoreError):
-    """Stored or incomplete results were made with other parameters than those asked for."""
+    """Stored or incomplete results were made with parameters other than those requested."""
 
 
 _INPUTS = ("slc", "amplitude", "label", "mask", "true_coherence", "time", "y", "x", "before", "after", "spatial_ref")
@@ -136,9 +136,9 @@ class CorruptChunkError(StoreError):
     variable : str
         Name of the array.
     chunk : str
-        Key of the chunk within the array, for example ``c/0/3/1``; empty where it could not be told.
+        Key of the chunk within the array, for example ``c/0/3/1``; empty where it is unknown.
     reason : str
-        What the codec said.
+        Message of the codec.
     """
 
     def __init__(self, variable: str, chunk: str, reason: str) -> None:

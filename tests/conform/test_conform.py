@@ -200,7 +200,7 @@ REFUSED = {
     "a pair twice": (lambda s: s.isel(pair=[0, 0]), "listed twice"),
     "another version": (lambda s: s.assign_attrs(sarcd_schema=7), "version 7"),
     "an array": (lambda s: s["slc"], "DataArray"),
-    "boolean mask": (lambda s: s.assign(mask=s.slc[0].real > 0), "0 has to mean usable"),
+    "boolean mask": (lambda s: s.assign(mask=s.slc[0].real > 0), "0 for usable pixels"),
     "labels of other values": (lambda s: s.assign(label=s.label.astype("int16") * 7), "holds 7"),
 }  # fmt: skip
 

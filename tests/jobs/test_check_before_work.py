@@ -135,9 +135,9 @@ def test_what_was_begun_is_finished_by_the_same_command_or_removed(scene, monkey
 def test_remove_takes_results_alone(scene):
     jobs.coherence(scene)
     before = xr.open_zarr(scene)[["slc", "label"]].load()
-    with pytest.raises(StoreError, match="is no result"):
+    with pytest.raises(StoreError, match="is not a result"):
         remove(scene, ["coherence", "label"])
-    with pytest.raises(StoreError, match="is no result"):
+    with pytest.raises(StoreError, match="is not a result"):
         remove(scene, ["slc"])
     with pytest.raises(SceneError, match=r"no 'change'.*results are: coherence"):
         remove(scene, ["change"])

@@ -65,7 +65,7 @@ def test_power_cut(scene, source):
     rerun = sarcd("coherence", scene, *OPTIONS)
     assert rerun.returncode == 0
     assert re.fullmatch(
-        rf"warning: {scene}/coherence/c/0/\d+/\d+ and 2 more: torn by a crash or a power cut; computed again\n",
+        rf"warning: {scene}/coherence/c/0/\d+/\d+ and 2 more damaged by a crash or a power cut; computing again\n",
         rerun.stderr,
     )
     assert tree(scene) == undisturbed(source)
@@ -165,8 +165,8 @@ def test_other_schema_version(scene, model, tmp_path, capsys):
     before = tree(scene)
     line = only_line(sarcd("coherence", scene))
     assert line == (
-        f"error: {scene}: store is of schema version 9, this sarcd reads version 1. "
-        "Use the sarcd that wrote it, or ingest the images again.\n"
+        f"error: {scene}: the store has schema version 9, and this version of sarcd reads 1. "
+        "Use the version of sarcd that wrote it, or ingest the images again.\n"
     )
     others = (
         ["statistics", scene],
@@ -178,7 +178,7 @@ def test_other_schema_version(scene, model, tmp_path, capsys):
     )
     for words in others:
         assert main([str(word) for word in words]) == 1
-        assert "store is of schema version 9" in capsys.readouterr().err
+        assert "the store has schema version 9" in capsys.readouterr().err
     assert tree(scene) == before
 
 
@@ -215,7 +215,7 @@ def leave(disk, space):
 
 READ_ONLY = {
     "disk": re.compile(
-        r"error: /disk/.scene.zarr.(coherence|structure).lock: the lock of a store that is to be written cannot be had "
+        r"error: /disk/.scene.zarr.(coherence|structure).lock: cannot lock the store for writing "
         r"\(read-only file system\)[.] Make the store's folder writable, or copy the scene[.]\n$"
     ),
     "store": re.compile(

@@ -179,7 +179,7 @@ def test_resumes_and_refuses_other_settings(path, tmp_path, images, monkeypatch)
         jobs.summarise(path, SummaryOptions(window=Window(7, 7)))
     torn = next(file for file in (path / "change_count" / "c").rglob("*") if file.is_file())
     torn.write_bytes(b"")
-    with pytest.warns(UserWarning, match="torn by a crash"):
+    with pytest.warns(UserWarning, match="damaged by a crash"):
         again = jobs.summarise(path)
     assert again.kept > 0
     assert again.computed + again.kept == whole.computed
@@ -280,7 +280,7 @@ def test_refusals(path, detected, tmp_path, rng, capsys):
         (("--of", "change", "--threshold", 0.4), "threshold: change is decided already. Leave it out"),
         (("--of", "change_score"), "threshold: where 'change_score' is cut is not known. Tell it"),
         (("--of", "change", "--no-persistence", "--looks", 20), "looks: without persistence no dates are compared"),
-        (("--of", "change", "--name", "a b"), "is no variable of a scene"),
+        (("--of", "change", "--name", "a b"), "is not a variable of a scene"),
     ):
         assert line in failure(capsys, "summarise", detected, *words)
     assert main(["summarise", str(detected), "--of", "change_score", "--threshold", "4"]) == 0
