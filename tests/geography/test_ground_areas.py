@@ -112,7 +112,7 @@ def test_angles_that_are_none(rng, attrs):
 
 def test_rates_and_least_areas_of_slant_range_say_so(rng):
     scene = scene_with_results(rng).assign_attrs(spacing_m=[4.0, 3.0])
-    with logged("areas and rates are of slant range, .*: say it by 'sarcd ingest -o SCENE"):
+    with logged("areas and rates are of slant range, .*: set it with 'sarcd ingest -o SCENE"):
         slant = evaluate(scene, objects=ObjectRules(min_area_m2=24.0)).isel(over=0)
     ground = evaluate(scene.assign_attrs(incidence_deg=30.0), objects=ObjectRules(min_area_m2=48.0)).isel(over=0)
     assert int(slant["objects_false"]) == int(ground["objects_false"])
@@ -189,10 +189,10 @@ def test_geojson_of_a_local_crs_says_that_it_is(rng, tmp_path):
 @pytest.mark.parametrize(
     ("crs", "transform", "wrong"),
     [
-        ("EPSG:4326", (1.0, 0, 0, 0, -1.0, 100.0), "rows lie past the pole, at a latitude of "),
-        ("EPSG:32632", (1e-4, 0, 10, 0, -1e-4, 52.0), "the transform is in degrees, the CRS is not"),
-        ("EPSG:4326", (10.0, 0, 6e5, 0, -10.0, 5e6), "rows lie past the pole|is no place"),
-        ("EPSG:4978", (10.0, 0, 6e5, 0, -10.0, 5e6), "geocentric, which is none of a map"),
+        ("EPSG:4326", (1.0, 0, 0, 0, -1.0, 100.0), "rows are beyond the pole, at a latitude of "),
+        ("EPSG:32632", (1e-4, 0, 10, 0, -1e-4, 52.0), "the transform is in degrees but the CRS is not"),
+        ("EPSG:4326", (10.0, 0, 6e5, 0, -10.0, 5e6), "rows are beyond the pole|is not a valid location"),
+        ("EPSG:4978", (10.0, 0, 6e5, 0, -10.0, 5e6), "geocentric, which is not a map CRS"),
         ("+proj=longlat +R=3396190", (1e-4, 0, 10, 0, -1e-4, 10.0), "cannot be brought to WGS 84"),
     ],
 )

@@ -45,7 +45,7 @@ def change():
     return found
 
 
-@pytest.mark.filterwarnings("ignore:control points lie up to")  # what nine points of a bent surface are
+@pytest.mark.filterwarnings("ignore:control points are up to")  # what nine points of a bent surface are
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
 @pytest.mark.parametrize("name", SCENES)
 def test_exports_come_back_as_they_were(tmp_path, change, name, suffix):
@@ -90,7 +90,7 @@ def test_control_points_on_one_line(tmp_path):
     fine = SCENES["9 points"]
     straight = [GroundControlPoint(p.row, p.row, 7 + 1e-3 * p.row, 45 - 1e-3 * p.row) for p in fine.gcps]
     path = write_shapes(tmp_path / "a.gpkg", [shapely.box(7.02, 44.97, 7.05, 44.99)], crs="EPSG:4326")
-    with pytest.raises(InputError, match="control points lie on one line") as caught:
+    with pytest.raises(InputError, match="control points of the scene are collinear") as caught:
         opened(path, Georeference(LONLAT, None, tuple(straight)), shape=WIDE)
     assert "pixel coordinates" in caught.value.hint
 
@@ -101,7 +101,7 @@ def test_unreachable_ground_is_refused(monkeypatch):
     exact = surface.forward
     ground = exact(np.array([[50.4, 40.0]]))
     monkeypatch.setattr(surface, "forward", lambda p: exact(p + [0.8, 0] * (p[:, :1] > 50)))  # torn along a column
-    with pytest.raises(InputError, match="1 corners of its shapes cannot be brought into pixels") as caught:
+    with pytest.raises(InputError, match="1 corners of its shapes cannot be converted to pixels") as caught:
         surface.invert(ground)
     assert caught.value.source == "labels.gpkg"
 
