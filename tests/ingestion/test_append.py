@@ -194,9 +194,9 @@ def refused(path, images, message, options=None, error=InputError):
 @pytest.mark.parametrize("day", ["20230318", "20230325", "20230331"])
 def test_earlier_dates(tmp_path, scene, rng, day):
     added, _ = image(tmp_path, day, rng)
-    error = refused(scene[0], [added], "not later than the scene's last date 2023-03-31")
+    error = refused(scene[0], [added], "not later than the last date of the scene, 2023-03-31")
     assert error.source == added
-    assert "Ingest all images anew" in error.hint
+    assert "Ingest all images again" in error.hint
 
 
 def test_other_grid_or_kind(tmp_path, scene, rng):
@@ -234,7 +234,7 @@ def test_labels_that_are_of_no_new_pair(tmp_path, scene, rng):
     added, _ = image(tmp_path, "20230412", rng)
     labelled, _ = label(tmp_path, "second", rng)
     options = IngestOptions(labels=(f"20230319:20230331={labelled}",))
-    refused(scene[0], [added], "2023-03-19:2023-03-31 is no new pair", options, OptionError)
+    refused(scene[0], [added], "2023-03-19:2023-03-31 is not a new pair", options, OptionError)
     refused(scene[0], [added], "2 label files for 1 pairs", IngestOptions(labels=(labelled, labelled)), OptionError)
 
 

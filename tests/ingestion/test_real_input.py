@@ -103,9 +103,9 @@ def test_raw_formats(tmp_path, real_data, name):
 
 def test_nisar_container_lists_its_images(tmp_path, real_data):
     path = real_data / "slc" / "winnipeg" / "winnipeg.h5"
-    with pytest.raises(InputError, match=r"holds subdatasets only[.] Name one of them: .*frequencyA/HH") as caught:
+    with pytest.raises(InputError, match=r"contains only subdatasets[.] Pass one of them: .*frequencyA/HH") as caught:
         twice(path, tmp_path)
-    scene, _ = twice(caught.value.hint.removeprefix("name one of them: ").split("  ")[-1], tmp_path)
+    scene, _ = twice(caught.value.hint.removeprefix("pass one of them: ").split("  ")[-1], tmp_path)
     assert scene["slc"].shape == (2, 250, 250)
 
 
