@@ -203,10 +203,10 @@ def test_other_grid_or_kind(tmp_path, scene, rng):
     path = scene[0]
     refused(path, [image(tmp_path, "20230412", rng, crs="EPSG:32632")[0]], "differs from the scene in CRS")
     small = write_raster(tmp_path / "20230413.tif", slc(rng, (40, 49)), **UTM)
-    refused(path, [small], "has 40 x 49 pixels, the scene 40 x 50")
+    refused(path, [small], "has 40 x 49 pixels, but the scene has 40 x 50")
     real = write_raster(tmp_path / "20230414.tif", np.ones(SHAPE, "float32"), **UTM)
-    refused(path, [real], "holds real numbers")
-    refused(path, [real], "is detected, the scene complex", IngestOptions(kind="db"))
+    refused(path, [real], "contains real numbers")
+    refused(path, [real], "is an amplitude image, but the scene is complex", IngestOptions(kind="db"))
 
 
 def test_damaged_image(tmp_path, rng):

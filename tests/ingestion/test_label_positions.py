@@ -158,24 +158,24 @@ def test_geojson_without_georeference(tmp_path):
     pixels = write_shapes(tmp_path / "a.geojson", [shapely.box(10, 5, 20, 15)], crs="EPSG:4326", kind="Polygon")
     found = opened(pixels, Georeference())
     assert burned(found).sum() == 100
-    assert "not taken for degrees" in found.understood.notes[0]
+    assert "coordinates are not degrees" in found.understood.notes[0]
     ground = write_shapes(tmp_path / "b.geojson", [shapely.box(7.01, 5, 20, 15)], crs="EPSG:4326", kind="Polygon")
-    with pytest.raises(InputError, match="is placed on the map and the scene is not"):
+    with pytest.raises(InputError, match="has map coordinates, but the scene has none"):
         opened(ground, Georeference())
 
 
 def test_shapes_that_another_crs_cannot_hold(tmp_path):
     far = write_shapes(tmp_path / "far.gpkg", [shapely.box(500_000, 5_000_000, 500_100, 5_000_100)], crs="EPSG:4326")
-    with pytest.raises(InputError, match=r"no shape within the scene: its shapes span x 500000 to 500100 .*EPSG:4326"):
+    with pytest.raises(InputError, match=r"no shape within the scene; its shapes span x 500000 to 500100 .*EPSG:4326"):
         opened(far)
 
 
 def test_coordinates_in_metres_without_crs(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", [box(10, 5, 20, 15)], crs=None)
-    with pytest.raises(InputError, match="says no CRS") as caught:
+    with pytest.raises(InputError, match="has no CRS") as caught:
         opened(path)
     assert "EPSG:32631" in caught.value.hint
-    with pytest.raises(InputError, match="no shape within the scene: its shapes span x 500100 to 500200") as caught:
+    with pytest.raises(InputError, match="no shape within the scene; its shapes span x 500100 to 500200") as caught:
         opened(path, Georeference())
     assert "set its CRS" in caught.value.hint
 
@@ -187,5 +187,5 @@ def test_rows_counted_upwards_are_said(tmp_path):
 
 def test_transform_without_area(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", [box(10, 5, 20, 15)])
-    with pytest.raises(InputError, match="maps it to a line"):
+    with pytest.raises(InputError, match="transform of the scene is singular"):
         opened(path, Georeference(PLACED.crs, Affine(10, 0, 0, 0, 0, 0)))
