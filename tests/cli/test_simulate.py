@@ -39,7 +39,7 @@ def test_options_of_the_site_can_be_set(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--size", "big"], "Use 1024"),
+        (["--size", "big"], "use 1024"),
         (["--size", "32"], "Use 64 or more"),
         (["--set", "colour=red"], "no option 'colour'"),
         (["--set", "incidence_deg=80"], "Use a value from 20 to 50"),

@@ -88,8 +88,8 @@ def test_what_cannot_be_reached_is_one_line_and_leaves_the_model(stored, model, 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ([], "Give one of --precision, --false-alarms-per-km2, --best-f1"),
-        (["--best-f1", "--precision", "0.5"], "Give one of"),
+        ([], "give one of --precision, --false-alarms-per-km2, --best-f1"),
+        (["--best-f1", "--precision", "0.5"], "give one of"),
     ],
 )
 def test_one_criterion(stored, words, line, capsys):

@@ -196,7 +196,7 @@ def test_earlier_dates(tmp_path, scene, rng, day):
     added, _ = image(tmp_path, day, rng)
     error = refused(scene[0], [added], "not later than the last date of the scene, 2023-03-31")
     assert error.source == added
-    assert "Ingest all images again" in error.hint
+    assert "ingest all images again" in error.hint
 
 
 def test_other_grid_or_kind(tmp_path, scene, rng):

@@ -63,7 +63,7 @@ def test_a_border_of_zeros_is_no_data_and_said(tmp_path, rng, kind, memory):
     assert report.invalid == ({"border": 480}, {"border": int(np.isnan(expected[1]).sum())})
     assert report.valid[0] == 0.9
     assert report.notes[0] == (
-        "20230319.tif: exact zeros that touch the edge, 480 pixels, 10 % of the image, are taken for no-data; "
+        "20230319.tif: exact zeros that touch the edge, 480 pixels, 10 % of the image, are treated as no-data; "
         "--nodata none keeps them as values"
     )
     attrs = open_scene(tmp_path / "scene.zarr")["amplitude"].attrs

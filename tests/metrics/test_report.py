@@ -289,7 +289,7 @@ def test_refuses_what_cannot_be_counted(rng):
         with pytest.raises(OptionError, match=message):
             evaluate(scene, **options)
     for make, message in (
-        (lambda: Bootstrap(patch=4), "patch is 4: use 8"),
+        (lambda: Bootstrap(patch=4), r"patch is 4[.] Use 8"),
         (lambda: Bootstrap(seed=-1), "seed is -1"),
         (lambda: Bootstrap(level=1), "level is 1"),
         (lambda: ObjectRules(min_pixels=0), "least size of 0 pixels"),
