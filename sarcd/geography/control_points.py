@@ -53,9 +53,9 @@ def surface(points: Sequence[Any], crs: Any, bounds: tuple[float, float, float, 
     _check_spread(pixels, placed, bounds)
     _check_size(pixels, placed, crs)
     _check_fit(pixels, placed, bounds)
-    place = _spline(pixels, placed) if len(pixels) >= _SPLINE_FROM else _flat(pixels, placed)
-    _check_folds(place, bounds)
-    return lambda corners: back(place(corners))
+    to_plane = _spline(pixels, placed) if len(pixels) >= _SPLINE_FROM else _flat(pixels, placed)
+    _check_folds(to_plane, bounds)
+    return lambda corners: back(to_plane(corners))
 
 
 def is_polar(points: Sequence[Any], crs: Any) -> bool:
@@ -219,12 +219,12 @@ def _misfits(pixels: np.ndarray, placed: np.ndarray, *, squares: bool) -> np.nda
     return lengths
 
 
-def _check_folds(place: Move, bounds: tuple[float, float, float, float]) -> None:
+def _check_folds(to_plane: Move, bounds: tuple[float, float, float, float]) -> None:
     """Raise if the surface does not have the same orientation over the whole image."""
     left, top, right, bottom = bounds
     columns, rows = np.linspace(left, right, _LOOK), np.linspace(top, bottom, _LOOK)
     grid = np.stack(np.meshgrid(columns, rows), axis=-1)
-    x, y = np.moveaxis(place(grid.reshape(-1, 2)).reshape(grid.shape), -1, 0)
+    x, y = np.moveaxis(to_plane(grid.reshape(-1, 2)).reshape(grid.shape), -1, 0)
     along, down = (np.stack([np.diff(part, axis=axis) for part in (x, y)]) for axis in (1, 0))
     along, down = along[:, :-1], down[:, :, :-1]
     turns = along[0] * down[1] - along[1] * down[0]

@@ -316,16 +316,16 @@ def _counted(scene: xr.Dataset, georeference: Georeference) -> Ground:
     sides = _sides_or_none(scene, georeference)
     factor, is_slant = (1.0, False) if is_map or spacing is None else ground_factor(scene)
     axes: dict[str, Axis] = {}
-    for place, dim in enumerate(("y", "x")):
-        metres = None if spacing is None else spacing[place]
+    for index, dim in enumerate(("y", "x")):
+        metres = None if spacing is None else spacing[index]
         first, step = _numbers(scene, dim)
         edges = first - 0.5 * step + 0.5, first - 0.5 * step + 0.5 + step * scene.sizes[dim]
         name = _name(scene, dim, is_map=is_map)
         if metres is None:
-            axes[dim] = Axis(*edges, f"{name} (pixels)", None if sides is None else sides[place] / abs(step))
+            axes[dim] = Axis(*edges, f"{name} (pixels)", None if sides is None else sides[index] / abs(step))
             continue
         if sides is not None:
-            of_axis = {"factor": sides[place] / metres}
+            of_axis = {"factor": sides[index] / metres}
         else:
             of_axis = {"factor": factor, "is_slant": is_slant} if dim == "x" else {}
         axes[dim] = _axis(edges[0] * metres / step, edges[1] * metres / step, name, 1.0, **of_axis)  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def choose_bands(path: str, dataset: Any, band: str | None, iq: bool) -> tuple[l
 
 
 def _warn_of_other_names(path: str, dataset: Any, bands: Sequence[int]) -> None:
-    """Warn where bands call themselves something else than parts of a complex image, which --iq says they are."""
+    """Warn if --iq reads bands as a complex image whose names are those of other layers."""
     names = [band_name(dataset, index) for index in bands]
     if all(_NO_PART.fullmatch(name) and not _PART_AT_END.search(name) for name in names):
         message = f"--iq takes bands {' and '.join(names)} as a real and an imaginary part"

@@ -301,16 +301,16 @@ def summarise(understood: Understood, *, pair: str, source: str, counts: tuple[i
 
 _HINTS = {
     "ingest": {
-        "change": "if it should hold change, check its values, --label-change and --label-field",
-        "none": "label ground without change too, as 0: nothing can be trained or scored without it",
+        "change": "If it should contain change, check its values, --label-change and --label-field.",
+        "none": "Label ground without change as 0 too, since training and evaluation need it.",
     },
     "train": {
-        "change": "add scenes in which changes are labelled",
-        "none": "label ground without change too, as 0: the network would learn that everything changes",
+        "change": "Add scenes in which changes are labelled.",
+        "none": "Label ground without change as 0 too; otherwise the network learns that everything changes.",
     },
     "evaluate": {
-        "change": "recall and average precision say nothing here: evaluate pairs in which changes are labelled",
-        "none": "false alarms cannot show: label ground without change too, as 0",
+        "change": "Recall and average precision are undefined; evaluate pairs in which changes are labelled.",
+        "none": "False alarms cannot be counted; label ground without change as 0 too.",
     },
 }
 
@@ -329,15 +329,15 @@ def one_sided(change: int, unchanged: int, use: str) -> str | None:
     --------
     >>> one_sided(3, 4, "train")
     >>> one_sided(3, 0, "train")
-    'no labelled pixel is "no change": label ground without change too, as 0: the network would learn that ...'
+    'no labelled pixel is "no change". Label ground without change as 0 too; otherwise the network learns ...'
     """
     hints = _HINTS[use]
     if change and unchanged:
         return None
     if change:
-        return f'no labelled pixel is "no change": {hints["none"]}'
+        return f'no labelled pixel is "no change". {hints["none"]}'
     if unchanged:
-        return f"no labelled pixel is change: {hints['change']}"
+        return f"no labelled pixel is change. {hints['change']}"
     return "no pixel is labelled"
 
 

@@ -185,12 +185,12 @@ def _files(folder: Path, key: str) -> Iterator[Entry]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            place = f"{key}/{entry.name}"
+            inner = f"{key}/{entry.name}"
             if entry.is_dir():
-                yield from _files(Path(entry.path), place)
+                yield from _files(Path(entry.path), inner)
             elif not entry.name.endswith(".partial"):
                 status = entry.stat()
-                yield place, status.st_size, str(status.st_mtime_ns)
+                yield inner, status.st_size, str(status.st_mtime_ns)
 
 
 def remove(path: str | Path, names: Sequence[str]) -> list[str]:

@@ -75,7 +75,7 @@ def open_scene(
     source = str(path)
     if not is_url(source):
         refuse_no_folder(Path(source))
-    place, store = zarr_location(source), None
+    location, store = zarr_location(source), None
     with contextlib.suppress(SceneError):  # another format, or not readable: xarray raises the error below
         store = SceneStore(source)
     if store is not None:
@@ -84,7 +84,7 @@ def open_scene(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # stores of others without consolidated metadata raise a warning
-            scene = xr.open_zarr(place, chunks=chunks)
+            scene = xr.open_zarr(location, chunks=chunks)
         scene.encoding["source"] = source  # xarray does not set it for object storage
         return _checked(scene, source)
     except SceneError:
@@ -128,11 +128,11 @@ class SceneStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        place = zarr_location(path)
+        location = zarr_location(path)
         if not is_url(path):
             refuse_no_folder(Path(path))
         try:
-            self._group = zarr.open_group(place, mode="r+", use_consolidated=False, zarr_format=3)
+            self._group = zarr.open_group(location, mode="r+", use_consolidated=False, zarr_format=3)
         except Exception as error:
             raise not_writable(self.path, error) from error
 

@@ -81,8 +81,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Sync all files and directories under a folder to disk."""
-    folders = [Path(place) for place, _, _ in os.walk(folder)]
-    files = [file for place in folders for file in place.iterdir() if file.is_file()]
+    folders = [Path(name) for name, _, _ in os.walk(folder)]
+    files = [file for each in folders for file in each.iterdir() if file.is_file()]
     with ThreadPoolExecutor(_SYNCING) as pool:
         list(pool.map(_sync, [*files, *folders]))
 

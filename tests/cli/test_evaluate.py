@@ -63,7 +63,9 @@ def test_labels_of_one_class_are_warned_of(stored, capsys):
     label[0] = np.where(label[0] == 1, 1, 255)
     assert main(["evaluate", str(stored)]) == 0
     err = capsys.readouterr().err
-    assert err.startswith(f"warning: {stored}: 'label': no labelled pixel is \"no change\": false alarms cannot show")
+    assert err.startswith(
+        f"warning: {stored}: 'label': no labelled pixel is \"no change\". False alarms cannot be counted"
+    )
     assert err.count("\n") == 1
 
 

@@ -404,7 +404,7 @@ def test_what_was_understood_of_labels(tmp_path, images, labels):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [([1, 255], 'no labelled pixel is "no change": label ground'), ([0, 255], "no labelled pixel is change: if it")],
+    [([1, 255], 'no labelled pixel is "no change". Label ground'), ([0, 255], "no labelled pixel is change. If it")],
 )
 def test_labels_of_one_class_are_warned_of(tmp_path, images, labels, values, message):
     bad = write_raster(tmp_path / "bad.tif", np.resize(np.array(values, "uint8"), (40, 50)), nodata=255, **UTM)

@@ -53,8 +53,8 @@ def test_average_precision_is_unknown_without_change():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (0, "'label': no labelled pixel is change: recall and average precision say nothing"),
-        (1, "'label': no labelled pixel is \"no change\": false alarms cannot show"),
+        (0, "'label': no labelled pixel is change. Recall and average precision are undefined"),
+        (1, "'label': no labelled pixel is \"no change\". False alarms cannot be counted"),
     ],
 )
 def test_labels_of_one_class_are_warned_of(rng, value, message):
