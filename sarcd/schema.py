@@ -25,7 +25,7 @@ NO_LABEL = 255
 """Value of `label`, `change` and `pseudo_label` where the state of a pixel is unknown."""
 
 NO_DATE = -1
-"""Value of `first_change` and `last_change` where unknown; 0 means no change, since dates of change count from 1."""
+"""Value of `first_change` and `last_change` where unknown; 0, the first date, means no change."""
 
 TIME_UNITS = "microseconds since 1970-01-01"
 CHUNK = 1024
