@@ -182,7 +182,7 @@ def test_geojson_is_cut_at_the_180th_meridian(rng, tmp_path):
 def test_geojson_of_a_local_crs_says_that_it_is(rng, tmp_path):
     scene = placed(rng, 'LOCAL_CS["mine grid",UNIT["metre",1]]', 10.0, 0, 500, 0, -10.0, 9000.0)
     text = json.loads(export(scene, tmp_path / "a.geojson").path.read_text())
-    assert "local CRS 'mine grid', which cannot be brought to WGS 84" in text["description"]
+    assert "local CRS 'mine grid', which cannot be transformed to WGS 84" in text["description"]
     assert text["features"][0]["geometry"]["coordinates"][0][0][1] > 8000
 
 
@@ -193,7 +193,7 @@ def test_geojson_of_a_local_crs_says_that_it_is(rng, tmp_path):
         ("EPSG:32632", (1e-4, 0, 10, 0, -1e-4, 52.0), "the transform is in degrees but the CRS is not"),
         ("EPSG:4326", (10.0, 0, 6e5, 0, -10.0, 5e6), "rows are beyond the pole|is not a valid location"),
         ("EPSG:4978", (10.0, 0, 6e5, 0, -10.0, 5e6), "geocentric, which is not a map CRS"),
-        ("+proj=longlat +R=3396190", (1e-4, 0, 10, 0, -1e-4, 10.0), "cannot be brought to WGS 84"),
+        ("+proj=longlat +R=3396190", (1e-4, 0, 10, 0, -1e-4, 10.0), "cannot be transformed to WGS 84"),
     ],
 )
 def test_what_has_no_place_is_refused_before_a_file_is_written(rng, tmp_path, crs, transform, wrong):

@@ -225,7 +225,7 @@ def test_values_that_are_not_finite(tmp_path, rng, fill):
 def test_borders_of_one_value_are_warned_of_and_the_cure_works(tmp_path, rng, kind, dtype, fill, named):
     draw = (lambda: slc(rng, SHAPE)) if kind == "slc" else lambda: speckle(rng, dtype)
     images = bordered(draw(), fill), draw()
-    with logged(f"10 % of the image is an area of the single value .*--nodata {named}, else") as told:
+    with logged(f"10 % of the image is an area of the single value .*--nodata {named} if it is no-data") as told:
         report, found = made(tmp_path, images, kind=kind)
     assert len(told) == 1
     assert report.invalid == ({}, {})

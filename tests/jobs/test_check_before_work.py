@@ -139,7 +139,7 @@ def test_remove_takes_results_alone(scene):
         remove(scene, ["coherence", "label"])
     with pytest.raises(StoreError, match="is not a result"):
         remove(scene, ["slc"])
-    with pytest.raises(SceneError, match=r"no 'change'.*results are: coherence"):
+    with pytest.raises(SceneError, match=r"no 'change'.*results of the scene are: coherence"):
         remove(scene, ["change"])
     assert "coherence" in xr.open_zarr(scene)
     assert remove(scene, ["coherence"]) == ["coherence"]
