@@ -313,9 +313,7 @@ def beside(shapes: np.ndarray, middle: float, turn: float = _TURN) -> np.ndarray
 
     moved: np.ndarray = shapely.transform(shapes, turned)
     (left, _, right, _), (new_left, _, new_right, _) = shapely.bounds(shapes).T, shapely.bounds(moved).T
-    torn = (new_right - new_left > turn / 2) & (
-        new_right - new_left > right - left
-    )  # shapes on the far side of the Earth
+    torn = (new_right - new_left > turn / 2) & (new_right - new_left > right - left)  # on the far side of the Earth
     return np.where(torn, shapes, moved)
 
 

@@ -142,9 +142,7 @@ class _Suspect:
     areas: EdgeAreas
     lines: tuple[np.ndarray, np.ndarray]  # for each row and column: pixels with the value, and invalid pixels
     count: int = 0  # valid pixels with the value
-    mask: np.ndarray = field(
-        default_factory=lambda: np.zeros((0, 0), bool)
-    )  # valid pixels with the value in the current window
+    mask: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))  # such pixels of the current window
 
     @classmethod
     def of(cls, value: float | complex, shape: tuple[int, int], *, hide: bool) -> _Suspect:

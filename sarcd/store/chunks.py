@@ -80,9 +80,8 @@ def require_finished(store: SceneStore, names: Iterable[str]) -> None:
                 store, name, [pair for pair, finished in enumerate(flags[: metadata["shape"][0]]) if finished]
             )
         elif not flags or all(flags):
-            leading = (
-                range(metadata["shape"][0]) if len(dims) == 3 else None
-            )  # as published: another process may be appending a date
+            # as published: another process may be appending a date
+            leading = range(metadata["shape"][0]) if len(dims) == 3 else None
             require_chunks(store, name, leading)
 
 

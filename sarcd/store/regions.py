@@ -219,13 +219,9 @@ def stage(
         sweep_partial_files(store, names)
         with structure_lock(store.path):
             if store.folder is not None:
-                _sweep(
-                    store.folder.glob("*.partial")
-                )  # of the root metadata, which only the holder of this lock writes
+                _sweep(store.folder.glob("*.partial"))  # root metadata, which only the holder of this lock writes
             resumed = [name for name in names if name in store and name not in store.published()]
-            total = len(
-                store.dates("before")
-            )  # under the lock, since dates may have been appended while waiting for it
+            total = len(store.dates("before"))  # under the lock: dates may have been appended in the meantime
             refuse_mismatch(store, names, made_by, overwrite=overwrite)  # all of them, before any is created
             for name in names:
                 _prepare(store, name, total, made_by, overwrite=overwrite)

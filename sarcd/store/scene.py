@@ -187,7 +187,7 @@ class SceneStore:
         sync(self._group.store.set(self._key(target), data))
 
     def keys(self, name: str) -> set[str]:
-        """Return the chunk keys that exist of an array, such as ``c/0/3/1``, by one listing."""
+        """Return the existing chunk keys of an array, such as ``c/0/3/1``, with a single listing."""
 
         async def listing() -> list[str]:
             return [key async for key in self._group.store.list_prefix(self._key(f"{name}/c/"))]
@@ -196,14 +196,14 @@ class SceneStore:
         return {key[prefix:] for key in sync(listing()) if not key.endswith(".partial")}
 
     def objects(self, key: str) -> tuple[Any, str]:
-        """Return the store that obstore knows, and a key in it; of a scene on object storage."""
+        """Return the obstore store of a scene on object storage, and the full key in it."""
         return cast(Any, self._group.store).store, self._key(key)
 
     def stored_bytes(self, name: str) -> int:
-        """Return the size on disk of an array with all its keys."""
+        """Return the stored size of an array with all its keys, in bytes."""
         return int(sync(self._group.store.getsize_prefix(self._key(f"{name}/"))))
 
-    # -- what there is ----------------------------------------------------------------------------------------------
+    # -- contents ---------------------------------------------------------------------------------------------------
 
     @property
     def attrs(self) -> Json:
@@ -283,7 +283,7 @@ class SceneStore:
         count = listed[name]["shape"][0]
         return decode_dates(self.array(name)[:count], listed[name].get("attributes", {}), f"{self.path}/{name}")
 
-    # -- changing it ------------------------------------------------------------------------------------------------
+    # -- changes ----------------------------------------------------------------------------------------------------
 
     def create(
         self, name: str, shape: Sequence[int], attrs: Json, *, chunks: Sequence[int], shards: Any = None

@@ -182,7 +182,7 @@ def test_geojson_is_cut_at_the_180th_meridian(rng, tmp_path):
 def test_geojson_of_a_local_crs_says_that_it_is(rng, tmp_path):
     scene = placed(rng, 'LOCAL_CS["mine grid",UNIT["metre",1]]', 10.0, 0, 500, 0, -10.0, 9000.0)
     text = json.loads(export(scene, tmp_path / "a.geojson").path.read_text())
-    assert "local CRS 'mine grid', which cannot be transformed to WGS 84" in text["description"]
+    assert "local CRS 'mine grid', which cannot be brought to WGS 84" in text["description"]
     assert text["features"][0]["geometry"]["coordinates"][0][0][1] > 8000
 
 
