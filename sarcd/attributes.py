@@ -1,7 +1,7 @@
-"""Attributes that every format takes: text, numbers, flat lists of either; structures are kept as JSON text.
+"""Attributes in a form that every file format accepts: text, numbers, and flat lists of either.
 
-Zarr would hold any JSON value. netCDF and GeoTIFF hold neither mappings, nor nested lists, nor None, nor booleans, so a
-result that has one cannot be written there.
+Zarr stores any JSON value. netCDF and GeoTIFF store no mappings, nested lists, None or booleans, so structures are kept
+as JSON text.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Json = dict[str, Any]
 """An object of JSON."""
 
 PARAMETERS = "sarcd_parameters"
-"""Attribute of a derived array: what made it, as JSON text; see `parameters_of`."""
+"""Attribute of a derived array: the parameters that it was computed with, as JSON text; see `parameters_of`."""
 
 FITTED = "sarcd_fitted"
-"""Attribute of a map: what was fitted to each pair, as JSON text; see `fitted_of`."""
+"""Attribute of a map: the values fitted to each pair, as JSON text; see `fitted_of`."""
 
 
 def encode(value: Any) -> str:
-    """Return a structure as JSON text, its keys in the order that they have.
+    """Return a structure as JSON text, keeping the order of keys.
 
     Parameters
     ----------
     value : mapping, sequence, number, str, bool or None
-        NumPy's scalars and arrays, and dates, may be among them.
+        It may contain NumPy scalars and arrays, and dates.
 
     Examples
     --------
@@ -42,12 +42,14 @@ def encode(value: Any) -> str:
 
 
 def decode(value: Any) -> Any:
-    """Return the structure that `encode` made text of; what is no text, as earlier versions stored it, as it is.
+    """Return the structure that `encode` wrote as text.
+
+    Values that are not text, which earlier versions stored, are returned unchanged.
 
     Raises
     ------
     ValueError
-        If a text is no JSON.
+        If the text is not valid JSON.
 
     Examples
     --------
@@ -58,17 +60,17 @@ def decode(value: Any) -> Any:
 
 
 def parameters_of(array: xr.DataArray | Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of the operation that made a result.
+    """Return the parameters of the operation that computed a result.
 
     Parameters
     ----------
     array : xr.DataArray or mapping
-        A result, or its attributes; of any version of sarcd, in memory or read back from Zarr or netCDF.
+        A result of any version of sarcd, or its attributes, in memory or read from Zarr or netCDF.
 
     Returns
     -------
     dict
-        By the names of this version; empty where the attributes tell none.
+        Keyed by the names of this version; empty if the attributes hold no parameters.
 
     Examples
     --------
@@ -83,7 +85,7 @@ def parameters_of(array: xr.DataArray | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fitted_of(array: xr.DataArray | Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what `sarcd.detection` fitted to each pair of a map: its dates, and a `rule` or others.
+    """Return the values that `sarcd.detection` fitted to each pair of a map: its dates, and for example its `rule`.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ def fitted_of(array: xr.DataArray | Mapping[str, Any]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Empty where the attributes tell nothing.
+        Empty if the attributes hold none.
 
     Examples
     --------
@@ -108,10 +110,10 @@ def fitted_of(array: xr.DataArray | Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return attributes as every format takes them.
+    """Return attributes in a form that every format accepts.
 
-    Numbers and text stay; booleans become 0 and 1; NumPy's values Python's; dates ISO 8601; mappings, and lists that
-    hold anything but numbers alone or text alone, JSON text. What is None is left out.
+    Numbers and text are kept. Booleans become 0 and 1, NumPy values Python ones, dates ISO 8601 text. Mappings, and
+    lists of anything but only numbers or only text, become JSON text. None values are dropped.
 
     Examples
     --------
@@ -122,20 +124,20 @@ def plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def portable(scene: xr.Dataset) -> xr.Dataset:
-    """Return a dataset ready to be written elsewhere, by `to_netcdf` or `to_zarr` in either format and any chunks.
+    """Return a dataset that `to_netcdf` and `to_zarr` can write, in Zarr format 2 or 3 and with any chunks.
 
-    Attributes that an earlier sarcd stored become plain. The encoding with which the store kept the variables is
-    dropped: codecs of Zarr v3 are none of v2, and its chunks need not be those of a dataset that was rechunked since.
+    Attributes that earlier versions of sarcd stored are converted. The encoding of the store is dropped: codecs of Zarr
+    v3 do not exist in v2, and its chunks need not match a dataset that was rechunked.
 
     Parameters
     ----------
     scene : xr.Dataset
-        As `xr.open_zarr` gives it; left as it is.
+        As returned by `xr.open_zarr`; it is not modified.
 
     Returns
     -------
     xr.Dataset
-        With the same data, lazy where they are.
+        Same data, lazy where they are lazy.
 
     Examples
     --------
@@ -154,7 +156,7 @@ def _decoded(array: xr.DataArray | Mapping[str, Any], name: str) -> Any:
     attrs = array.attrs if isinstance(array, xr.DataArray) else array
     try:
         return decode(attrs.get(name))
-    except ValueError:  # another program's attribute of that name
+    except ValueError:  # another program wrote an attribute of this name
         return None
 
 
@@ -171,7 +173,7 @@ def _plain(value: Any) -> Any:
 
 
 def _json(value: Any) -> Any:
-    """Return a value of Python's own types as JSON has them."""
+    """Return a value as Python types that JSON can represent."""
     if isinstance(value, Mapping):
         return {str(key): _json(item) for key, item in value.items()}
     if isinstance(value, bytes):

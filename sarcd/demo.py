@@ -1,4 +1,4 @@
-"""The newcomer's first minute: map the changes of a simulated mine with the pretrained model, and score the map."""
+"""The demo: map the changes of a simulated mine with the pretrained model, and score the map."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from sarcd.store.create import write_scene
 from sarcd.store.scene import open_scene
 
 SITE: sites.SiteName = "B"
-"""The one with the most varied land cover; the model has seen no site of its kind."""
+"""Site with the most varied land cover; the model was not trained on sites of this kind."""
 
 _SIZE = 1024
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made and how it scored.
+    """Files and scores of the demo.
 
     Parameters
     ----------
     folder : Path
-        Where everything is.
+        Folder of all files.
     files : dict
-        Scene, map and picture, by what they are.
+        Paths by kind: `scene`, `map` and `picture`.
     f1 : dict
-        F1 against the known truth: of the network, and of a threshold on coherence and on the
-        log-ratio, each at its best threshold, which only the truth can tell.
+        F1 against the ground truth: of the network, and of coherence and the log-ratio, each at the threshold that
+        is best for this ground truth.
     seconds : float
-        Taken by all of it.
+        Total run time.
     """
 
     folder: Path
@@ -63,15 +63,15 @@ def run(
     Parameters
     ----------
     folder : str or Path
-        Folder to write into; it is made.
+        Folder to write to; it is created.
     seed : int
-        Of the site.
+        Seed of the site.
     overwrite : bool
         Replace the results of an earlier run.
     progress : callable
-        Called with a description and a total; gives a context whose value is called with each advance.
+        Called with a description and a total. It returns a context manager whose value is called with each advance.
     note : callable
-        Called with a line about each step.
+        Called with one line of text per step.
 
     Returns
     -------
@@ -89,9 +89,11 @@ def run(
     folder = Path(folder)
     scene = folder / "scene.zarr"
     if not overwrite and scene.exists():
-        raise OptionError("holds an earlier run", source=str(folder), hint="choose another folder, or pass --overwrite")
+        raise OptionError(
+            "already contains a run of the demo", source=str(folder), hint="choose another folder, or pass --overwrite"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    note(f"simulating site {SITE}, which no network has seen")
+    note(f"simulating site {SITE}, which no network was trained on")
     with progress(f"simulate {SITE}", 1) as advance:
         write_scene(sites.simulate(SITE, size=_SIZE, seed=seed), scene, overwrite=overwrite)
         advance(1)
@@ -108,7 +110,7 @@ def run(
 
 
 def scores_of(path: str | Path) -> dict[str, float]:
-    """Return F1 of the stored map, and of thresholds on coherence and log-ratio at their best.
+    """Return the F1 of the stored map, and of coherence and the log-ratio at their best thresholds.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def scores_of(path: str | Path) -> dict[str, float]:
     scene = open_scene(path)
     truth = scene["label"].values
     candidates: dict[str, Any] = {
-        "coherence_threshold": -scene["coherence"].values,  # low coherence speaks for change
+        "coherence_threshold": -scene["coherence"].values,  # low coherence indicates change
         "log_ratio_threshold": change.log_ratio(scene).values,
     }
     best = {name: float(best_threshold(truth, np.asarray(score))[1]) for name, score in candidates.items()}

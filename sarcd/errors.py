@@ -1,24 +1,67 @@
-"""One family of errors, each of which says what is wrong, where, and what helps."""
+"""Exceptions of sarcd: each says what is wrong with what, and how to fix it."""
+
+_COMMANDS = frozenset({"conda", "dask", "gdal", "git", "ogr2ogr", "pip", "sarcd", "torchrun"})
 
 
-class SarcdError(Exception):
-    """Base class of every error that sarcd raises on purpose.
+def sentences(error: str, *, source: str | None = None, option: str | None = None, hint: str | None = None) -> str:
+    """Join the parts of an error into the line that is printed.
+
+    Its form is ``SOURCE: OPTION: message. Hint.`` The hint gets a capital letter unless it begins with a command, a
+    path or code.
 
     Parameters
     ----------
     error : str
-        What is wrong, in one clause without a full stop.
-    source : str, optional
-        The file, store, variable or chunk that it was found in.
-    option : str, optional
-        The option or argument that has to change.
+        What is wrong, without a full stop.
+    source, option : str, optional
+        The file or variable, and the setting, that the error is about.
     hint : str, optional
-        What the user can do about it.
+        How to fix it, without a full stop.
+
+    Returns
+    -------
+    str
+        One line that ends with a full stop.
+
+    Examples
+    --------
+    >>> sentences("the file exists already", source="scene.zarr", hint="pass --overwrite to replace it")
+    'scene.zarr: the file exists already. Pass --overwrite to replace it.'
+    >>> sentences("torch is not installed", hint="pip install 'sarcd[learn]'")
+    "torch is not installed. pip install 'sarcd[learn]'."
+    """
+    line = _ended(": ".join(" ".join(part.split()) for part in (source, option, error) if part))
+    if not hint:
+        return line
+    hint = " ".join(hint.split())
+    first = hint.split(" ", 1)[0].rstrip(",:;")
+    if first.isalpha() and first.islower() and first not in _COMMANDS:
+        hint = hint[0].upper() + hint[1:]
+    return f"{line} {_ended(hint)}"
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
+
+
+class SarcdError(Exception):
+    """Base class of all errors that sarcd raises deliberately.
+
+    Parameters
+    ----------
+    error : str
+        What is wrong, as one clause without a full stop.
+    source : str, optional
+        File, store, variable or chunk that the error was found in.
+    option : str, optional
+        Option or argument that has to change.
+    hint : str, optional
+        How the user can fix it, as one clause without a full stop.
 
     Examples
     --------
     >>> str(SarcdError("time has 1 date; change needs 2", source="scene.zarr", hint="add an image"))
-    'scene.zarr: time has 1 date; change needs 2: add an image'
+    'scene.zarr: time has 1 date; change needs 2. Add an image.'
     """
 
     def __init__(
@@ -28,11 +71,10 @@ class SarcdError(Exception):
         self.source = source
         self.option = option
         self.hint = hint
-        parts = [part for part in (source, option, error, hint) if part]
-        super().__init__(": ".join(" ".join(part.split()) for part in parts))
+        super().__init__(sentences(error, source=source, option=option, hint=hint))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only fields do not survive the default pickling, and errors travel from worker processes.
+        # Default pickling loses keyword-only fields, and worker processes send errors back.
         return _rebuild, (type(self), self.__dict__.copy(), str(self))
 
 
@@ -64,15 +106,15 @@ class ModelError(SarcdError):
 
 
 class TrainingError(SarcdError):
-    """Training cannot start or go on."""
+    """Training cannot start or continue."""
 
 
 class ClusterError(SarcdError):
-    """A cluster cannot be reached, or cannot do the work."""
+    """A cluster cannot be reached, or cannot run the job."""
 
 
 class StoreError(SarcdError):
-    """A store cannot be written as asked."""
+    """A store cannot be written as requested."""
 
 
 class MissingPackageError(SarcdError, ImportError):
@@ -84,7 +126,7 @@ class LockedError(StoreError):
 
 
 class MismatchError(StoreError):
-    """Stored or incomplete results were made with other parameters than those asked for."""
+    """Stored or incomplete results were made with parameters other than those requested."""
 
 
 _INPUTS = ("slc", "amplitude", "label", "mask", "true_coherence", "time", "y", "x", "before", "after", "spatial_ref")
@@ -98,9 +140,9 @@ class CorruptChunkError(StoreError):
     variable : str
         Name of the array.
     chunk : str
-        Key of the chunk within the array, for example ``c/0/3/1``; empty where it could not be told.
+        Key of the chunk within the array, for example ``c/0/3/1``; empty where it is unknown.
     reason : str
-        What the codec said.
+        Message of the codec.
     """
 
     def __init__(self, variable: str, chunk: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The scene: every variable's name, dims, dtype, fill value and meaning, and the checks of a foreign dataset."""
+"""Schema of a scene: name, dims, dtype, fill value and meaning of each variable, and the checks of a dataset."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import xarray as xr
 from sarcd.errors import SceneError
 
 VERSION = 1
-"""Version of this schema, kept in the store's root attributes as `sarcd_schema`."""
+"""Version of this schema, stored as root attribute `sarcd_schema`."""
 
 COMPLETE = "sarcd_complete"
-"""Attribute of a stored derived array: one flag per pair (a single one for arrays without `pair`)."""
+"""Attribute of a stored derived array: one completeness flag per pair (a single one for arrays without `pair`)."""
 
 PRIVATE = "sarcd_"
-"""Beginning of the names of arrays that sarcd keeps in a store for itself: never listed, and made anew when absent."""
+"""Prefix of the arrays that sarcd keeps in a store for internal use: never listed, created again when absent."""
 
 NO_LABEL = 255
-"""Value of `label`, `change` and `pseudo_label` where nothing is known."""
+"""Value of `label`, `change` and `pseudo_label` where the state of a pixel is unknown."""
 
 NO_DATE = -1
-"""Value of `first_change` and `last_change` where nothing is known; 0 is no change: none shows on the first date."""
+"""Value of `first_change` and `last_change` where unknown; 0, the first date, means no change."""
 
 TIME_UNITS = "microseconds since 1970-01-01"
 CHUNK = 1024
@@ -34,7 +34,7 @@ CHUNK = 1024
 
 @dataclass(frozen=True)
 class Variable:
-    """What the schema says of one variable."""
+    """Definition of one variable of the schema."""
 
     name: str
     dims: tuple[str, ...]
@@ -46,7 +46,7 @@ class Variable:
 
     @property
     def fill(self) -> Any:
-        """Value of what was never written or is invalid."""
+        """Value of pixels that were never written or are invalid."""
         if self.dtype == "complex64":
             return complex(np.nan, np.nan)
         if self.dtype == "float32":
@@ -56,7 +56,7 @@ class Variable:
         return 0 if self.name == "mask" else NO_LABEL
 
     def attrs(self) -> dict[str, Any]:
-        """Attributes every stored or computed instance of the variable carries."""
+        """Return the attributes of every stored or computed array of this variable."""
         attrs: dict[str, Any] = {"long_name": self.long_name, "units": self.units}
         if self.flags:
             attrs["flag_values"] = [int(flag.split()[0]) for flag in self.flags]
@@ -101,32 +101,32 @@ VARIABLES: dict[str, Variable] = {
 }
 
 IMAGES = ("slc", "amplitude")
-"""Names a scene may keep its images under; exactly one of them is present."""
+"""Names of the variable that holds the images; a scene has exactly one of them."""
 
 STORED_COORDINATES = "spatial_ref before after"
-"""Root attribute `coordinates` of the stores that sarcd makes: which arrays are coordinates without being dims."""
+"""Root attribute `coordinates` of stores that sarcd makes: arrays that are coordinates but not dims."""
 
 COORDINATES = ("time", "before", "after", "y", "x", "spatial_ref")
 
 
 def variable(name: str) -> Variable:
-    """Return what the schema says of `name`, which may carry a suffix as in `change_mymodel`.
+    """Return the definition of a variable; the name may have a suffix, as in `change_mymodel`.
 
     Raises
     ------
     SceneError
-        If the name belongs to no variable of the schema.
+        If the schema has no such variable.
     """
     if name in VARIABLES:
         return VARIABLES[name]
     for known in sorted(VARIABLES, key=len, reverse=True):
         if re.fullmatch(rf"{known}_[A-Za-z0-9_-]+", name):
             return VARIABLES[known]
-    raise SceneError(f"'{name}' is no variable of a scene", hint=f"known are {', '.join(VARIABLES)}")
+    raise SceneError(f"'{name}' is not a variable of a scene", hint=f"use one of {', '.join(VARIABLES)}")
 
 
 def known(name: object) -> Variable | None:
-    """Return what the schema says of a variable, None for somebody's own variable beside ours."""
+    """Return the definition of a variable, None if the schema does not define it (a variable of the user's own)."""
     try:
         return variable(str(name))
     except SceneError:
@@ -134,46 +134,46 @@ def known(name: object) -> Variable | None:
 
 
 def is_own(scene: xr.Dataset) -> bool:
-    """Tell whether sarcd made a scene, so that its no-data is NaN and nothing else."""
+    """Return whether sarcd made the scene, so that NaN is its only no-data value."""
     return "sarcd_schema" in scene.attrs
 
 
 def flags_of(attrs: Mapping[Any, Any]) -> list[bool]:
-    """Return the flags of completeness among the attributes of a variable, one a pair; empty where it has none."""
+    """Return the completeness flags in the attributes of a variable, one per pair; an empty list if it has none."""
     return [bool(flag) for flag in np.atleast_1d(attrs.get(COMPLETE, []))]
 
 
 def with_pair_dates(scene: xr.Dataset) -> xr.Dataset:
-    """Make coordinates of `before` and `after` again, which are plain variables where root attributes were lost."""
+    """Turn `before` and `after` into coordinates again: they are plain variables if the root attributes were lost."""
     lost = [name for name in ("before", "after", "spatial_ref") if name in scene.data_vars]
     return scene.set_coords(lost) if lost else scene
 
 
 def images_of(scene: xr.Dataset) -> xr.DataArray:
-    """Return the scene's images: `slc` where there is phase, else `amplitude`."""
+    """Return the images of the scene: `slc` if it is complex, otherwise `amplitude`."""
     for name in IMAGES:
         if name in scene:
             return scene[name]
     hint = "make the scene with 'sarcd ingest IMAGE... -o'"
     candidates = [str(name) for name, array in scene.data_vars.items() if array.dtype.kind == "c" and array.ndim > 1]
     if candidates:
-        hint = f"name the complex images so: scene.rename({{'{candidates[0]}': 'slc'}})"
+        hint = f"rename the complex images: scene.rename({{'{candidates[0]}': 'slc'}})"
         if len(candidates) > 1:
-            hint = f"put the complex images {', '.join(candidates[:4])} along one dim: xr.concat([...], 'time')"
+            hint = f"concatenate the complex images {', '.join(candidates[:4])} along one dim: xr.concat([...], 'time')"
     elif len(parts := _parts(scene)) == 2:
-        hint = f"join both parts: scene['slc'] = scene['{parts[0]}'] + 1j * scene['{parts[1]}']"
+        hint = f"combine both parts: scene['slc'] = scene['{parts[0]}'] + 1j * scene['{parts[1]}']"
     raise SceneError("no 'slc' and no 'amplitude'", source=source_of(scene), hint=hint)
 
 
 def _parts(scene: xr.Dataset) -> list[str]:
-    """Return the names of real and imaginary part, where a scene keeps its images so."""
+    """Return the names of the real and imaginary parts; empty if the scene does not store them separately."""
     names = {str(name).lower(): str(name) for name in scene.data_vars}
     pairs = (("i", "q"), ("real", "imag"), ("re", "im"), ("slc_real", "slc_imag"), ("i_vv", "q_vv"), ("i_vh", "q_vh"))
     return next(([names[one], names[two]] for one, two in pairs if one in names and two in names), [])
 
 
 def source_of(scene: xr.Dataset) -> str | None:
-    """Return the path the dataset was opened from, if it knows it."""
+    """Return the path that the dataset was opened from, if known."""
     source = scene.encoding.get("source")
     return None if source is None else str(source)
 
@@ -184,19 +184,19 @@ def validate(scene: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     scene : xr.Dataset
-        Anything: a scene of sarcd's own, or somebody else's Zarr store.
+        A scene that sarcd made, or any other dataset.
 
     Raises
     ------
     SceneError
-        With the variable at fault, what it should be and how to get there.
+        If a variable does not match the schema. The error names it, what was expected, and how to convert it.
 
     Examples
     --------
     >>> validate(xr.Dataset({"ndvi": ("y", [1.0])}))
     Traceback (most recent call last):
     ...
-    sarcd.errors.SceneError: no 'slc' and no 'amplitude': make the scene with 'sarcd ingest IMAGE... -o'
+    sarcd.errors.SceneError: no 'slc' and no 'amplitude'. Make the scene with 'sarcd ingest IMAGE... -o'.
     """
     source = source_of(scene)
     check_version(scene)
@@ -211,18 +211,18 @@ def validate(scene: xr.Dataset) -> xr.Dataset:
 
 
 def check_version(scene: xr.Dataset) -> None:
-    """Raise SceneError if a scene is of another version of the schema."""
+    """Raise SceneError if a scene has another schema version."""
     version = scene.attrs.get("sarcd_schema", VERSION)
     if version != VERSION:
         raise SceneError(
-            f"store is of schema version {version!r}, this sarcd reads version {VERSION}",
+            f"the store has schema version {version!r}, and this version of sarcd reads {VERSION}",
             source=source_of(scene),
-            hint="use the sarcd that wrote it, or ingest the images again",
+            hint="use the version of sarcd that wrote it, or ingest the images again",
         )
 
 
 def refuse_same_dates(scene: xr.Dataset, times: np.ndarray) -> None:
-    """Raise SceneError if two images have one date: one would be compared with the other as if time had passed."""
+    """Raise SceneError if two images have the same date: comparing them would show no change over time."""
     unique, first, counts = np.unique(times, return_index=True, return_counts=True)
     if len(unique) == len(times):
         return
@@ -231,41 +231,41 @@ def refuse_same_dates(scene: xr.Dataset, times: np.ndarray) -> None:
     raise SceneError(
         f"{counts.max()} images have the date {short_date(twice)} in 'time'",
         source=source_of(scene),
-        hint=f"keep one of each, as scene.isel(time=[{kept}]), or give them their times of day: "
+        hint=f"keep one per date, as in scene.isel(time=[{kept}]), or assign times of day: "
         "scene.assign_coords(time=...)",
     )
 
 
 def refuse_odd_pairs(scene: xr.Dataset) -> None:
-    """Raise SceneError if a pair compares a date with itself or with an earlier one, or is listed twice."""
+    """Raise SceneError if a pair compares a date with itself or with an earlier date, or is listed twice."""
     before, after = dates_of(scene, "before"), dates_of(scene, "after")
     seen: set[tuple[Any, Any]] = set()
     for position, pair in enumerate(zip(before, after, strict=True)):
         named = f"pair {position}, {short_date(pair[0])} to {short_date(pair[1])},"
         if pair[0] >= pair[1]:
             wrong = "compares a date with itself" if pair[0] == pair[1] else "runs backwards in time"
-            hint = f"correct 'before' and 'after', or leave it out: scene.drop_isel(pair={position})"
+            hint = f"correct 'before' and 'after', or drop the pair: scene.drop_isel(pair={position})"
             raise SceneError(f"{named} {wrong}", source=source_of(scene), hint=hint)
         if pair in seen:
-            hint = f"leave one out: scene.drop_isel(pair={position})"
+            hint = f"drop one of them: scene.drop_isel(pair={position})"
             raise SceneError(f"{named} is listed twice", source=source_of(scene), hint=hint)
         seen.add(pair)
 
 
 def day_of(date: np.datetime64) -> str:
-    """Return the day of a date as text, as users name dates in options."""
+    """Return the day of a date as text, in the form that options take."""
     return str(date.astype("datetime64[D]"))
 
 
 def short_date(date: np.datetime64) -> str:
-    """Return a date as text: the day, with the time of day where there is one."""
+    """Return a date as text: the day, and the time of day unless it is midnight."""
     return day_of(date) if date.astype("datetime64[D]") == date else str(date.astype("datetime64[s]"))
 
 
 def _check_array(name: str, array: xr.DataArray, source: str | None) -> None:
     wanted = known(name)
     if wanted is None or (name not in VARIABLES and COMPLETE not in array.attrs and array.dims != wanted.dims):
-        return  # somebody's own variable beside ours
+        return  # a variable of the user's own
     if array.dims != wanted.dims:
         raise SceneError(
             f"'{name}' has dims {array.dims}, should be {wanted.dims}",
@@ -279,12 +279,15 @@ def _check_array(name: str, array: xr.DataArray, source: str | None) -> None:
             hint=f"convert it: {conversion(name, wanted, array.dtype)}",
         )
     if 0 in array.shape:
-        hint = "take it out of the store, or write it anew" if name not in IMAGES else None
+        hint = "delete it from the store, or write it again" if name not in IMAGES else None
         raise SceneError(f"'{name}' is empty: shape {array.shape}", source=source, hint=hint)
 
 
 def conversion(name: str, wanted: Variable, dtype: np.dtype[Any]) -> str:
-    """Return how values become the schema's, for a message: NaN of flags, cast as it is, would become "no change"."""
+    """Return the code that converts values to the schema's dtype, for a hint.
+
+    NaN is filled first where the variable holds flags: a plain cast would turn it into "no change".
+    """
     unknown = f".fillna({wanted.fill})" if wanted.flags and dtype.kind == "f" else ""
     return f"scene['{name}'] = scene['{name}']{unknown}.astype('{wanted.dtype}')"
 
@@ -300,13 +303,13 @@ def _check_coordinates(scene: xr.Dataset, source: str | None) -> None:
             raise SceneError(
                 f"coordinate '{name}' is {scene[name].dtype}, should be datetime64",
                 source=source,
-                hint=f"assign dates: scene.assign_coords({name}=...)",
+                hint=f"assign datetime64 dates: scene.assign_coords({name}=...)",
             )
     times = dates_of(scene, "time")
     for name in ("time", "before", "after"):
         if name in scene.coords and np.isnat(dates_of(scene, name)).any():
             raise SceneError(
-                f"'{name}' holds no date (NaT)", source=source, hint=f"assign it: scene.assign_coords({name}=...)"
+                f"'{name}' has a missing date (NaT)", source=source, hint=f"assign it: scene.assign_coords({name}=...)"
             )
     refuse_same_dates(scene, times)
     if "pair" in scene.dims:
@@ -317,16 +320,16 @@ def _check_coordinates(scene: xr.Dataset, source: str | None) -> None:
                 raise SceneError(
                     f"'{name}' names {short_date(lacking[0])}, which is not in 'time'",
                     source=source,
-                    hint="select pairs together with dates, or let 'sarcd.store.create.write_scene(xr.open_zarr(...), "
-                    "...)' write a new scene without such pairs",
+                    hint="select pairs together with dates, or write a new scene without these pairs: "
+                    "sarcd.store.create.write_scene(xr.open_zarr(...), ...)",
                 )
 
 
 def dates_of(scene: xr.Dataset, name: str) -> np.ndarray:
     """Return a coordinate of dates as datetime64[us].
 
-    `before` and `after` are dask arrays after a plain `xr.open_zarr`: these few dates are read here and now, since
-    which images an operation takes depends on them.
+    `before` and `after` are dask arrays after a plain `xr.open_zarr`. These few dates are computed here, because
+    they decide which images an operation reads.
     """
     if name not in scene.coords:
         raise SceneError(
@@ -338,11 +341,17 @@ def dates_of(scene: xr.Dataset, name: str) -> np.ndarray:
 
 
 def require(scene: xr.Dataset, name: str) -> xr.DataArray:
-    """Return the variable `name`, or say which command makes it."""
+    """Return a variable of the scene.
+
+    Raises
+    ------
+    SceneError
+        If the scene does not have it. The hint names the command that makes it.
+    """
     if name in scene:
         return scene[name]
     makers = {
-        "slc": "detected images have no phase: ingest the complex images",
+        "slc": "amplitude images have no phase: ingest the complex images",
         "label": "add labels with 'sarcd ingest --label'",
         "coherence": "run 'sarcd coherence' on the scene first",
         "change_probability": "run 'sarcd predict' on the scene first",

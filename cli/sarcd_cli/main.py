@@ -145,9 +145,9 @@ class Failure(NamedTuple):
         """Return it as the one line that people read."""
         if self.code == INTERRUPTED:
             return f"{self.error}; {self.hint}"
-        return "error: " + ": ".join(
-            _one_line(part) for part in (self.source, self.option, self.error, self.hint) if part
-        )
+        from sarcd.errors import sentences  # imports xarray, which commands that succeed may never need
+
+        return f"error: {sentences(self.error, source=self.source, option=self.option, hint=self.hint)}"
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -1,8 +1,8 @@
-"""One check of what is given as a scene: a dataset is understood and brought to the schema's form, or refused.
+"""Convert any dataset that resembles a scene to the form of the schema, or refuse it.
 
-Every public function that takes a scene begins with `sarcd.store.openable.take`, which calls `conform`. Understanding
-means renaming, reordering and converting without loss; where pairs have to be left out, that is logged. Everything else
-ends in a `SceneError` that says what to change.
+Every public function that takes a scene begins with `sarcd.store.openable.take`, which calls `conform`. Names, order
+and dtypes are converted without loss; pairs that have to be dropped are logged. Any other deviation raises a
+`SceneError` whose hint says what to change.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ __all__ = ["conform"]
 
 
 def conform(scene: Any, *, images: bool = True) -> xr.Dataset:
-    """Return a dataset in the form of the schema, or refuse it.
+    """Convert a dataset to the form of the schema, or refuse it.
 
     Parameters
     ----------
     scene : xr.Dataset
-        Anything that may be a scene: cut, reordered, with other names of its dimensions, written by other programs.
+        A scene, for example a subset of one, with dims in another order or under other names, or written by another
+        program.
     images : bool
-        Whether the dataset has to hold images; scores of a map need none.
+        Whether the dataset must hold images; scoring a map needs none.
 
     Returns
     -------
     xr.Dataset
-        A new dataset with dims `time`, `pair`, `y`, `x` in the schema's order and its dtypes, increasing dates, and
-        pairs whose dates are all in `time`. The data are lazy where they were, the caller's dataset is unchanged.
+        A new dataset with the dims, order and dtypes of the schema, increasing dates, and pairs whose dates are all in
+        `time`. Lazy data stay lazy, and the input is not modified.
 
-        Understood are other orders of the dims; names such as ``latitude``, ``azimuth``, ``row`` or ``northing``, and
-        any name that CF attributes explain (``axis``, ``standard_name``, units of degrees); extra dims of one element;
-        dates stored as CF numbers; some of the dates with the pairs among them; one pair or date selected by ``isel``;
-        exact zeros as no-data in complex images; labels as booleans or other integers.
+        Accepted are: dims in any order; dims named for example ``latitude``, ``azimuth``, ``row`` or ``northing``, or
+        identified by CF attributes (``axis``, ``standard_name``, units of degrees); extra dims of size 1; dates encoded
+        as CF numbers; a subset of the dates with the pairs among them; a single pair or date selected by ``isel``;
+        exact zeros as no-data in complex images; boolean or other integer labels.
 
     Raises
     ------
     SceneError
-        Saying what does not fit and how to change it.
+        If the dataset cannot be converted. The error says what does not match and how to change it.
 
     Examples
     --------
@@ -56,12 +57,12 @@ def conform(scene: Any, *, images: bool = True) -> xr.Dataset:
     >>> conform(xr.Dataset({"ndvi": ("y", [1.0])}))
     Traceback (most recent call last):
     ...
-    sarcd.errors.SceneError: no 'slc' and no 'amplitude': make the scene with 'sarcd ingest IMAGE... -o'
+    sarcd.errors.SceneError: no 'slc' and no 'amplitude'. Make the scene with 'sarcd ingest IMAGE... -o'.
     """
     if not isinstance(scene, xr.Dataset):
         raise SceneError(
-            f"a scene is an xarray Dataset, not {_article(type(scene).__name__)}",
-            hint="give a Dataset with 'slc' or 'amplitude', such as xr.open_zarr('scene.zarr')",
+            f"expected an xarray Dataset, not {_article(type(scene).__name__)}",
+            hint="pass a Dataset with 'slc' or 'amplitude', such as xr.open_zarr('scene.zarr')",
         )
     schema.check_version(scene)
     if images:
@@ -75,7 +76,7 @@ def conform(scene: Any, *, images: bool = True) -> xr.Dataset:
     encoding = dict(scene.encoding)
     found = schema.with_pair_dates(scene.copy(deep=False))
     found = conform_times(conform_dims(found))
-    # Results are scored and exported without the images they were made from.
+    # Results can be scored and exported without the images that they were computed from.
     found = conform_values(conform_pairs(found, within_dates=images), images=images)
     found.encoding = encoding
     return found

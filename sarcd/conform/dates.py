@@ -1,4 +1,4 @@
-"""Dates and pairs: understood as CF writes them, each date once, and pairs among the dates that are there."""
+"""Convert dates and pairs: dates in CF encoding, each date once, and pairs among the dates of the scene."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from sarcd.errors import SceneError
 _LOG = logging.getLogger(__name__)
 
 _CALENDARS = {"standard", "gregorian", "proleptic_gregorian"}
-# Without a time zone, unless it is UTC; what is finer than a microsecond is zeros.
+# No time zone other than UTC; digits beyond microseconds must be zero.
 _DATE = re.compile(r"(\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?)(?<=\d)0{0,3}(Z|\+00:00)?")
 _COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)Z?)?")
 
 
 def conform_times(scene: xr.Dataset) -> xr.Dataset:
-    """Return a scene whose dates are datetime64, known, each different, and increasing.
+    """Return a scene whose dates are datetime64, valid, unique and increasing.
 
     Raises
     ------
     SceneError
-        If they are no dates, or two images have one date.
+        If they are not dates, or two images have the same date.
     """
     if "time" not in scene.dims and "time" not in scene.coords:
         if any("time" in schema.VARIABLES[name].dims for name in scene.data_vars if name in schema.VARIABLES):
             raise _missing(scene, "time")
-        return scene  # scores of a map need no images
+        return scene  # scoring a map needs no images
     if "time" not in scene.coords:
         raise _missing(scene, "time")
     scene = _decoded(scene, "time")
@@ -45,16 +45,16 @@ def conform_times(scene: xr.Dataset) -> xr.Dataset:
 
 
 def conform_pairs(scene: xr.Dataset, *, within_dates: bool = True) -> xr.Dataset:
-    """Return a scene whose pairs compare two of its dates, the earlier first, each pair once.
+    """Return a scene whose pairs compare two of its dates, the earlier one first, each pair once.
 
-    Pairs of dates that the scene does not have are left out with their results, as after ``isel(time=[0, 2])``, and
-    that is logged. Where none is left the scene has no list of pairs: consecutive dates are compared. Without
-    `within_dates` they stay.
+    Pairs whose dates are not in the scene, for example after ``isel(time=[0, 2])``, are dropped with their results, and
+    this is logged. If no pair remains, the scene has no list of pairs and consecutive dates are compared. They are kept
+    if `within_dates` is False.
 
     Raises
     ------
     SceneError
-        If the dates of pairs are missing, unknown, or do not name pairs.
+        If the dates of the pairs are missing, invalid, or do not describe pairs.
     """
     there = [name for name in ("before", "after") if name in scene.coords]
     if "pair" not in scene.dims:
@@ -63,7 +63,7 @@ def conform_pairs(scene: xr.Dataset, *, within_dates: bool = True) -> xr.Dataset
             raise SceneError(
                 f"'{odd[0]}' has dims {scene[odd[0]].dims}, should be ('pair',)",
                 source=schema.source_of(scene),
-                hint="drop both, and consecutive dates are compared: scene.drop_vars(['before', 'after'])",
+                hint="drop both to compare consecutive dates: scene.drop_vars(['before', 'after'])",
             )
         return scene.drop_vars(there)
     for name in ("before", "after"):
@@ -73,8 +73,8 @@ def conform_pairs(scene: xr.Dataset, *, within_dates: bool = True) -> xr.Dataset
             raise SceneError(
                 f"'{name}' has dims {scene[name].dims}, should be ('pair',)",
                 source=schema.source_of(scene),
-                hint="join the images alone, without pairs: scene.drop_dims('pair').drop_vars(['before', 'after'], "
-                "errors='ignore')",
+                hint="concatenate the images without their pairs: scene.drop_dims('pair')"
+                ".drop_vars(['before', 'after'], errors='ignore')",
             )
         scene = _decoded(scene, name)
         dates = schema.dates_of(scene, name)
@@ -95,20 +95,20 @@ def _within_dates(scene: xr.Dataset) -> xr.Dataset:
     lost = int((~inside).sum())
     if inside.any():
         _LOG.warning(
-            "%s%d of %d pairs compare dates that are not in 'time'; they are left out with their results",
+            "%s%d of %d pairs compare dates that are not in 'time' and are left out with their results",
             source, lost, len(inside),
         )  # fmt: skip
         return _of_pairs(scene, np.flatnonzero(inside))
     names = sorted(str(name) for name, array in scene.data_vars.items() if "pair" in array.dims)
     _LOG.warning(
-        "%snone of the scene's %d pairs lies among its dates: consecutive dates are compared%s",
+        "%snone of the %d pairs has both dates in 'time', so consecutive dates are compared%s",
         source, lost, f"; left out: {', '.join(names)}" if names else "",
     )  # fmt: skip
     return scene.drop_dims("pair").drop_vars(["before", "after"], errors="ignore")
 
 
 def _of_pairs(scene: xr.Dataset, kept: np.ndarray) -> xr.Dataset:
-    """Return some of the pairs, with the flags of completeness that belong to them."""
+    """Return a subset of the pairs, with their completeness flags."""
     found = scene.isel(pair=kept)
     for name, array in scene.data_vars.items():
         flags = schema.flags_of(array.attrs)
@@ -118,9 +118,10 @@ def _of_pairs(scene: xr.Dataset, kept: np.ndarray) -> xr.Dataset:
 
 
 def _with_matching_flags(scene: xr.Dataset) -> xr.Dataset:
-    """Correct the flags of completeness of variables whose pairs were selected: the flags do not follow a selection.
+    """Correct the completeness flags after a selection of pairs, which does not update attributes.
 
-    Where all were complete, those that are left are; else it is not known which, and none counts as complete.
+    If all pairs were complete, so are the remaining ones. Otherwise it is unknown which are, and none counts as
+    complete.
     """
     changed = {}
     for name, array in scene.data_vars.items():
@@ -135,25 +136,25 @@ def _with_matching_flags(scene: xr.Dataset) -> xr.Dataset:
 
 
 def _decoded(scene: xr.Dataset, name: str) -> xr.Dataset:
-    """Return a scene whose coordinate of dates is datetime64, from what CF or cftime makes of dates."""
+    """Return a scene whose date coordinate is datetime64, decoded from CF numbers, cftime objects or text."""
     coordinate = scene[name]
     if coordinate.dtype.kind == "M":
         return scene
     try:
         dates = _dates_of(coordinate)
-    except (ValueError, TypeError, OverflowError):  # a calendar without these days, or words that are no dates
+    except (ValueError, TypeError, OverflowError):  # a calendar without these days, or text that is not a date
         dates = None
     if dates is None:
         raise SceneError(
             f"coordinate '{name}' is {coordinate.dtype}, should be datetime64",
             source=schema.source_of(scene),
-            hint=f"assign dates in UTC: scene.assign_coords({name}=...), as numpy.array([...], 'datetime64[us]')",
+            hint=f"assign dates in UTC: scene.assign_coords({name}=numpy.array([...], 'datetime64[us]'))",
         )
     return scene.assign_coords({name: (coordinate.dims, dates, _plain_attrs(coordinate))})
 
 
 def _dates_of(coordinate: xr.DataArray) -> np.ndarray | None:
-    """Return dates that are stored as CF numbers, text or objects; None where they are nothing of the kind."""
+    """Decode dates stored as CF numbers, text or objects; return None if the values are none of these."""
     variable = coordinate.variable.to_base_variable().compute()
     if coordinate.dtype.kind in "iuf":
         if " since " not in str(coordinate.attrs.get("units", "")):
@@ -172,7 +173,7 @@ def _dates_of(coordinate: xr.DataArray) -> np.ndarray | None:
 
 
 def _iso(value: Any) -> str | None:
-    """Return a date in UTC as NumPy reads it, from any of the usual texts; None where it is none.
+    """Return a date in UTC as text that NumPy parses, from the usual notations; None if it is not a date.
 
     Examples
     --------
@@ -193,7 +194,7 @@ def _iso(value: Any) -> str | None:
 
 
 def _plain_attrs(coordinate: xr.DataArray) -> dict[str, object]:
-    """Return the attributes of a coordinate without those that describe how dates were stored as numbers."""
+    """Return the attributes of a coordinate without those of its CF encoding."""
     return {key: value for key, value in coordinate.attrs.items() if key not in ("units", "calendar")}
 
 
@@ -204,14 +205,14 @@ def _refuse_unknown(scene: xr.Dataset, name: str, dates: np.ndarray) -> None:
         raise SceneError(
             f"'{name}' has no date (NaT) at position {unknown[0]}",
             source=schema.source_of(scene),
-            hint=f"assign its date: scene.assign_coords({name}=...), or leave it out: "
+            hint=f"assign its date: scene.assign_coords({name}=...), or drop it: "
             f"scene.isel({dim}=scene['{name}'].notnull())",
         )
 
 
 def _missing(scene: xr.Dataset, name: str) -> SceneError:
     if name == "time":
-        hint = "say when each image was acquired: scene.assign_coords(time=[...]) with datetime64 dates"
+        hint = "assign the acquisition date of each image: scene.assign_coords(time=[...]) with datetime64 dates"
     else:
-        hint = f"say which date it is of each pair: scene.assign_coords({name}=('pair', [...])) with datetime64 dates"
+        hint = f"assign this date of each pair: scene.assign_coords({name}=('pair', [...])) with datetime64 dates"
     return SceneError(f"coordinate '{name}' is missing", source=schema.source_of(scene), hint=hint)

@@ -1,4 +1,4 @@
-"""Dimensions: which of a dataset's own are time, pair, y and x, and in what order the schema wants them."""
+"""Identify the dims time, pair, y and x of a dataset, and transpose its variables to the order of the schema."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _DEGREES = {"y": ("degrees_north", "degree_north", "degrees_n"), "x": ("degrees_
 
 
 def own_variables(scene: xr.Dataset) -> list[str]:
-    """Return the names of the variables that the schema defines, without those that carry a suffix of their own."""
+    """Return the names of variables that the schema defines, without those that have a suffix."""
     return [str(name) for name in scene.data_vars if name in schema.VARIABLES]
 
 
 def conform_dims(scene: xr.Dataset) -> xr.Dataset:
-    """Give the dims of the schema's variables the schema's names and order.
+    """Rename and transpose the dims of the schema's variables to those of the schema.
 
     Raises
     ------
     SceneError
-        If a dim is of no known kind and has more than one element, two dims are of one kind, or one is missing.
+        If a dim cannot be identified and has more than one element, two dims are the same axis, or one is missing.
     """
     names = own_variables(scene)
     used = list(dict.fromkeys(dim for name in names for dim in scene[name].dims))
@@ -57,16 +57,16 @@ def conform_dims(scene: xr.Dataset) -> xr.Dataset:
 
 
 def _without_pair_index(scene: xr.Dataset) -> xr.Dataset:
-    """Make plain coordinates of a MultiIndex of before and after."""
+    """Replace a MultiIndex of before and after by plain coordinates."""
     index = scene.indexes.get("pair")
     return scene.reset_index("pair") if index is not None and index.nlevels > 1 else scene
 
 
 def _role(scene: xr.Dataset, dim: Hashable) -> str | None:
-    """Return what a dim is, None where nothing says.
+    """Return which axis a dim is, None if it cannot be identified.
 
-    By its coordinate's CF attributes, else by its name, else by dates in its coordinate or a coordinate along it that
-    has the schema's name, as after `swap_dims`.
+    The CF attributes of its coordinate come first, then its name, then dates in its coordinate or a coordinate along it
+    that has a name of the schema, for example after `swap_dims`.
     """
     if dim in _NAMES:
         return str(dim)
@@ -74,15 +74,17 @@ def _role(scene: xr.Dataset, dim: Hashable) -> str | None:
     if dim in scene.coords:
         coordinate = scene[dim]
         attrs = {key: str(value) for key, value in {**coordinate.encoding, **coordinate.attrs}.items()}
-        told = _AXES.get(attrs.get("axis", "").upper()) or _STANDARD_NAMES.get(attrs.get("standard_name", "").lower())
+        by_attrs = _AXES.get(attrs.get("axis", "").upper()) or _STANDARD_NAMES.get(
+            attrs.get("standard_name", "").lower()
+        )
         units = attrs.get("units", "").lower()
-        told = told or next((role for role, words in _DEGREES.items() if units in words), None)
-        if told is None and named is None and coordinate.dtype.kind == "M":
-            told = "time"  # azimuth may be counted in time too
-        if told is not None:
-            return told
+        by_attrs = by_attrs or next((role for role, words in _DEGREES.items() if units in words), None)
+        if by_attrs is None and named is None and coordinate.dtype.kind == "M":
+            by_attrs = "time"  # only without a known name: azimuth may be in units of time too
+        if by_attrs is not None:
+            return by_attrs
     along = [role for role in _NAMES if role in scene.coords and scene[role].dims == (dim,)]
-    return named or (along[0] if len(along) == 1 else None)  # a list of points has both y and x
+    return named or (along[0] if len(along) == 1 else None)  # a list of points has both y and x along one dim
 
 
 def _renamed(scene: xr.Dataset, roles: dict[Hashable, str]) -> xr.Dataset:
@@ -92,7 +94,7 @@ def _renamed(scene: xr.Dataset, roles: dict[Hashable, str]) -> xr.Dataset:
             raise SceneError(
                 f"dims {_listed(dims)} are both {role}",
                 source=schema.source_of(scene),
-                hint=f"select one element of the other, or rename the right one: scene.rename({{'...': '{role}'}})",
+                hint=f"select one element of one of them, or rename the other: scene.rename({{'...': '{role}'}})",
             )
         if not dims or dims == [role]:
             continue
@@ -105,7 +107,7 @@ def _renamed(scene: xr.Dataset, roles: dict[Hashable, str]) -> xr.Dataset:
             raise SceneError(
                 f"dim '{dim}' is the {role} axis, but another variable is called '{role}'",
                 source=schema.source_of(scene),
-                hint=f"rename that one: scene.rename({{'{role}': 'other_{role}'}})",
+                hint=f"rename that variable: scene.rename({{'{role}': 'other_{role}'}})",
             )
         else:
             scene = scene.rename({dim: role})
@@ -126,30 +128,30 @@ def _squeezed(scene: xr.Dataset, extra: Iterable[Hashable]) -> xr.Dataset:
             raise SceneError(
                 f"'{name}' has the extra dim '{dim}' of {size}{listed}",
                 source=schema.source_of(scene),
-                hint=_cure_of_extra(scene, name, dim),
+                hint=_hint_for_extra(scene, name, dim),
             )
         scene = scene.isel({dim: 0})
     return scene
 
 
-def _cure_of_extra(scene: xr.Dataset, name: str, dim: Hashable) -> str:
+def _hint_for_extra(scene: xr.Dataset, name: str, dim: Hashable) -> str:
     index = scene.indexes.get(dim)
     if index is not None and index.nlevels > 1:
-        return f"take it apart: scene.unstack('{dim}')"
+        return f"unstack it: scene.unstack('{dim}')"
     if name == "slc" and scene[name].dtype.kind == "f" and scene.sizes[dim] == 2:
         real, imaginary = (f"scene['slc'].isel({dim}={part})" for part in (0, 1))
-        return f"join both parts: scene.assign(slc=({real} + 1j * {imaginary}).astype('complex64'))"
+        return f"combine both parts: scene.assign(slc=({real} + 1j * {imaginary}).astype('complex64'))"
     missing = [role for role in schema.VARIABLES[name].dims if role not in scene[name].dims]
     taken = [role for role in missing if role in scene.variables]  # such as coordinates along both y and x
     dropped = f".drop_vars({taken})" if taken else ""
-    choose = f"choose one element, as scene.isel({dim}=0)"
+    choose = f"select one element, as in scene.isel({dim}=0)"
     if not missing:
         return choose
-    return f"{choose}, or name it if it is {' or '.join(missing)}: scene{dropped}.rename({{'{dim}': '...'}})"
+    return f"{choose}, or rename it if it is {' or '.join(missing)}: scene{dropped}.rename({{'{dim}': '...'}})"
 
 
 def _with_selected(scene: xr.Dataset) -> xr.Dataset:
-    """Give `time` and `pair` back to a scene of which one date or one pair was selected."""
+    """Restore dims `time` and `pair` after a single date or pair was selected."""
     lacking: dict[str, list[str]] = {}
     for name, array in scene.data_vars.items():
         wanted = schema.known(name)
@@ -172,7 +174,10 @@ def _expanded(scene: xr.Dataset, names: list[str], dim: str, coordinates: list[s
 
 
 def _ordered(scene: xr.Dataset, name: str) -> xr.Dataset:
-    """Put a variable's dims in order; one of the schema's own must have them all, a suffixed one is left as it is."""
+    """Transpose a variable to the order of the schema.
+
+    A variable of the schema must have all its dims; one with a suffix and other dims is left unchanged.
+    """
     wanted = schema.known(name)
     if wanted is None:
         return scene
@@ -182,29 +187,31 @@ def _ordered(scene: xr.Dataset, name: str) -> xr.Dataset:
     if set(dims) == set(wanted.dims):
         return scene.assign({name: scene[name].variable.transpose(*wanted.dims)})
     if name not in schema.VARIABLES:
-        return scene  # somebody's own variable beside ours, such as a mean of coherence
+        return scene  # a variable of the user's own, such as a temporal mean of coherence
     missing, extra = ([str(d) for d in a if d not in b] for a, b in ((wanted.dims, dims), (dims, wanted.dims)))
-    parts = [f"lacks {_listed(missing)}" if missing else "", f"has {_listed(extra)} besides" if extra else ""]
+    parts = [f"lacks {_listed(missing)}" if missing else "", f"has the extra {_listed(extra)}" if extra else ""]
     raise SceneError(
         f"'{name}' has dims {dims}, should be {wanted.dims}: it {' and '.join(filter(None, parts))}",
         source=schema.source_of(scene),
-        hint=_cure(name, missing, extra),
+        hint=_hint(name, missing, extra),
     )
 
 
-def _cure(name: str, missing: list[str], extra: list[str]) -> str:
+def _hint(name: str, missing: list[str], extra: list[str]) -> str:
     if extra and extra[0] == "time":
         return (
-            "scenes that were joined keep their images alone: "
+            "concatenate only the images of scenes: "
             "xr.concat([a[['slc']].drop_vars(['before', 'after'], errors='ignore'), ...], 'time'); or drop it: "
             f"scene.drop_vars('{name}')"
         )
     if extra:
-        return f"select one element, as scene.isel({extra[0]}=0), or drop it: scene.drop_vars('{name}')"
+        return f"select one element, as in scene.isel({extra[0]}=0), or drop it: scene.drop_vars('{name}')"
     if missing[0] == "pair":
-        return f"say which dates it compares: scene['{name}'].expand_dims('pair') with coordinates 'before' and 'after'"
+        return (
+            f"add the dates that it compares: scene['{name}'].expand_dims('pair') with coordinates 'before' and 'after'"
+        )
     if missing[0] == "time":
-        return f"say when it was acquired: scene['{name}'].expand_dims(time=[...])"
+        return f"add its acquisition date: scene['{name}'].expand_dims(time=[...])"
     return f"rename its dims: scene.rename({{'...': '{missing[0]}'}})"
 
 

@@ -1,1 +1,1 @@
-"""Running the regions of a job: threads, clusters, memory."""
+"""Run the regions of a job: threads, clusters, memory."""

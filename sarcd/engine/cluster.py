@@ -1,4 +1,4 @@
-"""Jobs on a cluster: the same regions as on threads, as tasks of `dask.distributed`."""
+"""Run jobs on a cluster: the same regions as on threads, as tasks of `dask.distributed`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from sarcd.store.regions import Region
 
 T = TypeVar("T")
 
-_WAIT_SECONDS = 60  # for a scheduler to answer, and for its first worker
-_AHEAD = 2  # tasks a thread of a worker that are on their way at a time: the scheduler's graph stays this small
-_LONGEST_RUN = 16  # regions a task: neighbours, which share what they read
-_RUNS_A_SLOT = 4  # tasks a thread at least, so that none waits long for the last
+_WAIT_SECONDS = 60  # for a scheduler to answer, and for the first worker
+_AHEAD = 2  # tasks submitted at a time per worker thread, which keeps the graph of the scheduler small
+_LONGEST_RUN = 16  # maximum regions per task: neighbours share the chunks that they read
+_RUNS_A_SLOT = 4  # minimum tasks per thread, so that no thread idles long at the end
 
 
 @contextlib.contextmanager
 def cluster(scheduler: str | None) -> Iterator[Any]:
-    """Run the jobs inside on a cluster.
+    """Run the jobs in this context on a cluster.
 
     Parameters
     ----------
     scheduler : str or None
-        Address of a `dask.distributed` scheduler, such as ``tcp://host:8786``; None changes nothing: jobs run on an
-        active `distributed.Client` if there is one, else on threads of this process.
+        Address of a `dask.distributed` scheduler, such as ``tcp://host:8786``. With None, jobs run on the active
+        `distributed.Client` if there is one, otherwise on threads of this process.
 
     Yields
     ------
@@ -42,7 +42,7 @@ def cluster(scheduler: str | None) -> Iterator[Any]:
     MissingPackageError
         If `dask.distributed` is not installed.
     ClusterError
-        If no scheduler answers there.
+        If no scheduler responds at this address.
     """
     if scheduler is None:
         yield active_client()
@@ -54,7 +54,9 @@ def cluster(scheduler: str | None) -> Iterator[Any]:
         client = Client(scheduler, timeout=_WAIT_SECONDS)
     except (OSError, ValueError) as error:
         raise ClusterError(
-            "no scheduler answers there", source=scheduler, hint="start one with 'dask scheduler' and pass its address"
+            "no scheduler responds at this address",
+            source=scheduler,
+            hint="start one with 'dask scheduler' and pass its address",
         ) from error
     with client:
         yield client
@@ -62,7 +64,7 @@ def cluster(scheduler: str | None) -> Iterator[Any]:
 
 def active_client() -> Any:
     """Return the active `distributed.Client`, or None."""
-    if "distributed" not in sys.modules:  # nobody has imported it, so none is active
+    if "distributed" not in sys.modules:  # not imported, so no client is active
         return None
     from distributed import default_client
 
@@ -84,35 +86,35 @@ def run_on_workers(
 ) -> None:
     """Compute and write regions on a cluster, a bounded number at a time.
 
-    Regions travel in small runs of neighbours: these share the chunks that their halos reach, which a worker's reader
-    keeps, while a single region reads nine chunks for one.
+    Regions are sent in short runs of neighbours. These share the chunks that their halos overlap, which the reader of a
+    worker caches, while a single region reads nine chunks for one.
 
     Parameters
     ----------
     client : distributed.Client
-        Whose workers see the scene, and the model, under the same path.
+        Client of a cluster whose workers can read the scene and the model under the same path.
     task : RegionTask
-        Sent once to each worker, which opens what it needs and keeps it as long as the job runs.
+        Sent once to each worker, which opens scene and model and keeps them open while the job is running.
     regions : sequence of Region
-        In the order in which they are to be started.
+        Regions in the order in which they are started.
     advance : callable
-        Called with the pixels of each run of regions that is done.
+        Called with the number of pixels of each finished run of regions.
     device : bool
-        Whether a run of regions wants a GPU for itself, where workers declare them.
+        Whether each run of regions needs a GPU, if workers declare them as resources.
     threads : int
-        Threads that share a GPU, so that regions are read while others are computed.
+        Threads that share a GPU, so that some regions are read while others are computed.
 
     Raises
     ------
     ClusterError
-        If there are no workers, they run another sarcd, or several died over one region.
+        If there are no workers, they have another version of sarcd, or several died on the same region.
     """
     from distributed import as_completed
 
     _check_workers(client)
     wanted = resources(client) if device else None
     options = {"resources": wanted, "pure": False}
-    shared = client.submit(_same, task, **options)  # one key, so that a worker unpacks it once; remade if it is lost
+    shared = client.submit(_same, task, **options)  # one key: a worker unpickles it once, and it is recomputed if lost
     slots = len(client.nthreads()) if wanted else sum(client.nthreads().values())
     runs = iter(in_runs(regions, slots))
 
@@ -130,7 +132,7 @@ def run_on_workers(
 
 
 def in_runs(regions: Sequence[Region], slots: int) -> list[Sequence[Region]]:
-    """Cut regions into runs, of 16 at most and so short that each slot of a cluster gets several.
+    """Split regions into runs of at most 16, short enough for each slot of a cluster to get several.
 
     Examples
     --------
@@ -142,7 +144,7 @@ def in_runs(regions: Sequence[Region], slots: int) -> list[Sequence[Region]]:
 
 
 def ask_worker(client: Any, question: Callable[[], T], *, device: bool) -> T:
-    """Return what a function answers on one of the workers, one with a GPU where there are any and it is wanted."""
+    """Return the result of a function on one of the workers, with a GPU if `device` is set and workers have any."""
     _check_workers(client)
     with _explained():
         answer: T = client.submit(question, pure=False, resources=resources(client) if device else None).result()
@@ -150,13 +152,13 @@ def ask_worker(client: Any, question: Callable[[], T], *, device: bool) -> T:
 
 
 def resources(client: Any) -> dict[str, int] | None:
-    """Return what a task that runs a network asks for: one GPU, if any worker declares one."""
+    """Return the resources of a task that runs a network: one GPU, if any worker declares one."""
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return {"GPU": 1} if any(worker.get("resources", {}).get("GPU") for worker in workers) else None
 
 
 def worker_threads() -> int | None:
-    """Return the threads of the worker this runs on; None outside of one."""
+    """Return the number of threads of the current worker; None outside of a worker."""
     if "distributed" not in sys.modules:
         return None
     from distributed import get_worker
@@ -183,7 +185,7 @@ def _version() -> str:
 
 
 def _check_workers(client: Any) -> None:
-    """Raise unless there is a worker and all of them have this sarcd."""
+    """Raise if there is no worker, or if one has another version of sarcd."""
     scheduler = client.scheduler.address
     try:
         client.wait_for_workers(1, timeout=_WAIT_SECONDS)
@@ -194,11 +196,15 @@ def _check_workers(client: Any) -> None:
     try:
         versions = set(client.run(_version).values())
     except ModuleNotFoundError as error:
-        raise ClusterError(f"a worker has no {error.name}", source=scheduler, hint="install sarcd there too") from error
+        raise ClusterError(
+            f"{error.name} is not installed on a worker", source=scheduler, hint="install sarcd there too"
+        ) from error
     if versions != {sarcd.__version__}:
         theirs = ", ".join(sorted(versions - {sarcd.__version__}))
         raise ClusterError(
-            f"workers have sarcd {theirs}, this is {sarcd.__version__}", source=scheduler, hint="install one version"
+            f"workers have sarcd {theirs}, this is {sarcd.__version__}",
+            source=scheduler,
+            hint="install the same version",
         )
 
 
@@ -210,6 +216,6 @@ def _explained() -> Iterator[None]:
         yield
     except KilledWorker as error:
         raise ClusterError(
-            "several workers died over the same region",
-            hint="give them more memory, or use smaller tiles; finished regions are kept",
+            "several workers died on the same region",
+            hint="give them more memory, or use smaller tiles; finished regions are not computed again",
         ) from error

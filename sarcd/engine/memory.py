@@ -1,7 +1,7 @@
-"""What this process may take of the machine, and how its memory is shared out among threads and cache.
+"""Memory and cores available to this process, and the memory plan of a job.
 
-Read are control groups of both versions (the process's own and all above it), what SLURM promised, and resource limits.
-Where there is nothing of the kind, as on macOS and Windows, the machine alone counts.
+The limits are those of control groups (versions 1 and 2, of the process and all parents), SLURM, and resource limits.
+Without any of these, as on macOS and Windows, only the machine counts.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import psutil
 
 from sarcd.errors import OptionError
 
-_MOST_BY_DEFAULT = 2**30  # with what a command takes before its job begins, less than 2 GiB
-_MOST_CACHE = 2**29  # the chunks of three rows of a band: more would seldom be looked at again
-_LOADED_LATER = 2**28  # compiled kernels, codecs, threads and their heaps: not there yet when the job is planned
+_MOST_BY_DEFAULT = 2**30  # less than 2 GiB with the memory that a command uses before its job begins
+_MOST_CACHE = 2**29  # chunks of three rows of a band; more would rarely be used again
+_LOADED_LATER = 2**28  # compiled kernels, codecs, threads and their heaps, allocated after the job is planned
 
 
 @dataclass(frozen=True)
 class Shares:
-    """What a job does with its memory.
+    """Memory plan of a job.
 
     Parameters
     ----------
     workers : int
-        Regions in work at a time.
+        Regions computed at a time.
     cache_bytes : int
-        Decoded chunks that are kept.
+        Size of the cache of decoded chunks.
     """
 
     workers: int
@@ -38,15 +38,16 @@ class Shares:
 
 
 def budget(asked: int | None) -> int:
-    """Return the bytes that this process may take.
+    """Return the memory budget of this process in bytes.
 
-    As asked; or what it takes already, which may be much in a notebook, and half of what is free, 1 GiB at most.
+    It is the requested size. The default is the memory in use, which may be large in a notebook, plus half of the free
+    memory, at most 1 GiB.
     """
     return asked or _taken() + min(_MOST_BY_DEFAULT, free_bytes() // 2)
 
 
 def left(asked: int | None) -> int:
-    """Return what of the budget is not taken yet."""
+    """Return the part of the budget that is not in use yet, in bytes."""
     return budget(asked) - _taken()
 
 
@@ -55,40 +56,40 @@ def _taken() -> int:
 
 
 def free_bytes() -> int:
-    """Return the memory that this process may still take, by machine, container, scheduler and resource limits."""
+    """Return the bytes that machine, container, scheduler and resource limits leave to this process."""
     return free_memory().free
 
 
 def share_out(asked: int | None, bytes_left: int, *, region_bytes: int, chunk_bytes: int, workers: int) -> Shares:
-    """Share what is left of a budget between regions in work and a cache of chunks.
+    """Divide the rest of a budget between regions in progress and a cache of chunks.
 
     Parameters
     ----------
     asked : int or None
-        The whole budget, as the user gave it.
+        Whole budget as set by the user; None for the default.
     bytes_left : int
-        What of it is to be shared out.
+        Bytes to divide.
     region_bytes : int
-        What one region takes while it is computed.
+        Memory to compute one region.
     chunk_bytes : int
-        One decoded chunk of an image.
+        Size of one decoded chunk of an image.
     workers : int
-        Regions in work at a time that the machine is good for.
+        Maximum number of regions computed at a time.
 
     Raises
     ------
     OptionError
-        If it is too little for one region.
+        If the memory is too small for one region.
 
     Examples
     --------
     >>> share_out(None, 100, region_bytes=30, chunk_bytes=2, workers=4)
     Shares(workers=2, cache_bytes=40)
     """
-    least_cache = 16 * chunk_bytes  # both images of a region and its eight neighbours, nearly
+    least_cache = 16 * chunk_bytes  # nearly both images of a region and its eight neighbours
     lacking = region_bytes + least_cache - bytes_left
     if lacking > 0 and asked is None and _MOST_BY_DEFAULT + lacking <= free_bytes() // 2:
-        bytes_left, lacking = bytes_left + lacking, 0  # what was asked for, a large tile, takes more than the default
+        bytes_left, lacking = bytes_left + lacking, 0  # a large tile may exceed the default budget
     if lacking > 0:
         raise _too_little(asked, lacking)
     workers = max(1, min(workers, (bytes_left - least_cache) // region_bytes))
@@ -96,7 +97,7 @@ def share_out(asked: int | None, bytes_left: int, *, region_bytes: int, chunk_by
 
 
 def _too_little(asked: int | None, lacking: int) -> OptionError:
-    """Return the error for a budget that lacks some bytes; where none was named, it says which limit it comes from."""
+    """Return the error for a budget that is too small; a default budget names the limit that it comes from."""
     limit = free_memory()
     wanted = budget(asked) + lacking
     why = "" if asked else f" ({limit.free / 2**30:.2f} GiB are {limit.source})"
@@ -104,24 +105,24 @@ def _too_little(asked: int | None, lacking: int) -> OptionError:
     if wanted > limit.free + _taken():
         hint += f", where {limit.free / 2**30:.2f} GiB are {limit.source}: raise that limit, or use smaller tiles"
     return OptionError(
-        f"{budget(asked) / 2**30:.2f} GiB of memory are too little for this job{why}", option="memory", hint=hint
+        f"{budget(asked) / 2**30:.2f} GiB of memory are not enough for this job{why}", option="memory", hint=hint
     )
 
 
-_NO_LIMIT = 2**60  # bytes; version 1 writes the largest number of whole pages below 2^63 where there is no limit
+_NO_LIMIT = 2**60  # bytes; version 1 reports the largest multiple of the page size below 2^63 if there is no limit
 _ROOT = Path("/")
 
 
 @dataclass(frozen=True)
 class Limit:
-    """Memory that may still be taken, and what says so.
+    """Memory that a limit leaves to this process.
 
     Parameters
     ----------
     free : int
         Bytes.
     source : str
-        What limits it, for messages.
+        Description of the limit, for messages.
     """
 
     free: int
@@ -130,7 +131,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class _Group:
-    """A control group that the process is in: its folder, its path as the kernel names it, and its version."""
+    """Control group of the process: its folder, its path in the kernel, and its version."""
 
     folder: Path
     name: str
@@ -138,14 +139,14 @@ class _Group:
 
 
 def free_memory(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> Limit:
-    """Return the memory that this process may still take: the least that machine, container, scheduler and shell leave.
+    """Return the smallest of the limits of machine, container, scheduler and shell.
 
     Parameters
     ----------
     root : Path
-        Folder that holds ``proc`` and ``sys``.
+        Folder that contains ``proc`` and ``sys``.
     environ : mapping
-        Environment variables, for those of SLURM.
+        Environment variables, including those of SLURM.
 
     Examples
     --------
@@ -157,20 +158,20 @@ def free_memory(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> 
 
 
 def memory_limits(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> list[Limit]:
-    """Return what each limit but the machine's leaves of memory; none where nothing limits it."""
+    """Return all limits except that of the machine."""
     limits = [limit for group in _groups(root, "memory") if (limit := _of_group(group))]
     return [*limits, *_of_slurm(environ), *_of_process()]
 
 
 def cores(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> int:
-    """Return the cores that this process may use: of its affinity, the quota of its container (rounded up) and SLURM.
+    """Return the number of cores: the minimum of CPU affinity, container quota (rounded up) and SLURM allocation.
 
     Parameters
     ----------
     root : Path
-        Folder that holds ``proc`` and ``sys``.
+        Folder that contains ``proc`` and ``sys``.
     environ : mapping
-        Environment variables, for those of SLURM.
+        Environment variables, including those of SLURM.
 
     Returns
     -------
@@ -184,7 +185,7 @@ def cores(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> int:
     """
     counts = [_affinity()]
     for group in _groups(root, "cpu"):
-        if group.version == 2:  # "max 100000", or microseconds in each period
+        if group.version == 2:  # "max 100000", or quota and period in microseconds
             quota, period = (*_words(group.folder / "cpu.max"), "", "")[:2]
         else:
             quota, period = (" ".join(_words(group.folder / f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
@@ -196,7 +197,7 @@ def cores(root: Path = _ROOT, environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _affinity() -> int:
-    if hasattr(os, "process_cpu_count"):  # Python 3.13: affinity, or what -X cpu_count says
+    if hasattr(os, "process_cpu_count"):  # Python 3.13: affinity, or the value of -X cpu_count
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -204,7 +205,7 @@ def _affinity() -> int:
 
 
 def _of_group(group: _Group) -> Limit | None:
-    """Return what a control group leaves; cached files that nobody uses do not count, the kernel gives them back."""
+    """Return the memory that a control group leaves; inactive cached files do not count, as the kernel frees them."""
     names: tuple[str, ...]
     if group.version == 2:
         names, taken, cached = ("memory.max", "memory.high"), "memory.current", "inactive_file"
@@ -212,7 +213,7 @@ def _of_group(group: _Group) -> Limit | None:
         names, taken, cached = ("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"
     stat = dict(line.split()[:2] for line in _lines(group.folder / "memory.stat") if len(line.split()) > 1)
     limits = {name: _number(" ".join(_words(group.folder / name))) for name in names}
-    if group.version == 1:  # of groups above, those beyond the container too
+    if group.version == 1:  # limits of parent groups, also outside of the container
         limits["hierarchical_memory_limit"] = _number(stat.get("hierarchical_memory_limit", ""))
     known = {name: value for name, value in limits.items() if value is not None and value < _NO_LIMIT}
     if not known:
@@ -224,19 +225,19 @@ def _of_group(group: _Group) -> Limit | None:
 
 
 def _of_slurm(environ: Mapping[str, str]) -> Iterator[Limit]:
-    """Yield what SLURM promised to a job, in MiB, less what this process has; 0 is all of the node."""
+    """Yield the memory that SLURM allocated to the job, less that of this process; 0 MiB means the whole node."""
     if "SLURM_JOB_ID" not in environ:
         return
     each = {"NODE": 1, "CPU": _count(environ, "SLURM_CPUS_ON_NODE"), "GPU": _count(environ, "SLURM_GPUS_ON_NODE")}
     for kind, number in each.items():
-        promised = _count(environ, f"SLURM_MEM_PER_{kind}")
-        if promised and number:
-            free = promised * number * 2**20 - int(psutil.Process().memory_info().rss)
+        allocated = _count(environ, f"SLURM_MEM_PER_{kind}")
+        if allocated and number:
+            free = allocated * number * 2**20 - int(psutil.Process().memory_info().rss)
             yield Limit(max(free, 0), f"left by SLURM_MEM_PER_{kind}")
 
 
 def _of_process() -> Iterator[Limit]:
-    """Yield what resource limits (`ulimit -v`, `ulimit -d`) leave."""
+    """Yield the memory that resource limits (`ulimit -v`, `ulimit -d`) leave."""
     try:
         import resource
     except ImportError:  # Windows
@@ -251,8 +252,8 @@ def _of_process() -> Iterator[Limit]:
 
 
 def _groups(root: Path, controller: str) -> Iterator[_Group]:
-    """Yield the groups that limit this process, from its own up to the root of what is mounted here."""
-    paths = {}  # "" is version 2, which has one path for all controllers
+    """Yield the control groups of this process, from its own up to the root of the mounted hierarchy."""
+    paths = {}  # key "" is version 2, which has one path for all controllers
     for line in _lines(root / "proc/self/cgroup"):
         _, controllers, path = (*line.split(":", 2), "", "")[:3]
         paths.update(dict.fromkeys(controllers.split(","), path))
@@ -262,15 +263,15 @@ def _groups(root: Path, controller: str) -> Iterator[_Group]:
             continue
         inside = _below(own, mounted_from)
         top = root / mounted_at.lstrip("/")
-        # A path of the host is not seen from inside of a container: of its folders only the last, the root, is there.
+        # Inside a container, a path of the host is not visible: of its folders only the last one, the root, exists.
         for number, part in enumerate((inside, *inside.parents) if inside.parts else (inside,)):
             if number and _words(top / part / "memory.use_hierarchy") == ["0"]:
-                continue  # version 1 may leave a group's members out of its sum
+                continue  # without hierarchy, version 1 does not count members of a group
             yield _Group(top / part, str(PurePosixPath(mounted_from, part)), version)
 
 
 def _mounts(root: Path, controller: str) -> list[tuple[str, str, int]]:
-    """Return where hierarchies of groups are mounted: which part of them, at which folder, and their version."""
+    """Return the mounted cgroup hierarchies: mounted part, mount point, and version."""
     found = []
     for line in _lines(root / "proc/self/mountinfo"):
         left, _, right = line.partition(" - ")
@@ -284,12 +285,12 @@ def _mounts(root: Path, controller: str) -> list[tuple[str, str, int]]:
             found.append((mounted_from, mounted_at, 1))
     if found:
         return found
-    places = [("/sys/fs/cgroup", 2), ("/sys/fs/cgroup/unified", 2), (f"/sys/fs/cgroup/{controller}", 1)]
-    return [("/", place, version) for place, version in places if (root / place.lstrip("/")).is_dir()]
+    candidates = [("/sys/fs/cgroup", 2), ("/sys/fs/cgroup/unified", 2), (f"/sys/fs/cgroup/{controller}", 1)]
+    return [("/", folder, version) for folder, version in candidates if (root / folder.lstrip("/")).is_dir()]
 
 
 def _below(path: str, mounted_from: str) -> PurePosixPath:
-    """Return a group's path below the part of its hierarchy that is mounted; empty where it does not lie below it.
+    """Return the path of a group relative to the mounted part of its hierarchy; empty if it is outside of it.
 
     Examples
     --------
@@ -313,7 +314,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _number(text: str) -> int | None:
-    """Return a number of bytes; None for "max" and what is no number."""
+    """Parse a number of bytes; None for "max" and any other text."""
     return int(text) if text.isascii() and text.isdigit() else None
 
 

@@ -1,4 +1,4 @@
-"""What every job shares: regions run on threads or a cluster, progress, the choice of pairs."""
+"""Run the regions of a job on threads or a cluster, and select its pairs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job did.
+    """Result of a job.
 
     Parameters
     ----------
     variables : tuple of str
-        Variables that are now whole for the pairs asked for.
+        Variables that are now complete for the requested pairs.
     pairs : int
         Number of those pairs.
     computed, kept : int
-        Regions computed now, and found done before.
+        Regions computed by this run, and by earlier runs.
     """
 
     variables: tuple[str, ...]
@@ -53,24 +53,24 @@ def run_regions(
     workers: int | None = None,
     device: bool = False,
 ) -> None:
-    """Compute regions and write each as it comes: on the active cluster if there is one, else on threads.
+    """Compute and write regions on the active cluster if there is one, otherwise on threads.
 
     Parameters
     ----------
     staging : Staging
-        Where they are written.
+        Variables to write.
     regions : sequence of Region
-        In the order in which they are to be started.
+        Regions in the order in which they are started.
     compute : callable
-        Returns the values of every variable of a region; safe to call from several threads, and picklable.
+        Returns the values of every variable of a region. It must be thread-safe and picklable.
     description : str
-        For the progress bar.
+        Text of the progress bar.
     progress : callable
         See `Progress`.
     workers : int, optional
-        Threads, one a core by default; on a cluster, those that share a GPU.
+        Number of threads, by default one per core; on a cluster, the threads that share a GPU.
     device : bool
-        Whether regions want a GPU, on a cluster whose workers declare them.
+        Whether regions need a GPU, on a cluster whose workers declare them.
     """
     task = RegionTask(staging, compute)
     client = active_client()
@@ -83,16 +83,16 @@ def run_regions(
 
 
 def _run_on_threads(task: RegionTask, regions: Sequence[Region], advance: Callable[[int], None], workers: int) -> None:
-    """Start regions in their order, as threads come free: dask would start tasks that are alike in any order."""
+    """Start regions in order as threads become free; dask would start similar tasks in any order."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="sarcd-region")
     at_once = False
-    # zarr's own threads multiply these
+    # zarr starts its own threads for each of these
     with zarr.config.set({"async.concurrency": 4}):
         try:
             for future in as_completed([pool.submit(task, region) for region in regions]):
                 advance(future.result())
         except KeyboardInterrupt:
-            task.stop()  # the regions that are being computed end unwritten, whenever that is
+            task.stop()  # regions that are still being computed are not written
             at_once = True
             raise
         finally:
@@ -107,14 +107,14 @@ def in_bands(regions: Sequence[Region], grid: tuple[int, int], cache_bytes: int)
 
 
 def count_regions(staging: Staging, blocks: tuple[int, int] = (1, 1)) -> int:
-    """Return how many regions of so many chunks the pairs of a job have."""
+    """Return the number of regions of a job; `blocks` is the size of a region in chunks."""
     steps = [chunk * block for chunk, block in zip(staging.grid, blocks, strict=True)]
     rows, columns = (-(-size // step) for size, step in zip(staging.store.shape, steps, strict=True))
     return len(staging.pairs) * rows * columns
 
 
 def choose_pairs(store: SceneStore, pairs: str | None) -> list[int]:
-    """Return the positions of the wanted pairs in the store's list; all of them by default."""
+    """Return the positions of the selected pairs in the list of the store; by default of all pairs."""
     times = store.dates("time")
     if len(times) < 2:
         raise SceneError(
@@ -123,18 +123,21 @@ def choose_pairs(store: SceneStore, pairs: str | None) -> list[int]:
             hint="add images with 'sarcd ingest --append'",
         )
     if pairs is None and len(store.dates("before")):
-        _tell_of_dates_without_pair(store, times)
+        _warn_of_unpaired_dates(store, times)
         return list(range(len(store.dates("before"))))
     return pair_indices(store, select_pairs(pairs or "consecutive", times))
 
 
-def _tell_of_dates_without_pair(store: SceneStore, times: np.ndarray) -> None:
-    """Log dates that no pair compares, as others append them."""
+def _warn_of_unpaired_dates(store: SceneStore, times: np.ndarray) -> None:
+    """Log dates that are in no pair, for example because another program appended them."""
     alone = np.setdiff1d(times, np.concatenate([store.dates("before"), store.dates("after")]))
     if alone.size:
         more = f" and {alone.size - 1} more" if alone.size > 1 else ""
         _LOG.warning(
-            "%s: no pair compares %s%s: --pairs consecutive adds it", store.path, schema.short_date(alone[0]), more
+            "%s: no pair includes %s%s. Pass --pairs consecutive to add it.",
+            store.path,
+            schema.short_date(alone[0]),
+            more,
         )
 
 

@@ -1,4 +1,4 @@
-"""Rectangles of a scene, what one needs to be computed and written anywhere, and how progress is told."""
+"""Windows of a scene, tasks that compute and write them in any process, and progress reporting."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ import numpy as np
 from sarcd.store.regions import Region, Staging
 
 Progress = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
-"""Called with a description and a total; gives a context whose value is called with each advance."""
+"""Called with a description and a total. It returns a context manager whose value is called with each advance."""
 
 
 @contextlib.contextmanager
 def silent(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show no progress."""
+    """Report no progress."""
     yield lambda count: None
 
 
 T = TypeVar("T")
 
 Compute = Callable[[Region], dict[str, np.ndarray]]
-"""Returns the values of every variable of a region; safe to call from several threads, small to send."""
+"""Returns the values of every variable of a region. It must be thread-safe, and small when pickled."""
 
 
 class Opened(Generic[T]):
-    """Something opened on first use, once a process: a reader with its cache, a network on its device.
+    """Object that is opened on first use, once per process, such as a reader with its cache or a network on its device.
 
-    Where it is sent to another process only the recipe travels, and it is opened there anew.
+    Only the recipe is pickled; another process opens the object again.
 
     Parameters
     ----------
     recipe : callable
-        Opens it; picklable.
+        Opens the object; must be picklable.
     value : optional
-        What the recipe would give, where this process has it already.
+        The object, if this process has opened it already.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class Opened(Generic[T]):
         self._lock = threading.Lock()
 
     def __call__(self) -> T:
-        """Return it, opening it if no thread has yet."""
+        """Return the object, opening it first if no thread has done so."""
         with self._lock:
             if self._value is None:
                 self._value = self._recipe()
@@ -65,12 +65,12 @@ class Opened(Generic[T]):
 
 
 class RegionTask:
-    """Computes a region of a job and writes it; returns the number of pixels.
+    """Task that computes a region of a job, writes it, and returns its number of pixels.
 
     Parameters
     ----------
     staging : Staging
-        Where it is written.
+        Variables to write.
     compute : callable
         See `Compute`.
     """
@@ -81,24 +81,24 @@ class RegionTask:
         self._stopped = False
 
     def __call__(self, region: Region) -> int:
-        """Do one region."""
+        """Compute and write one region."""
         values = self._compute(region)
         if not self._stopped:
             self._staging.write(region, values)
         return region.pixels
 
     def stop(self) -> None:
-        """Write nothing from now on: an interrupted job has given back its locks."""
+        """Stop writing: an interrupted job has released its locks."""
         self._stopped = True
 
 
 def return_memory() -> None:
-    """Hand freed memory back to the system, where the C library keeps it (glibc).
+    """Return freed memory to the operating system, which glibc would keep.
 
-    Each thread's arrays are freed into an arena of its own; without this, the arenas of a prediction grew by a third.
+    glibc has an arena per thread. Without this call, the arenas of a prediction grew by a third.
     """
     if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library has no malloc_trim, and needs none
+        with contextlib.suppress(OSError, AttributeError):  # other C libraries have no malloc_trim and need none
             ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -107,7 +107,7 @@ Rectangle = tuple[slice, slice]
 
 
 def grow(region: Rectangle, halo: tuple[int, int], shape: tuple[int, int]) -> Rectangle:
-    """Return a rectangle with a halo, as far as the scene goes."""
+    """Extend a window by a halo, clipped to the scene."""
     y, x = (
         slice(max(part.start - reach, 0), min(part.stop + reach, size))
         for part, reach, size in zip(region, halo, shape, strict=True)
@@ -116,7 +116,7 @@ def grow(region: Rectangle, halo: tuple[int, int], shape: tuple[int, int]) -> Re
 
 
 def inside(region: Rectangle, window: Rectangle) -> Rectangle:
-    """Return where a rectangle lies within a window around it."""
+    """Return the position of a window relative to a larger window around it."""
     y, x = (
         slice(part.start - around.start, part.stop - around.start) for part, around in zip(region, window, strict=True)
     )

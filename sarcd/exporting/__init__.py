@@ -1,1 +1,1 @@
-"""Files of results for other programs."""
+"""Export results to files for other programs."""

@@ -1,4 +1,4 @@
-"""Cloud-optimised GeoTIFFs, written block by block."""
+"""Write cloud-optimised GeoTIFFs block by block."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 import xarray as xr
-from rasterio._err import CPLE_BaseError  # what GDAL says of a copy that failed comes in no public class
+from rasterio._err import CPLE_BaseError  # GDAL errors of a failed copy have no public class
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -24,25 +24,25 @@ from sarcd.errors import StoreError
 from sarcd.geography.georeference import Georeference
 
 TILE = 512
-_CACHE_MB = 256  # of GDAL's blocks; its default is a share of the machine's memory
+_CACHE_MB = 256  # GDAL's block cache; by default it is a fraction of the memory of the machine
 
 
 @dataclass(frozen=True)
 class RasterFacts:
-    """What a GeoTIFF tells besides its pixels.
+    """Georeference and metadata of a GeoTIFF.
 
     Parameters
     ----------
     georeference : Georeference
-        Where its pixels lie.
+        Georeference of the pixels.
     descriptions : sequence of str
-        Of each band.
+        Description of each band.
     nodata : float or None
         Value of invalid pixels.
     units : str
-        Of every band.
+        Units of all bands.
     tags : dict of str
-        Of the file.
+        Tags of the file.
     """
 
     georeference: Georeference
@@ -53,25 +53,24 @@ class RasterFacts:
 
 
 def write_cog(bands: xr.DataArray, path: Path, facts: RasterFacts) -> None:
-    """Write a raster as a cloud-optimised GeoTIFF: tiles of 512, deflated, with overviews.
+    """Write a raster as a cloud-optimised GeoTIFF: 512 x 512 tiles, DEFLATE compression, overviews.
 
     Lazy data are computed block by block into an uncompressed GeoTIFF in the same folder, which GDAL's COG driver
-    then copies; never more than some blocks are in memory. Overviews are means of floats, and the commonest class of
-    maps.
+    then copies, so only a few blocks are in memory at a time. Overviews are means of floats and modes of maps.
 
     Parameters
     ----------
     bands : (band, y, x) DataArray
         float32 or uint8.
     path : Path
-        File to write, in a folder that is the caller's own: after an error, rests may lie in it.
+        File to write, in a folder that the caller owns: after an error, partial files may remain in it.
     facts : RasterFacts
         Georeference, descriptions, no-data value, units and tags.
 
     Raises
     ------
     StoreError
-        If the file cannot be written whole, for want of space as a rule.
+        If the file cannot be written completely, usually for lack of disk space.
     """
     plain = path.with_name(f"{path.stem}.plain.tif")
     is_float = bands.dtype.kind == "f"
@@ -94,9 +93,9 @@ def write_cog(bands: xr.DataArray, path: Path, facts: RasterFacts) -> None:
 
 @contextlib.contextmanager
 def _gdal(path: Path) -> Iterator[None]:
-    """Run GDAL with bounded memory, and tell its failures as ours."""
+    """Run GDAL with bounded memory, and convert its errors."""
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # radar geometry is no mistake
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # images in radar geometry have no georeference
         try:
             yield
         except (RasterioError, CPLE_BaseError) as error:
@@ -137,7 +136,7 @@ def _write_plain(bands: xr.DataArray, path: Path, facts: RasterFacts) -> None:
 
 
 class _Target:
-    """A raster that dask stores into, one thread at a time; the others compute meanwhile."""
+    """Raster as a target of `dask.array.store`: one thread writes at a time while others compute."""
 
     def __init__(self, raster: Any) -> None:
         self._raster: Any = raster
@@ -151,13 +150,13 @@ class _Target:
                 self._raster.write(values, indexes=list(range(band.start + 1, band.stop + 1)), window=window)
 
     def close(self) -> None:
-        """Take no more: after an error in one thread, the others come to an end by and by."""
+        """Stop writing: after an error in one thread, the others are still running."""
         with self._lock:
             self._raster = None
 
 
 def _read_last_tiles(path: Path) -> None:
-    """Read what is written last: a full disk may pass unnoticed until then."""
+    """Read the last tiles, since a full disk may go unnoticed until then."""
     with rasterio.open(path) as raster:
         left, top = (size - 1 for size in (raster.width, raster.height))
         for band in range(1, raster.count + 1):

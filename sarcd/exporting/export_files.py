@@ -1,4 +1,4 @@
-"""A scene's results as files that other programs read: GeoTIFF, polygons, a picture."""
+"""Export results of a scene as GeoTIFF, polygons or a picture."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ SUFFIXES = {
     ".geojson": "polygons",
     ".png": "picture",
 }
-"""What is written, by the file's suffix."""
+"""Kind of file by suffix."""
 
 _DOTS_AN_INCH = 150
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written; it stands for its path wherever a path is wanted.
+    """Description of an exported file; it can be used as a path.
 
     Parameters
     ----------
     path : Path
-        The file.
+        Path of the file.
     variable : str or None
-        What it shows, if one variable.
+        Exported variable; None for a picture of several.
     pairs : tuple of str
-        Dates of the pairs it holds, as ``2023-03-19 to 2023-03-31``.
+        Dates of the exported pairs, such as ``2023-03-19 to 2023-03-31``.
     polygons : int or None
-        Their number, in a file of polygons.
+        Number of polygons, in a file of polygons.
     """
 
     path: Path
@@ -76,52 +76,53 @@ def export(
     min_pixels: int | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write a result as a file, of the kind that its suffix says.
+    """Export a result to a file; the suffix determines its kind.
 
     ``.tif``, ``.tiff``
-        Cloud-optimised GeoTIFF, a band for each pair, computed and written block by block. CRS and transform, or
-        ground control points, or neither, are those of the scene; invalid pixels are NaN, or 255 in a map.
+        Cloud-optimised GeoTIFF with one band per pair, computed and written block by block. The georeference is that
+        of the scene: CRS and transform, ground control points, or none. Invalid pixels are NaN, or 255 in a map.
     ``.gpkg``, ``.geojson``
-        Polygons of the changed pixels that hang together by their sides, in the CRS of the scene (WGS 84 in GeoJSON),
-        ground control points applied; without a CRS in (column, row) from the outer corner of the first pixel, or
-        in the scene's own metres. GeoJSON is cut at the 180th meridian, and holds coordinates of a local CRS as they
-        are. With dates, pixels, `area_m2` on the ground where it is known (`slant_area_m2` where the incidence angle is
-        not), mean and highest probability. The map of one pair at a time is held in memory, about 6 bytes a pixel.
+        Polygons of 4-connected changed pixels in the CRS of the scene (WGS 84 in GeoJSON), with ground control points
+        applied. Without a CRS, coordinates are (column, row) from the outer corner of the first pixel, or the metric
+        coordinates of the scene. GeoJSON is split at the 180th meridian; coordinates of a local CRS are not
+        transformed. Attributes are the dates, the number of pixels, `area_m2` on the ground if it is known
+        (`slant_area_m2` without an incidence angle), and the mean and maximum probability. The map of one pair at a
+        time is held in memory, about 6 bytes per pixel.
     ``.png``
         Picture of one pair; see `sarcd.figures.change_figure.plot`.
 
-    The file appears whole, or not at all.
+    The file is written atomically.
 
     Parameters
     ----------
     scene : xr.Dataset
-        Scene, or part of one cut by ``isel``.
+        Scene, or a part selected by ``isel``.
     path : str or Path
         File to write.
     variable : str, optional
-        What to write. Of a GeoTIFF `change_probability`, else `change`, `change_score`, `coherence`, by default; of
-        polygons `change`.
+        Variable to export. The default of a GeoTIFF is the first that exists of `change_probability`, `change`,
+        `change_score` and `coherence`; that of polygons is `change`.
     pair : int, str or (before, after), optional
-        Position in the scene's list of pairs, ``BEFORE:AFTER``, or two dates. By default all pairs for which there is
-        a result, the first in a picture.
+        Position in the list of pairs, ``BEFORE:AFTER``, or two dates. By default all pairs that have a result, or the
+        first one for a picture.
     min_pixels : int, optional
-        Size from which a patch of change becomes a polygon; 1 by default.
+        Minimum size of a polygon in pixels; 1 by default.
     overwrite : bool
-        Replace a file that is there.
+        Replace an existing file.
 
     Returns
     -------
     Exported
-        What was written.
+        Path, variable and pairs of the file.
 
     Raises
     ------
     OptionError
-        If the suffix is none of these, or an option cannot be used with it.
+        If the suffix is not supported, or an option does not apply to it.
     SceneError
-        If the scene has no such result, or its georeference cannot place outlines.
+        If the scene has no such result, or its georeference cannot be applied to polygons.
     StoreError
-        If there is a file already, or it cannot be written.
+        If the file already exists, or cannot be written.
     CorruptChunkError
         If a stored chunk is absent or cannot be read.
     """
@@ -129,15 +130,17 @@ def export(
     target = Path(path)
     kind = SUFFIXES.get(target.suffix.lower())
     if kind is None:
-        raise OptionError(f"'{target.suffix}' is no kind of file to export", source=str(path), hint=_kinds())
+        raise OptionError(f"cannot export to '{target.suffix}' files", source=str(path), hint=_kinds())
     if min_pixels is not None and kind != "polygons":
         raise OptionError(f"a '{target.suffix}' file holds no polygons", option="min_pixels", hint="leave it out")
     if min_pixels is not None and min_pixels < 1:
-        raise OptionError(f"least size of {min_pixels} pixels", option="min_pixels", hint="use a whole number from 1")
-    _refuse_place(path, target)
+        raise OptionError(
+            f"invalid minimum size of {min_pixels} pixels", option="min_pixels", hint="use an integer of 1 or more"
+        )
+    _refuse_location(path, target)
     if target.is_dir() or (target.exists() and not overwrite):
-        hint = "choose another name" if target.is_dir() else "choose another name, or pass --overwrite"
-        raise StoreError("is there already", source=str(path), hint=hint)
+        hint = "choose another name" if target.is_dir() else "choose another name, or pass --overwrite to replace it"
+        raise StoreError("already exists", source=str(path), hint=hint)
     source = schema.source_of(scene)
     with chunk_errors(source) if source else contextlib.nullcontext(), _staged(target) as unfinished:
         if kind == "picture":
@@ -156,16 +159,16 @@ def export(
         return Exported(target, str(wanted.name), tuple(names[position] for position in positions), count)
 
 
-def _refuse_place(path: str | Path, target: Path) -> None:
-    """Raise where a file of this disk cannot be meant, or would lie among the arrays of a store."""
+def _refuse_location(path: str | Path, target: Path) -> None:
+    """Raise if the path is not on a local file system, or is inside a store."""
     if is_url(path) or str(path).startswith("/vsi"):
-        hint = "write it to a folder of this machine, and copy it from there"
-        raise StoreError("is no file of this machine", source=str(path), hint=hint)
+        hint = "write to a local folder, and copy the file from there"
+        raise StoreError("is not a local file", source=str(path), hint=hint)
     holders = ("zarr.json", ".zgroup")
     store = next((folder for folder in target.parents if any((folder / name).exists() for name in holders)), None)
     if store is not None:
-        hint = "write it beside the store, where it is no part of the scene"
-        raise StoreError(f"lies within the store {store}", source=str(path), hint=hint)
+        hint = "write it beside the store, where it does not become part of the scene"
+        raise StoreError(f"is inside the store {store}", source=str(path), hint=hint)
 
 
 def _kinds() -> str:
@@ -174,7 +177,7 @@ def _kinds() -> str:
 
 @contextlib.contextmanager
 def _staged(target: Path) -> Iterator[Path]:
-    """Give a file in a folder of its own beside the target, which is moved to its place when all went well."""
+    """Provide a temporary file beside the target, which is renamed to the target on success."""
     folder = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(folder, ignore_errors=True)  # left by a run that was killed
     folder.mkdir(parents=True)
@@ -185,7 +188,7 @@ def _staged(target: Path) -> Iterator[Path]:
     except StoreError as error:
         if error.source != str(unfinished):
             raise
-        hint = "free some space there, or choose another place"
+        hint = "free some space there, or choose another folder"
         raise StoreError(error.error, source=str(target), hint=hint) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -203,7 +206,7 @@ def _export_picture(
 
 
 def _result(scene: xr.Dataset, name: str | None, kind: str) -> xr.DataArray:
-    """Return the variable that is to be written, of its own dtype and dims."""
+    """Return the variable to export, with the dims and dtype of the schema."""
     as_polygons = kind == "polygons"
     defaults = ["change"] if as_polygons else ["change_probability", "change", "change_score", "coherence"]
     name = name or find_result(scene, defaults) or defaults[0]
@@ -222,15 +225,15 @@ def _result(scene: xr.Dataset, name: str | None, kind: str) -> xr.DataArray:
 
 
 def _positions(scene: xr.Dataset, array: xr.DataArray, pair: WhichPair | None) -> list[int]:
-    """Return the pairs that are to be written, none for a variable without pairs."""
+    """Return the positions of the pairs to export; empty for a variable without pairs."""
     if "pair" not in array.dims:
         return []
     wanted = range(scene.sizes["pair"]) if pair is None else [pair_position(scene, pair)]
     made = [position for position in wanted if is_made(array, position)]
     if not made:
         which = "any pair" if pair is None else f"the pair {_pair_names(scene)[wanted[0]]}"
-        hint = "run the command that makes it with --pairs"
-        raise SceneError(f"'{array.name}' was not made for {which}", source=schema.source_of(scene), hint=hint)
+        hint = "run the command that computes it with --pairs"
+        raise SceneError(f"'{array.name}' has not been computed for {which}", source=schema.source_of(scene), hint=hint)
     return made
 
 
@@ -254,7 +257,7 @@ def _write_raster(scene: xr.Dataset, array: xr.DataArray, positions: list[int], 
 
 
 def _tags(array: xr.DataArray) -> dict[str, str]:
-    """Return what a file tells of the variable in it: its meaning, and what made it."""
+    """Return the tags that describe a variable: its meaning, and the operation that computed it."""
     attrs = {**schema.variable(str(array.name)).attrs(), **array.attrs}
     kept = ("long_name", "units", "flag_values", "flag_meanings", "dates")
     tags = {key: value for key, value in attrs.items() if key in kept or key.startswith("sarcd_")}
@@ -295,7 +298,7 @@ def _write_polygons(scene: xr.Dataset, array: xr.DataArray, positions: list[int]
 
 
 def _evidence(scene: xr.Dataset, name: str) -> tuple[xr.DataArray | None, str]:
-    """Return the probability or score that a map was cut from, and what to call it."""
+    """Return the probability or score that a map was thresholded from, and its name in attributes."""
     if schema.variable(name).name == "change":
         for base, measure in (("change_probability", "probability"), ("change_score", "score")):
             beside = sibling(name, base)
@@ -307,7 +310,7 @@ def _evidence(scene: xr.Dataset, name: str) -> tuple[xr.DataArray | None, str]:
 def _areas(
     scene: xr.Dataset, georeference: Georeference, outlines: np.ndarray, pixels: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the field of areas in square metres, named for what they are; none where they are not known."""
+    """Return the attribute of areas in square metres, named by their kind; empty if areas are unknown."""
     from sarcd.geography.polygons import areas_m2
 
     each = pixel_area(scene, georeference)
@@ -320,7 +323,7 @@ def _areas(
 
 
 def _where(scene: xr.Dataset, georeference: Georeference, path: Path) -> str:
-    """Say what coordinates are that are tied to no place on Earth."""
+    """Describe coordinates that have no location on Earth; empty text for others."""
     from sarcd.geography.geodesy import kind_of
 
     if georeference.kind == "none":
@@ -337,7 +340,7 @@ def _where(scene: xr.Dataset, georeference: Georeference, path: Path) -> str:
 
 
 def _which_range(scene: xr.Dataset, georeference: Georeference, fields: dict[str, np.ndarray]) -> str:
-    """Say what areas from the spacing of radar geometry take it for."""
+    """Describe the assumptions behind areas from the pixel spacing in radar geometry."""
     if "slant_area_m2" in fields:
         return "areas are in slant range, smaller than on the ground: the scene does not tell its incidence angle"
     if "area_m2" not in fields or georeference.crs is not None:

@@ -1,1 +1,1 @@
-"""Figures of scenes and their results."""
+"""Figures of scenes and results."""

@@ -1,4 +1,4 @@
-"""The picture that explains a pair's result: both images, the evidence, and the changes outlined on the ground."""
+"""Figure of the result of a pair: both images, the evidence, and the outlines of the changes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _LINE, _INDENT = 0.17, 0.9  # inches
 
-# Blue and orange are told apart by every kind of colour vision (Okabe and Ito 2008); the ground is grey.
+# Blue and orange are distinguishable with all types of colour vision (Okabe and Ito 2008); images are grey.
 _MAPPED, _LABELLED = "#ff9a1f", "#35b1ff"
 _BEFORE_HUE, _AFTER_HUE = np.array([1.0, 0.5, 0.0]), np.array([0.0, 0.5, 1.0])  # orange and blue, grey where equal
 
@@ -33,35 +33,35 @@ _BEFORE_HUE, _AFTER_HUE = np.array([1.0, 0.5, 0.0]), np.array([0.0, 0.5, 1.0])  
 def plot(
     scene: xr.Dataset, *, pair: WhichPair = 0, variable: str | None = None, stretch_percent: float = 1.0
 ) -> Figure:
-    """Draw what was found between two dates: the images, the evidence, and the changes outlined over the later image.
+    """Draw the changes between two dates: the images, the evidence, and outlines over the later image.
 
-    Large scenes are reduced block by block to at most 1500 pixels a side: images by their mean power, maps so that a
-    block with any change is a change. Areas and scores are those of the full scene.
+    Large scenes are reduced by blocks to at most 1500 pixels a side: images by the mean power, maps so that a block
+    with any changed pixel is changed. Areas and scores are those of the full scene.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc` or `amplitude` (time, y, x); `coherence`, `change_probability` or `change_score`, `change` and
-        `label` (pair, y, x) are drawn where there are any.
+        Scene with `slc` or `amplitude` (time, y, x). `coherence`, `change_probability` or `change_score`, `change` and
+        `label` (pair, y, x) are drawn if it has them.
     pair : int, str or (before, after)
-        Position in the scene's list of pairs, ``BEFORE:AFTER``, or two dates.
+        Position in the list of pairs, ``BEFORE:AFTER``, or two dates.
     variable : str, optional
-        The result to draw, such as `change_night`, `change_probability_night`, `uncertainty` or `pseudo_label`; by
-        default `change` and the probability or score it was cut from.
+        Result to draw, such as `change_night`, `change_probability_night`, `uncertainty` or `pseudo_label`; by default
+        `change` and the probability or score that it was thresholded from.
     stretch_percent : float
-        Share of the pixels, in percent, that are clipped to black and to white each; one stretch for both images.
+        Percentage of pixels that are clipped to black, and to white; both images have the same limits.
 
     Returns
     -------
     matplotlib.figure.Figure
-        11 to 16 inches wide; ``figure.savefig("changes.png")`` writes it. No global state of matplotlib is touched.
+        11 to 16 inches wide; ``figure.savefig("changes.png")`` writes it. Global state of matplotlib is not changed.
 
     Raises
     ------
     SceneError
-        If the scene has no images, or `variable` is not in it.
+        If the scene has no images, or lacks `variable`.
     OptionError
-        If there is no such pair, or an option cannot be used.
+        If the scene has no such pair, or an option is invalid.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def _draw(view: View, stretch_percent: float) -> Figure:
     images = [_decibels(image) for image in view.images]
     limits = _limits(np.concatenate([image.ravel() for image in images]), stretch_percent)
     panels = _panels(view)
-    equal = len(panels) == 3 and not view.extents  # nothing was mapped that deserves more room
+    equal = len(panels) == 3 and not view.extents  # without a map, the main panel needs no extra space
     captions = _captions(view)
     boxes, width, height = arrange(panels, view.ground.ratio, equal=equal, captions=0.1 + _LINE * len(captions))
     figure = Figure(figsize=(width, height))
@@ -117,7 +117,7 @@ def _draw(view: View, stretch_percent: float) -> Figure:
 
 
 def _panels(view: View) -> list[str]:
-    """Return the small panels, in the order in which they are read."""
+    """Return the small panels in reading order."""
     if len(view.images) < 2:
         return []
     third = ["coherence"] if "coherence" in view.layers else ["composite"] if view.extents else []
@@ -125,7 +125,7 @@ def _panels(view: View) -> list[str]:
 
 
 def _decibels(amplitude: np.ndarray) -> np.ndarray:
-    """Return amplitude in dB; a dark pixel of 0 is below every stretch, an invalid one stays NaN."""
+    """Return amplitude in dB: -inf where it is 0, NaN where it is invalid."""
     with np.errstate(divide="ignore"):
         decibels: np.ndarray = 20 * np.log10(np.abs(amplitude))
     return decibels
@@ -143,14 +143,14 @@ def _image(axes: Axes, ground: Ground, values: np.ndarray, *, cmap: str, limits:
     seen = np.ma.masked_invalid(np.clip(values, *limits))
     image = show_values(axes, ground, seen, cmap=cmap, vmin=limits[0], vmax=limits[1])
     figure = cast("Figure", axes.figure)
-    inch = 1 / (axes.get_position().width * figure.get_figwidth())  # as a share of the panel
+    inch = 1 / (axes.get_position().width * figure.get_figwidth())  # as a fraction of the panel
     bar = figure.colorbar(image, cax=axes.inset_axes((1 + 0.08 * inch, 0.0, 0.12 * inch, 1.0)))
     bar.ax.tick_params(labelsize=SMALL)
     return bar
 
 
 def _composite(axes: Axes, ground: Ground, images: list[np.ndarray], limits: tuple[float, float]) -> None:
-    """Draw both dates in one: grey where nothing changed, orange where it grew darker, blue where it grew brighter."""
+    """Draw both dates as a colour composite: grey where unchanged, orange where darker, blue where brighter."""
     levels = [np.clip((image - limits[0]) / (limits[1] - limits[0]), 0, 1)[..., np.newaxis] for image in images]
     colours = levels[0] * _BEFORE_HUE + levels[1] * _AFTER_HUE
     valid = np.isfinite(colours).all(axis=-1)
@@ -184,7 +184,7 @@ def _layer_title(view: View, role: str) -> str:
 
 
 def _main(axes: Axes, view: View, images: list[np.ndarray], limits: tuple[float, float]) -> None:
-    """Draw the large panel: the later image with outlines, or what there is."""
+    """Draw the large panel: the later image with outlines, or without a map the composite or the only image."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -214,14 +214,14 @@ def _outline_label(view: View, role: str) -> str:
     kind, alone = {"mapped": ("mapped", "false alarm"), "labelled": ("labelled", "missed")}[role]
     name = view.names[role]
     shown = "" if name in ("change", "label") else f" ({name})"
-    told = f" (alone: {alone})" if len(view.extents) == 2 else ""
-    return f"{kind} change{shown}: {view.extents[role]}{told}"
+    note = f" (alone: {alone})" if len(view.extents) == 2 else ""
+    return f"{kind} change{shown}: {view.extents[role]}{note}"
 
 
 def _outline(axes: Axes, ground: Ground, inside: np.ndarray, colour: str, width: float) -> None:
     if not inside.any():
         return
-    padded = np.pad(inside.astype(np.float32), 1)  # outlines close at the border
+    padded = np.pad(inside.astype(np.float32), 1)  # so that outlines close at the border
     y, x = (_padded_centres(axis, size) for axis, size in zip((ground.y, ground.x), inside.shape, strict=True))
     axes.contour(x, y, padded, levels=[0.5], colors=[colour], linewidths=[width])
 
@@ -241,12 +241,12 @@ def _title(figure: Figure, view: View) -> None:
     width, top = figure.get_figwidth(), 1 - 0.15 / figure.get_figheight()
     figure.text(_INDENT / width, top, text, va="top", fontsize=LARGE, fontweight="bold")
     if view.scores:
-        shares = ",  ".join(f"{name} {value:.3f}" for name, value in view.scores.items()).replace("f1", "F1")
-        figure.text(1 - 0.3 / width, top, f"against the labels:  {shares}", va="top", ha="right", fontsize=12)
+        scores = ",  ".join(f"{name} {value:.3f}" for name, value in view.scores.items()).replace("f1", "F1")
+        figure.text(1 - 0.3 / width, top, f"against the labels:  {scores}", va="top", ha="right", fontsize=12)
 
 
 def _captions(view: View) -> list[str]:
-    """Return what is told below the panels: what made the results, and what is drawn of them."""
+    """Return the lines below the panels: how the results were computed, and how they are reduced."""
     lines: list[str] = []
     for role in ("mapped", "evidence", "coherence"):
         made = made_by(view.attrs.get(role, {}))
@@ -254,7 +254,7 @@ def _captions(view: View) -> list[str]:
             name = view.names[role]
             lines.append(made if made.startswith(f"{name} ") else f"{name}: {made}")
     if view.factor != (1, 1):
-        lines.append(f"{view.factor[0]} x {view.factor[1]} pixels of the scene to one that is drawn")
+        lines.append(f"{view.factor[0]} x {view.factor[1]} pixels of the scene per drawn pixel")
     if view.source is not None:
         lines.append(view.source)
     return lines

@@ -1,4 +1,4 @@
-"""The picture of a map's errors: where it is right, what it misses, and what it makes up."""
+"""Figure of the errors of a map: hits, misses and false alarms."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONGEST = 1500
-"""Pixels a side that are drawn at most."""
+"""Maximum size of the drawn map in pixels a side."""
 
-# Told apart by every kind of colour vision (Okabe and Ito 2008), and by how dark they are.
+# Distinguishable with all types of colour vision (Okabe and Ito 2008), and by lightness.
 COLOURS = {"hits": "#009e73", "false alarms": "#56b4e9", "misses": "#d55e00"}
-"""In the order in which they are drawn, one over the other."""
+"""Classes in drawing order."""
 
 _UNCHANGED = "#f2f2f2"
 _DOTS_AN_INCH = 80
@@ -44,33 +44,33 @@ def plot_errors(
     truth: str = "label",
     title: str | None = None,
 ) -> Figure:
-    """Draw where a map of change agrees with the labels, what it misses, and what it claims falsely.
+    """Draw the hits, misses and false alarms of a map of change.
 
-    No image is drawn, so that the picture shows nothing of the data but the map. Large scenes are reduced block by
-    block to at most 1500 pixels a side: a block with any error shows it, misses before false alarms before hits.
+    No image is drawn, so that the figure discloses no data but the map. Large scenes are reduced by blocks to at most
+    1500 pixels a side. A block shows a miss if it has any, otherwise a false alarm, otherwise a hit.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With the map and the labels, (pair, y, x) uint8: 1 changed, 0 not, 255 unknown.
+        Scene with the map and the labels, (pair, y, x) uint8: 1 changed, 0 unchanged, 255 unknown.
     pair : int, str or (before, after)
         As in `sarcd.figures.change_figure.plot`.
     variable, truth : str
-        Map and labels.
+        Names of the map and the labels.
     title : str, optional
-        By default the map's name and the dates.
+        Title; by default the name of the map and the dates.
 
     Returns
     -------
     matplotlib.figure.Figure
-        ``figure.savefig("errors.png")`` writes it. No global state of matplotlib is touched.
+        ``figure.savefig("errors.png")`` writes it. The global state of matplotlib is not changed.
 
     Raises
     ------
     SceneError
-        If the map or the labels are not there, or nothing is labelled.
+        If the map or the labels are missing, or nothing is labelled.
     OptionError
-        If there is no such pair, or the variable is no map.
+        If the scene has no such pair, or the variable is not a map.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def plot_errors(
     position = pair_position(scene, pair)
     one = scene.isel(pair=[position])
     if schema.require(one, variable).dtype.kind not in "bui":
-        raise OptionError(f"'{variable}' is no map of 0 and 1", option="variable", hint="use one, such as change")
+        raise OptionError(f"'{variable}' is not a map of 0 and 1", option="variable", hint="use a map, such as change")
     scores = evaluate(one, variable=variable, truth=truth)
     kinds, counts = _kinds(one[variable][0], one[schema.require(one, truth).name][0])
     ground = ground_of(scene)
@@ -109,10 +109,10 @@ def plot_errors(
         unknown.set(facecolor=axes.get_facecolor(), edgecolor=axes.patch.get_edgecolor())
         handles.append(unknown)
     left, top = _INDENT / width, 1 - _TOP / height
-    told = title or f"{variable}, {' to '.join(pair_texts([pairs_in(scene)[position]])[0])}"
-    figure.text(left, top, told, va="top", fontsize=14, fontweight="bold")
-    shares = f"kappa {float(scores['kappa'][0]):.3f},  F1 {float(scores['f1'][0]):.3f}"
-    figure.text(1 - 0.3 / width, top, shares, va="top", ha="right", fontsize=12)
+    heading = title or f"{variable}, {' to '.join(pair_texts([pairs_in(scene)[position]])[0])}"
+    figure.text(left, top, heading, va="top", fontsize=14, fontweight="bold")
+    summary = f"kappa {float(scores['kappa'][0]):.3f},  F1 {float(scores['f1'][0]):.3f}"
+    figure.text(1 - 0.3 / width, top, summary, va="top", ha="right", fontsize=12)
     corner = left - 0.1 / width, top - _LINE / height
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=corner, ncols=4, fontsize=10, frameon=False)
     return figure
@@ -127,7 +127,7 @@ def write_errors(
     truth: str = "label",
     title: str | None = None,
 ) -> None:
-    """Write the picture of `plot_errors` as a PNG; a file that is there is replaced, and appears whole or not at all.
+    """Write the figure of `plot_errors` as a PNG file, atomically; an existing file is replaced.
 
     Parameters
     ----------
@@ -139,14 +139,14 @@ def write_errors(
     Raises
     ------
     OptionError
-        If the file is no ``.png``, or there is no such pair.
+        If the suffix is not ``.png``, or the scene has no such pair.
     SceneError
         As `plot_errors`.
     StoreError
         If the file cannot be written.
     """
     if Path(path).suffix.lower() != ".png":
-        raise OptionError(f"'{path}' is no PNG", option="picture", hint="give a name that ends in .png")
+        raise OptionError(f"'{path}' is not a PNG file", option="picture", hint="use a name that ends in .png")
     buffer = io.BytesIO()
     figure = plot_errors(scene, pair=pair, variable=variable, truth=truth, title=title)
     figure.savefig(buffer, format="png", dpi=_DOTS_AN_INCH, metadata={"Software": f"sarcd {sarcd.__version__}"})
@@ -154,7 +154,7 @@ def write_errors(
 
 
 def _kinds(change: xr.DataArray, label: xr.DataArray) -> tuple[np.ndarray, dict[str, int]]:
-    """Return 0 unchanged, 1 hit, 2 false alarm, 3 miss, 255 unknown, (Y', X') uint8, and how many pixels are each."""
+    """Return classes (Y', X') uint8 (0 unchanged, 1 hit, 2 false alarm, 3 miss, 255 unknown), and pixel counts."""
     from dask.base import compute
 
     change, label = in_chunks(change), in_chunks(label)

@@ -1,4 +1,4 @@
-"""Panels of a picture: exact boxes in inches, so that images keep their shape, and what is drawn in each."""
+"""Layout of the panels of a figure, in inches so that images keep their aspect ratio, and drawing in them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 SMALL, PLAIN, LARGE = 9, 10, 14
-"""Sizes of text in points."""
+"""Font sizes in points."""
 
 NO_DATA, HATCH = "#dbe3ea", "#9fb2c1"
-"""Ground and hatching of what is invalid."""
+"""Colours of the background and hatching of invalid pixels."""
 
 
 def panel(figure: Figure, box: Box) -> Axes:
@@ -30,7 +30,7 @@ def panel(figure: Figure, box: Box) -> Axes:
 
 
 def frame(axes: Axes, ground: Ground, *, is_main: bool) -> None:
-    """Prepare a panel: invalid areas show its hatched ground, and only the large one has numbers on its axes."""
+    """Prepare a panel: invalid pixels show its hatched background, and only the large panel has tick labels."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_facecolor(NO_DATA)
@@ -45,7 +45,7 @@ def frame(axes: Axes, ground: Ground, *, is_main: bool) -> None:
 
 
 def show_values(axes: Axes, ground: Ground, values: np.ndarray, **options: Any) -> AxesImage:
-    """Draw an array (Y', X'), colours or numbers, where it lies on the ground."""
+    """Draw an array (Y', X') of colours or numbers in the coordinates of the scene."""
     y, x = ground.y, ground.x
     image = axes.imshow(values, extent=(x.first, x.last, y.last, y.first), aspect="auto", **options)
     if ground.north_up:
@@ -55,7 +55,7 @@ def show_values(axes: Axes, ground: Ground, values: np.ndarray, **options: Any) 
 
 
 def scale_bar(axes: Axes, axis: Axis) -> None:
-    """Draw a bar of a round length, about a sixth of the panel, if lengths on the ground are known."""
+    """Draw a scale bar of a round length, about a sixth of the panel, if lengths are known."""
     from matplotlib.font_manager import FontProperties
     from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar  # type: ignore[import-untyped]
 
@@ -84,25 +84,25 @@ def scale_bar(axes: Axes, axis: Axis) -> None:
 
 
 WIDTH = 16.0
-"""Inches at most: 1600 pixels at matplotlib's own 100 dots an inch."""
+"""Maximum width in inches: 1600 pixels at 100 dots per inch, the default of matplotlib."""
 
 HEADER = 1.05
-"""Inches above the panels: title, legend and a panel's own title."""
+"""Inches above the panels, for the title, the legend and the title of a panel."""
 
-_LEFT, _RIGHT = 0.9, 0.25  # the large panel's numbers, and the margin
+_LEFT, _RIGHT = 0.9, 0.25  # tick labels of the large panel, and the margin
 _BAR = 0.95  # beside a small panel, for its colour bar
 _TITLE = 0.35  # above a small panel
-_AXIS = 0.6  # below the large panel, for its numbers and their name
+_AXIS = 0.6  # below the large panel, for its tick labels and axis label
 _MARGIN = 0.2
 _TALLEST = 10.0
-_NARROWEST = 11.0  # what the title needs
-_WIDE, _TALL = 1.9, 0.6  # width over height, from which the panels are stacked, and put in a row
-_EXTREME = 8.0  # narrower strips are stretched, to be seen at all
+_NARROWEST = 11.0  # minimum width for the title
+_WIDE, _TALL = 1.9, 0.6  # width over height above which panels are stacked, and below which they form a row
+_EXTREME = 8.0  # narrower strips are stretched to be visible
 
 
 @dataclass(frozen=True)
 class Box:
-    """A panel: left and top edge, width and height, in inches from the upper left corner."""
+    """Position and size of a panel in inches, from the upper left corner of the figure."""
 
     left: float
     top: float
@@ -113,23 +113,23 @@ class Box:
 def arrange(
     panels: Sequence[str], ratio: float, *, equal: bool = False, captions: float = 0.0
 ) -> tuple[dict[str, Box], float, float]:
-    """Place the large panel ``main`` and the small ones.
+    """Arrange the large panel ``main`` and the small panels.
 
     Parameters
     ----------
     panels : sequence of str
-        The small panels, four at most, in the order in which they are read.
+        At most four small panels, in reading order.
     ratio : float
-        Width of the scene over its height.
+        Ratio of the width of the scene to its height.
     equal : bool
-        Give ``main`` no more room than each of the others, of which there are three then.
+        Give ``main`` the same size as the other panels, of which there must be three.
     captions : float
-        Inches to leave free at the foot.
+        Inches to reserve for captions at the bottom.
 
     Returns
     -------
     dict of Box
-        By panel.
+        Boxes by panel.
     float, float
         Width and height of the figure in inches.
 
@@ -156,7 +156,7 @@ def arrange(
 
 
 def _beside(panels: Sequence[str], ratio: float, rows: int) -> dict[str, Box]:
-    """Put the small panels to the right, in as many rows as reach the height of the large one."""
+    """Arrange the small panels to the right, in rows that fill the height of the large one."""
     columns = -(-len(panels) // rows)
     titles = (rows - 1) * _TITLE
     room = WIDTH - _LEFT - _RIGHT - columns * _BAR + columns * ratio * titles / rows
@@ -171,7 +171,7 @@ def _beside(panels: Sequence[str], ratio: float, rows: int) -> dict[str, Box]:
 
 
 def _stacked(panels: Sequence[str], ratio: float) -> dict[str, Box]:
-    """Put the small panels below the large one."""
+    """Arrange the small panels below the large one."""
     width = WIDTH - _LEFT - _BAR
     columns = 3 if len(panels) == 3 else 2
     small = (width - (columns - 1) * _BAR) / columns

@@ -1,4 +1,4 @@
-"""What a picture of a pair shows, gathered from a scene of any size at the size of a picture."""
+"""Collect the content of the figure of a pair, reduced to the size of the figure."""
 
 from __future__ import annotations
 
@@ -19,27 +19,34 @@ from sarcd.metrics import evaluate
 from sarcd.store.results import WhichPair, find_result, is_made, pair_position, pair_texts, pairs_in, sibling
 
 LONGEST_IMAGE, LONGEST_MAP = 900, 1500
-"""Pixels a side that are drawn at most. Images get no more than the largest panel shows, since averaging power takes
-away speckle; maps get more, for smooth outlines."""
+"""Maximum pixels a side. Images get no more than the largest panel shows, since averaging power reduces speckle; maps
+get more, for smooth outlines."""
 
 _DEFAULT_THRESHOLD = 0.5
-_PLUMBING = {"batch", "device", "dtype", "threads", "tile", "coherence_from"}  # how it was computed, not what
+_PLUMBING = {
+    "batch",
+    "device",
+    "dtype",
+    "threads",
+    "tile",
+    "coherence_from",
+}  # execution details, which do not define the result
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of the full scene a map marks.
+    """Extent of the changes of a map in the full scene.
 
     Parameters
     ----------
     changed, known : int
-        Pixels that are 1, and pixels that are not 255.
+        Number of pixels that are 1, and that are not 255.
     area_km2 : float or None
-        Area of the changed ones, where pixels have a known size.
+        Area of the changed pixels, if the pixel size is known.
     is_slant : bool
-        Whether that is the area in slant range, since the incidence angle is not known.
+        Whether it is the area in slant range, because the incidence angle is unknown.
     unlabelled : int
-        Those of the changed ones that the labels say nothing of: no score counts them.
+        Number of changed pixels that are not labelled, and that no score counts.
     """
 
     changed: int
@@ -49,41 +56,41 @@ class Extent:
     is_slant: bool = False
 
     def __str__(self) -> str:
-        share = f"{self.changed / self.known:.2%} of the area" if self.known else "nothing known"
+        fraction = f"{self.changed / self.known:.2%} of the area" if self.known else "nothing known"
         unit = "km² in slant range" if self.is_slant else "km²"
-        text = share if self.area_km2 is None else f"{self.area_km2:#.3g} {unit}, {share}"
+        text = fraction if self.area_km2 is None else f"{self.area_km2:#.3g} {unit}, {fraction}"
         return f"{text}, {self.unlabelled / self.changed:.0%} of it without label" if self.unlabelled else text
 
 
 @dataclass(frozen=True)
 class View:
-    """What is drawn of one pair; arrays are (Y', X'), images and maps each reduced to their own size.
+    """Content of the figure of a pair; images and maps are arrays (Y', X'), each reduced to their own size.
 
     Parameters
     ----------
     dates : tuple of str
-        One, or two.
+        One or two dates.
     days : float or None
-        From the first to the second.
+        Days between the dates.
     images : tuple of ndarray
-        float32 linear amplitudes, NaN where invalid, one a date.
+        One image per date: float32 linear amplitude, NaN where invalid.
     layers : dict of ndarray
-        `coherence` and `evidence` (float32), `mapped` and `labelled` (uint8), as far as there are any.
+        `coherence` and `evidence` (float32), `mapped` and `labelled` (uint8), if the scene has them.
     names : dict of str
-        What the layers are called in the scene.
+        Names of the layers in the scene.
     attrs : dict of dict
         Attributes of the layers.
     threshold : float or None
-        Of the evidence, where the map was cut from it.
+        Threshold of the evidence that the map was made with.
     extents : dict of Extent
-        Of `mapped` and `labelled`.
+        Extents of `mapped` and `labelled`.
     scores : dict of float
-        F1, precision and recall of the map, where there are labels.
+        F1, precision and recall of the map, if there are labels.
     ground : Ground
-        Axes.
+        Axes of the scene.
     factor : (int, int)
-        Pixels of the scene to one of the images, along y and x.
-    where : str or None
+        Pixels of the scene per pixel of the images, along y and x.
+    source : str or None
         Path of the scene.
     """
 
@@ -102,12 +109,12 @@ class View:
 
 
 def view_of(scene: xr.Dataset, pair: WhichPair = 0, variable: str | None = None) -> View:
-    """Gather what a picture of a pair shows, in one computation that never holds a whole layer.
+    """Collect the content of the figure of a pair, in one computation that never holds a whole layer.
 
     Parameters
     ----------
     scene : xr.Dataset
-        Scene with dimension `pair`, or without any result.
+        Scene with dimension `pair`, or without results.
     pair, variable
         As in `sarcd.figures.change_figure.plot`.
     """
@@ -159,7 +166,7 @@ def view_of(scene: xr.Dataset, pair: WhichPair = 0, variable: str | None = None)
 
 
 def made_by(attrs: dict[str, Any]) -> str:
-    """Say in a line what made a variable.
+    """Describe in one line how a variable was computed.
 
     Examples
     --------
@@ -181,15 +188,15 @@ def made_by(attrs: dict[str, Any]) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, (list, tuple, dict)):
         joint = ", " if any(isinstance(part, str) for part in value) and isinstance(value, (list, tuple)) else " x "
-        if isinstance(value, dict):  # rows come first, in whatever order JSON has kept them
+        if isinstance(value, dict):  # y before x, in any order of the JSON
             value = [value[key] for key in sorted(value, key=lambda key: (key == "x", key))]
         return joint.join(map(_short, value))
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 24 else f"{text.removeprefix('sha256:')[:12]}..."  # digests are told by their beginning
+    return text if len(text) <= 24 else f"{text.removeprefix('sha256:')[:12]}..."  # digests are abbreviated
 
 
 def _dates(scene: xr.Dataset, pair: WhichPair) -> tuple[int, list[np.datetime64], list[int]]:
-    """Return a pair's place in the list, its dates, and their places along `time`; one date alone is drawn too."""
+    """Return the position of a pair, its dates, and their positions along `time`; a single date is accepted."""
     times = schema.dates_of(scene, "time")
     if len(times) == 1 and "pair" not in scene.dims and pair == 0:
         return 0, [times[0]], [0]
@@ -200,7 +207,7 @@ def _dates(scene: xr.Dataset, pair: WhichPair) -> tuple[int, list[np.datetime64]
 
 
 def _choose(scene: xr.Dataset, variable: str | None, position: int) -> dict[str, str]:
-    """Return which variable plays which role."""
+    """Return the variable of each role."""
     evidences = ("change_probability", "change_score")
     names: dict[str, str | None] = {"coherence": find_result(scene, ["coherence"]), "labelled": "label"}
     if variable is None:
@@ -212,10 +219,12 @@ def _choose(scene: xr.Dataset, variable: str | None, position: int) -> dict[str,
         wanted = schema.variable(variable)
         if "pair" not in wanted.dims:
             hint = "use a variable of pairs, such as change, change_probability or coherence"
-            raise OptionError(f"'{variable}' tells nothing of a pair", option="variable", hint=hint)
+            raise OptionError(f"'{variable}' is not a variable of pairs", option="variable", hint=hint)
         if not is_made(scene[variable], position):
-            hint = "run the command that makes it with --pairs"
-            raise SceneError(f"'{variable}' was not made for this pair", source=schema.source_of(scene), hint=hint)
+            hint = "run the command that computes it with --pairs"
+            raise SceneError(
+                f"'{variable}' has not been computed for this pair", source=schema.source_of(scene), hint=hint
+            )
         if wanted.name == "coherence":
             names["coherence"] = variable
         elif wanted.name == "label":
@@ -232,7 +241,7 @@ def _choose(scene: xr.Dataset, variable: str | None, position: int) -> dict[str,
 
 
 def _beside(scene: xr.Dataset, mapped: str, evidences: tuple[str, ...]) -> str | None:
-    """Return the evidence that a map was cut from, if it was kept."""
+    """Return the evidence that a map was thresholded from, if it is stored."""
     if schema.variable(mapped).name != "change":
         return None
     return next((name for base in evidences if (name := sibling(mapped, base)) in scene), None)
@@ -244,7 +253,7 @@ def _threshold(attrs: dict[str, Any]) -> float | None:
 
 
 def _cut(evidence: xr.DataArray, threshold: float) -> xr.DataArray:
-    """Return the map of a probability for which none was stored."""
+    """Return the map of a probability for which none is stored."""
     return (evidence >= threshold).where(evidence.notnull(), schema.NO_LABEL).astype(np.uint8)
 
 
@@ -253,7 +262,7 @@ def _extents(scene: xr.Dataset, counts: dict[str, tuple[Any, Any]], unlabelled: 
 
     try:
         area = pixel_area(scene, of_scene(scene))
-    except SceneError:  # a picture tells no area where the georeference places nothing
+    except SceneError:  # a figure without areas is still useful
         area = None
     return {
         role: Extent(
@@ -268,11 +277,11 @@ def _extents(scene: xr.Dataset, counts: dict[str, tuple[Any, Any]], unlabelled: 
 
 
 def _scores(scene: xr.Dataset, names: dict[str, str], position: int) -> dict[str, float]:
-    """Return the scores of the map, none where nothing is labelled."""
+    """Return the scores of the map, empty if nothing is labelled."""
     variable = names.get("mapped")
     if variable is None or "labelled" not in names:
         return {}
-    if variable not in scene:  # it was cut from the probability, at the threshold that `evaluate` takes too
+    if variable not in scene:  # made here with the default threshold of `evaluate`
         variable = names["evidence"]
     try:
         result = evaluate(scene.isel(pair=[position]), variable=variable, truth=names["labelled"])
@@ -285,21 +294,21 @@ Reduce = Callable[[np.ndarray], np.ndarray]
 
 
 def overview(array: xr.DataArray, factor: tuple[int, int]) -> Any:
-    """Reduce blocks of pixels to one each, as suits the kind of data.
+    """Reduce each block of pixels to one pixel, by a rule for the kind of data.
 
     Parameters
     ----------
     array : (y, x) DataArray
-        Complex or real images (linear amplitude) become the root of their mean power, other floats their mean, both
-        over the valid pixels; maps of 1, 0 and 255 become 1 where any pixel is 1, so that small changes stay seen,
-        and 255 where none is known.
+        Complex or real images (linear amplitude) become the root mean power, and other floats the mean, both over the
+        valid pixels. Maps of 1, 0 and 255 become 1 if any pixel is 1, so that small changes stay visible, and 255 if
+        all pixels are unknown.
     factor : (int, int)
-        Pixels of a block along y and x; blocks at the end are cut by it.
+        Block size in pixels along y and x; the last blocks may be smaller.
 
     Returns
     -------
     (ceil(Y / factor), ceil(X / factor)) dask array
-        float32, or uint8 of a map.
+        float32, or uint8 for a map.
 
     Examples
     --------
@@ -310,19 +319,19 @@ def overview(array: xr.DataArray, factor: tuple[int, int]) -> Any:
     import dask.array as da
 
     steps = tuple(max(size, schema.CHUNK // size * size) for size in factor)
-    lazy = da.asarray(in_chunks(array).data).rechunk(steps)  # no block may be cut by a chunk's border
+    lazy = da.asarray(in_chunks(array).data).rechunk(steps)  # no block may cross a chunk border
     reduce, dtype = _reduction(array)
     chunks = tuple(tuple(-(-size // block) for size in sizes) for sizes, block in zip(lazy.chunks, factor, strict=True))
     return lazy.map_blocks(_reduce_block, reduce, factor, chunks=chunks, dtype=dtype, meta=np.empty((0, 0), dtype))
 
 
 def in_chunks(array: xr.DataArray) -> xr.DataArray:
-    """Return an array lazily, so that one that is read when indexed is never read whole."""
+    """Return an array as a lazy one, so that an array that is read when indexed is not read as a whole."""
     return array if is_lazy(array) else array.chunk({"y": schema.CHUNK, "x": schema.CHUNK})
 
 
 def reduction_for(shape: tuple[int, int], longest: int) -> tuple[int, int]:
-    """Return the smallest blocks (y, x) that make an overview of at most `longest` pixels a side.
+    """Return the smallest block size (y, x) for an overview of at most `longest` pixels a side.
 
     Examples
     --------
@@ -354,7 +363,7 @@ def _root_mean_power(blocks: np.ndarray) -> np.ndarray:
 
 
 def _mean(blocks: np.ndarray) -> np.ndarray:
-    """Return the mean of the valid pixels, NaN where there is none."""
+    """Return the mean of the valid pixels, NaN if there are none."""
     valid = np.isfinite(blocks)
     count = valid.sum(axis=(1, 3))
     total = np.where(valid, blocks, 0).sum(axis=(1, 3), dtype=np.float64)

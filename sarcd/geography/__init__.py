@@ -1,1 +1,1 @@
-"""Where pixels lie on the ground, and how large they are there."""
+"""Georeference of scenes, and lengths and areas on the ground."""

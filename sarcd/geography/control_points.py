@@ -1,4 +1,4 @@
-"""The surface through ground control points, and its inverse."""
+"""Surface through ground control points, and its inverse."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from sarcd.errors import InputError, SceneError
 from sarcd.geography.geodesy import SMALLEST_PIXEL_M, Move, full_turn, kind_of, metres_per_unit, to_equal_area
 from sarcd.geography.georeference import Georeference
 
-_SPLINE_FROM = 10  # control points; fewer make a smooth surface, a grid of them is followed point by point
+_SPLINE_FROM = 10  # control points; fewer get a smooth surface, and a grid of them is interpolated exactly
 _FEWEST = 3
-_MOST_POINTS, _NEIGHBOURS = 2000, 100  # of more points, those near by make the spline
-_POLAR_DEGREES = 80.0  # nearer to a pole, longitude runs too fast to be interpolated
-_BEYOND = 1.0  # how far the image may reach beyond the points, as a share of what they span
-_OFF, _TOLD = 0.05, 2.0  # a misfit that is refused, of the image's longer side, and one that is told, in pixels
-_STANDS_OUT = 20.0  # times less misfit without one point: it is that one
-_FLAT = 1e-6  # of the longer axis of the points: thinner is a line
-_LOOK = 33  # points along each axis at which a fold is looked for
-_MEND = "correct the control points, or remove them with 'gdal_edit.py -unsetgcp' and ingest again"
+_MOST_POINTS, _NEIGHBOURS = 2000, 100  # with more points, the spline uses only neighbours
+_POLAR_DEGREES = 80.0  # nearer to a pole, longitudes change too fast to be interpolated
+_BEYOND = 1.0  # maximum extrapolation, as a fraction of the extent of the points
+_OFF, _WARN_FROM = 0.05, 2.0  # misfit that is refused (fraction of the longer side) and that is warned of (pixels)
+_STANDS_OUT = 20.0  # a point is an outlier if the misfit without it is this many times smaller
+_FLAT = 1e-6  # ratio of the axes of the points below which they are collinear
+_LOOK = 33  # points along each axis at which the surface is checked for folds
+_HINT = "correct the control points, or remove them with 'gdal_edit.py -unsetgcp' and ingest again"
 
 
 def surface(points: Sequence[Any], crs: Any, bounds: tuple[float, float, float, float]) -> Move:
-    """Return what takes (column, row), counted from the outer corner of the first pixel, to x and y.
+    """Return the function from (column, row), counted from the outer corner of the first pixel, to (x, y).
 
-    A plane is fitted to fewer than ten points, a thin-plate spline goes through ten and more. Longitudes
-    go on past the 180th meridian, and near a pole the surface is laid through a map of it.
+    It is a fitted plane for fewer than ten points, and otherwise a thin-plate spline through the points. Longitudes
+    continue past the 180th meridian, and near a pole the points are interpolated in a polar projection.
 
     Parameters
     ----------
     points : sequence of rasterio.control.GroundControlPoint
     crs : CRS or None
-        Of the points.
+        CRS of the points.
     bounds : (left, top, right, bottom)
-        Of the pixels that will be asked for, in columns and rows.
+        Extent of the image in columns and rows.
 
     Raises
     ------
     SceneError
-        If the points are too few, on one line, contradict each other, are not where their CRS has ground, leave the
-        image, fold it, or lie far from a smooth surface.
+        If the points are too few, collinear, contradictory, outside the area of use of their CRS, do not cover the
+        image, fold it, or deviate far from a smooth surface.
     """
     pixels, ground = _distinct(points)
     there, back = _plane(ground, crs)
     placed = there(ground)
     if not np.isfinite(placed).all():
-        raise SceneError("control points lie where their CRS has no ground", hint=_MEND)
+        raise SceneError("control points are outside the valid area of their CRS", hint=_HINT)
     _check_spread(pixels, placed, bounds)
     _check_size(pixels, placed, crs)
     _check_fit(pixels, placed, bounds)
-    place = _spline(pixels, placed) if len(pixels) >= _SPLINE_FROM else _flat(pixels, placed)
-    _check_folds(place, bounds)
-    return lambda corners: back(place(corners))
+    to_plane = _spline(pixels, placed) if len(pixels) >= _SPLINE_FROM else _flat(pixels, placed)
+    _check_folds(to_plane, bounds)
+    return lambda corners: back(to_plane(corners))
 
 
 def is_polar(points: Sequence[Any], crs: Any) -> bool:
-    """Tell whether control points lie so near a pole that the surface is laid through a map of it."""
+    """Return whether control points are so near a pole that they are interpolated in a polar projection."""
     turn = full_turn(crs)
     return turn is not None and _near_pole(np.array([point.y for point in points]), turn)
 
@@ -69,7 +69,7 @@ def _near_pole(latitudes: np.ndarray, turn: float) -> bool:
 
 
 def _flat(pixels: np.ndarray, placed: np.ndarray) -> Move:
-    """Return the plane that is nearest to the points."""
+    """Return the least-squares plane of the points."""
     middle, centre, scale = pixels.mean(axis=0), placed.mean(axis=0), np.ptp(pixels, axis=0).max()
     sides, *_ = np.linalg.lstsq((pixels - middle) / scale, placed - centre, rcond=None)
     return lambda corners: ((corners - middle) / scale) @ sides + centre
@@ -77,7 +77,7 @@ def _flat(pixels: np.ndarray, placed: np.ndarray) -> Move:
 
 def _spline(pixels: np.ndarray, placed: np.ndarray) -> Move:
     """Return the thin-plate spline through the points."""
-    from scipy.interpolate import RBFInterpolator  # GDAL's gives NaN where a corner all but meets a point
+    from scipy.interpolate import RBFInterpolator  # GDAL's spline is NaN where a corner nearly coincides with a point
 
     middle, centre, scale = pixels.mean(axis=0), placed.mean(axis=0), np.ptp(pixels, axis=0).max()
     neighbours = None if len(pixels) <= _MOST_POINTS else _NEIGHBOURS
@@ -86,7 +86,7 @@ def _spline(pixels: np.ndarray, placed: np.ndarray) -> Move:
 
 
 def unwrapped(longitudes: np.ndarray, turn: float = 360.0) -> np.ndarray:
-    """Return longitudes without the jump at the 180th meridian: cut at the widest gap, as they are if there is no jump.
+    """Return longitudes without a jump at the 180th meridian, by starting after their widest gap.
 
     Examples
     --------
@@ -103,27 +103,27 @@ def unwrapped(longitudes: np.ndarray, turn: float = 360.0) -> np.ndarray:
         return longitudes
     middle = (moved.min() + moved.max()) / 2
     moved = moved - turn * np.floor(middle / turn + 0.5)
-    turns = np.round((moved - longitudes) / turn)  # whole ones: no bit of the others is lost
-    whole: np.ndarray = longitudes + turn * turns
-    return whole
+    turns = np.round((moved - longitudes) / turn)  # whole turns, so that other values keep all bits
+    unjumped: np.ndarray = longitudes + turn * turns
+    return unjumped
 
 
 def _distinct(points: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Return (column, row) and (x, y) of the points, each once."""
-    told = np.array([[p.col, p.row, p.x, p.y] for p in points], float).reshape(-1, 4)
-    if not np.isfinite(told).all():
-        raise SceneError("a control point has no finite place", hint=_MEND)
-    told = np.unique(told, axis=0)
-    if len(np.unique(told[:, :2], axis=0)) < len(told):
-        raise SceneError("two control points give one pixel two places", hint=_MEND)
-    if len(told) < _FEWEST:
-        count = f"{len(told)} different control point{'s'[: len(told) != 1]}"
-        raise SceneError(f"{count}; a surface needs {_FEWEST}", hint=_MEND)
-    return told[:, :2], told[:, 2:]
+    """Return (column, row) and (x, y) of the distinct points."""
+    values = np.array([[p.col, p.row, p.x, p.y] for p in points], float).reshape(-1, 4)
+    if not np.isfinite(values).all():
+        raise SceneError("the coordinates of a control point are not finite", hint=_HINT)
+    values = np.unique(values, axis=0)
+    if len(np.unique(values[:, :2], axis=0)) < len(values):
+        raise SceneError("two control points give different coordinates to one pixel", hint=_HINT)
+    if len(values) < _FEWEST:
+        count = f"{len(values)} different control point{'s'[: len(values) != 1]}"
+        raise SceneError(f"{count}; a surface needs {_FEWEST}", hint=_HINT)
+    return values[:, :2], values[:, 2:]
 
 
 def _plane(ground: np.ndarray, crs: Any) -> tuple[Move, Move]:
-    """Return the moves to the plane in which points are interpolated, and back."""
+    """Return the functions to the plane in which points are interpolated, and back."""
     turn = full_turn(crs)  # a geocentric CRS is refused here
     if turn is None:
         _check_jump(ground, crs)
@@ -131,7 +131,7 @@ def _plane(ground: np.ndarray, crs: Any) -> tuple[Move, Move]:
     pole = turn / 4
     if np.abs(ground[:, 1]).max() > pole:
         worst = float(np.abs(ground[:, 1]).max())
-        hint = "name the CRS that they are in, which is none of degrees"
+        hint = "assign the CRS that they are in, which is not in degrees"
         raise SceneError(f"control points have a latitude of {worst:.6g}, beyond the pole", hint=hint)
     if _near_pole(ground[:, 1], turn):
         return to_equal_area(crs, (0.0, float(np.copysign(pole, ground[:, 1].mean()))))
@@ -142,8 +142,8 @@ def _check_jump(ground: np.ndarray, crs: Any) -> None:
     low, high = ground.min(axis=0), ground.max(axis=0)
     if crs is None and high[0] - low[0] > 180 and (np.abs([low, high]) <= [180, 90]).all():
         raise SceneError(
-            "control points name no CRS, and look like degrees on both sides of the 180th meridian",
-            hint="name their CRS, for example with 'gdal_edit.py -a_srs EPSG:4326', and ingest again",
+            "control points have no CRS, and appear to be degrees on both sides of the 180th meridian",
+            hint="assign their CRS, for example with 'gdal_edit.py -a_srs EPSG:4326', and ingest again",
         )
 
 
@@ -151,7 +151,7 @@ def _check_spread(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, f
     for values, what in ((pixels, "in the image"), (placed, "on the ground")):
         spreads = np.linalg.svd(values - values.mean(axis=0), compute_uv=False)
         if spreads[1] <= _FLAT * spreads[0]:
-            raise SceneError(f"control points lie on one line {what}, which holds no surface", hint=_MEND)
+            raise SceneError(f"control points are collinear {what}", hint=_HINT)
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     span = np.maximum(high - low, 1.0)
     beyond = np.maximum(low - bounds[:2], np.array(bounds[2:]) - high)
@@ -159,23 +159,25 @@ def _check_spread(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, f
         columns, rows = (f"{a:g} to {b:g}" for a, b in zip(low, high, strict=True))
         wanted = f"{bounds[0]:g} to {bounds[2]:g} and {bounds[1]:g} to {bounds[3]:g}"
         raise SceneError(
-            f"control points cover columns {columns} and rows {rows}, not the image's {wanted}",
-            hint="use control points over the whole image",
+            f"control points cover columns {columns} and rows {rows}, but the image has {wanted}",
+            hint="use control points that cover the whole image",
         )
 
 
 def _check_size(pixels: np.ndarray, placed: np.ndarray, crs: Any) -> None:
-    """Raise where points in degrees name a CRS of metres."""
+    """Raise if points in degrees have a CRS in metres."""
     if crs is None or kind_of(crs) != "projected":
         return
     size = np.ptp(placed, axis=0).max() / np.ptp(pixels, axis=0).max() * metres_per_unit(crs)
     if size < SMALLEST_PIXEL_M:
-        hint = "name the CRS that they are in"
-        raise SceneError(f"pixels are {size:.2g} m wide: control points are in degrees, their CRS is not", hint=hint)
+        hint = "assign the CRS that they are in"
+        raise SceneError(
+            f"pixels are {size:.2g} m wide, so control points are in degrees but their CRS is not", hint=hint
+        )
 
 
 def _check_fit(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, float, float, float]) -> None:
-    """Raise if a point, or all of them, lie far from a smooth surface; tell what is less than that."""
+    """Raise if one or all points are far from a smooth surface; warn of smaller misfits."""
     side = max(bounds[2] - bounds[0], bounds[3] - bounds[1], *np.ptp(pixels, axis=0))
     spline = len(pixels) >= _SPLINE_FROM
     misfits = _misfits(pixels, placed, squares=spline)
@@ -186,18 +188,22 @@ def _check_fit(pixels: np.ndarray, placed: np.ndarray, bounds: tuple[float, floa
         if without.max() * _STANDS_OUT < misfits[worst]:
             column, row = pixels[worst]
             name = f"the control point at column {column:g}, row {row:g}"
-            raise SceneError(f"{name} lies {misfits[worst]:.0f} pixels from where the others put it", hint=_MEND)
-    if spline:  # it goes through all of them, and a fold is seen later
+            raise SceneError(
+                f"{name} is {misfits[worst]:.0f} pixels from the position that the others imply", hint=_HINT
+            )
+    if spline:  # a spline passes through all points; folds are checked later
         return
     if misfits[worst] > _OFF * side:
-        raise SceneError(f"control points lie up to {misfits[worst]:.0f} pixels from the surface they make", hint=_MEND)
-    if misfits[worst] > _TOLD:
-        text = f"control points lie up to {misfits[worst]:.1f} pixels from the surface that outlines follow"
+        raise SceneError(
+            f"control points are up to {misfits[worst]:.0f} pixels from the surface fitted to them", hint=_HINT
+        )
+    if misfits[worst] > _WARN_FROM:
+        text = f"control points are up to {misfits[worst]:.1f} pixels from the surface that polygons follow"
         warnings.warn(text, stacklevel=2)
 
 
 def _misfits(pixels: np.ndarray, placed: np.ndarray, *, squares: bool) -> np.ndarray:
-    """Return how far each point lies from a plane, or a surface with squares, fitted to all, in pixels."""
+    """Return the distance in pixels of each point from a fitted plane, or quadratic surface."""
     scale = np.maximum(np.ptp(pixels, axis=0), 1e-9)
     column, row = ((pixels - pixels.mean(axis=0)) / scale).T
     terms = [np.ones_like(column), column, row]
@@ -213,32 +219,32 @@ def _misfits(pixels: np.ndarray, placed: np.ndarray, *, squares: bool) -> np.nda
     return lengths
 
 
-def _check_folds(place: Move, bounds: tuple[float, float, float, float]) -> None:
-    """Raise where a step along the rows and one down the columns do not turn the same way all over the image."""
+def _check_folds(to_plane: Move, bounds: tuple[float, float, float, float]) -> None:
+    """Raise if the surface does not have the same orientation over the whole image."""
     left, top, right, bottom = bounds
     columns, rows = np.linspace(left, right, _LOOK), np.linspace(top, bottom, _LOOK)
     grid = np.stack(np.meshgrid(columns, rows), axis=-1)
-    x, y = np.moveaxis(place(grid.reshape(-1, 2)).reshape(grid.shape), -1, 0)
+    x, y = np.moveaxis(to_plane(grid.reshape(-1, 2)).reshape(grid.shape), -1, 0)
     along, down = (np.stack([np.diff(part, axis=axis) for part in (x, y)]) for axis in (1, 0))
     along, down = along[:, :-1], down[:, :, :-1]
     turns = along[0] * down[1] - along[1] * down[0]
     if not (np.isfinite(turns).all() and ((turns > 0).all() or (turns < 0).all())):
-        raise SceneError("control points fold the image over itself", hint=_MEND)
+        raise SceneError("control points fold the image over itself", hint=_HINT)
 
 
 _STEPS = 30
-_PATIENCE = 6  # steps by the slope of the splines, before that of the surface itself is asked for at every one
+_PATIENCE = 6  # steps with the slope of the splines, before that of the surface itself is computed
 _KNOTS = 65
-_MARGIN = 0.25  # of the scene's size, by which the splines reach beyond it
+_MARGIN = 0.25  # extension of the splines beyond the scene, as a fraction of its size
 _CLOSE = 1e-6  # pixels
 _FAR = 0.1  # pixels: a surface that cannot be inverted this well is refused
 
 
 class Surface:
-    """The surface through ground control points, the same that exports use, and its inverse.
+    """Surface through ground control points, as used for exports, and its inverse.
 
-    A surface fitted to the way back would be another one, and miss by parts of a pixel or by many; so the one there is
-    gets inverted, by Newton's method.
+    Fitting a surface to the inverse direction would give another surface, which may be off by a fraction of a pixel or
+    by many pixels. The forward surface is therefore inverted by Newton's method.
     """
 
     def __init__(self, path: str, georeference: Georeference, shape: tuple[int, int], *, in_degrees: bool) -> None:
@@ -255,7 +261,7 @@ class Surface:
         Raises
         ------
         InputError
-            If a point within the scene is missed by more than a tenth of a pixel.
+            If the inversion misses a point within the scene by more than a tenth of a pixel.
         """
         if not len(points):
             return points
@@ -266,7 +272,7 @@ class Surface:
         for turn in range(_STEPS):
             if not len(open_ones):
                 break
-            if turn >= _PATIENCE:  # beyond the grid of the splines
+            if turn >= _PATIENCE:  # outside the grid of the splines
                 inverse[open_ones] = self._slope(guess[open_ones])
             rest = points[open_ones] - self.forward(guess[open_ones])
             rest[:, 0] = self._turned(rest[:, 0], 0.0)
@@ -282,8 +288,8 @@ class Surface:
         missed = within & ~(error <= _FAR) & np.isfinite(points).all(axis=1)
         if missed.any():
             raise InputError(
-                f"{missed.sum()} corners of its shapes cannot be brought into pixels: the scene's ground control "
-                f"points do not say where they lie to within {_FAR} pixels",
+                f"{missed.sum()} corners of its shapes cannot be converted to pixels, because the ground control "
+                f"points of the scene do not locate them to within {_FAR} pixels",
                 source=self.path,
                 hint="give the labels in pixel coordinates (column, row) without a CRS, or as a raster",
             )
@@ -291,9 +297,9 @@ class Surface:
         return guess
 
     def guess(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return (column, row) of points (x, y) on splines through a grid of the surface, and its inverse slope there.
+        """Return (column, row) of points (x, y), and the inverse slope there, from splines over a grid of the surface.
 
-        The surface costs much at each point, and the splines next to nothing.
+        The splines approximate the surface at a small fraction of its cost.
         """
         rows, columns, splines = self._splines
         found = self._on_plane(points)
@@ -328,12 +334,12 @@ class Surface:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is to be said of the control points: that they lie off the surface, for example."""
+        """Warnings about the control points, for example that they deviate from the surface."""
         return self._fitted[1]
 
     @functools.cached_property
     def _splines(self) -> tuple[np.ndarray, np.ndarray, list[Any]]:
-        """Rows and columns of a grid, and splines of x and y over it."""
+        """Rows and columns of a grid, and the splines of x and y on it."""
         from scipy.interpolate import RectBivariateSpline
 
         height, width = self.shape
@@ -345,7 +351,7 @@ class Surface:
         return rows, columns, [RectBivariateSpline(rows, columns, one.reshape(shape)) for one in ground.T]
 
     def _fit_plane(self) -> tuple[np.ndarray, float, np.ndarray]:
-        """Fit a plane through the control points; coordinates are counted from a middle, in a scale."""
+        """Fit a plane to the control points; coordinates are relative to their mean and scaled."""
         gcps = self.georeference.gcps
         ground = np.array([(point.x, point.y) for point in gcps])
         pixels = np.array([(point.col, point.row) for point in gcps])
@@ -354,20 +360,20 @@ class Surface:
         matrix = np.column_stack([(ground - middle) / scale, np.ones(len(ground))])
         if len(gcps) < 3 or np.linalg.matrix_rank(matrix, tol=1e-6) < 3:
             raise InputError(
-                "the scene's ground control points lie on one line, so that no label on the map can be placed",
+                "the ground control points of the scene are collinear, so labels in map coordinates cannot be located",
                 source=self.path,
                 hint="give the labels in pixel coordinates (column, row) without a CRS, or as a raster",
             )
         return middle, scale, np.linalg.lstsq(matrix, pixels, rcond=None)[0]
 
     def _on_plane(self, points: np.ndarray) -> np.ndarray:
-        """Return (column, row) by the plane through the control points."""
+        """Return (column, row) from the plane fitted to the control points."""
         here = np.column_stack([self._turned(points[:, 0], float(self.middle[0])), points[:, 1]])
         found: np.ndarray = np.column_stack([(here - self.middle) / self.scale, np.ones(len(here))]) @ self.plane
         return found
 
     def _slope(self, at: np.ndarray) -> np.ndarray:
-        """Return the inverse slope of the surface at points (column, row), from differences over half a pixel."""
+        """Return the inverse Jacobian of the surface at points (column, row), from differences over half a pixel."""
         count = len(at)
         reached = self.forward(np.concatenate([at, at + np.array([0.5, 0]), at + np.array([0, 0.5])]))
         right, down = (reached[count : 2 * count] - reached[:count], reached[2 * count :] - reached[:count])
@@ -380,7 +386,7 @@ class Surface:
 
 
 def _inverse(right: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Return the inverse of the matrices whose columns are (N, 2) steps along a row and down a column."""
+    """Return the inverse of the matrices whose columns are the (N, 2) steps along a row and down a column."""
     with np.errstate(divide="ignore", invalid="ignore"):
         area = right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]
         rows = [np.stack([down[:, 1], -down[:, 0]]), np.stack([-right[:, 1], right[:, 0]])]
@@ -388,7 +394,7 @@ def _inverse(right: np.ndarray, down: np.ndarray) -> np.ndarray:
 
 
 def nearest_turn(longitudes: np.ndarray, middle: float) -> np.ndarray:
-    """Return longitudes within half a turn of another; those that are stay as they are.
+    """Return longitudes within 180 degrees of `middle`; those that are within it are unchanged.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a CRS says of lengths and areas on the ground, which are seldom those of its plane."""
+"""Lengths and areas on the ground in any CRS, which usually differ from those in its plane."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 from sarcd.errors import SceneError
 
 Move = Callable[[np.ndarray], np.ndarray]
-"""Takes (N, 2) points x, y and returns them elsewhere."""
+"""Transforms (N, 2) points (x, y)."""
 
 TRUE_WITHIN = 0.003
-"""Areas of a plane that are this near to those on the ellipsoid are taken as they are: all of a UTM zone is."""
+"""Relative tolerance within which areas in a projection count as areas on the ellipsoid; a UTM zone is within it."""
 
 SMALLEST_PIXEL_M = 1e-3
-"""No radar has pixels of a millimetre: where a transform says so it is of degrees."""
+"""Smallest plausible pixel; a transform with smaller pixels is in degrees."""
 
-_EDGE_M = 5_000.0  # longer edges are bent before they are moved to another plane
+_EDGE_M = 5_000.0  # longer edges are subdivided before they are transformed
 _EDGE_DEGREES = 0.05
-_SAMPLES = 5  # points along each axis at which a plane is held against the ellipsoid
+_SAMPLES = 5  # points along each axis at which a projection is compared with the ellipsoid
 
 
 def horizontal(crs: Any) -> Any:
-    """Return the pyproj CRS of x and y alone: no heights, no shift to WGS 84 that is bound to it.
+    """Return the horizontal pyproj CRS: without heights, and without a bound shift to WGS 84.
 
     Parameters
     ----------
@@ -45,12 +45,12 @@ def horizontal(crs: Any) -> Any:
 
 
 def kind_of(crs: Any) -> Literal["geographic", "projected", "local"]:
-    """Return whether x and y are angles, metres of a projection, or those of a grid that is tied to no place on Earth.
+    """Return whether a CRS is geographic, projected, or a local grid without a location on Earth.
 
     Raises
     ------
     SceneError
-        If the CRS is none of a map, such as a geocentric or a vertical one.
+        If the CRS is not a map CRS, for example geocentric or vertical.
 
     Examples
     --------
@@ -66,11 +66,11 @@ def kind_of(crs: Any) -> Literal["geographic", "projected", "local"]:
         return "local"
     kind = "geocentric" if found.is_geocentric else f"'{found.type_name}'"
     hint = "reproject the images, or their control points, to longitude and latitude or to UTM"
-    raise SceneError(f"the CRS is {kind}, which is none of a map", hint=hint)
+    raise SceneError(f"the CRS is {kind}, which is not a map CRS", hint=hint)
 
 
 def metres_per_unit(crs: Any) -> float:
-    """Return how many metres of its plane a unit of a projected or local CRS is.
+    """Return the unit of a projected or local CRS in metres.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def metres_per_unit(crs: Any) -> float:
 
 
 def has_unit(crs: Any) -> bool:
-    """Return whether a CRS tells the unit of its plane: a grid of one's own may call it unknown.
+    """Return whether the unit of a CRS is known; that of a local grid may not be.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def has_unit(crs: Any) -> bool:
 
 
 def angle_unit(crs: Any) -> str:
-    """Return the unit of a geographic CRS in words.
+    """Return the name of the unit of a geographic CRS.
 
     Examples
     --------
@@ -104,9 +104,9 @@ def angle_unit(crs: Any) -> str:
 
 
 def same_crs(one: Any, other: Any) -> bool:
-    """Return whether two CRS are one, however their names are spelt and in whatever order they list their axes.
+    """Return whether two CRS are equal, regardless of names and axis order.
 
-    Rasters have x before y in any CRS; Esri's programs write names of their own.
+    Rasters have x before y in any CRS, and Esri software writes its own names.
 
     Examples
     --------
@@ -127,28 +127,29 @@ def same_crs(one: Any, other: Any) -> bool:
 
 
 def check_latitudes(furthest: float, crs: Any, half_a_pixel: float) -> None:
-    """Raise if rows lie past a pole; half a pixel does where centres lie on it.
+    """Raise if rows are beyond a pole by more than half a pixel, which is allowed for pixel centres on the pole.
 
     Parameters
     ----------
     furthest : float
-        From the equator, of the outer edges of the rows, in the unit of the CRS.
+        Maximum absolute latitude of the outer edges of the rows, in the unit of the CRS.
     crs : CRS
     half_a_pixel : float
+        Half the size of a pixel, in the unit of the CRS.
 
     Raises
     ------
     SceneError
-        If they do.
+        If a row is beyond the pole.
     """
     turn = full_turn(crs)
     if turn is not None and furthest > turn / 4 + half_a_pixel * (1 + 1e-6):
-        hint = "check the transform: is it of metres, while the CRS is of degrees?"
-        raise SceneError(f"rows lie past the pole, at a latitude of {furthest:.6g}", hint=hint)
+        hint = "check whether the transform is in metres but the CRS in degrees"
+        raise SceneError(f"rows are beyond the pole, at a latitude of {furthest:.6g}", hint=hint)
 
 
 def check_rows(crs: Any, transform: Any, shape: tuple[int, int]) -> None:
-    """Raise, as `check_latitudes` does, if rows of a raster lie past a pole; without CRS or transform none do."""
+    """Raise, as `check_latitudes` does, if rows of a raster are beyond a pole; a CRS and a transform are needed."""
     if crs is not None and transform is not None:
         d, e, f = transform[3:6]
         corners = [f + d * column + e * row for column in (0, shape[1]) for row in (0, shape[0])]
@@ -156,7 +157,7 @@ def check_rows(crs: Any, transform: Any, shape: tuple[int, int]) -> None:
 
 
 def full_turn(crs: Any) -> float | None:
-    """Return 360 degrees in the unit of a geographic CRS, or None where x is no longitude.
+    """Return 360 degrees in the unit of a geographic CRS; None for other CRS.
 
     Examples
     --------
@@ -170,30 +171,30 @@ def full_turn(crs: Any) -> float | None:
 
 
 def longest_edge(crs: Any) -> float:
-    """Return the length, in units of the CRS, of an edge that may be taken for straight in another plane."""
+    """Return the maximum length of an edge, in units of the CRS, that stays straight enough when transformed."""
     turn = full_turn(crs)
     return _EDGE_M / metres_per_unit(crs) if turn is None else _EDGE_DEGREES * turn / 360
 
 
 def ellipsoid_of(crs: Any) -> Any:
-    """Return the geographic CRS, in two dimensions, that a geographic or projected one is made from."""
+    """Return the two-dimensional geographic base CRS of a geographic or projected CRS."""
     found = horizontal(crs)
     base = found.source_crs if found.is_derived and found.is_geographic else found.geodetic_crs
     return base.to_2d()
 
 
 def to_equal_area(crs: Any, place: tuple[float, float]) -> tuple[Move, Move]:
-    """Return the moves into a plane of true areas, in metres about `place`, and back.
+    """Return the transformations to an equal-area projection in metres centred on `place`, and back.
 
-    The plane is the Lambert azimuthal equal-area projection of the ellipsoid of the CRS itself. Neither poles nor the
-    180th meridian are a border in it, and at `place` lengths are true too.
+    It is the Lambert azimuthal equal-area projection on the ellipsoid of the CRS. It is continuous over the poles and
+    the 180th meridian, and also preserves lengths at `place`.
 
     Parameters
     ----------
     crs : CRS
-        A geographic or projected one.
+        Geographic or projected CRS.
     place : (x, y)
-        In the CRS.
+        Centre of the projection, in the CRS.
     """
     import pyproj
 
@@ -201,8 +202,8 @@ def to_equal_area(crs: Any, place: tuple[float, float]) -> tuple[Move, Move]:
     unit = math.degrees(float(base.axis_info[0].unit_conversion_factor))
     x, y = pyproj.Transformer.from_crs(source, base, always_xy=True).transform(*place)
     if not (math.isfinite(x) and math.isfinite(y)) or abs(y * unit) > 90 + 1e-6:
-        hint = "check the CRS and the transform or control points: is it of degrees, or of metres?"
-        raise SceneError(f"({place[0]:.9g}, {place[1]:.9g}) is no place in the scene's CRS", hint=hint)
+        hint = "check whether the transform or control points are in the unit of the CRS, degrees or metres"
+        raise SceneError(f"({place[0]:.9g}, {place[1]:.9g}) is not a valid location in the CRS of the scene", hint=hint)
     conversion = pyproj.crs.coordinate_operation.LambertAzimuthalEqualAreaConversion(
         latitude_natural_origin=max(min(y * unit, 90.0), -90.0), longitude_natural_origin=x * unit
     )
@@ -224,18 +225,18 @@ def areas_m2(outlines: np.ndarray, crs: Any) -> np.ndarray | None:
     Parameters
     ----------
     outlines : (N,) ndarray of shapely polygons
-        In the CRS, with edges that are straight there.
+        Polygons in the CRS, with straight edges there.
     crs : CRS or None
 
     Returns
     -------
     (N,) float64 ndarray or None
-        Square metres.
+        Areas in square metres.
 
     Raises
     ------
     SceneError
-        If they lie where the CRS has no ground.
+        If polygons are outside the valid area of the CRS.
 
     Examples
     --------
@@ -258,13 +259,13 @@ def areas_m2(outlines: np.ndarray, crs: Any) -> np.ndarray | None:
     bent = outlines if has_jumps(outlines, crs) else shapely.segmentize(outlines, longest_edge(crs))
     areas: np.ndarray = shapely.area(shapely.transform(bent, there))
     if not np.isfinite(areas).all():
-        hint = "check the CRS and the transform or control points: is it of degrees, or of metres?"
-        raise SceneError("outlines lie where the scene's CRS has no ground", hint=hint)
+        hint = "check whether the transform or control points are in the unit of the CRS, degrees or metres"
+        raise SceneError("polygons are outside the valid area of the CRS of the scene", hint=hint)
     return areas
 
 
 def has_jumps(outlines: np.ndarray, crs: Any) -> bool:
-    """Tell whether outlines in degrees hold a pole or jump at the 180th meridian; no edge is half a turn long."""
+    """Return whether polygons in degrees contain a pole or jump at the 180th meridian, by edges over 180 degrees."""
     import shapely
 
     turn = full_turn(crs)
@@ -276,16 +277,16 @@ def has_jumps(outlines: np.ndarray, crs: Any) -> bool:
 
 
 def areas_are_true(crs: Any, x: np.ndarray, y: np.ndarray, corner: np.ndarray) -> bool:
-    """Tell whether areas in the plane of a CRS are those on the ground, to `TRUE_WITHIN`, all over a raster.
+    """Return whether areas in a projection equal those on the ground within `TRUE_WITHIN`, over a whole raster.
 
     Parameters
     ----------
     crs : CRS
-        A projected one.
+        Projected CRS.
     x, y : ndarray
-        Pixel corners spread over the raster.
+        Pixel corners distributed over the raster.
     corner : (2, 2) ndarray
-        Sides of a pixel, as its columns.
+        Columns are the sides of a pixel.
     """
     import shapely
 
@@ -297,19 +298,20 @@ def areas_are_true(crs: Any, x: np.ndarray, y: np.ndarray, corner: np.ndarray) -
 
 
 def spread(count: int) -> np.ndarray:
-    """Return pixel numbers spread over an axis of `count` pixels, its ends among them."""
+    """Return pixel numbers distributed over an axis of `count` pixels, including both ends."""
     return np.unique(np.linspace(0, count - 1, _SAMPLES).round().astype(int))
 
 
 def lengths_m(crs: Any, place: tuple[float, float], sides: np.ndarray) -> tuple[float, float]:
-    """Return the lengths on the ground of the two sides of a pixel at a place of a geographic or projected CRS.
+    """Return the lengths on the ground of the sides of a pixel in a geographic or projected CRS.
 
     Parameters
     ----------
     crs : CRS
     place : (x, y)
+        Position of the pixel in the CRS.
     sides : (2, 2) ndarray
-        Sides of the pixel in the CRS, as its columns.
+        Columns are the sides of the pixel in the CRS.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Where the pixels lie: from a raster into a scene's coordinates, and from a scene back to what rasterio writes."""
+"""Georeference of rasters and scenes: convert that of a raster to coordinates of a scene, and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sarcd.geography.geodesy import SMALLEST_PIXEL_M, check_rows, full_turn, kin
 from sarcd.geography.grid_mapping import axis_attrs, crs_of, grid_mapping_of, is_counted, pixel_places, unit_of
 
 _TOLERANCE = 0.01
-"""Share of a pixel by which the grids of coregistered images may differ: what is left of rounding."""
+"""Maximum difference between the grids of coregistered images in pixels, to allow for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,11 @@ class Georeference:
     Parameters
     ----------
     crs : rasterio.crs.CRS or None
-        Of the transform, or of the control points.
+        CRS of the transform, or of the control points.
     transform : Affine or None
-        From (column, row), counted from the outer corner of the first pixel, to x and y.
+        Maps (column, row), counted from the outer corner of the first pixel, to (x, y).
     gcps : tuple of rasterio.control.GroundControlPoint
-        Control points; empty where there is a transform.
+        Control points; empty if there is a transform.
     """
 
     crs: Any = None
@@ -63,16 +63,16 @@ class Georeference:
         return self.transform is not None and self.transform.b == 0 and self.transform.d == 0
 
     def check(self) -> None:
-        """Raise unless pixels can have a place: finite numbers, a CRS of a map, pixels with an area.
+        """Raise unless numbers are finite, the CRS is a map CRS, and pixels have an area.
 
         Raises
         ------
         SceneError
-            Saying what is wrong. Whether control points hold a surface is seen when outlines are laid on it.
+            If one of these does not hold. The surface of control points is checked when it is used.
         """
         numbers = [number for point in self.gcps for number in (point.row, point.col, point.x, point.y)]
         numbers += [] if self.transform is None else list(self.transform)[:6]
-        hint = "give the images a finite transform or control points, or none: 'gdal_edit.py -unsetgt -unsetgcp'"
+        hint = "assign a finite transform or control points, or remove them: 'gdal_edit.py -unsetgt -unsetgcp'"
         if not np.isfinite(np.array(numbers, float)).all():
             raise SceneError("the transform or a control point is not finite", hint=hint)
         kind = "none" if self.crs is None else kind_of(self.crs)
@@ -81,19 +81,21 @@ class Georeference:
         matrix = np.array(self.transform[:6]).reshape(2, 3)[:, :2]
         longest, shortest = np.linalg.svd(matrix, compute_uv=False)
         if shortest <= 1e-9 * longest:
-            raise SceneError("the transform gives pixels no area", hint=hint)
+            raise SceneError("the transform is singular, so pixels have no area", hint=hint)
         if kind == "projected" and longest * metres_per_unit(self.crs) < SMALLEST_PIXEL_M:
             size = longest * metres_per_unit(self.crs)
-            hint = "name the CRS that the transform is in"
-            raise SceneError(f"pixels are {size:.2g} m wide: the transform is in degrees, the CRS is not", hint=hint)
+            hint = "assign the CRS that the transform is in"
+            raise SceneError(
+                f"pixels are {size:.2g} m wide, so the transform is in degrees but the CRS is not", hint=hint
+            )
 
     def profile(self) -> Json:
-        """Return the keywords of `rasterio.open` that give a new raster this georeference."""
+        """Return the keyword arguments of `rasterio.open` that set this georeference."""
         given = {"crs": self.crs, "transform": self.transform, "gcps": list(self.gcps)}
         return {key: value for key, value in given.items() if value}
 
     def difference(self, other: Georeference, shape: tuple[int, int]) -> str | None:
-        """Say how another georeference of a raster of the same size differs, or return None if it does not.
+        """Describe how the georeference of another raster of the same size differs; None if it does not.
 
         Examples
         --------
@@ -112,7 +114,7 @@ class Georeference:
         return None if _same_points(self.gcps, other.gcps, full_turn(self.crs)) else "ground control points"
 
     def _beside(self, transform: Affine) -> Affine:
-        """Return a transform with longitudes counted as here: 180.1 and -179.9 degrees are one place."""
+        """Shift the longitudes of a transform to the range used here, since 180.1 and -179.9 degrees are equal."""
         turn = full_turn(self.crs)
         if turn is None or self.transform is None or not math.isfinite(transform.c - self.transform.c):
             return transform
@@ -120,9 +122,9 @@ class Georeference:
         return Affine(transform.a, transform.b, transform.c + turns * turn, transform.d, transform.e, transform.f)
 
     def cropped(self, first: tuple[float, float], step: tuple[float, float]) -> Georeference:
-        """Return the georeference of every `step`-th pixel from pixel `first` on, both along (y, x)."""
+        """Return the georeference of every `step`-th pixel, starting at pixel `first`, both as (y, x)."""
         (y, x), (step_y, step_x) = first, step
-        # The pixel's centre keeps its place: a corner is half a pixel before it, in old pixels and in new ones.
+        # Centres of pixels stay fixed; corners are half a pixel before them, in old and in new pixels.
         y, x = y + 0.5 - 0.5 * step_y, x + 0.5 - 0.5 * step_x
         transform = self.transform
         if transform is not None:
@@ -137,7 +139,7 @@ class Georeference:
 
 
 def _chain(outer: Affine, inner: Affine) -> Affine:
-    # affine 3 wants @ where affine 2 knows only *
+    # affine 3 requires @, and affine 2 supports only *
     product = _matrix(outer) @ _matrix(inner)
     return Affine(*product.ravel()[:6].tolist())
 
@@ -154,7 +156,7 @@ def _name(crs: Any) -> str:
 
 
 def _largest_shift(first: Affine, second: Affine, shape: tuple[int, int]) -> float:
-    """Return how many pixels the corners of two rasters lie apart at most."""
+    """Return the maximum distance between the corners of two rasters in pixels."""
     height, width = shape
     if first.determinant == 0:  # such a transform maps the raster to a line
         return 0.0 if first == second else math.inf
@@ -178,12 +180,12 @@ def _same_points(first: Sequence[Any], second: Sequence[Any], turn: float | None
 def of_dataset(dataset: Any) -> Georeference:
     """Return the georeference of an open rasterio dataset.
 
-    A CRS beside the identity, which stands for no transform, places nothing: such a raster is in radar geometry.
+    An identity transform means that there is none: such a raster is in radar geometry, even if it has a CRS.
 
     Raises
     ------
     InputError
-        If it cannot place a pixel anywhere.
+        If the georeference is invalid.
     """
     transform, (points, crs_of_points) = dataset.transform, dataset.gcps
     if transform != Affine.identity():
@@ -192,7 +194,7 @@ def of_dataset(dataset: Any) -> Georeference:
         found = Georeference(crs_of_points, None, tuple(points))
     else:
         found = Georeference()
-        _warn_of_no_place(dataset)
+        _warn_of_unused_georeference(dataset)
     try:
         found.check()
         check_rows(found.crs, found.transform, dataset.shape)
@@ -201,28 +203,28 @@ def of_dataset(dataset: Any) -> Georeference:
     return found
 
 
-def _warn_of_no_place(dataset: Any) -> None:
-    """Say what a file tells of its place that places no pixel here."""
-    told, cure = "", ""
+def _warn_of_unused_georeference(dataset: Any) -> None:
+    """Warn of a georeference of a file that is not supported."""
+    found, option = "", ""
     if dataset.crs is not None:
-        told = f"names a CRS ({_name(dataset.crs)}) but has no transform"
+        found = f"has a CRS ({_name(dataset.crs)}) but no transform"
     elif dataset.rpcs is not None:
-        told, cure = "is placed by rational polynomials (RPC), which are not read", "-rpc"
+        found, option = "is georeferenced by rational polynomials (RPC), which are not supported", "-rpc"
     elif dataset.tags(ns="GEOLOCATION"):
-        told, cure = "is placed by arrays of coordinates, which are not read", "-geoloc"
-    if told:
-        hint = f"; gdalwarp {cure} brings it to a map" if cure else ""
-        warnings.warn(f"{dataset.name} {told}: it is taken as tied to no place{hint}", stacklevel=3)
+        found, option = "is georeferenced by geolocation arrays, which are not supported", "-geoloc"
+    if found:
+        hint = f" Use gdalwarp {option} to convert it to a map." if option else ""
+        warnings.warn(f"{dataset.name} {found}, so it is read without a georeference.{hint}", stacklevel=3)
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """A georeference as the coordinates of a scene.
+    """Georeference as coordinates of a scene.
 
     Parameters
     ----------
     y, x : ndarray
-        Pixel centres (float64) if the grid is rectilinear, else pixel numbers (int64) from 0.
+        Pixel centres (float64) if the grid is rectilinear, otherwise pixel numbers (int64) from 0.
     spatial_ref, y_attrs, x_attrs : dict
         Attributes of the CF grid mapping, as rioxarray writes them, and of the coordinates.
     """
@@ -269,15 +271,15 @@ def of_scene(scene: xr.Dataset) -> Georeference:
     Parameters
     ----------
     scene : xr.Dataset
-        With coordinates `y` and `x`, and a grid mapping as CF has it: `spatial_ref`, or what the images name in
-        `grid_mapping`, with the attributes that rioxarray writes or those of CF. A scene that was cut or thinned by
-        ``isel`` is told by its coordinates.
+        Scene with coordinates `y` and `x`, and a CF grid mapping: `spatial_ref`, or the variable that the images name
+        in `grid_mapping`, with attributes as written by rioxarray or defined by CF. Selections and strides by ``isel``
+        are recognised from the coordinates.
 
     Raises
     ------
     SceneError
         If the attributes cannot be read, the coordinates are unevenly spaced or in another unit than the CRS, or
-        nothing tells the size of a pixel.
+        the pixel size is unknown.
     """
     name, attrs = grid_mapping_of(scene)
     try:
@@ -292,14 +294,14 @@ def of_scene(scene: xr.Dataset) -> Georeference:
     if not stored.is_rectilinear and _are_numbers(scene, stored, y, x):
         first, step = (float(y[0]), float(x[0])), (_step(y), _step(x))
         if stored.kind == "none":
-            return Georeference()  # a CRS alone places nothing
+            return Georeference()  # a CRS alone locates nothing
         return stored if (first, step) == ((0, 0), (1, 1)) else stored.cropped(first, step)
     _check_units(scene, crs)
     return _from_centres(stored, y, x, _single(scene))
 
 
 def _are_numbers(scene: xr.Dataset, stored: Georeference, y: np.ndarray, x: np.ndarray) -> bool:
-    """Tell pixel numbers from the places of a map, which may be whole numbers too."""
+    """Return whether coordinates are pixel numbers and not map coordinates, which may be integers too."""
     if y.dtype.kind in "iu" and x.dtype.kind in "iu":
         if stored.kind != "none" or stored.crs is None:
             return True
@@ -309,13 +311,13 @@ def _are_numbers(scene: xr.Dataset, stored: Georeference, y: np.ndarray, x: np.n
 
 
 def _single(scene: xr.Dataset) -> tuple[float | None, float | None]:
-    """Return the spacing that a scene without CRS tells of itself, for coordinates of one value."""
-    told = np.atleast_1d(scene.attrs.get("spacing_m", ()))
-    return (float(told[0]), float(told[1])) if len(told) == 2 else (None, None)
+    """Return attribute `spacing_m` of a scene without a CRS, for coordinates of a single value."""
+    spacing = np.atleast_1d(scene.attrs.get("spacing_m", ()))
+    return (float(spacing[0]), float(spacing[1])) if len(spacing) == 2 else (None, None)
 
 
 def _check_units(scene: xr.Dataset, crs: Any) -> None:
-    """Raise where coordinates say that they are in another unit than the CRS."""
+    """Raise if the units attribute of a coordinate differs from the unit of the CRS."""
     if crs is None:
         return
     kind = kind_of(crs)
@@ -330,23 +332,23 @@ def _check_units(scene: xr.Dataset, crs: Any) -> None:
             own = metres_per_unit(crs) if what == "length" else 360 / (full_turn(crs) or 360)
             wrong = not math.isclose(size, own, rel_tol=1e-4)
         if wrong:
-            text = f"'{dim}' is in {scene[dim].attrs['units']}, which is not the unit of the scene's CRS"
-            raise SceneError(text, hint="convert the coordinate, or write the CRS that it is in")
+            text = f"'{dim}' is in {scene[dim].attrs['units']}, which is not the unit of the CRS"
+            raise SceneError(text, hint="convert the coordinate, or assign the CRS that it is in")
 
 
 def _from_centres(
     stored: Georeference, y: np.ndarray, x: np.ndarray, single: tuple[float | None, float | None]
 ) -> Georeference:
-    """Trust the stored transform where it gives the coordinates, else derive one from them."""
+    """Return the stored transform if it matches the coordinates, otherwise one derived from them."""
     if stored.transform is None and stored.gcps:
         return stored
     old = stored.transform
     if old is None and len(y) < 2 and len(x) < 2 and stored.crs is None:
         return stored
-    told = (old.e, old.a) if old else single if stored.crs is None else (None, None)
+    spacing = (old.e, old.a) if old else single if stored.crs is None else (None, None)
     step_y, step_x = (
         _step(values, known, dim, is_map=stored.crs is not None)
-        for values, known, dim in zip((y, x), told, ("y", "x"), strict=True)
+        for values, known, dim in zip((y, x), spacing, ("y", "x"), strict=True)
     )
     new = Affine(step_x, 0.0, float(x[0]) - step_x / 2, 0.0, step_y, float(y[0]) - step_y / 2)
     slack = max(_TOLERANCE, *(_rounding(values) / abs(step) for values, step in ((y, step_y), (x, step_x))))
@@ -356,17 +358,17 @@ def _from_centres(
 
 
 def _step(values: np.ndarray, single: float | None = None, dim: str = "", *, is_map: bool = False) -> float:
-    """Return the spacing of a coordinate; `single` is that of a coordinate of one value."""
+    """Return the spacing of a coordinate; `single` is that of a coordinate with a single value."""
     if len(values) < 2:
         if single is None and is_map:
-            hint = "write the transform before cutting, with scene.rio.write_transform()"
-            raise SceneError(f"'{dim}' has one value, and nothing tells the size of a pixel", hint=hint)
+            hint = "write the transform before the selection, with scene.rio.write_transform()"
+            raise SceneError(f"'{dim}' has a single value, so the pixel size is unknown", hint=hint)
         return 1.0 if single is None else single
     step = float(values[-1] - values[0]) / (len(values) - 1)
     even = float(values[0]) + step * np.arange(len(values))
     if step == 0 or not np.isfinite(values).all():
         what = f"'{dim}'" if dim else "'y' or 'x'"
-        wrong = "the same everywhere" if step == 0 else "not finite"
+        wrong = "constant" if step == 0 else "not finite"
         raise SceneError(f"{what} is {wrong}", hint="write the coordinates of a regular grid, and its transform")
     off = np.abs(values - even).max()
     allowed = min(max(_TOLERANCE * abs(step), 2 * _rounding(values)), abs(step) / 4)
@@ -376,7 +378,7 @@ def _step(values: np.ndarray, single: float | None = None, dim: str = "", *, is_
 
 
 def _rounding(values: np.ndarray) -> float:
-    """Return what is lost of a coordinate by its type: float32 keeps seven digits."""
+    """Return the rounding error of a coordinate due to its dtype; float32 has seven digits."""
     if values.dtype.kind != "f":
         return 0.0
     return float(np.finfo(values.dtype).eps * np.abs(values).max())

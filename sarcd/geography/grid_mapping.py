@@ -1,4 +1,4 @@
-"""The CRS that a dataset names, by whatever of the usual ways it names it."""
+"""Read the CRS and units of a dataset from the usual attributes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ANGLES = {1.0: ("deg", "degree", "degrees"), 57.29577951308232: ("rad", "radian
 
 
 def grid_mapping_of(scene: xr.Dataset) -> tuple[str, Json]:
-    """Return the name and the attributes of the grid mapping of a scene: `spatial_ref`, or what a variable names.
+    """Return name and attributes of the grid mapping of a scene: `spatial_ref`, or the one that a variable names.
 
     Examples
     --------
@@ -38,26 +38,26 @@ def grid_mapping_of(scene: xr.Dataset) -> tuple[str, Json]:
     for variable in scene.data_vars.values():
         text = variable.attrs.get("grid_mapping") or variable.encoding.get("grid_mapping") or ""
         named += [str(text).split(":", maxsplit=1)[0].strip()] if text else []
-    for name in dict.fromkeys(named):  # CF's longer form is "crs: x y"
+    for name in dict.fromkeys(named):  # the long form in CF is "crs: x y"
         if name in scene.variables and scene[name].attrs:
             return name, dict(scene[name].attrs)
     return _DEFAULT, {}
 
 
 def crs_of(scene: xr.Dataset, attrs: Mapping[str, Any]) -> Any:
-    """Return the CRS of a scene, or None where it names none.
+    """Return the CRS of a scene, or None if it has none.
 
     Parameters
     ----------
     scene : xr.Dataset
-        May name it in an attribute `crs`, as older programs do.
+        Scene, which may have a `crs` attribute as written by older programs.
     attrs : mapping
-        Of the grid mapping: WKT, a PROJ string, an EPSG code, or the parameters that CF lists.
+        Attributes of the grid mapping: WKT, a PROJ string, an EPSG code, or CF parameters.
 
     Raises
     ------
     Exception
-        Of rasterio or pyproj, where the CRS is none.
+        From rasterio or pyproj, if the CRS is invalid.
     """
     import pyproj
 
@@ -76,23 +76,23 @@ def crs_of(scene: xr.Dataset, attrs: Mapping[str, Any]) -> Any:
 
 
 def unit_of(scene: xr.Dataset, dim: str) -> tuple[str, float] | None:
-    """Return whether a coordinate is a length or an angle, and its unit in metres or degrees, as far as it says so.
+    """Return whether a coordinate is a length or an angle, and its unit in metres or degrees; None if unknown.
 
     Examples
     --------
     >>> unit_of(xr.Dataset(coords={"x": ("x", [0.0], {"units": "km"})}), "x")
     ('length', 1000.0)
     """
-    told = str(scene[dim].attrs.get("units", "")).strip().lower() if dim in scene.coords else ""
+    units = str(scene[dim].attrs.get("units", "")).strip().lower() if dim in scene.coords else ""
     for what, sizes in (("length", _LENGTHS), ("angle", _ANGLES)):
         for size, words in sizes.items():
-            if told in words or (what == "angle" and told.startswith(("degrees_", "degree_"))):
+            if units in words or (what == "angle" and units.startswith(("degrees_", "degree_"))):
                 return what, size
     return None
 
 
 def axis_attrs(crs: Any) -> dict[str, Json]:
-    """Return what CF says of the axes of a CRS, by axis, in the unit that the CRS has.
+    """Return the CF attributes of the axes of a CRS, in the unit of the CRS.
 
     Examples
     --------
@@ -107,19 +107,19 @@ def axis_attrs(crs: Any) -> dict[str, Json]:
     known = pyproj.CRS.from_user_input(crs)
     for axis in known.cs_to_cf():
         found[axis["axis"]] = {key: value for key, value in axis.items() if key != "axis"}
-        # CF knows longitudes and latitudes in degrees alone.
+        # CF supports longitudes and latitudes in degrees only.
         if str(axis.get("units", "")).startswith("degrees_") and angle_unit(known) != "degrees":
             found[axis["axis"]]["units"] = angle_unit(known)
     return found
 
 
 def pixel_places(scene: xr.Dataset, dim: str) -> np.ndarray:
-    """Return a coordinate, or the numbers of the pixels where it is none or no number, as times of azimuth are."""
+    """Return a numeric coordinate, or pixel numbers if it is missing or not numeric, such as azimuth times."""
     if dim in scene.coords and scene[dim].dtype.kind in "iuf":
         return np.asarray(scene[dim].values)
     return np.arange(scene.sizes[dim])
 
 
 def is_counted(values: np.ndarray) -> bool:
-    """Tell whether a coordinate holds the numbers of the pixels from 0 on, be it as floats."""
+    """Return whether a coordinate holds pixel numbers from 0, as integers or floats."""
     return np.array_equal(values, np.arange(len(values)))

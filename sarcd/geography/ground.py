@@ -1,4 +1,4 @@
-"""Where a scene's pixels lie, as a picture's axes and a scale need it."""
+"""Axes of a scene, and the size of its pixels on the ground."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from sarcd.geography.georeference import Georeference
 
 RANGE_SPACING = "range_spacing"
-"""Root attribute: whether the spacing along x is of ``slant`` range or of ``ground`` range."""
+"""Root attribute: whether the spacing along x is in ``slant`` range or ``ground`` range."""
 
 INCIDENCE = "incidence_deg"
 """Root attribute: incidence angle at mid-swath on level ground, in degrees."""
 
-_PARTS = 64  # of the longer side of a scene, whose outline is bent that finely
+_PARTS = 64  # segments per longer side of the outline of a scene
 
-HOW_TO_SAY_INCIDENCE = "say it by 'sarcd ingest -o SCENE --append --incidence DEG' or scene.attrs['incidence_deg']"
+HOW_TO_SAY_INCIDENCE = "set it with 'sarcd ingest -o SCENE --append --incidence DEG' or scene.attrs['incidence_deg']"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a scene.
+    """Axis of a scene.
 
     Parameters
     ----------
     first, last : float
-        Outer edges of the first and of the last pixel, in the axis' unit.
+        Outer edges of the first and the last pixel, in the unit of the axis.
     label : str
-        Name and unit.
+        Name and unit of the axis.
     metres : float or None
-        Length of one unit of the axis on the ground (along the slant in slant range whose incidence is not known);
-        None where it is not known.
+        Length of one unit of the axis on the ground, or in slant range if the incidence angle is unknown; None if it is
+        unknown.
     is_slant : bool
-        Whether `metres` are along the slant.
+        Whether `metres` is in slant range.
     """
 
     first: float
@@ -52,7 +52,7 @@ class Axis:
 
     @property
     def length_m(self) -> float | None:
-        """Length of the whole axis in metres, if it is known."""
+        """Length of the whole axis in metres, None if unknown."""
         return None if self.metres is None else abs(self.last - self.first) * self.metres
 
     def centres(self, count: int) -> np.ndarray:
@@ -62,14 +62,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Ground:
-    """The two axes of a scene.
+    """Axes of a scene.
 
     Parameters
     ----------
     y, x : Axis
-        Along the rows' and the columns' numbers.
+        Axes along rows and columns.
     north_up : bool
-        Whether larger y belongs above smaller y; else the first row is on top.
+        Whether y increases upwards; otherwise the first row is on top.
     """
 
     y: Axis
@@ -78,28 +78,28 @@ class Ground:
 
     @property
     def aspect(self) -> float:
-        """Length of a unit of y over that of a unit of x."""
+        """Ratio of the length of a unit of y to that of x."""
         return self.y.metres / self.x.metres if self.y.metres and self.x.metres else 1.0
 
     @property
     def ratio(self) -> float:
-        """Width of the scene over its height."""
+        """Ratio of the width of the scene to its height."""
         return abs(self.x.last - self.x.first) / (abs(self.y.last - self.y.first) * self.aspect)
 
 
 @dataclass(frozen=True)
 class PixelArea:
-    """How large the pixels of a scene are.
+    """Area of the pixels of a scene.
 
     Parameters
     ----------
     m2 : float
-        Mean over the scene, in square metres.
+        Mean area over the scene, in square metres.
     is_same : bool
-        Whether all pixels have it: else outlines have to be measured.
+        Whether all pixels have this area; otherwise polygons must be measured.
     is_slant : bool
-        Whether it is the area in slant range, since the incidence angle is not known. On level ground a pixel is
-        larger, by one over its sine.
+        Whether it is the area in slant range, because the incidence angle is unknown. On level ground the area is
+        larger by the inverse sine of this angle.
     """
 
     m2: float
@@ -108,7 +108,7 @@ class PixelArea:
 
 
 def ground_of(scene: xr.Dataset) -> Ground:
-    """Return the axes of a scene: easting and northing, degrees, or azimuth and range in metres or pixels."""
+    """Return the axes of a scene: easting and northing, degrees, or azimuth and range (m or pixels)."""
     from sarcd.geography.georeference import of_scene
 
     georeference = of_scene(scene)
@@ -118,22 +118,22 @@ def ground_of(scene: xr.Dataset) -> Ground:
 
 
 def pixel_area(scene: xr.Dataset, georeference: Georeference) -> PixelArea | None:
-    """Return the area of the pixels of a scene on the ground, or None where it is not known.
+    """Return the area of the pixels of a scene on the ground, or None if it is unknown.
 
-    Of a map it is that on the ellipsoid of its CRS, unless areas in the plane of the CRS are within 0.3 % of those all
-    over the scene, as in a UTM zone: then it is that of the plane. Of radar geometry it is that between control points,
-    or azimuth spacing times range spacing; slant range is divided by the sine of the incidence angle.
+    In map geometry it is the area on the ellipsoid, or in the plane of the CRS if that is within 0.3 % of it over the
+    whole scene, as in a UTM zone. In radar geometry it is measured between control points, or is azimuth spacing times
+    range spacing, where slant range is divided by the sine of the incidence angle.
 
     Parameters
     ----------
     scene : xr.Dataset
     georeference : Georeference
-        Of the scene.
+        Georeference of the scene.
 
     Raises
     ------
     SceneError
-        If the georeference places pixels where there is no ground, or the incidence angle is none.
+        If the georeference or the incidence angle is invalid.
 
     Examples
     --------
@@ -155,8 +155,8 @@ def pixel_area(scene: xr.Dataset, georeference: Georeference) -> PixelArea | Non
         own = _own_metres(scene)
         if own is not None:
             return _of_spacing(scene, (abs(transform.determinant) * own**2, 1.0))
-        told = np.atleast_1d(scene.attrs.get("spacing_m", ()))  # beside coordinates in a unit that nobody tells
-        return _of_spacing(scene, tuple(told.tolist()) if len(told) == 2 else None)
+        spacing = np.atleast_1d(scene.attrs.get("spacing_m", ()))  # the unit of the coordinates is unknown
+        return _of_spacing(scene, tuple(spacing.tolist()) if len(spacing) == 2 else None)
     georeference.check()
     if kind_of(crs) == "local" and not has_unit(crs):
         return None
@@ -166,42 +166,43 @@ def pixel_area(scene: xr.Dataset, georeference: Georeference) -> PixelArea | Non
 
 
 def ground_factor(scene: xr.Dataset) -> tuple[float, bool]:
-    """Return by what a length along x in radar geometry is to be multiplied, and whether it is along the slant even so.
+    """Return the factor from lengths along x in radar geometry to the ground, and whether the result is in slant range.
 
     Raises
     ------
     SceneError
-        If the incidence angle or the kind of range that the scene names is none.
+        If the incidence angle or the kind of range in the attributes is invalid.
     """
     kind = range_spacing_of(scene)
-    told = scene.attrs.get(INCIDENCE)
+    given = scene.attrs.get(INCIDENCE)
     if kind == "ground":
         return 1.0, False
-    if told is None:
+    if given is None:
         return 1.0, True
-    angle = float(told) if np.ndim(told) == 0 and isinstance(told, (int, float, np.number)) else math.nan
+    angle = float(given) if np.ndim(given) == 0 and isinstance(given, (int, float, np.number)) else math.nan
     if not 0 < angle < 90:
         hint = "set one angle in degrees, at mid-swath, above 0 and below 90"
-        raise SceneError(f"'{INCIDENCE}' is {told!r}", source=schema.source_of(scene), hint=hint)
+        raise SceneError(f"'{INCIDENCE}' is {given!r}", source=schema.source_of(scene), hint=hint)
     return 1 / math.sin(math.radians(angle)), False
 
 
 def range_spacing_of(scene: xr.Dataset) -> str:
-    """Return ``slant`` or ``ground``: what the scene says its spacing along x is of, else as is usual for its images.
+    """Return whether the spacing along x is in ``slant`` or ``ground`` range.
 
-    Complex images are in slant range, detected ones (GRD and the like) in ground range.
+    Without the attribute, complex images are in slant range, and amplitude images (detected, for example GRD) in ground
+    range.
 
     Examples
     --------
     >>> range_spacing_of(xr.Dataset({"slc": ((), 1j)})), range_spacing_of(xr.Dataset({"amplitude": ((), 1.0)}))
     ('slant', 'ground')
     """
-    told = scene.attrs.get(RANGE_SPACING)
-    if told is not None:
-        if told not in ("slant", "ground"):
+    given = scene.attrs.get(RANGE_SPACING)
+    if given is not None:
+        if given not in ("slant", "ground"):
             hint = "set slant or ground"
-            raise SceneError(f"'{RANGE_SPACING}' is {told!r}", source=schema.source_of(scene), hint=hint)
-        return str(told)
+            raise SceneError(f"'{RANGE_SPACING}' is {given!r}", source=schema.source_of(scene), hint=hint)
+        return str(given)
     name = str(scene["x"].attrs.get("long_name", "")).lower() if "x" in scene.coords else ""
     for kind in ("slant", "ground"):
         if kind in name:
@@ -217,7 +218,7 @@ def _of_spacing(scene: xr.Dataset, sides: tuple[float, float] | None) -> PixelAr
 
 
 def _measured(scene: xr.Dataset, georeference: Georeference) -> PixelArea | None:
-    """Return the mean area of a pixel from that of the scene; None if its control points hold no surface."""
+    """Return the mean area of a pixel from that of the scene; None if its control points define no surface."""
     import shapely
 
     from sarcd.geography.geodesy import areas_m2
@@ -235,7 +236,7 @@ def _measured(scene: xr.Dataset, georeference: Georeference) -> PixelArea | None
 
 
 def _is_true(scene: xr.Dataset, georeference: Georeference) -> bool:
-    """Tell whether areas of a projected CRS are those on the ground, all over the scene."""
+    """Return whether areas in a projected CRS equal those on the ground over the whole scene."""
     from sarcd.geography.geodesy import areas_are_true, spread
 
     t: Any = georeference.transform
@@ -245,7 +246,7 @@ def _is_true(scene: xr.Dataset, georeference: Georeference) -> bool:
 
 
 def _sides_m(scene: xr.Dataset, georeference: Georeference) -> tuple[float, float] | None:
-    """Return the lengths on the ground, (y, x) in metres, of the sides of the pixel in the middle of the scene."""
+    """Return the lengths (y, x) in metres on the ground of the sides of the central pixel."""
     from sarcd.geography.control_points import surface
     from sarcd.geography.geodesy import TRUE_WITHIN, kind_of, lengths_m, metres_per_unit
 
@@ -270,7 +271,7 @@ def _sides_m(scene: xr.Dataset, georeference: Georeference) -> tuple[float, floa
 
 
 def _sides_or_none(scene: xr.Dataset, georeference: Georeference) -> tuple[float, float] | None:
-    """Return the sides of the middle pixel where they are known: a picture needs no scale."""
+    """Return the sides of the central pixel, None if unknown, since a picture needs no scale."""
     try:
         sides = _sides_m(scene, georeference)
     except SceneError:
@@ -309,22 +310,22 @@ def _mapped(scene: xr.Dataset, georeference: Georeference) -> Ground:
 
 
 def _counted(scene: xr.Dataset, georeference: Georeference) -> Ground:
-    """Axes of a scene whose coordinates are pixel numbers: radar geometry, or a map that lies askew."""
+    """Return the axes of a scene whose coordinates are pixel numbers: radar geometry, or a rotated map."""
     is_map = georeference.kind == "transform"
     spacing = _spacing_m(scene)
     sides = _sides_or_none(scene, georeference)
     factor, is_slant = (1.0, False) if is_map or spacing is None else ground_factor(scene)
     axes: dict[str, Axis] = {}
-    for place, dim in enumerate(("y", "x")):
-        metres = None if spacing is None else spacing[place]
+    for index, dim in enumerate(("y", "x")):
+        metres = None if spacing is None else spacing[index]
         first, step = _numbers(scene, dim)
         edges = first - 0.5 * step + 0.5, first - 0.5 * step + 0.5 + step * scene.sizes[dim]
         name = _name(scene, dim, is_map=is_map)
         if metres is None:
-            axes[dim] = Axis(*edges, f"{name} (pixels)", None if sides is None else sides[place] / abs(step))
+            axes[dim] = Axis(*edges, f"{name} (pixels)", None if sides is None else sides[index] / abs(step))
             continue
         if sides is not None:
-            of_axis = {"factor": sides[place] / metres}
+            of_axis = {"factor": sides[index] / metres}
         else:
             of_axis = {"factor": factor, "is_slant": is_slant} if dim == "x" else {}
         axes[dim] = _axis(edges[0] * metres / step, edges[1] * metres / step, name, 1.0, **of_axis)  # type: ignore[arg-type]
@@ -334,7 +335,7 @@ def _counted(scene: xr.Dataset, georeference: Georeference) -> Ground:
 def _axis(
     first: float, last: float, name: str, metres: float | None, *, factor: float = 1.0, is_slant: bool = False
 ) -> Axis:
-    """Return an axis in metres, or in kilometres if it is long; a metre of it is `factor` on the ground."""
+    """Return an axis in metres, or in kilometres if it is long; `factor` converts lengths to the ground."""
     if metres is None:
         return Axis(first, last, name)
     unit, scale = ("km", metres / 1000) if abs(last - first) * metres > 10_000 else ("m", metres)
@@ -343,10 +344,10 @@ def _axis(
 
 
 def _name(scene: xr.Dataset, dim: str, *, is_map: bool = False) -> str:
-    """Return what an axis is called where no CRS says so."""
-    told = str(scene[dim].attrs.get("long_name", "")) if dim in scene.coords else ""
-    if told and not told.endswith(" of the image"):
-        return told
+    """Return the name of an axis of a scene without a CRS."""
+    long_name = str(scene[dim].attrs.get("long_name", "")) if dim in scene.coords else ""
+    if long_name and not long_name.endswith(" of the image"):
+        return long_name
     is_radar = not is_map and ("slc" in scene or "gcps" in _grid_mapping(scene))
     if not is_radar:
         return {"y": "row", "x": "column"}[dim]
@@ -360,7 +361,7 @@ def _grid_mapping(scene: xr.Dataset) -> Mapping[Any, Any]:
 
 
 def _own_metres(scene: xr.Dataset) -> float | None:
-    """Return how many metres a unit of the coordinates of a scene without CRS is, where they say so."""
+    """Return the unit in metres of the coordinates of a scene without a CRS, None if unknown."""
     from sarcd.geography.grid_mapping import unit_of
 
     units = {unit_of(scene, dim) for dim in ("y", "x") if dim in scene.coords}
@@ -369,16 +370,16 @@ def _own_metres(scene: xr.Dataset) -> float | None:
 
 
 def _numbers(scene: xr.Dataset, dim: str) -> tuple[float, float]:
-    """Return the first pixel number along an axis and the step from one to the next."""
+    """Return the first pixel number along an axis, and the step between pixel numbers."""
     values = scene[dim].values if dim in scene.coords else np.arange(scene.sizes[dim])
     step = float(values[1] - values[0]) if len(values) > 1 else 1.0
     return float(values[0]), step or 1.0
 
 
 def _spacing_m(scene: xr.Dataset) -> tuple[float, float] | None:
-    """Return the pixel spacing (y, x) in metres of the scene as it is, thinned or not."""
-    told = scene.attrs.get("spacing_m")
-    if told is None or len(np.atleast_1d(told)) != 2:
+    """Return the pixel spacing (y, x) in metres, including the stride of a selection."""
+    spacing = scene.attrs.get("spacing_m")
+    if spacing is None or len(np.atleast_1d(spacing)) != 2:
         return None
-    y, x = (abs(float(metres) * _numbers(scene, dim)[1]) for metres, dim in zip(told, ("y", "x"), strict=True))
+    y, x = (abs(float(metres) * _numbers(scene, dim)[1]) for metres, dim in zip(spacing, ("y", "x"), strict=True))
     return y, x

@@ -1,4 +1,4 @@
-"""Maps of changes as polygons and files of them, and polygons in longitudes and latitudes of WGS 84 for GeoJSON."""
+"""Convert maps of change to polygons, write them to files, and transform them to WGS 84 for GeoJSON."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from sarcd.geography.georeference import Georeference
 
 WGS84 = "EPSG:4326"
 _TURN, _HALF_TURN = 360.0, 180.0
-_NEAR, _PARTS = 100, 64  # outlines this many times their size from a pole have edges of this share of it
+_NEAR, _PARTS = 100, 64  # polygons nearer to a pole than 100 times their size get edges of 1/64 of it
 
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
-_STRIP = 1024  # rows that are looked at together
+_STRIP = 1024  # rows that are processed together
 
 __all__ = ["DRIVERS", "Patches", "areas_m2", "find_patches", "to_ground", "write_polygons"]
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Changes that hang together by their sides, each a polygon with holes.
+    """Patches of 4-connected changed pixels, each a polygon with holes.
 
     Parameters
     ----------
     outlines : (N,) ndarray of shapely polygons
         Corners as (column, row), counted from the outer corner of the first pixel.
     pixels : (N,) int64 ndarray
-        Number of pixels of each.
+        Number of pixels of each patch.
     mean, highest : (N,) float64 ndarray
-        Mean and maximum of the evidence over each; NaN where there is none.
+        Mean and maximum of the evidence over each patch; NaN without evidence.
     """
 
     outlines: np.ndarray
@@ -59,17 +59,17 @@ def find_patches(change: np.ndarray, evidence: xr.DataArray | None = None, *, mi
     Parameters
     ----------
     change : (y, x) uint8
-        Changed where it is 1. It is looked at whole, so that no patch is cut: with a number for each pixel that makes
-        some 6 bytes a pixel.
+        Map of change, changed where it is 1. It is labelled as a whole, so that no patch is split, which takes about
+        6 bytes per pixel.
     evidence : (y, x) DataArray, optional
-        Probability or score, read a strip of rows at a time.
+        Probability or score, read in strips of rows.
     min_pixels : int
-        Size from which a patch counts.
+        Minimum size of a patch.
 
     Returns
     -------
     Patches
-        In the order of their first pixels, row by row.
+        Patches in the order of their first pixels, row by row.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def find_patches(change: np.ndarray, evidence: xr.DataArray | None = None, *, mi
     from scipy import ndimage
 
     numbers = np.empty(change.shape, np.int32)
-    count = ndimage.label(change == 1, output=numbers)  # sides touch, corners do not
+    count = ndimage.label(change == 1, output=numbers)  # 4-connectivity
     strips = [slice(top, top + _STRIP) for top in range(0, len(change), _STRIP)]
     pixels = sum((np.bincount(numbers[rows].ravel(), minlength=count + 1) for rows in strips), np.zeros(count + 1, int))
     kept = pixels >= min_pixels
@@ -109,22 +109,22 @@ def find_patches(change: np.ndarray, evidence: xr.DataArray | None = None, *, mi
 
 
 def to_ground(outlines: np.ndarray, georeference: Georeference, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """Move outlines from (column, row) to the coordinates of a scene; as they are where it has none.
+    """Transform outlines from (column, row) to the coordinates of a scene; unchanged if it has no georeference.
 
-    Longitudes go on past the 180th meridian, as the scene's own do. What reaches past a pole by no more than half a
-    pixel ends there.
+    Longitudes continue past the 180th meridian, as those of the scene do. Outlines that exceed a pole by at most half a
+    pixel are clipped there.
 
     Parameters
     ----------
     outlines : ndarray of shapely geometries
     georeference : Georeference
     shape : (y, x), optional
-        Size of the scene, over which control points have to hold a surface; by default that of the outlines.
+        Size of the scene, which control points must cover; by default the extent of the outlines.
 
     Raises
     ------
     SceneError
-        If control points hold no surface, or the transform places pixels where there is no ground.
+        If control points define no surface, or the transform is invalid.
     """
     import shapely
 
@@ -136,12 +136,12 @@ def to_ground(outlines: np.ndarray, georeference: Georeference, shape: tuple[int
         matrix, offset = [[transform.a, transform.b], [transform.d, transform.e]], [transform.c, transform.f]
         placed = _moved(outlines, lambda corners: corners @ np.transpose(matrix) + offset)
         turn = full_turn(georeference.crs)
-        if turn is not None:  # no edge so long that it could be one across the 180th meridian
+        if turn is not None:  # so that no edge is mistaken for one across the 180th meridian
             placed = shapely.segmentize(placed, turn / 4)
         return _up_to_the_pole(placed, georeference.crs, (abs(transform.d) + abs(transform.e)) / 2)
     from sarcd.geography.control_points import is_polar, surface
 
-    if is_polar(georeference.gcps, georeference.crs):  # straight in the image is far from straight in degrees
+    if is_polar(georeference.gcps, georeference.crs):  # straight edges in the image are strongly curved in degrees
         outlines = shapely.segmentize(outlines, 1.0)
     bounds = shapely.total_bounds(outlines) if shape is None else (0.0, 0.0, float(shape[1]), float(shape[0]))
     return _moved(outlines, surface(georeference.gcps, georeference.crs, tuple(bounds)))
@@ -155,7 +155,7 @@ def _moved(outlines: np.ndarray, move: Callable[[np.ndarray], np.ndarray]) -> np
 
 
 def _up_to_the_pole(placed: np.ndarray, crs: Any, half_a_pixel: float) -> np.ndarray:
-    """Cut off what lies past a pole: half a pixel, where pixel centres lie on it."""
+    """Clip outlines at the poles, which pixels centred on a pole exceed by half a pixel."""
     import shapely
 
     turn = full_turn(crs)
@@ -172,28 +172,28 @@ def _up_to_the_pole(placed: np.ndarray, crs: Any, half_a_pixel: float) -> np.nda
 def write_polygons(
     path: Path, outlines: np.ndarray, fields: Mapping[str, np.ndarray], *, crs: Any, layer: str, description: str
 ) -> None:
-    """Write polygons with their attributes as a GeoPackage or GeoJSON file, by the suffix.
+    """Write polygons with attributes to a GeoPackage or GeoJSON file, depending on the suffix.
 
-    GeoJSON knows degrees of WGS 84 only (RFC 7946), so what has a CRS is brought there, and cut at the 180th meridian.
-    The coordinates of a local CRS are written as they are: `description` should say so.
+    GeoJSON supports only WGS 84 in degrees (RFC 7946), so polygons with a CRS are transformed to it, and split at the
+    180th meridian. Coordinates of a local CRS are not transformed, and `description` should say so.
 
     Parameters
     ----------
     path : Path
-        File to write; there must be none yet.
+        File to write; it must not exist yet.
     outlines : ndarray of shapely polygons
-        In `crs`.
+        Polygons in `crs`.
     fields : mapping of ndarray
-        One value a polygon.
+        One value per polygon.
     crs : rasterio.crs.CRS or None
-        None for coordinates that are tied to no place.
+        CRS; None for coordinates without a location on Earth.
     layer, description : str
-        Name of the layer, and what is said of it.
+        Name and description of the layer.
 
     Raises
     ------
     SceneError
-        If the CRS cannot be brought to WGS 84 and is no local one.
+        If the CRS cannot be transformed to WGS 84 and is not local.
     StoreError
         If the file cannot be written.
     """
@@ -226,7 +226,7 @@ def write_polygons(
                 layer=layer,
                 layer_options=options,
             )
-            # A disk that fills up while the file is closed passes unnoticed.
+            # No error is raised if the disk fills up while the file is closed.
             written = pyogrio.read_info(path, force_feature_count=True)["features"]
         except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
@@ -243,15 +243,15 @@ def _crs_text(crs: Any) -> str:
 
 
 def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
-    """Bring polygons to longitude and latitude, and cut them at the 180th meridian (RFC 7946, section 3.1.9).
+    """Transform polygons to longitude and latitude, and split them at the 180th meridian (RFC 7946, section 3.1.9).
 
     Parameters
     ----------
     outlines : (N,) ndarray of shapely polygons
-        In a geographic or projected CRS; longitudes may go on past 180 degrees.
+        Polygons in a geographic or projected CRS; longitudes may exceed 180 degrees.
     crs : CRS
     target : CRS
-        A geographic one, in degrees.
+        Geographic CRS in degrees.
 
     Returns
     -------
@@ -260,7 +260,7 @@ def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
     Raises
     ------
     SceneError
-        If the CRS cannot be brought to WGS 84.
+        If the CRS cannot be transformed to WGS 84.
 
     Examples
     --------
@@ -277,17 +277,19 @@ def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
     try:
         move = pyproj.Transformer.from_crs(source, horizontal(target), always_xy=True).transform
     except pyproj.exceptions.ProjError as error:
-        hint = "write a GeoPackage, which keeps any CRS"
-        raise SceneError("the scene's CRS cannot be brought to WGS 84, as GeoJSON wants it", hint=hint) from error
+        hint = "write a GeoPackage, which supports any CRS"
+        raise SceneError(
+            "the CRS of the scene cannot be transformed to WGS 84, which GeoJSON requires", hint=hint
+        ) from error
     if not len(outlines):
         return outlines
     bent = outlines
-    if not source.is_geographic or source.is_derived:  # what is straight in degrees stays so
+    if not source.is_geographic or source.is_derived:  # edges that are straight in degrees remain so
         bent = _finer_near_poles(shapely.segmentize(outlines, longest_edge(crs)), source)
     placed: np.ndarray = shapely.transform(bent, lambda points: np.stack(move(points[:, 0], points[:, 1]), axis=1))
     if not np.isfinite(shapely.total_bounds(placed)).all():
-        hint = "check the CRS and the transform or control points: is it of degrees, or of metres?"
-        raise SceneError("outlines lie where the scene's CRS has no ground", hint=hint)
+        hint = "check whether the transform or control points are in the unit of the CRS, degrees or metres"
+        raise SceneError("polygons are outside the valid area of the CRS of the scene", hint=hint)
     left, _, right, _ = shapely.bounds(placed).T
     for number in np.flatnonzero((left < -_HALF_TURN) | (right > _HALF_TURN) | (right - left > _HALF_TURN)):
         placed[number] = _cut(placed[number])
@@ -295,7 +297,7 @@ def to_world(outlines: np.ndarray, crs: Any, target: Any = WGS84) -> np.ndarray:
 
 
 def beside(shapes: np.ndarray, middle: float, turn: float = _TURN) -> np.ndarray:
-    """Return shapes with longitudes counted within half a turn of `middle`.
+    """Return shapes with longitudes within 180 degrees of `middle`.
 
     Examples
     --------
@@ -311,12 +313,12 @@ def beside(shapes: np.ndarray, middle: float, turn: float = _TURN) -> np.ndarray
 
     moved: np.ndarray = shapely.transform(shapes, turned)
     (left, _, right, _), (new_left, _, new_right, _) = shapely.bounds(shapes).T, shapely.bounds(moved).T
-    torn = (new_right - new_left > turn / 2) & (new_right - new_left > right - left)  # on the far side of the earth
+    torn = (new_right - new_left > turn / 2) & (new_right - new_left > right - left)  # on the far side of the Earth
     return np.where(torn, shapes, moved)
 
 
 def _finer_near_poles(outlines: np.ndarray, source: Any) -> np.ndarray:
-    """Bend the edges of outlines near a pole, where straight ones are far from straight in degrees."""
+    """Subdivide the edges of outlines near a pole, where they are strongly curved in degrees."""
     import pyproj
     import shapely
 
@@ -336,12 +338,12 @@ def _finer_near_poles(outlines: np.ndarray, source: Any) -> np.ndarray:
 
 
 def _cut(outline: Any) -> Any:
-    """Return a polygon in degrees in the parts that it has between -180 and 180."""
+    """Split a polygon in degrees into its parts between -180 and 180."""
     import shapely
 
     shell, holds_pole = _unrolled(outline.exterior)
     first, last = (int(np.floor((edge + _HALF_TURN) / _TURN)) for edge in (shell.bounds[0], shell.bounds[2]))
-    if holds_pole:  # it goes all around, and one turn is enough
+    if holds_pole:  # it covers all longitudes, so one turn is enough
         first = last = 0
     for ring in outline.interiors:
         hole, _ = _unrolled(ring)
@@ -362,9 +364,9 @@ def _turned(shape: Any, turns: int) -> Any:
 
 
 def _unrolled(ring: Any) -> tuple[Any, bool]:
-    """Return the polygon within a ring, its longitudes going on past the 180th meridian, and whether it holds a pole.
+    """Return the polygon of a ring with continuous longitudes, and whether it contains a pole.
 
-    One that does is closed over the pole, and three turns long.
+    A polygon that does is closed over the pole, and spans three turns.
     """
     import shapely
 

@@ -1,1 +1,1 @@
-"""From files of others to a scene: images, labels, dates."""
+"""Ingest images, labels and dates from files into a scene."""

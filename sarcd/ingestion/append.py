@@ -1,7 +1,7 @@
-"""Later dates, or labels, added to a scene that is there.
+"""Append later dates, or labels, to an existing scene.
 
-Everything is written beside what readers see, beyond the published sizes, and shown by one publish at the end. What a
-killed run left there is cut off at the start of the next.
+New data are written beyond the published sizes, where readers do not see them, and published together at the end. Data
+that a killed run has left there are removed by the next run.
 """
 
 from __future__ import annotations
@@ -45,34 +45,34 @@ def append(
     *,
     progress: Progress = silent,
 ) -> IngestReport:
-    """Add later dates to a scene, with the pairs they make; or, without images, labels to pairs it has.
+    """Append later dates and their pairs to a scene; or, without images, labels of existing pairs.
 
-    Every variable of pairs grows with them: not labelled, floats NaN, not complete. Amplitude statistics stay as they
-    are, with the dates they came from.
+    Every variable of pairs is extended by unlabelled, NaN or incomplete pairs. Amplitude statistics, and the dates that
+    they were computed from, are not changed.
 
     Parameters
     ----------
     images : sequence of str or Path
-        Images on the scene's grid, later than its last date; none to add labels alone.
+        Images on the grid of the scene, later than its last date; empty to add labels only.
     scene : str or Path
-        A scene on disk.
+        Path or URL of the scene.
     options : IngestOptions, optional
-        As for `sarcd.ingestion.scene.ingest`; `chunk` and `shard` are the scene's own. `labels` are of the new pairs.
-        `overwrite` replaces labels that a pair has.
+        As for `sarcd.ingestion.scene.ingest`, except that `chunk` and `shard` are those of the scene. `labels`
+        belong to the new pairs. `overwrite` replaces existing labels.
     progress : callable
         See `sarcd.engine.tasks.Progress`; counts pixels.
 
     Returns
     -------
     IngestReport
-        What was added.
+        Report of the added images and labels.
 
     Raises
     ------
     InputError, OptionError
-        If an image or label cannot be used or does not fit the scene.
+        If an image or label cannot be used or does not match the scene.
     LockedError
-        If another process writes into the scene.
+        If another process is writing to the scene.
     """
     options = options or IngestOptions()
     opened = open_scene(scene, chunks=None)
@@ -81,11 +81,11 @@ def append(
     georeference = of_scene(opened)
     facts = {key: getattr(options, key) for key in ("incidence_deg", "range_spacing") if getattr(options, key)}
     if not images:
-        told = _told(store, name, georeference) if facts and not options.labels else None
-        told = told or _append_labels(store, name, georeference, options, progress)
+        done = _report(store, name, georeference) if facts and not options.labels else None
+        done = done or _append_labels(store, name, georeference, options, progress)
         if facts:
             publish(store, attrs=facts)
-        return told
+        return done
     with gdal_session():
         dated = gather_images(images, options)
         for image in dated:
@@ -96,7 +96,7 @@ def append(
             times = np.concatenate([old, [image.date for image in dated]]).astype("datetime64[us]")
             pairs = consecutive(times)[-len(dated) :]
             labels = gather_labels(options, times, shape=store.shape, georeference=georeference, pairs=pairs)
-            if not len(store.dates("before")):  # others keep no list of pairs, which means consecutive dates
+            if not len(store.dates("before")):  # stores of others: no list means consecutive dates
                 pairs = consecutive(times)
             pairs += [label.pair for label in labels if label.pair not in pairs]
             _check_new(store, labels, old)
@@ -109,7 +109,7 @@ def append(
 
 @contextlib.contextmanager
 def _locked(store: SceneStore, images: str) -> Iterator[None]:
-    """Keep every writer out, clear away what a killed run left, and do so again if this one fails."""
+    """Hold all locks, remove data of a killed run first, and those of this run if it fails."""
     paired = [name for name in store.members() if name not in schema.COORDINATES]
     with variable_locks(store.path, {images, "label", *paired}), structure_lock(store.path):
         _cut_back(store, images)
@@ -121,7 +121,7 @@ def _locked(store: SceneStore, images: str) -> Iterator[None]:
 
 
 def _cut_back(store: SceneStore, images: str) -> None:
-    """Bring images, dates and labels back to the sizes and attributes that are published."""
+    """Reset images, dates and labels to their published sizes and attributes."""
     published = store.published()
     sweep_partial_files(store, [images, "time", "label"])
     for name in (images, "time"):
@@ -145,10 +145,10 @@ def _cut_back(store: SceneStore, images: str) -> None:
 def _check_later(store: SceneStore, dated: Sequence[DatedImage], old: np.ndarray) -> None:
     if dated[0].date <= old[-1]:
         raise InputError(
-            f"is of {dated[0].date.astype('datetime64[s]')}, not later than the scene's last date "
+            f"has the date {dated[0].date.astype('datetime64[s]')}, not later than the last date of the scene, "
             f"{old[-1].astype('datetime64[s]')}",
             source=dated[0].path,
-            hint="ingest all images anew into a scene of its own",
+            hint="ingest all images again as a new scene",
         )
 
 
@@ -156,9 +156,9 @@ def _check_new(store: SceneStore, labels: Sequence[PairLabels], old: np.ndarray)
     for label in labels:
         if label.pair[1] <= old[-1]:
             raise OptionError(
-                f"{pair_text(label.pair)} is no new pair",
+                f"{pair_text(label.pair)} is not a new pair",
                 option="--label",
-                hint="label the pairs that the scene has in a run of its own, without images",
+                hint="add labels of existing pairs in a separate run, without images",
             )
 
 
@@ -208,9 +208,9 @@ def _fit_labels(store: SceneStore, images: str, total: int) -> None:
 def _append_labels(
     store: SceneStore, name: str, georeference: Georeference, options: IngestOptions, progress: Progress
 ) -> IngestReport:
-    """Label pairs that the scene has, or pairs of its dates that it has not had yet."""
+    """Add labels of existing pairs, or of new pairs of existing dates."""
     if not options.labels:
-        raise InputError("nothing to add", source=store.path, hint="name later images, or labels with --label")
+        raise InputError("nothing to add", source=store.path, hint="pass later images, or labels with --label")
     with gdal_session(), _locked(store, name):
         times = store.dates("time")
         labels = gather_labels(options, times, shape=store.shape, georeference=georeference)
@@ -219,7 +219,7 @@ def _append_labels(
         extend_pairs(store, [label.pair for label in labels])
         listed = list(zip(store.dates("before"), store.dates("after"), strict=True))
         _fit_labels(store, name, len(listed))
-        _take_back(store, [listed.index(label.pair) for label in labels])
+        _unpublish_labels(store, [listed.index(label.pair) for label in labels])
         height, width = store.shape
         with progress("labels", height * width * len(labels)) as advance:
             labelled = [
@@ -227,13 +227,13 @@ def _append_labels(
             ]
         publish(store, add=["label"], locked=True)
     warn_of_labels(labelled)
-    return _told(store, name, georeference, labelled)
+    return _report(store, name, georeference, labelled)
 
 
-def _told(
+def _report(
     store: SceneStore, name: str, georeference: Georeference, labelled: Sequence[LabelSummary] = ()
 ) -> IngestReport:
-    """Return what is told of a scene to which no image was added."""
+    """Return the report of a run without images."""
     return IngestReport(
         scene=store.path,
         images=name,
@@ -248,8 +248,8 @@ def _told(
     )
 
 
-def _take_back(store: SceneStore, indices: Sequence[int]) -> None:
-    """Mark pairs as not labelled and remove their labels, those of other pairs staying where they are."""
+def _unpublish_labels(store: SceneStore, indices: Sequence[int]) -> None:
+    """Mark pairs as unlabelled and delete their labels, but not those of other pairs."""
     flags = completeness(store.array("label"))
     labelled = [index for index in indices if flags[index]]
     if not labelled:
@@ -260,19 +260,19 @@ def _take_back(store: SceneStore, indices: Sequence[int]) -> None:
     for index in labelled:
         if (array.shards or array.chunks)[0] == 1:
             store.delete(f"label/c/{index}")
-        else:  # others may have put several pairs into a chunk
+        else:  # stores of others may have several pairs per chunk
             array[index] = schema.NO_LABEL
 
 
 def _refuse_labelled(
     store: SceneStore, labels: Sequence[PairLabels], listed: Sequence[Pair], *, overwrite: bool
 ) -> None:
-    flags = completeness(store.array("label")) if "label" in store else []  # _cut_back has seen to it that it has some
+    flags = completeness(store.array("label")) if "label" in store else []  # _cut_back has set them
     for label in labels:
         index = listed.index(label.pair) if label.pair in listed else len(flags)
         if index < len(flags) and flags[index] and not overwrite:
             raise MismatchError(
                 f"{pair_text(label.pair)} is labelled already",
                 source=f"{store.path}/label",
-                hint="pass --overwrite to replace these labels",
+                hint="pass --overwrite to replace its labels",
             )

@@ -1,4 +1,4 @@
-"""Which bands of a file make one image."""
+"""Select the bands of a file that form one image."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from rasterio.enums import ColorInterp
 from sarcd.errors import InputError
 
 Role = Literal["single", "iq", "equal"]
-"""One band; real and imaginary part; or bands that have to be identical."""
+"""One band; real and imaginary part; or bands that must be identical."""
 
 _REAL_PART = re.compile(r"(?:i|re|real|in-?phase)(?P<image>[_ ].*)?", re.IGNORECASE)
 _IMAGINARY_PART = re.compile(r"(?:q|im|imag|imaginary|quadrature)(?P<image>[_ ].*)?", re.IGNORECASE)
 _NO_PART = re.compile(
     r"(?:.*[_ ])?(?:[HV][HV]|[RL][HV]|amp\w*|mag\w*|pha\w*|int\w*|sigma0|beta0|gamma0)(?:[_ ].*)?", re.I
 )
-"""What polarisations and other layers call themselves: two of these are no complex image unless --iq says so."""
+"""Names of polarisations and other layers: two of these form a complex image only with --iq."""
 _PART_AT_END = re.compile(r"[_ ](?:i|q|re|real|im|imag|imaginary)$", re.IGNORECASE)
 
 
 def band_name(dataset: Any, index: int) -> str:
-    """Return what a file calls a band; empty where it does not say."""
+    """Return the name of a band in a file; empty if it has none."""
     tags = dataset.tags(index)
     described = dataset.descriptions[index - 1]
     return str(described or tags.get("NITF_ISUBCAT") or tags.get("POLARIMETRIC_INTERP") or "")
 
 
 def choose_bands(path: str, dataset: Any, band: str | None, iq: bool) -> tuple[list[int], Role]:
-    """Return the bands, counted from 1, that make one layer, and what they are to one another.
+    """Return the bands of an image, numbered from 1, and their role.
 
     Raises
     ------
     InputError
-        If the file leaves a choice open or has not what is asked for.
+        If the choice is ambiguous, or the file lacks the requested bands.
     """
     bands = [i for i, colour in enumerate(dataset.colorinterp, 1) if colour != ColorInterp.alpha]
     if band is not None:
@@ -60,22 +60,22 @@ def choose_bands(path: str, dataset: Any, band: str | None, iq: bool) -> tuple[l
     raise InputError(
         f"has {len(bands)} bands ({listed}{', ...' if len(bands) > 8 else ''})"
         if band is None
-        else f"bands {listed} are not a real and an imaginary part by their names",
+        else f"bands {listed} are not named as a real and an imaginary part",
         source=path,
         hint=_which(dataset, bands, is_complex=is_complex),
     )
 
 
 def _warn_of_other_names(path: str, dataset: Any, bands: Sequence[int]) -> None:
-    """Warn where bands call themselves something else than parts of a complex image, which --iq says they are."""
+    """Warn if --iq reads bands as a complex image whose names are those of other layers."""
     names = [band_name(dataset, index) for index in bands]
     if all(_NO_PART.fullmatch(name) and not _PART_AT_END.search(name) for name in names):
-        told = f"bands {' and '.join(names)} are taken for a real and an imaginary part, as --iq says"
-        warnings.warn(f"{path}: {told}: leave it out and choose one with --band if they are not", stacklevel=3)
+        message = f"--iq takes bands {' and '.join(names)} as a real and an imaginary part"
+        warnings.warn(f"{path}: {message}. If they are not, pass --band without --iq.", stacklevel=3)
 
 
 def _named_bands(path: str, dataset: Any, band: str, bands: Sequence[int]) -> list[int]:
-    """Return the bands that a user names: by number or name, or both parts of an image by a word of their names."""
+    """Return the bands that a user selects by number or name, or both parts of an image by a word of their names."""
     words = [word.strip() for word in band.split(",")]
     if len(words) == 1 and words[0] not in [band_name(dataset, i) for i in bands]:
         images = [both for image, both in _parts(dataset, bands) if words[0] and words[0] in image.split("_")]
@@ -84,12 +84,14 @@ def _named_bands(path: str, dataset: Any, band: str, bands: Sequence[int]) -> li
     found = [_find_band(path, dataset, word) for word in words]
     if len(found) > 2 or len(set(found)) < len(found):
         what = "names a band twice" if len(found) == 2 else f"names {len(found)} bands"
-        raise InputError(f"--band {band} {what}", source=path, hint="name one, or a real and an imaginary part, as 1,2")
+        raise InputError(
+            f"--band {band} {what}", source=path, hint="select one, or a real and an imaginary part, as in 1,2"
+        )
     return found
 
 
 def _parts(dataset: Any, bands: Sequence[int]) -> list[tuple[str, list[int]]]:
-    """Return the images whose real and imaginary parts say so by their names: what is common to the names, and both."""
+    """Return the images with named real and imaginary parts: the common part of the names, and both bands."""
     real, imaginary = (
         {
             (match["image"] or "").strip("_ "): i
@@ -102,28 +104,28 @@ def _parts(dataset: Any, bands: Sequence[int]) -> list[tuple[str, list[int]]]:
 
 
 def _which(dataset: Any, bands: Sequence[int], *, is_complex: bool) -> str:
-    """Say how to choose among bands."""
+    """Return a hint on how to select bands."""
     images = _parts(dataset, bands)
     if images:
         each = [f"--band {real},{imaginary}{f' ({image})' if image else ''}" for image, (real, imaginary) in images[:4]]
-        return f"choose an image by both its parts: {' or '.join(each)}"
+        return f"select both parts of an image with {' or '.join(each)}"
     if is_complex:
-        return "choose one with --band"
+        return "select one with --band"
     if len(bands) == 2:
-        return "choose one with --band, or pass --iq if they are a real and an imaginary part"
-    return "choose one with --band, or a real and an imaginary part with --iq --band 1,2"
+        return "select one with --band, or pass --iq if they are a real and an imaginary part"
+    return "select one with --band, or a real and an imaginary part with --iq --band 1,2"
 
 
 def _not_iq(path: str, dataset: Any, bands: Sequence[int], *, is_complex: bool) -> InputError:
     what = f"{len(bands)} band{'s' if len(bands) > 1 else ''} of {dataset.dtypes[bands[0] - 1]}"
     if is_complex:
-        hint = "leave --iq out: complex bands have both parts"
+        hint = "leave --iq out, since complex bands have both parts"
         if len(bands) > 1:
-            hint += "; choose one with --band"
+            hint += ", and select one with --band"
     elif len(bands) == 1:
-        hint = "leave --iq out, or name the two with --band, as in --band 1,2"
+        hint = "leave --iq out, or select the two with --band, as in --band 1,2"
     else:
-        hint = "name the two with --band, as in --band 1,2"
+        hint = "select the two with --band, as in --band 1,2"
         images = _parts(dataset, bands)
         hint = _which(dataset, bands, is_complex=False) if images else hint
     return InputError(f"has {what}, not a real and an imaginary one", source=path, hint=hint)
@@ -139,26 +141,26 @@ def _find_band(path: str, dataset: Any, word: str) -> int:
     raise InputError(
         f"has no band {word!r}",
         source=path,
-        hint=f"its bands are 1 to {dataset.count}{' (' + known + ')' if known else ''}",
+        hint=f"the bands of the file are 1 to {dataset.count}{' (' + known + ')' if known else ''}",
     )
 
 
 def iq_subdatasets(path: str, dataset: Any, band: str | None) -> tuple[str, str]:
-    """Return the subdatasets with real and imaginary part of the one image in a SNAP folder (``i_VV``, ``q_VV``).
+    """Return the subdatasets with the real and imaginary part of an image in a SNAP folder (``i_VV``, ``q_VV``).
 
     Parameters
     ----------
     path : str
-        For messages.
+        Path, for messages.
     dataset : rasterio.DatasetReader
-        Open container of subdatasets.
+        Open container with subdatasets.
     band : str, optional
-        Word of their names, such as a polarisation, where there are several images.
+        Word in their names, such as a polarisation, if there are several images.
 
     Raises
     ------
     InputError
-        Listing the subdatasets, if the choice among them is the user's.
+        If there is not exactly one such image; the hint lists the subdatasets.
     """
     tags = dataset.tags(ns="SUBDATASETS")
     keys = sorted(tags, key=_number)
@@ -177,7 +179,9 @@ def iq_subdatasets(path: str, dataset: Any, band: str | None) -> tuple[str, str]
     if len(pairs) > 1:
         listed = ", ".join(last[real][2:] for real, _ in pairs)
         raise InputError(
-            f"holds {len(pairs)} images ({listed})", source=path, hint="choose one by a word of its name, as --band VV"
+            f"contains {len(pairs)} images ({listed})",
+            source=path,
+            hint="select one by a word of its name, as in --band VV",
         )
     return pairs[0]
 
@@ -200,8 +204,8 @@ def _number(key: str) -> tuple[int, str]:
 
 def _container_error(path: str, names: Sequence[str], descriptions: Sequence[str]) -> InputError:
     if not names:
-        return InputError("holds no image", source=path, hint="name a raster that GDAL opens")
+        return InputError("contains no image", source=path, hint="pass a raster that GDAL can open")
     is_complex = [name for name, text in zip(names, descriptions, strict=False) if "complex" in text.lower()]
     listed = is_complex or list(names)
     more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
-    return InputError("holds subdatasets only", source=path, hint=f"name one of them: {'  '.join(listed[:8])}{more}")
+    return InputError("contains only subdatasets", source=path, hint=f"pass one of them: {'  '.join(listed[:8])}{more}")

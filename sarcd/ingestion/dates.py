@@ -1,4 +1,4 @@
-"""When an image was acquired: what the user says, what the file's metadata say, what its name says."""
+"""Acquisition dates of images: from the user, the metadata of a file, or its name."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sarcd.errors import InputError, OptionError
 from sarcd.ingestion.files import split_path
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_FIRST = np.datetime64("1978-01-01", "us")  # the year of Seasat, the first radar satellite
-_ONE_PASS = np.timedelta64(15, "m")  # times within it are of one acquisition: its start, its stop, a burst of it
+_FIRST = np.datetime64("1978-01-01", "us")  # year of Seasat, the first radar satellite
+_ONE_PASS = np.timedelta64(15, "m")  # times within it belong to one acquisition: its start, its stop, one of its bursts
 
 _TIME = r"(?P<hour>[01]\d|2[0-3])[:-]?(?P<minute>[0-5]\d)[:-]?(?P<second>[0-5]\d)(?:[.,]?(?P<fraction>\d+))?"
 _CLOCK = r"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)"  # without seconds
 _UTC = r"(?:Z|UTC|GMT|[+-]00:?00)"
-_ZONE = rf"(?:{_UTC}|(?P<zone>[+-](?:0\d|1[0-4])(?::?[0-5]\d)?))"  # of a time: a day alone cannot be converted
+_ZONE = rf"(?:{_UTC}|(?P<zone>[+-](?:0\d|1[0-4])(?::?[0-5]\d)?))"  # of a time; a day alone cannot be converted
 _DAYS = (
     r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)",
     r"(?P<year>(?:19|20)\d\d)(?P<separator>[-_./])(?P<month>\d\d)(?P=separator)(?P<day>\d\d)",
@@ -28,13 +28,13 @@ _DAYS = (
 )
 _DAYS_OF_TEXT = (
     *_DAYS,
-    r"(?P<year>(?:19|20)\d\d):(?P<month>\d\d):(?P<day>\d\d)",  # of EXIF
-    r"(?P<year>(?:19|20)\d\d)-(?P<yearday>[0-3]\d\d)",  # of ISO 8601
+    r"(?P<year>(?:19|20)\d\d):(?P<month>\d\d):(?P<day>\d\d)",  # EXIF
+    r"(?P<year>(?:19|20)\d\d)-(?P<yearday>[0-3]\d\d)",  # ISO 8601
 )
 _YEAR_LAST = r"(?P<one>\d\d)(?P<separator>[-_./])(?P<other>\d\d)(?P=separator)(?P<year>(?:19|20)\d\d)"
 
-# Within a name a time follows a T, or its day without a gap, as 14 digits, or a day written with hyphens as two digits
-# each; in metadata a blank will do.
+# In a name, a time follows a T, or directly the day (14 digits in all), or, hyphenated, a hyphenated day. In metadata
+# it may also follow a space.
 _HYPHENS = r"(?<=-\d\d)[-_](?P<hour>[01]\d|2[0-3])-(?P<minute>[0-5]\d)-(?P<second>[0-5]\d)(?!\d)"
 _IN_NAMES = (
     *(re.compile(rf"(?<!\d){day}{_HYPHENS}") for day in _DAYS[1:2]),
@@ -47,8 +47,8 @@ _IN_TEXT = tuple(
 )
 _YEAR_LAST_IN_NAME = re.compile(rf"(?<!\d)(?<!\d[-_./]){_YEAR_LAST}(?!\d)")
 
-# Products whose names mean more, or other things, than dates as such. RADARSAT and ENVISAT put an underscore before the
-# time, ALOS-2 shortens the year; OPERA adds the date of processing, and that of SAOCOM is of processing alone.
+# Products with special names. RADARSAT and ENVISAT have an underscore before the time, ALOS-2 has a short year, OPERA
+# adds the processing date, and SAOCOM has only the processing date.
 _UNDERSCORE = re.compile(rf"(?:^(?:RS2|RCM\d)_.*?_|^(?:ASA|SAR)_\w{{3}}_\w{{6}}){_DAYS[0]}_{_TIME}(?=_)")
 _SHORT_YEAR = re.compile(r"ALOS[24]\d{9}-(?P<short>\d\d)(?P<month>\d\d)(?P<day>\d\d)(?!\d)")
 _OPERA = re.compile(r"^OPERA_L2_(?:CSLC|RTC)-S1_[^_]+_(?P<acquired>\d{8}T\d{6}Z)_")
@@ -59,7 +59,7 @@ _PRODUCT_FOLDER = re.compile(
 )
 
 _TAGS = (
-    # The most explicit first. A time at which a file was written or processed is no date of acquisition.
+    # The most explicit first. Times of writing or processing a file are not acquisition dates.
     r"sensing_?start(?:_?(?:time|utc))?$",
     r"zero_?doppler_?(?:time_?)?start(?:_?time)?$",
     r"collect_?start$",
@@ -72,14 +72,14 @@ _ELEMENT = re.compile(r"<(?:\w+:)?(sensingStart|CollectStart|zeroDopplerTimeFirs
 
 
 def parse_date(text: str, *, option: str = "--date") -> np.datetime64:
-    """Read a date that a user gave, with or without a time of day, as UTC; one with a zone, as +02:00, is converted.
+    """Parse a date from the user as UTC, with or without a time of day; a time zone such as +02:00 is converted.
 
-    A date before radar satellites, or in the future, is taken with a warning.
+    A date before the first radar satellite, or in the future, raises a warning.
 
     Raises
     ------
     OptionError
-        If it is no date, or could be two: years have four digits, and come first unless the day is above 12.
+        If it is not a date or is ambiguous: years have four digits, and come first unless the day is above 12.
 
     Examples
     --------
@@ -91,18 +91,20 @@ def parse_date(text: str, *, option: str = "--date") -> np.datetime64:
     found = _parse(text)
     if found is None:
         raise OptionError(
-            f"{text!r} is no date", option=option, hint="write it as 2023-03-19, or with a time as 2023-03-19T05:58:00"
+            f"{text!r} is not a date",
+            option=option,
+            hint="write it as 2023-03-19, or with a time as 2023-03-19T05:58:00",
         )
-    doubt = _implausible(found)
-    if doubt:
-        warnings.warn(f"{option}: {text} is {doubt}", stacklevel=2)
+    fault = _implausible(found)
+    if fault:
+        warnings.warn(f"{option}: {text} is {fault}", stacklevel=2)
     return found
 
 
 def _implausible(date: np.datetime64) -> str:
-    """Say why a date cannot be of a radar image; nothing if it can."""
+    """Return why a date cannot be that of a radar image; empty if it can."""
     if date < _FIRST:
-        return "before the first radar satellite, of 1978"
+        return "before the first radar satellite of 1978"
     return "in the future" if date > np.datetime64("now", "us") + np.timedelta64(1, "D") else ""
 
 
@@ -112,7 +114,7 @@ def _parse(text: str) -> np.datetime64 | None:
 
 
 def _from_match(match: re.Match[str]) -> list[np.datetime64]:
-    """Return the date of a match; two where day and month could be either, none where there is no such day."""
+    """Return the date of a match; two if day and month are ambiguous, none if there is no such day."""
     part = match.groupdict()
     month, year = part.get("month") or "", part.get("year") or f"20{part.get('short')}"
     if part.get("one"):
@@ -130,7 +132,7 @@ def _from_match(match: re.Match[str]) -> list[np.datetime64]:
 
 
 def _dates(day: str, part: Mapping[str, str | None]) -> list[np.datetime64]:
-    """Return a day with the time and zone of a match, as UTC; nothing if there is no such day."""
+    """Return a day with the time and zone of a match, as UTC; empty if there is no such day."""
     time = "00:00:00.000000"
     if part.get("hour"):
         fraction = (part.get("fraction") or "")[:6].ljust(6, "0")
@@ -147,18 +149,18 @@ def _dates(day: str, part: Mapping[str, str | None]) -> list[np.datetime64]:
 
 
 def from_metadata(tags: Mapping[str, str]) -> np.datetime64 | None:
-    """Return the date of acquisition that a file's metadata give, or None.
+    """Return the acquisition date from the metadata of a file, or None.
 
     Parameters
     ----------
     tags : mapping of str to str
-        Metadata of every domain of the file; XML documents among the values are searched for their elements.
+        Metadata of every domain of the file. XML documents among the values are searched for elements.
     """
-    return next((found for text in _told(tags) if (found := _parse(text)) is not None), None)
+    return next((found for text in _date_texts(tags) if (found := _parse(text)) is not None), None)
 
 
-def _told(tags: Mapping[str, str]) -> Iterator[str]:
-    """Yield what metadata say of the date of acquisition, the most explicit first."""
+def _date_texts(tags: Mapping[str, str]) -> Iterator[str]:
+    """Yield the metadata values of the acquisition date, the most explicit first."""
     for pattern in _TAGS:
         for key, value in tags.items():
             if re.search(pattern, key, re.IGNORECASE):
@@ -170,7 +172,7 @@ def _told(tags: Mapping[str, str]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _Mention:
-    """A date in a name: an instant, or a day alone."""
+    """Date in a name, with or without a time of day."""
 
     date: np.datetime64
     has_time: bool
@@ -182,10 +184,10 @@ class _Mention:
 
 
 def from_names(names: Iterable[str]) -> list[np.datetime64]:
-    """Return the acquisitions that the given names speak of, each by its earliest time.
+    """Return the acquisition dates in names, each by its earliest time.
 
-    Start and stop of one acquisition, times within 15 minutes, are one; so is a day with a time of that day. Two times
-    of a day that lie further apart are two acquisitions. Dates before 1978 or in the future are numbers.
+    Times within 15 minutes of each other, such as start and stop, are one acquisition, and so are a day and a time of
+    that day. Times that are further apart are two acquisitions. Dates before 1978 or in the future are ignored.
 
     Examples
     --------
@@ -223,12 +225,12 @@ def _mentions(name: str) -> Iterator[_Mention]:
 
 
 def acquisition_date(path: str, tags: Mapping[str, str], *, inner: Iterable[str] = ()) -> np.datetime64:
-    """Return when an image was acquired.
+    """Return the acquisition date of an image.
 
     Parameters
     ----------
     path : str
-        As given to GDAL.
+        Path as passed to GDAL.
     tags : mapping of str to str
         Metadata of the file.
     inner : iterable of str
@@ -237,34 +239,39 @@ def acquisition_date(path: str, tags: Mapping[str, str], *, inner: Iterable[str]
     Returns
     -------
     np.datetime64
-        UTC, from the metadata, else from the names, else from a folder that is named by a date alone or is a product.
+        UTC, from the metadata, otherwise from the names, otherwise from a folder that is named after a date or is a
+        product.
 
     Raises
     ------
     InputError
-        If there is none, it cannot be one of a radar image, or they contradict one another: products coregistered to
-        another date often carry that one's metadata.
+        If there is no date, it cannot be that of a radar image, or the sources disagree: products coregistered to
+        another date often have the metadata of that date.
     """
-    hint = "say it with --date, once for each image in their order"
+    hint = "pass --date once for each image, in their order"
     file, within = split_path(path)
     names = [file.name, within, *inner]
-    told, named = from_metadata(tags), from_names(names) or _of_folder(file)
-    if told is not None and _implausible(told):
-        raise InputError(f"metadata say {told.astype('datetime64[D]')}, {_implausible(told)}", source=path, hint=hint)
-    if told is None and len(named) == 1:
+    tagged, named = from_metadata(tags), from_names(names) or _of_folder(file)
+    if tagged is not None and _implausible(tagged):
+        raise InputError(
+            f"the date {tagged.astype('datetime64[D]')} in its metadata is {_implausible(tagged)}",
+            source=path,
+            hint=hint,
+        )
+    if tagged is None and len(named) == 1:
         return named[0]
-    if told is None:
-        raise InputError(f"date of acquisition is unknown: {_why(names, named, tags)}", source=path, hint=hint)
-    if len(named) == 1 and not _agree(told, named[0]):
-        days = [date.astype("datetime64[D]") for date in (told, named[0])]
+    if tagged is None:
+        raise InputError(f"its acquisition date is unknown: {_why(names, named, tags)}", source=path, hint=hint)
+    if len(named) == 1 and not _agree(tagged, named[0]):
+        days = [date.astype("datetime64[D]") for date in (tagged, named[0])]
         unit = "s" if days[0] == days[1] else "D"
-        texts = [date.astype(f"datetime64[{unit}]") for date in (told, named[0])]
-        raise InputError(f"metadata say {texts[0]}, the name says {texts[1]}", source=path, hint=hint)
-    return told
+        texts = [date.astype(f"datetime64[{unit}]") for date in (tagged, named[0])]
+        raise InputError(f"its date is {texts[0]} in the metadata, but {texts[1]} in the name", source=path, hint=hint)
+    return tagged
 
 
 def _of_folder(file: PurePath) -> list[np.datetime64]:
-    """Return the date of a folder that is named by it alone, or that is a product which holds the file."""
+    """Return the date of the parent folder if it is its whole name, or of the product folder of the file."""
     parent = file.parent.name
     alone = from_names([parent])
     if len(alone) == 1 and _parse(parent) is not None:
@@ -273,25 +280,25 @@ def _of_folder(file: PurePath) -> list[np.datetime64]:
     return from_names([product])
 
 
-def _agree(told: np.datetime64, named: np.datetime64) -> bool:
-    """Tell whether metadata and name may speak of one acquisition: of one day, or of moments beside its midnight."""
-    same_day = told.astype("datetime64[D]") == named.astype("datetime64[D]")
-    return bool(same_day or abs(told - named) <= _ONE_PASS)
+def _agree(tagged: np.datetime64, named: np.datetime64) -> bool:
+    """Return whether metadata and name may be of one acquisition: of one day, or of times around midnight."""
+    same_day = tagged.astype("datetime64[D]") == named.astype("datetime64[D]")
+    return bool(same_day or abs(tagged - named) <= _ONE_PASS)
 
 
 def _why(names: Iterable[str], named: list[np.datetime64], tags: Mapping[str, str]) -> str:
-    """Say why metadata and name leave the date open."""
+    """Return why metadata and name do not determine the date."""
     if named:
-        return f"its name holds {len(named)} dates"
-    unread = next((text.strip() for text in _told(tags) if re.search(r"\d\d", text)), None)
+        return f"its name contains {len(named)} dates"
+    unread = next((text.strip() for text in _date_texts(tags) if re.search(r"\d\d", text)), None)
     if unread is not None:
-        return f"metadata say {unread[:40]!r}, which cannot be told for sure"
+        return f"{unread[:40]!r} in its metadata is ambiguous"
     for name in names:
         if _PROCESSED.match(name):
-            return "its name holds the date of processing"
+            return "its name contains the processing date"
         match = _YEAR_LAST_IN_NAME.search(name)
         if match and len(_from_match(match)) > 1:
-            return f"{match.group()} in its name may be a day or a month first"
+            return f"{match.group()} in its name may begin with the day or the month"
         for mention in _mentions(name):
             return f"{mention.day} in its name is {_implausible(mention.date)}"
-    return "neither metadata nor name hold one"
+    return "neither metadata nor name contain a date"

@@ -1,4 +1,4 @@
-"""Files as GDAL takes them: what is chosen within one, and the truncated ones that it would read without a word."""
+"""Paths in the syntax of GDAL, and detection of truncated files that GDAL reads without an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PREFIXED = (
 _NUMBERED = re.compile(
     r"^(?:GTIFF_DIR:(?:off:)?|NITF_IM:|DERIVED_SUBDATASET:|[A-Z]\w*_CALIB:)(?P<part>\w+):(?P<rest>.+)$"
 )
-"""GDAL's names of parts of a file that put the part before the file."""
+"""GDAL names of parts of a file in which the part comes before the file."""
 _URL = re.compile(r"(?P<before>^(?:/vsi\w+/)*)(?P<url>[A-Za-z][\w+.-]*://.+)$")
 _VRT = re.compile(r"^vrt://(?P<file>.+?)(?P<options>\?[^/]*)?$", re.IGNORECASE)
 _CURL_OPTIONS = re.compile(r"^/vsicurl(?:_streaming)?\?(?P<options>.+)$")
@@ -30,13 +30,13 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _HARMLESS = re.compile(r"[A-Za-z_.-]{1,20}=(?:\d{0,8}|[A-Za-z]{0,8})|[A-Za-z_.-]{1,20}|")
-"""Parts of a query that cannot be what opens a file: a word, or a short number or word that a word names."""
+"""Parts of a query that cannot be a secret: a word, or a short number or word as its value."""
 _USER = re.compile(r"://[^/\s\"'<>]*@")
 _WORD_OF_CONNECTION = re.compile(r"\b(?:user|password|passwd|pwd|pw)=(?:'[^']*'|\"[^\"]*\"|\S*)\s*", re.IGNORECASE)
 
 
 def split_path(path: str) -> tuple[PurePath, str]:
-    """Return the file, and what is chosen within it where the path names a GDAL subdataset; of a URL its path.
+    """Return the file, and the GDAL subdataset in it if any; for a URL the path in it.
 
     Examples
     --------
@@ -55,11 +55,11 @@ def split_path(path: str) -> tuple[PurePath, str]:
 
 
 def source_name(path: str) -> str:
-    """Return what a scene keeps of the path that an image was read from.
+    """Return the name under which a scene records the path of an image.
 
-    Of a local file its name without folders; of a subdataset also what is chosen within it; a URL, or a path of GDAL's
-    to object storage, whole, but without what opens it: user and password are left out, and so is the query unless
-    it is of short words and numbers alone, none of them called a signature, a token, a key or the like.
+    It is the file name of a local file, and the subdataset if any. URLs and GDAL paths to object storage are recorded
+    without secrets: user and password are removed, and so is the query, unless it consists only of short words and
+    numbers, none of them named like a signature, a token or a key.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def source_name(path: str) -> str:
 
 
 def _file_name(file: str) -> str:
-    """Return what a scene keeps of a file: a name, or an address without what opens it."""
+    """Return the recorded name of a file, or its URL without secrets."""
     file = _curl_url(file) or file
     match = _URL.match(file)
     if match is None or _LOCAL_URL.match(match["url"]):
@@ -84,7 +84,7 @@ def _file_name(file: str) -> str:
 
 
 def _curl_url(file: str) -> str | None:
-    """Return the address that GDAL's ``/vsicurl?header.Authorization=...&url=...`` reads, as a path of its own."""
+    """Return the URL in a GDAL path ``/vsicurl?header.Authorization=...&url=...``, as a path without options."""
     match = _CURL_OPTIONS.match(file)
     if match is None:
         return None
@@ -106,20 +106,20 @@ def _without_secrets(url: str) -> str:
     head, _, rest = url.partition("://")
     rest, hash_mark, fragment = rest.partition("#")
     base, mark, query = rest.partition("?")
-    place, slash, path = base.partition("/")
-    place = place.rpartition("@")[2]
-    path = re.sub(r";[^/]*=[^/]*", "", path)  # a session's number
+    host, slash, path = base.partition("/")
+    host = host.rpartition("@")[2]
+    path = re.sub(r";[^/]*=[^/]*", "", path)  # a session id
     parts = [*query.split("&"), *fragment.split("&")]
     if any(_SECRET.search(part.partition("=")[0]) or not _HARMLESS.fullmatch(part) for part in parts):
         mark = query = hash_mark = fragment = ""
-    return f"{head}://{place}{slash}{path}{mark}{query}{hash_mark}{fragment}"
+    return f"{head}://{host}{slash}{path}{mark}{query}{hash_mark}{fragment}"
 
 
 _RAW_DRIVERS = {"ENVI", "ISCE", "EHdr", "ROI_PAC", "GenBin", "PAux", "NITF"}
 
 
 def item_bytes(dtype: str) -> int:
-    """Return the bytes of a pixel of a rasterio dtype.
+    """Return the size in bytes of a pixel of a rasterio dtype.
 
     Examples
     --------
@@ -130,18 +130,18 @@ def item_bytes(dtype: str) -> int:
 
 
 def lacking(dataset: Any, opener: Callable[[str], Any]) -> str | None:
-    """Say what an open dataset lacks of its pixels, or return None.
+    """Return a description of missing pixels of an open dataset, or None.
 
     Parameters
     ----------
     dataset : rasterio.DatasetReader
         Open dataset.
     opener : callable
-        Opens the sources of a virtual dataset, as `rasterio.open` does.
+        Opens the sources of a virtual dataset, like `rasterio.open`.
 
     Notes
     -----
-    TIFF, JPEG, BMP, HDF5 and Zarr are not looked at: for them GDAL's own reading fails.
+    TIFF, JPEG, BMP, HDF5 and Zarr are not checked, because GDAL reports errors when reading them.
     """
     return _lacking(dataset, opener, set())
 
@@ -161,7 +161,7 @@ def _lacking(dataset: Any, opener: Callable[[str], Any], seen: set[str]) -> str 
 
 def _shorter(path: Path, wanted: int) -> str | None:
     size = path.stat().st_size
-    return f"{path.name} has {size} bytes, its image needs {wanted}" if size < wanted else None
+    return f"{path.name} has {size} bytes, but its image needs {wanted}" if size < wanted else None
 
 
 def _tail(path: Path) -> bytes:
@@ -177,7 +177,7 @@ def _is_compressed(dataset: Any) -> bool:
 
 
 def _raw_bands_lack(dataset: Any) -> str | None:
-    """Check the bands of a virtual dataset that lie as plain numbers in a file."""
+    """Check the raw bands of a virtual dataset, which are plain binary files."""
     text = dataset.tags(ns="xml:VRT").get("xml:VRT")
     if not text:
         return None
@@ -188,7 +188,7 @@ def _raw_bands_lack(dataset: Any) -> str | None:
         relative = source.get("relativeToVRT", source.get("relativetoVRT", "0")) == "1"
         path = Path(dataset.name).parent / source.text if relative else Path(source.text)
         if not path.is_file():
-            return f"{path.name}, which holds its pixels, is missing"
+            return f"{path.name} with its pixels is missing"
         index = int(band.get("band", 1))
         pixel = item_bytes(dataset.dtypes[index - 1])
         step = int(band.findtext("PixelOffset") or pixel)
@@ -207,7 +207,7 @@ def _sources_lack(dataset: Any, opener: Callable[[str], Any], seen: set[str]) ->
         seen.add(name)
         try:
             source = opener(name)
-        except Exception:  # a header or a table beside the pixels
+        except Exception:  # a header or a table, not an image
             continue
         with source:
             short = _lacking(source, opener, seen)

@@ -1,4 +1,4 @@
-"""Images streamed into a store, window by window, with what is not data left out, counted and said."""
+"""Stream images into a store window by window; no-data is masked, counted and reported."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ _LOG = logging.getLogger(__name__)
 Advance = Callable[[int], None]
 
 BORDER_SHARE = 0.01
-"""Areas of one value at the edge of an image that cover more than this are a border that was filled."""
+"""Areas of one value at the edge of an image are a filled border if they cover more than this fraction of it."""
 
 DUST_DB = -100.0
-"""Amplitudes so far below the median are what resampling leaves where there was nothing; speckle hardly ever is."""
+"""Amplitudes this far below the median, in dB, are artefacts of resampling no-data, and hardly ever speckle."""
 
-_LOPSIDED = 10  # times as many zeros in one part of complex pixels as in the other are of no chance
-_SAMPLE = 2**20  # pixels, about, that the level of an image is measured on
-_LABEL_BYTES = 12  # a pixel: numbers of areas, and masks
+_LOPSIDED = 10  # ratio of zeros in one part of complex pixels to those in the other, above which they are not by chance
+_SAMPLE = 2**20  # approximate number of pixels from which the level of an image is estimated
+_LABEL_BYTES = 12  # per pixel: labels of areas, and masks
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written of an image.
+    """Statistics of a written image.
 
     Parameters
     ----------
     valid : float
-        Share of its pixels that are valid.
+        Fraction of valid pixels.
     causes : dict of str to int
-        Pixels that are not, by the names of `sarcd.ingestion.nodata.CAUSES`.
+        Number of invalid pixels by cause; see `sarcd.ingestion.nodata.CAUSES`.
     level_db : float
         Median amplitude of a sample of the valid pixels, in decibels.
     notes : tuple of str
-        What was decided that nobody had declared.
+        Decisions about no-data that the file does not declare.
     """
 
     valid: float
@@ -62,20 +62,20 @@ class Written:
 def write_image(
     store: SceneStore, name: str, index: int, dated: DatedImage, memory_bytes: int, advance: Advance
 ) -> Written:
-    """Stream an image into one date of the store.
+    """Write an image to one date of the store, window by window.
 
-    Exact zeros of floating-point amplitude or intensity that touch the edge are no-data if they cover more than
-    `BORDER_SHARE` of the image, or whole rows or columns: which pixels these are is known after the last window, and
-    the windows that have some are then read and written again.
+    Exact zeros of floating-point amplitude or intensity that are connected to the edge are no-data if they cover more
+    than `BORDER_SHARE` of the image, or whole rows or columns. They are known after the last window, and windows that
+    contain some are then read and written again.
 
     Raises
     ------
     InputError
-        If it cannot be read to its end or holds no valid pixel.
+        If the image cannot be read completely, or has no valid pixel.
 
     Notes
     -----
-    Pixels that look like no-data and are kept are named in the log.
+    Pixels that look like no-data but are kept are reported in the log.
     """
     array, image = store.array(name), dated.image
     size = image.layer.shape[0] * image.layer.shape[1]
@@ -104,19 +104,21 @@ def write_image(
     valid = size - sum(causes.values())
     if not valid:
         raise InputError(
-            f"has no valid pixel: {causes_text(causes, size)}", source=dated.path, hint=_how_to_have_some(image, causes)
+            f"has no valid pixel: {causes_text(causes, size)}",
+            source=dated.path,
+            hint=_hint_for_no_valid_pixel(image, causes),
         )
-    doubts = _doubts(dated, suspects, borders, causes, sample, size)
-    for text in doubts or parts_lost.doubts(dated.path, size):
+    suspicious = _suspicious(dated, suspects, borders, causes, sample, size)
+    for text in suspicious or parts_lost.warnings(dated.path, size):
         _LOG.warning("%s", text)
     level = sample.level_db(with_zeros="border" not in causes)
     return Written(valid / size, causes, level, tuple(_notes(dated, causes, size)))
 
 
 def windows(array: zarr.Array[Any], pixel_bytes: int, memory_bytes: int) -> Iterator[Window]:
-    """Yield windows of whole chunks (or shards) that fit the memory, as wide as may be.
+    """Yield windows of whole chunks (or shards) that fit in memory, as wide as possible.
 
-    Most files keep their pixels by rows, and a window as wide as the image reads each of them once.
+    Most files store pixels by rows, so a window as wide as the image reads each of them once.
     """
     step_y, step_x = (array.shards or array.chunks)[1:]
     height, width = array.shape[1:]
@@ -128,35 +130,35 @@ def windows(array: zarr.Array[Any], pixel_bytes: int, memory_bytes: int) -> Iter
             yield slice(y, min(y + tall, height)), slice(x, min(x + wide, width))
 
 
-# -- borders that nobody declared -----------------------------------------------------------------------------------
+# -- undeclared borders ----------------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
 class _Suspect:
-    """A stored value that may fill the border of an image."""
+    """Stored value that may fill the border of an image."""
 
     value: float | complex
-    hide: bool  # or only warn
+    hide: bool  # otherwise only warn
     areas: EdgeAreas
-    lines: tuple[np.ndarray, np.ndarray]  # of each row and column, the pixels that have it, and those without data
-    count: int = 0  # valid pixels that have it, anywhere
-    mask: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))  # of the window at hand, where valid
+    lines: tuple[np.ndarray, np.ndarray]  # for each row and column: pixels with the value, and invalid pixels
+    count: int = 0  # valid pixels with the value
+    mask: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), bool))  # such pixels of the current window
 
     @classmethod
     def of(cls, value: float | complex, shape: tuple[int, int], *, hide: bool) -> _Suspect:
-        """Return one that was not looked for yet."""
+        """Return a suspect without counts."""
         height, width = shape
         return cls(value, hide, EdgeAreas(width, height), (np.zeros((2, height), int), np.zeros((2, width), int)))
 
     def add(self, window: Window, invalid: np.ndarray) -> None:
-        """Count what `mask` holds in a window."""
+        """Count the pixels of `mask` in a window."""
         self.areas.add(window, self.mask | invalid, self.mask)
         self.count += int(np.count_nonzero(self.mask))
         for axis, (own, part) in enumerate(zip(self.lines, window, strict=True)):
             own[:, part] += [np.count_nonzero(where, axis=1 - axis) for where in (self.mask, invalid)]
 
     def fills_lines(self) -> bool:
-        """Tell whether a row or column holds nothing else, and mostly it: a line that was lost."""
+        """Return whether a row or column has no other valid pixels and is mostly this value: a lost line."""
         return any(((has + lacks == across) & (2 * has > across)).any() for (has, lacks), across in self._across())
 
     def _across(self) -> list[tuple[np.ndarray, int]]:
@@ -165,25 +167,25 @@ class _Suspect:
 
 
 def _suspects(image: Image, reader: LayerReader) -> list[_Suspect]:
-    """Return the values to look for: zero, and what the corners repeat."""
+    """Return the values to check: zero, and the values that are repeated in corners."""
     layer = image.layer
     if not image.nodata.guess:
         return []
-    if layer.is_complex:  # whose exact zeros are no-data wherever they lie
+    if layer.is_complex:  # exact zeros of complex images are no-data anywhere
         return [_Suspect.of(value, layer.shape, hide=False) for value in _corner_values(image, reader)]
     is_float = np.dtype(layer.dtype).kind == "f" and layer.palette is None
-    hide = is_float and image.kind in ("amplitude", "intensity")  # 0 dB is a value, and so is the darkest of 8 bits
+    hide = is_float and image.kind in ("amplitude", "intensity")  # 0 dB is valid data, and so is 0 in 8-bit images
     others = [value for value in _corner_values(image, reader, zeros=not hide) if value != 0]
     return [_Suspect.of(value, layer.shape, hide=hide and value == 0) for value in (0.0, *others)]
 
 
 def _corner_values(image: Image, reader: LayerReader, *, zeros: bool = True) -> list[float | complex]:
-    """Return the stored values that corners repeat, but for those that are no-data already, or no amplitude."""
+    """Return the stored values that are repeated in corners, except no-data and invalid amplitudes."""
     corners = []
     ends = [((slice(0, min(2, side)), 1), (slice(max(0, side - 2), side), -1)) for side in image.layer.shape]
     for (y, turn_y), (x, turn_x) in product(*ends):
         bands, masked = reader.read(y, x)
-        turned = [band[::turn_y, ::turn_x].copy() for band in bands]  # decoding may write into the bands
+        turned = [band[::turn_y, ::turn_x].copy() for band in bands]  # decoding may modify the bands
         corner = image.decode(bands, masked).values[::turn_y, ::turn_x][0, 0]
         if not np.isnan(corner) and (zeros or corner != 0):
             corners.append(turned)
@@ -191,14 +193,14 @@ def _corner_values(image: Image, reader: LayerReader, *, zeros: bool = True) -> 
 
 
 def _decode(image: Image, reader: LayerReader, window: Window, suspects: Sequence[_Suspect]) -> Decoded:
-    """Return a window, and leave in each suspect where its value is."""
+    """Decode a window, and set the mask of each suspect."""
     bands, masked = reader.read(*window)
-    raw = [where_value(bands, suspect.value) for suspect in suspects]  # decoding may write into the bands
+    raw = [where_value(bands, suspect.value) for suspect in suspects]  # decoding may modify the bands
     decoded = image.decode(bands, masked)
     for suspect, found in zip(suspects, raw, strict=True):
         mask = np.zeros(decoded.values.shape, bool) if found is None else found
         if suspect.hide and image.layer.offset:
-            mask |= decoded.values == 0  # filled before or after it was scaled
+            mask |= decoded.values == 0  # filled before or after scaling
         suspect.mask = mask & ~decoded.invalid
     return decoded
 
@@ -219,7 +221,7 @@ def _hide_border(
             array[(index, *window)] = decoded.values
 
 
-def _doubts(
+def _suspicious(
     dated: DatedImage,
     suspects: Sequence[_Suspect],
     borders: Mapping[_Suspect, int],
@@ -227,26 +229,27 @@ def _doubts(
     sample: _LevelSample,
     size: int,
 ) -> list[str]:
-    """Return what looks like no-data and is kept."""
+    """Return warnings of pixels that look like no-data but are kept."""
     found = []
     for suspect in suspects:
         value = number(suspect.value)
         if not suspect.hide and suspect in borders:
             found.append(
-                f"{percent(borders[suspect] / size)} of the image is an area of the one value {value} at its edge, "
-                f"which is kept as data: if it is none, pass --nodata {value}, else --nodata none"
+                f"{percent(borders[suspect] / size)} of the image is an area of the single value {value} at its edge, "
+                f"which is kept as data. Pass --nodata {value} if it is no-data, otherwise --nodata none."
             )
         within = suspect.count - causes.get("border", 0)
         if suspect.hide and within > BORDER_SHARE * size:
             found.append(
-                f"{percent(within / size)} of the image is exact zeros that are not of a border, which are kept as "
-                f"data: if they are none, pass --nodata 0, else --nodata none"
+                f"{percent(within / size)} of the image is exact zeros that are not part of a border, and is kept as "
+                f"data. Pass --nodata 0 if they are no-data, otherwise --nodata none."
             )
-    dust = sample.share_of_dust()
+    dust = sample.dust_fraction()
     if dated.image.nodata.guess and not found and dust > BORDER_SHARE:
         found.append(
-            f"{percent(dust)} of the pixels are over {-DUST_DB:.0f} dB below the median, as no ground is, and kept as "
-            f"data: if they fill a border, set them to NaN or to the file's no-data value, else pass --nodata none"
+            f"{percent(dust)} of the pixels are over {-DUST_DB:.0f} dB below the median, which is implausible, but are "
+            f"kept as data. If they fill a border, set them to NaN or the no-data value of the file, otherwise pass "
+            f"--nodata none."
         )
     return [f"{dated.path}: {text}" for text in found]
 
@@ -262,24 +265,24 @@ class _LostParts:
             self._lost["real"] += int(np.count_nonzero((values.real == 0) & (values.imag != 0)))
             self._lost["imaginary"] += int(np.count_nonzero((values.imag == 0) & (values.real != 0)))
 
-    def doubts(self, path: str, size: int) -> list[str]:
-        """Say which part is missing; zeros of small whole numbers are as many in both."""
+    def warnings(self, path: str, size: int) -> list[str]:
+        """Return a warning of the missing part; zeros of small integers are as frequent in both."""
         (_, few), (part, many) = sorted(self._lost.items(), key=lambda item: item[1])
         if many <= BORDER_SHARE * size or many < _LOPSIDED * few:
             return []
         return [
-            f"{path}: {percent(many / size)} of the pixels have an exact zero as their {part} part and no other: "
-            f"that was lost, and with it the phase: read the image anew, or pass --kind amplitude if it never had one"
+            f"{path}: in {percent(many / size)} of the pixels only the {part} part is exactly zero, so it and the "
+            f"phase were lost. Read the image again, or pass --kind amplitude if it has no phase."
         ]
 
 
-def _how_to_have_some(image: Image, causes: Mapping[str, int]) -> str:
-    """Say what to do where no pixel of an image is valid."""
+def _hint_for_no_valid_pixel(image: Image, causes: Mapping[str, int]) -> str:
+    """Return the hint for an image without a valid pixel."""
     most = max(causes, key=lambda name: causes[name])
     if most == "impossible" and image.kind in ("amplitude", "intensity"):
-        return "if the values are decibels, say --kind db"
-    cures = {"declared": "check its no-data value and mask", "option": "check --nodata"}
-    return cures.get(most, "check whether the file was written to its end")
+        return "pass --kind db if the values are decibels"
+    hints = {"declared": "check its no-data value and mask", "option": "check --nodata"}
+    return hints.get(most, "check whether the file was written completely")
 
 
 def _notes(dated: DatedImage, causes: dict[str, int], size: int) -> Iterator[str]:
@@ -288,35 +291,35 @@ def _notes(dated: DatedImage, causes: dict[str, int], size: int) -> Iterator[str
         count = causes["border"]
         yield (
             f"{dated.source}: exact zeros that touch the edge, {count} pixels, {percent(count / size)} of the image, "
-            f"are taken for no-data; --nodata none keeps them as values"
+            f"are treated as no-data; --nodata none keeps them as values"
         )
         declared = [number(value) for value in image.layer.nodata if value is not None]
         if declared and "declared" not in causes:
-            yield f"{dated.source}: the file declares {declared[0]} as no-data, which no pixel is"
+            yield f"{dated.source}: the file declares {declared[0]} as no-data, but no pixel has this value"
     if image.nodata.value is not None and "option" not in causes:
-        yield f"{dated.source}: no further pixel is {number(image.nodata.value)}, which --nodata names"
+        yield f"{dated.source}: no further pixel has the value {number(image.nodata.value)} of --nodata"
     if "impossible" in causes:
         what = {"slc": "complex amplitude", "db": "decibels"}.get(image.kind, image.kind)
         yield (
             f"{dated.source}: {causes['impossible']} pixels, {percent(causes['impossible'] / size)} of the image, are "
-            f"impossible as {what} (negative, or far too large) and taken for no-data"
+            f"impossible as {what} (negative, or far too large) and treated as no-data"
         )
 
 
-def percent(share: float) -> str:
-    """Return a share as text: 100 % means all, and 0 % none.
+def percent(fraction: float) -> str:
+    """Return a fraction as text; 100 % and 0 % are exact.
 
     Examples
     --------
     >>> percent(0.99999), percent(1.0), percent(1e-7)
     ('99.99 %', '100 %', '< 0.01 %')
     """
-    rounded = math.floor(share * 10_000) / 100
-    return f"{rounded:g} %" if rounded or not share else "< 0.01 %"
+    rounded = math.floor(fraction * 10_000) / 100
+    return f"{rounded:g} %" if rounded or not fraction else "< 0.01 %"
 
 
 def causes_text(causes: dict[str, int], size: int) -> str:
-    """Return what made pixels invalid, in words.
+    """Return the causes of invalid pixels as text.
 
     Examples
     --------
@@ -328,7 +331,7 @@ def causes_text(causes: dict[str, int], size: int) -> str:
 
 
 def stored_causes(attrs: Mapping[str, Any], dates: int) -> list[dict[str, int]]:
-    """Return what made pixels of each date invalid when the images were ingested, as far as a scene tells.
+    """Return the causes of invalid pixels of each date, as recorded when the images were ingested.
 
     Examples
     --------
@@ -336,8 +339,8 @@ def stored_causes(attrs: Mapping[str, Any], dates: int) -> list[dict[str, int]]:
     [{'border': 120, 'declared': 7}, {}]
     """
     texts = list(attrs.get("source_invalid", []))[:dates]
-    told = [dict(part.split("=") for part in text.split(",") if part) for text in texts]
-    counts = [{name: int(count) for name, count in one.items()} for one in told]
+    parsed = [dict(part.split("=") for part in text.split(",") if part) for text in texts]
+    counts = [{name: int(count) for name, count in one.items()} for one in parsed]
     return counts + [{}] * (dates - len(counts))
 
 
@@ -345,7 +348,7 @@ def stored_causes(attrs: Mapping[str, Any], dates: int) -> list[dict[str, int]]:
 
 
 class _LevelSample:
-    """Amplitudes on a grid of pixels that is the same for any windows."""
+    """Sample of amplitudes on a regular grid of pixels, which is independent of the windows."""
 
     def __init__(self, shape: Sequence[int]) -> None:
         self._step = max(1, math.ceil(math.sqrt(shape[0] * shape[1] / _SAMPLE)))
@@ -357,14 +360,14 @@ class _LevelSample:
         self._values.append(taken[np.isfinite(taken)])
 
     def level_db(self, *, with_zeros: bool) -> float:
-        """Return the median in decibels; NaN where there is none above 0, or too few pixels are valid."""
+        """Return the median in decibels; NaN if it is 0, or too few pixels are valid."""
         values = np.concatenate(self._values)
         values = values if with_zeros else values[values > 0]
         middle = np.median(values) if len(values) >= LEVEL_PIXELS else 0.0
         return float(20 * np.log10(middle)) if middle > 0 else math.nan
 
-    def share_of_dust(self) -> float:
-        """Return the share of the values above 0 that are too far below the median of those to be data."""
+    def dust_fraction(self) -> float:
+        """Return the fraction of the values above 0 that are too far below their median to be data."""
         values = np.concatenate(self._values)
         values = values[values > 0]
         if not len(values):
@@ -373,7 +376,7 @@ class _LevelSample:
 
 
 def level_of(store: SceneStore, name: str, index: int, memory_bytes: int) -> float:
-    """Return the level of a date that the store has, in decibels, as of one that is written."""
+    """Return the median amplitude of a stored date in decibels, from the same sample as for new images."""
     array = store.array(name)
     sample = _LevelSample(array.shape[1:])
     for window in windows(array, 2 * array.dtype.itemsize, memory_bytes):
@@ -382,14 +385,14 @@ def level_of(store: SceneStore, name: str, index: int, memory_bytes: int) -> flo
 
 
 def warn_of_levels(names: Sequence[str], levels_db: Sequence[float]) -> None:
-    """Warn where the dates differ in level by more than `LEVEL_JUMP_DB`: a scale was lost, or a gain differs."""
+    """Warn if the levels of dates differ by more than `LEVEL_JUMP_DB`, as with a lost scale or another gain."""
     known = [(level, name) for level, name in zip(levels_db, names, strict=True) if math.isfinite(level)]
     if len(known) < 2:
         return
     (low, darkest), (high, brightest) = min(known), max(known)
     if high - low > LEVEL_JUMP_DB:
         _LOG.warning(
-            "the median amplitudes of %s and %s are %.1f dB apart: if their calibration differs, pass --gain, in dB, "
-            "once for each image",
+            "the median amplitudes of %s and %s are %.1f dB apart. If their calibration differs, pass --gain, in dB, "
+            "once for each image.",
             darkest, brightest, high - low,
         )  # fmt: skip

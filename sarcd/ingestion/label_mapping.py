@@ -1,4 +1,4 @@
-"""What values of label files mean: numbers, ranges of them, and words."""
+"""Meaning of the values of label files: numbers, ranges, and words."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _KINDS = ((1, "change"), (0, "none"), (NO_LABEL, "unlabelled"))
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})(?:\s*-\s*({_NUMBER}))?")
 _WORD = re.compile(r"[^\W\d_].*|[^\w\s]+|.*[^\W\d_]{2}.*")
-"""A word begins with a letter, is a sign such as ?, or holds two letters in a row: 1O0 is a number mistyped."""
+"""A word begins with a letter, is a sign such as ?, or contains two letters in a row: 1O0 is a mistyped number."""
 YES_AND_NO = {"yes": 1.0, "y": 1.0, "true": 1.0, "t": 1.0, "no": 0.0, "n": 0.0, "false": 0.0, "f": 0.0}
-"""Words that are understood without being named."""
+"""Words that need no option."""
 _NEGATIVE = re.compile(r"(?:no|non|none|not|un|false|off|null|stable|same|background|other|intact)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class LabelMapping:
-    """Which values of a label file mean change, and which mean that nothing is known.
+    """Mapping of the values of a label file to change, no change and unlabelled.
 
     Parameters
     ----------
     change, ignore : tuple of (lowest, highest)
-        Ranges with both ends; empty where the user said nothing.
+        Closed ranges; empty without the option.
     change_names, ignore_names : tuple of str
-        Words that an attribute of a vector file may hold in place of numbers, in lower case.
+        Words in an attribute of a vector file, in lower case.
     """
 
     change: tuple[tuple[float, float], ...] = ()
@@ -42,7 +42,7 @@ class LabelMapping:
 
     @classmethod
     def parse(cls, change: str | None, ignore: str | None) -> LabelMapping:
-        """Read the words of ``--label-change`` and ``--label-ignore``.
+        """Parse the values of ``--label-change`` and ``--label-ignore``.
 
         Examples
         --------
@@ -58,9 +58,9 @@ class LabelMapping:
         return cls(changed, ignored, changed_names, ignored_names)
 
     def translate(self, values: np.ndarray, unknown: np.ndarray | None) -> np.ndarray:
-        """Return 1, 0 and 255 for the values of a file; `unknown` is where the file itself declares no-data.
+        """Map the values of a file to 1, 0 and 255; `unknown` marks declared no-data.
 
-        255 means unlabelled, unless ``--label-change`` names it.
+        255 means unlabelled, unless it is in ``--label-change``.
         """
         change = _within(values, self.change) if self.change else values == 1
         ignore = _within(values, self.ignore) | ~np.isfinite(values) | ((values == NO_LABEL) & ~change)
@@ -71,12 +71,12 @@ class LabelMapping:
         return labels
 
     def check(self, values: set[float], source: str) -> None:
-        """Raise unless every value of a file has a meaning.
+        """Raise if a value of a file has no defined meaning.
 
         Raises
         ------
         InputError
-            Listing the values.
+            The error lists the values.
         """
         if self.change:
             return
@@ -84,20 +84,21 @@ class LabelMapping:
             raise InputError(
                 f"label values are numbers ({_listed(sorted(values))}), none of them {self.change_names[0]!r}",
                 source=source,
-                hint="say which mean change, as --label-change 128-255",
+                hint="specify those that mean change, as in --label-change 128-255",
             )
         rest = {value for value in values if not _within(np.array([value]), self.ignore)[0]}
-        # 0 and 255 alone are the commonest way of writing "no" and "yes": not to be taken for "no" and "unlabelled".
+        # 0 and 255 alone usually mean "no" and "yes", so they are not read as "no" and "unlabelled".
         if rest <= {0.0, 1.0} or (rest <= {0.0, 1.0, 255.0} and 1.0 in rest):
             return
         raise InputError(
             f"label values are {_listed(sorted(rest))}, not 0 and 1",
             source=source,
-            hint="say which mean change, as --label-change 128-255, and which mean unlabelled, as --label-ignore 255",
+            hint="specify those that mean change, as in --label-change 128-255, and those that mean unlabelled, as in "
+            "--label-ignore 255",
         )
 
     def absent(self, texts: Sequence[str]) -> list[tuple[str, str]]:
-        """Return the options and their words that no shape has.
+        """Return the words in options that no shape has, with the options.
 
         Examples
         --------
@@ -110,7 +111,7 @@ class LabelMapping:
         return [(option, name) for option, name in named if name not in known]
 
     def describe(self, values: set[float]) -> str:
-        """Say what each of the values of a file is taken for.
+        """Describe the meaning of the values of a file.
 
         Examples
         --------
@@ -121,18 +122,18 @@ class LabelMapping:
         labels = self.translate(ordered, None)
         if len(ordered) > _MOST_LISTED:
             ranges = [(self.change, "change"), (self.ignore, "unlabelled")]
-            said = [f"{_ranges_text(own)}: {kind}" for own, kind in ranges if own]
-            return "; ".join([*said, f"other values from {ordered[0]:g} to {ordered[-1]:g}: none"])
+            parts = [f"{_ranges_text(own)}: {kind}" for own, kind in ranges if own]
+            return "; ".join([*parts, f"other values from {ordered[0]:g} to {ordered[-1]:g}: none"])
         found = [(ordered[labels == value].tolist(), kind) for value, kind in _KINDS]
         return "; ".join(f"{_listed(own)}: {kind}" for own, kind in found if own)
 
     def translate_texts(self, texts: np.ndarray, field: str, source: str) -> tuple[np.ndarray, str]:
-        """Return 1, 0 and 255 for an attribute of words, 255 where there is none, and the rule in words.
+        """Map an attribute of words to 1, 0 and 255 (255 where it is empty), and describe the rule.
 
         Raises
         ------
         InputError
-            If nobody said which words mean change, or none of the words is there.
+            If no option says which words mean change, or no shape has one of them.
         """
         known = sorted({text for text in texts if text})
         changed, ignored = (
@@ -141,9 +142,9 @@ class LabelMapping:
         )
         if not changed.any():
             more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
-            unnamed = ", none of which --label-change names" if self.change_names or self.change else ""
+            unnamed = ", none of which is in --label-change" if self.change_names or self.change else ""
             raise InputError(
-                f"its attribute '{field}' is no number: it holds {', '.join(known[:_MOST_LISTED])}{more}{unnamed}",
+                f"its attribute '{field}' is not numeric and holds {', '.join(known[:_MOST_LISTED])}{more}{unnamed}",
                 source=source,
                 hint=_how_to_name(known),
             )
@@ -176,14 +177,14 @@ def _ranges(text: str | None, option: str) -> tuple[tuple[tuple[float, float], .
         low, high = (float(match[1]), float(match[2] or match[1])) if match else (1.0, 0.0)
         if low > high:
             raise OptionError(
-                f"{word!r} is no value or range", option=option, hint="use values as in 255, 1,2 or 128-255"
+                f"{word!r} is not a value or range", option=option, hint="use values as in 255, 1,2 or 128-255"
             )
         found.append((low, high))
     return tuple(found), tuple(names)
 
 
 def _is_named(text: str, names: Sequence[str], ranges: tuple[tuple[float, float], ...]) -> bool:
-    """Tell whether a word, or a number among words, is one that an option names."""
+    """Return whether a word, or a number in an attribute of words, is in an option."""
     if text.lower() in names:
         return True
     match = re.fullmatch(_NUMBER, text)
@@ -191,15 +192,16 @@ def _is_named(text: str, names: Sequence[str], ranges: tuple[tuple[float, float]
 
 
 def _how_to_name(known: Sequence[str]) -> str:
-    """Return how to name the words of an attribute; for change rather not one that sounds like none."""
+    """Return the hint on how to map the words of an attribute; examples of change are not negative words."""
     usable = [word for word in known if "," not in word and (_WORD.fullmatch(word) or _RANGE.fullmatch(word))]
     odd = [word for word in usable if not re.fullmatch(_NUMBER, word) and word.lower() not in YES_AND_NO]
     likely = [word for word in odd if not _NEGATIVE.match(word)]
     said_yes = any(word not in odd and YES_AND_NO.get(word.lower(), word) not in (0.0, "0") for word in usable)
     if odd and len(odd) < len(usable) and (said_yes or not likely):  # a few words among numbers, or beside yes and no
-        return f"if {odd[0]!r} means unlabelled, say --label-ignore '{','.join(odd)}', else which mean change"
-    example = f", as --label-change '{[*likely, *usable][0]}'" if usable else ""
-    return f"say which mean change{example}, and which unlabelled (--label-ignore)"
+        ignored = f"pass --label-ignore '{','.join(odd)}' if {odd[0]!r} means unlabelled"
+        return f"{ignored}, otherwise specify those that mean change"
+    example = f", as in --label-change '{[*likely, *usable][0]}'" if usable else ""
+    return f"specify those that mean change{example}, and those that mean unlabelled (--label-ignore)"
 
 
 def _within(values: np.ndarray, ranges: tuple[tuple[float, float], ...]) -> np.ndarray:
@@ -211,22 +213,22 @@ def _within(values: np.ndarray, ranges: tuple[tuple[float, float], ...]) -> np.n
 
 @dataclass(frozen=True)
 class Understood:
-    """How a label file was read, before any pixel of it is written.
+    """How a label file is read; known before any pixel is written.
 
     Parameters
     ----------
     rule : str
-        What makes a pixel or shape change, as in ``1: change; 0: none`` or ``every shape is change``.
+        Meaning of the values, such as ``1: change; 0: none`` or ``every shape is change``.
     layer, field : str or None
-        Layer of a vector file, and attribute that holds the values of its shapes.
+        Layer of a vector file, and attribute with the values of its shapes.
     shapes : mapping of str to int
         Counts of shapes of a vector file: ``read``, ``used``, ``without_geometry``, ``without_value``, ``outside``,
-        ``cut`` (reach beyond the scene), ``too_small`` (cover no pixel centre), ``repaired``, ``points``, ``lines``,
-        ``point_and_line_pixels``, and ``other_pairs`` (left out, and not among those read).
+        ``cut`` (extend beyond the scene), ``too_small`` (cover no pixel centre), ``repaired``, ``points``, ``lines``,
+        ``point_and_line_pixels``, and ``other_pairs`` (left out, and not counted as read).
     notes : tuple of str
-        What else was decided.
+        Other decisions.
     warnings : tuple of str
-        What the file loses on its way into the scene, or may mean otherwise; each a line with a hint.
+        Losses and ambiguities, each as one line with a hint.
     """
 
     rule: str
@@ -239,16 +241,16 @@ class Understood:
 
 @dataclass(frozen=True)
 class LabelSummary:
-    """The labels of one pair as they were written.
+    """Summary of the written labels of a pair.
 
     Parameters
     ----------
     pair : str
-        BEFORE:AFTER.
+        Dates as BEFORE:AFTER.
     source : str
         Name of the file.
     change, unchanged, unlabelled : int
-        Pixels.
+        Number of pixels.
     rule, layer, field, shapes, notes, warnings
         See `Understood`.
     """
@@ -266,7 +268,7 @@ class LabelSummary:
     warnings: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """Return it as one line, without pair and warnings.
+        """Return the summary as one line, without pair and warnings.
 
         Examples
         --------
@@ -279,9 +281,9 @@ class LabelSummary:
 
 
 def summarise(understood: Understood, *, pair: str, source: str, counts: tuple[int, int, int]) -> LabelSummary:
-    """Return the summary of labels of which (change, unchanged, unlabelled) pixels were written."""
+    """Return the summary of labels; `counts` are the (change, unchanged, unlabelled) pixels."""
     change, unchanged, unlabelled = counts
-    said = one_sided(change, unchanged, "ingest")
+    missing = one_sided(change, unchanged, "ingest")
     return LabelSummary(
         pair,
         source,
@@ -293,49 +295,49 @@ def summarise(understood: Understood, *, pair: str, source: str, counts: tuple[i
         understood.field,
         dict(understood.shapes),
         understood.notes,
-        (*understood.warnings, *(() if said is None else (f"{source} ({pair}): {said}",))),
+        (*understood.warnings, *(() if missing is None else (f"{source} ({pair}): {missing}",))),
     )
 
 
 _HINTS = {
     "ingest": {
-        "change": "if it should hold change, check its values, --label-change and --label-field",
-        "none": "label ground without change too, as 0: nothing can be trained or scored without it",
+        "change": "If it should contain change, check its values, --label-change and --label-field.",
+        "none": "Label ground without change as 0 too, since training and evaluation need it.",
     },
     "train": {
-        "change": "add scenes in which changes are labelled",
-        "none": "label ground without change too, as 0: the network would learn that everything changes",
+        "change": "Add scenes in which changes are labelled.",
+        "none": "Label ground without change as 0 too; otherwise the network learns that everything changes.",
     },
     "evaluate": {
-        "change": "recall and average precision say nothing here: evaluate pairs in which changes are labelled",
-        "none": "false alarms cannot show: label ground without change too, as 0",
+        "change": "Recall and average precision are undefined; evaluate pairs in which changes are labelled.",
+        "none": "False alarms cannot be counted; label ground without change as 0 too.",
     },
 }
 
 
 def one_sided(change: int, unchanged: int, use: str) -> str | None:
-    """Say that labels lack one of the two classes, with a hint; None if they hold both.
+    """Return a warning with a hint if labels lack one of the two classes; None if they have both.
 
     Parameters
     ----------
     change, unchanged : int
-        Labelled pixels.
+        Numbers of labelled pixels.
     use : str
-        What they are used for: ``ingest``, ``train`` or ``evaluate``.
+        Use of the labels: ``ingest``, ``train`` or ``evaluate``.
 
     Examples
     --------
     >>> one_sided(3, 4, "train")
     >>> one_sided(3, 0, "train")
-    'no labelled pixel is "no change": label ground without change too, as 0: the network would learn that ...'
+    'no labelled pixel is "no change". Label ground without change as 0 too; otherwise the network learns ...'
     """
     hints = _HINTS[use]
     if change and unchanged:
         return None
     if change:
-        return f'no labelled pixel is "no change": {hints["none"]}'
+        return f'no labelled pixel is "no change". {hints["none"]}'
     if unchanged:
-        return f"no labelled pixel is change: {hints['change']}"
+        return f"no labelled pixel is change. {hints['change']}"
     return "no pixel is labelled"
 
 

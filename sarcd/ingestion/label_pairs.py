@@ -1,4 +1,4 @@
-"""Shapes of several pairs in one file, as `sarcd export` writes them: which are of the pair that is labelled."""
+"""Select the shapes of one pair from a file of several, as written by `sarcd export`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sarcd.ingestion.dates import parse_date
 from sarcd.store.pairs import Pair
 
 ENDS = ("before", "after")
-"""Attributes that tell the pair of a shape; they count only together, and as dates."""
+"""Attributes with the dates of a shape; both are needed, and must be dates."""
 
 
 def ends_in(fields: list[str]) -> list[str]:
-    """Return the attributes of a layer that tell pairs, in any case of letters; none where one is lacking.
+    """Return the date attributes of a layer, in upper or lower case; empty if one is missing.
 
     Examples
     --------
@@ -27,7 +27,7 @@ def ends_in(fields: list[str]) -> list[str]:
 
 
 def dates_of_shapes(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Return the dates of each shape, (N, 2) datetime64[s], NaT where it has none; None if nothing tells them."""
+    """Return the dates of each shape, (N, 2) datetime64[s], NaT if it has none; None if no shape has any."""
     found = [_dates(columns[name]) for name in ends_in(list(columns))]
     known = [each for each in found if each is not None]
     if len(known) < len(ENDS):
@@ -51,15 +51,15 @@ def _dates(values: np.ndarray) -> np.ndarray | None:
 
 
 def of_pair(path: str, dates: np.ndarray, pair: Pair) -> np.ndarray:
-    """Return which shapes are of a pair; those without dates are.
+    """Return which shapes belong to a pair, including those without dates.
 
     Raises
     ------
     InputError
-        If all are of others.
+        If all shapes belong to other pairs.
     """
     wanted = np.array(pair, "datetime64[s]")
-    days = wanted.astype("datetime64[D]").astype("datetime64[s]")  # a date without a time of day is meant as that day
+    days = wanted.astype("datetime64[D]").astype("datetime64[s]")  # dates without a time of day match the day
     same = ((dates == wanted) | (dates == days)).all(axis=1)
     mine: np.ndarray = same | np.isnat(dates).any(axis=1)
     if not mine.any():
@@ -68,8 +68,8 @@ def of_pair(path: str, dates: np.ndarray, pair: Pair) -> np.ndarray:
         others = len(np.unique(dates.astype("int64"), axis=0)) - 1
         more = f" and {others} other pair{'s'[: others > 1]}" if others else ""
         raise InputError(
-            f"its shapes are of {one}{more} by their attributes before and after, none of {own}",
+            f"by their attributes before and after, its shapes belong to {one}{more} and none to {own}",
             source=path,
-            hint="say whose they are, as --label BEFORE:AFTER=FILE, or rename these attributes if they mean another",
+            hint="specify their pair, as in --label BEFORE:AFTER=FILE, or rename attributes with another meaning",
         )
     return mine

@@ -1,4 +1,4 @@
-"""From the coordinates of shapes to the pixels of a scene: by its transform, or by its ground control points."""
+"""Transform the coordinates of shapes to pixels of a scene, by its transform or its ground control points."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sarcd.ingestion.label_shapes import Shapes
 
 Move = Callable[[np.ndarray], np.ndarray]
 
-_MARGIN = 0.1  # of the scene's size, by which shapes are kept beyond it before they are moved
-_BEND = 0.1  # pixels by which the middle of a straight line may leave its place
-_LONG = 16.0  # pixels: shorter lines do not bend
-_MOST_POINTS = 2_000_000  # that long lines are broken into
-_WHOLE_TURN = 360 - 1e-6  # degrees: a shape as wide as this goes round the globe
+_MARGIN = 0.1  # fraction of the scene's size by which shapes are kept beyond it before the transformation
+_BEND = 0.1  # maximum deviation in pixels of the middle of a straight line
+_LONG = 16.0  # pixels; shorter lines are not subdivided
+_MOST_POINTS = 2_000_000  # maximum number of points after subdividing long lines
+_WHOLE_TURN = 360 - 1e-6  # degrees; a shape this wide covers all longitudes
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Placed:
     Parameters
     ----------
     shapes : (N,) ndarray of shapely geometries
-        None where nothing of a shape can lie in the scene. What lies far outside may have been cut off.
+        None for shapes that cannot be in the scene. Parts far outside may be clipped.
     kept : (N,) float ndarray
-        Fraction of each shape's area that was not cut off.
+        Fraction of the area of each shape that was not clipped.
     notes : tuple of str
-        What was taken for granted.
+        Assumptions.
     """
 
     shapes: np.ndarray
@@ -44,37 +44,37 @@ class Placed:
 
 
 def to_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference, shape: tuple[int, int]) -> Placed:
-    """Bring shapes into the pixel coordinates of a scene.
+    """Transform shapes to the pixel coordinates of a scene.
 
-    Shapes with a CRS are brought into that of the scene, and by its transform or its ground control points into
-    pixels. Shapes without one lie in pixel coordinates already where the scene is not on the map or has control
-    points; and in the coordinates of its transform where it has one without a CRS.
+    Shapes with a CRS are transformed to that of the scene, and by its transform or its ground control points to pixels.
+    Shapes without a CRS are in pixel coordinates if the scene has no georeference or has control points, and in the
+    coordinates of its transform if that has no CRS.
 
     Parameters
     ----------
     found : Shapes
-        Where they come from.
+        Layer that they were read from.
     geometry : (N,) ndarray of shapely geometries
-        Valid ones.
+        Valid geometries.
     georeference : Georeference
     shape : (y, x)
-        Of the scene.
+        Size of the scene.
 
     Raises
     ------
     InputError
-        If it is not known where the shapes lie, or it cannot be computed.
+        If the location of the shapes is unknown or cannot be computed.
     """
     notes: list[str] = []
     crs = found.crs
     if crs is not None and _is_nominal(found, geometry, georeference, shape):
-        notes.append("coordinates are not taken for degrees, which a GeoJSON file always claims them to be")
+        notes.append("coordinates are not degrees, although a GeoJSON file always declares them so")
         crs = None
     if crs is not None and (georeference.crs is None or georeference.kind == "none"):
         raise InputError(
-            "is placed on the map and the scene is not",
+            "has map coordinates, but the scene has none",
             source=found.path,
-            hint="draw it in pixel coordinates (column, row) and save it without a CRS, or give a raster",
+            hint="draw it in pixel coordinates (column, row) and save it without a CRS, or use a raster",
         )
     if crs is None and _is_local(georeference):
         notes.append("coordinates are those of the scene's own local grid")
@@ -82,7 +82,9 @@ def to_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference, s
         known = georeference.crs.to_authority()
         example = ":".join(known) if known else "EPSG:32631"
         raise InputError(
-            "says no CRS", source=found.path, hint=f"set the one it was drawn in, as with ogr2ogr -a_srs {example}"
+            "has no CRS",
+            source=found.path,
+            hint=f"assign the CRS it was drawn in, for example with ogr2ogr -a_srs {example}",
         )
     if crs is None and georeference.kind != "transform":
         return _drawn_over(geometry, georeference, shape, notes)
@@ -92,22 +94,22 @@ def to_pixels(found: Shapes, geometry: np.ndarray, georeference: Georeference, s
 
 
 def _drawn_over(geometry: np.ndarray, georeference: Georeference, shape: tuple[int, int], notes: list[str]) -> Placed:
-    """Take coordinates for pixels, or for those of control points that have no CRS either."""
+    """Read coordinates as pixels, or as those of control points that have no CRS either."""
     import shapely
 
     points = shapely.get_coordinates(geometry)
     if georeference.gcps and georeference.crs is None and _are_at_control_points(points, georeference):
         ground = _Ground("", georeference, shape, None)
         return Placed(*ground.place(geometry), (*notes, "coordinates are those of the scene's ground control points"))
-    flat, turned = _downwards(geometry)
+    flat, is_flipped = _downwards(geometry)
     notes = [*notes, "coordinates are columns and rows"]
-    if turned:
+    if is_flipped:
         notes = [*notes, "rows were counted upwards from 0, as negative numbers"]
     return Placed(flat, np.ones(len(flat)), tuple(notes))
 
 
 def _is_nominal(found: Shapes, geometry: np.ndarray, georeference: Georeference, shape: tuple[int, int]) -> bool:
-    """Tell coordinates that are no degrees in a GeoJSON file, which cannot say that it has no CRS."""
+    """Return whether coordinates in GeoJSON are not degrees; the format cannot declare that there is no CRS."""
     import pyproj
     import shapely
 
@@ -126,19 +128,19 @@ def _is_nominal(found: Shapes, geometry: np.ndarray, georeference: Georeference,
         return False
     if georeference.gcps and _are_at_control_points(points, georeference):
         return True
-    if georeference.transform is not None:  # what sarcd exports of such a scene
+    if georeference.transform is not None:  # as exported by sarcd from such a scene
         points = _affine(~georeference.transform)(points)
     whole = np.abs(points - np.round(points)).max() < 1e-4
     return bool(whole and (points >= 0).all() and (points <= [shape[1], shape[0]]).all())
 
 
 def _is_local(georeference: Georeference) -> bool:
-    """Tell a grid that is tied to no place on Earth, such as a mine's own."""
+    """Return whether the CRS is a local grid without a location on Earth, for example of a mine."""
     return georeference.transform is not None and georeference.crs is not None and kind_of(georeference.crs) == "local"
 
 
 def _are_at_control_points(points: np.ndarray, georeference: Georeference) -> bool:
-    """Tell whether points lie where the control points do, give or take a tenth of their extent."""
+    """Return whether points are within the extent of the control points, extended by a tenth."""
     ground = np.array([(point.x, point.y) for point in georeference.gcps])
     low, high = ground.min(axis=0), ground.max(axis=0)
     room = _MARGIN * (high - low)
@@ -146,7 +148,7 @@ def _are_at_control_points(points: np.ndarray, georeference: Georeference) -> bo
 
 
 def _downwards(geometry: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Return pixel coordinates with y downwards: programs that draw maps let it rise, so that rows are negative."""
+    """Return pixel coordinates with y downwards; in map software y increases upwards, so rows are negative."""
     import shapely
 
     _, lowest, _, highest = shapely.total_bounds(geometry)
@@ -156,17 +158,17 @@ def _downwards(geometry: np.ndarray) -> tuple[np.ndarray, bool]:
 
 
 class _Ground:
-    """The way from the coordinates of a file to the pixels of a scene, and back.
+    """Transformation from the coordinates of a file to the pixels of a scene, and back.
 
     Parameters
     ----------
     path : str
-        Of the file.
+        Path of the file.
     georeference : Georeference
-        With a transform or control points.
+        Georeference of the scene, with a transform or control points.
     shape : (y, x)
     crs : str or None
-        Of the file; None if it is the scene's.
+        CRS of the file; None if it is that of the scene.
     """
 
     def __init__(self, path: str, georeference: Georeference, shape: tuple[int, int], crs: str | None) -> None:
@@ -177,7 +179,7 @@ class _Ground:
         self.back: Any = None
         self.in_degrees = self.file_in_degrees = False
         if georeference.transform is not None and georeference.transform.determinant == 0:
-            raise InputError("the scene's transform maps it to a line: no label can be placed", source=path)
+            raise InputError("the transform of the scene is singular, so labels cannot be located", source=path)
         if crs is None:
             return
         try:
@@ -188,16 +190,16 @@ class _Ground:
                 self.back = pyproj.Transformer.from_crs(scenes, own, always_xy=True).transform
         except pyproj.exceptions.ProjError as error:
             if _is_local(georeference):
-                text = "its CRS cannot be brought to the scene's, which is a local one"
-                raise InputError(text, source=path, hint="save it in the scene's own CRS, as a GeoPackage") from error
+                text = "its CRS cannot be transformed to the local CRS of the scene"
+                raise InputError(text, source=path, hint="save it in the CRS of the scene, as a GeoPackage") from error
             raise InputError(
-                f"its CRS cannot be brought to that of the scene ({' '.join(str(error).split())[:120]})",
+                f"its CRS cannot be transformed to that of the scene ({' '.join(str(error).split())[:120]})",
                 source=path,
-                hint="reproject it first, as with ogr2ogr -t_srs",
+                hint="reproject it first, for example with ogr2ogr -t_srs",
             ) from error
 
     def place(self, geometry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return shapes in pixel coordinates, and how much of each was kept."""
+        """Return shapes in pixel coordinates, and the fraction of each that was kept."""
         import shapely
 
         shapes, kept = self._near_the_scene(geometry)
@@ -210,12 +212,14 @@ class _Ground:
         lost = np.zeros(len(placed), bool)
         lost[owners[~np.isfinite(points).all(axis=1)]] = True
         if lost.any() and (lost | ~left).all():
-            raise InputError("has shapes that the scene's CRS cannot hold", source=self.path, hint="check its own CRS")
+            raise InputError(
+                "has shapes outside the valid area of the CRS of the scene", source=self.path, hint="check its CRS"
+            )
         placed[lost] = None
         return placed, kept
 
     def move(self, points: np.ndarray, *, roughly: bool = False) -> np.ndarray:
-        """Return (column, row) of points (x, y) of the file; roughly: near enough to tell bent lines."""
+        """Return (column, row) of points (x, y) of the file; `roughly` is accurate enough to find curved lines."""
         if self.there is not None:
             points = np.column_stack(self.there(*points.T))
         if self.in_degrees:
@@ -226,12 +230,12 @@ class _Ground:
 
     @functools.cached_property
     def surface(self) -> Surface:
-        """The surface of the control points."""
+        """Surface through the control points."""
         return Surface(self.path, self.georeference, self.shape, in_degrees=self.in_degrees)
 
     @functools.cached_property
     def outline(self) -> np.ndarray:
-        """Points all over the scene and around it, in its own coordinates; in degrees without a leap."""
+        """Points over the scene and around it in its coordinates, with continuous longitudes."""
         height, width = self.shape
         rows, columns = (np.linspace(-_MARGIN, 1 + _MARGIN, 33) * side for side in (height, width))
         grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
@@ -243,11 +247,11 @@ class _Ground:
 
     @property
     def middle(self) -> float:
-        """Longitude of the scene's middle."""
+        """Longitude of the centre of the scene."""
         return float(self.outline[len(self.outline) // 2, 0])
 
     def _near_the_scene(self, geometry: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cut off what lies far from the scene, and bring longitudes to its own turn of the globe."""
+        """Clip shapes far from the scene, and shift longitudes to its range."""
         import shapely
 
         ones = np.ones(len(geometry))
@@ -260,7 +264,7 @@ class _Ground:
             points[:, 0] = nearest_turn(points[:, 0], points[len(points) // 2, 0])
             geometry = _on_this_turn(geometry, float(points[len(points) // 2, 0]))
         if self.file_in_degrees and np.ptp(points[:, 0]) > 180:
-            return geometry, ones  # round a pole
+            return geometry, ones  # around a pole
         around = shapely.convex_hull(shapely.multipoints(points))
         shapely.prepare(around)
         beyond = ~shapely.covers(around, geometry)
@@ -270,7 +274,7 @@ class _Ground:
         return cut, np.where(before > 0, after / np.where(before > 0, before, 1), 1.0)
 
     def _broken_where_bent(self, shapes: np.ndarray) -> np.ndarray:
-        """Give long lines further points: what is straight in the file's coordinates is not straight in pixels."""
+        """Subdivide long lines, since straight lines in the coordinates of the file are curved in pixels."""
         import shapely
 
         parts = shapely.get_parts(shapes)
@@ -307,9 +311,9 @@ def _affine(transform: Any) -> Move:
 
 
 def _on_this_turn(geometry: np.ndarray, middle: float) -> np.ndarray:
-    """Bring each part of shapes in degrees within half a turn of a longitude.
+    """Shift each part of shapes in degrees to within 180 degrees of a longitude.
 
-    A part wider than half the globe is one that crosses the 180th meridian, written with longitudes of both signs.
+    A part wider than 180 degrees crosses the 180th meridian and has longitudes of both signs.
     """
     import shapely
     import shapely.affinity

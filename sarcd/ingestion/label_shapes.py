@@ -1,4 +1,4 @@
-"""What a vector file of labels holds: the layer and attribute that count, its shapes, and the value of each."""
+"""Read the shapes of a vector file of labels, and the attribute with their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sarcd.ingestion.label_mapping import YES_AND_NO
 from sarcd.ingestion.label_pairs import ENDS, dates_of_shapes, ends_in
 
 FIELD = "label"
-"""Attribute of the shapes that holds their value, if there is one; without it every shape is change."""
+"""Default attribute with the values of shapes; without it every shape is change."""
 
 _LAYER = re.compile(r"(?P<file>.+?)\|layername=(?P<layer>[^|]+)(?P<rest>\|.*)?")
 _LIKE_LABELS = {
@@ -37,33 +37,33 @@ _MOST_LISTED = 12
 
 
 class NotAVectorFileError(InputError):
-    """OGR does not open the file at all."""
+    """OGR cannot open the file."""
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """The shapes of one layer, as the file holds them.
+    """Shapes of one layer, as stored in the file.
 
     Parameters
     ----------
     path : str
-        As the user gave it.
+        Path as passed by the user.
     layer : str
-        The layer that was read.
+        Name of the layer.
     driver : str
-        OGR's name of the format.
+        OGR name of the format.
     crs : str or None
-        None where the file says none, or one that is tied to no place.
+        CRS; None if the file has none, or one without a location on Earth.
     geometry : (N,) ndarray of shapely geometries
-        Two-dimensional, lines and arcs straight; None where a shape has no geometry.
+        Two-dimensional geometries with straight edges; None for shapes without a geometry.
     field : str or None
-        Attribute that holds the values.
+        Attribute with the values.
     values : (N,) ndarray or None
-        Of that attribute.
+        Values of this attribute.
     dates : (N, 2) datetime64[s] ndarray or None
-        Of the pair that each shape is of, where the file tells.
+        Dates of the pair of each shape, if the file has them.
     notes, warnings : tuple of str
-        What was chosen on the way, and what may be meant otherwise.
+        Decisions, and ambiguities.
     """
 
     path: str
@@ -79,12 +79,12 @@ class Shapes:
 
 
 def split_layer(path: str) -> tuple[str, str | None]:
-    """Return the file and the layer of a path in QGIS's words.
+    """Split a path in the syntax of QGIS into file and layer.
 
     Raises
     ------
     OptionError
-        If something else than a layer is asked for.
+        If the path has other parts than a layer.
 
     Examples
     --------
@@ -96,9 +96,9 @@ def split_layer(path: str) -> tuple[str, str | None]:
         return path, None
     if match["rest"]:
         raise OptionError(
-            f"{match['rest']!r} is not understood",
+            f"{match['rest']!r} is not supported",
             option="--label",
-            hint="write FILE|layername=NAME and nothing behind",
+            hint="write FILE|layername=NAME without further parts",
         )
     return match["file"], match["layer"]
 
@@ -109,23 +109,23 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
     Parameters
     ----------
     path : str
-        Any file that OGR opens, also in a zip archive.
+        Any file that OGR can open, also in a zip archive.
     layer : str, optional
-        Layer to read; without it the only one that holds shapes.
+        Layer to read; by default the only one with shapes.
     field : str, optional
-        Attribute that holds their values; without it the one called `label`, whatever its case.
+        Attribute with the values; by default `label`, in upper or lower case.
 
     Raises
     ------
     NotAVectorFileError
-        If OGR does not open it.
+        If OGR cannot open the file.
     InputError
-        If it holds no shapes, the choice of layer or attribute is open, or geometries cannot be read.
+        If it has no shapes, the layer or attribute is ambiguous, or geometries cannot be read.
     """
     import pyogrio
     from pyogrio.errors import DataSourceError, GeometryError
 
-    said: list[str] = []
+    notes: list[str] = []
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -137,99 +137,103 @@ def read_shapes(path: str, *, layer: str | None = None, field: str | None = None
             columns = [*ends_in(fields), *([used] if used else _may_be_labels(info))]
             meta, _, geometry, data = pyogrio.raw.read(path, layer=name, columns=columns)
             held = dict(zip((str(known) for known in meta["fields"]), data, strict=True))
-        said += _own_words(caught)
+        notes += _gdal_messages(caught)
     except DataSourceError as error:
-        if Path(path).exists() and re.search("[;!]", path):  # which pyogrio takes for parts of an address
+        if Path(path).exists() and re.search("[;!]", path):  # which pyogrio interprets as part of a URL
             hint = "rename it, or its folder, without ; and !"
-            raise InputError("has a name that vector files are not opened by", source=path, hint=hint) from error
+            raise InputError("has a name that vector files cannot be opened by", source=path, hint=hint) from error
         if re.search("no such file|does not exist in the file system", str(error), re.IGNORECASE):
             raise NotAVectorFileError("no such file", source=path, hint="check the path") from error
-        said_by_ogr = _first_line(error).replace(f"'{path}' ", "").split("; It might help")[0].rstrip(".")
+        reason = _first_line(error).replace(f"'{path}' ", "").split("; It might help")[0].rstrip(".")
         raise NotAVectorFileError(
-            f"cannot be read ({said_by_ogr})", source=path, hint="check that the file is whole"
+            f"cannot be read ({reason})", source=path, hint="check that the file is complete"
         ) from error
     except RuntimeError as error:  # every other error of pyogrio
-        flat = "save it flat, as with ogr2ogr -dim XY" if isinstance(error, GeometryError) else "save it anew"
-        raise InputError(f"cannot be read ({_first_line(error)})", source=path, hint=flat) from error
+        hint = (
+            "save it in two dimensions, for example with ogr2ogr -dim XY"
+            if isinstance(error, GeometryError)
+            else "save it again"
+        )
+        raise InputError(f"cannot be read ({_first_line(error)})", source=path, hint=hint) from error
     if geometry is None or not len(geometry):
-        raise InputError("has no shapes", source=path, hint="draw some, or choose another layer with --label-layer")
-    doubts = [] if used else _doubts(path, {known: held[known] for known in _may_be_labels(info)})
+        raise InputError("has no shapes", source=path, hint="draw some, or select another layer with --label-layer")
+    ambiguous = [] if used else _unused_labels(path, {known: held[known] for known in _may_be_labels(info)})
     dates = dates_of_shapes({known: held[known] for known in ends_in(fields)})
     unread = [known for known in fields if dates is None or known not in ends_in(fields)]
     if used is None and unread:
-        said.append(f"its attributes ({_listed(unread)}) are not read")
+        notes.append(f"its attributes ({_listed(unread)}) are not read")
     if info["driver"] == "ESRI Shapefile" and not fields and not _has_table(path):
-        doubts.append(f"{path}: its .dbf file is missing, so that no attribute is read: copy it beside the .shp file")
+        ambiguous.append(f"{path}: its .dbf file is missing, so no attribute is read. Copy it beside the .shp file.")
     return Shapes(
         path=path,
         layer=name,
         driver=str(info["driver"]),
-        crs=_placed(meta["crs"]),
+        crs=_located(meta["crs"]),
         geometry=_geometries(path, geometry),
         field=used,
         values=None if used is None else held[used],
         dates=dates,
-        notes=(*chosen, *said),
-        warnings=tuple(doubts),
+        notes=(*chosen, *notes),
+        warnings=tuple(ambiguous),
     )
 
 
 def _choose_layer(path: str, layers: Sequence[tuple[str, Any]], wanted: str | None) -> tuple[str, list[str]]:
-    """Return the name of the layer to read, and what is said of the choice."""
+    """Return the name of the layer to read, and notes on the choice."""
     import pyogrio
 
     names = [name for name, _ in layers]
     if wanted is not None:
         if wanted not in names:
-            hint = f"choose one of {_listed(names)}" if names else None
+            hint = f"select one of {_listed(names)}" if names else None
             raise InputError(f"has no layer {wanted!r}", source=path, hint=hint)
         return wanted, []
     drawn = [name for name, kind in layers if kind is not None]
-    if len(drawn) > 1:  # a GPX file always has five, of which most are empty
+    if len(drawn) > 1:  # a GPX file always has five, most of them empty
         drawn = [name for name in drawn if pyogrio.read_info(path, layer=name, force_feature_count=True)["features"]]
     if len(drawn) > 1:
         raise InputError(
             f"has {len(drawn)} layers with shapes ({_listed(drawn)})",
             source=path,
-            hint="choose one with --label-layer NAME, or as 'FILE|layername=NAME'",
+            hint="select one with --label-layer NAME, or as 'FILE|layername=NAME'",
         )
     if not drawn:
         raise InputError(
             f"has no shapes in its layers ({_listed(names)})" if names else "has no layer with shapes",
             source=path,
-            hint="call the column of its shapes, as well-known text, WKT; or save them in a GeoPackage"
+            hint="name the column of its shapes, in well-known text, WKT, or save them in a GeoPackage"
             if Path(path).suffix.lower() in (".csv", ".tsv", ".txt")
             else "save the shapes themselves, not a table of attributes",
         )
     others = [name for name in names if name != drawn[0]]
-    return drawn[0], [f"layers without shapes passed over: {_listed(others)}"] if others else []
+    return drawn[0], [f"layers without shapes are ignored: {_listed(others)}"] if others else []
 
 
 def _choose_field(path: str, fields: Sequence[str], wanted: str | None) -> str | None:
-    """Return the attribute that holds the values; None if every shape is change."""
+    """Return the attribute with the values; None if every shape is change."""
     if wanted in fields:
         return wanted
     alike = [known for known in fields if known.lower() == (wanted or FIELD).lower()]
     if wanted is None and FIELD in fields:
         return FIELD
     if len(alike) > 1:
-        raise InputError(f"has several attributes {_listed(alike)}", source=path, hint="choose one with --label-field")
+        raise InputError(f"has several attributes {_listed(alike)}", source=path, hint="select one with --label-field")
     if wanted is not None and not alike:
-        hint = f"choose one of {_listed(fields)}" if fields else "leave out --label-field"
+        hint = f"select one of {_listed(fields)}" if fields else "leave out --label-field"
         raise InputError(f"has no attribute {wanted!r}", source=path, hint=hint)
     return alike[0] if alike else None
 
 
 def _may_be_labels(info: Mapping[str, Any]) -> list[str]:
-    """Return the attributes that may hold labels under another name: those that look like it first."""
+    """Return the attributes that may be labels under another name, the most likely first."""
     kinds = dict(zip((str(name) for name in info["fields"]), info["dtypes"], strict=True))
     few = [name for name, kind in kinds.items() if re.match("bool|u?int|float|object|str", str(kind))]
     named = [name for name in few if name.lower() in _LIKE_LABELS]
     return [*named, *(name for name in few if name not in named and name.lower() not in ENDS)]
 
 
-def _doubts(path: str, attributes: Mapping[str, np.ndarray]) -> list[str]:
-    """Warn of an attribute that is not read and looks like labels: by its name, or by 0 and 1, or no and yes."""
+def _unused_labels(path: str, attributes: Mapping[str, np.ndarray]) -> list[str]:
+    """Return a warning of an unused attribute that looks like labels by its name or values (0/1, no/yes)."""
     for name, values in attributes.items():
         known = sorted({str(value) for value in values if not _is_absent(value)})
         if name.lower() in _LIKE_LABELS:
@@ -239,8 +243,8 @@ def _doubts(path: str, attributes: Mapping[str, np.ndarray]) -> list[str]:
             is_like = len(plain) > 1 and plain <= {"0", "1", "255"}
         if is_like:
             return [
-                f"{path}: it has no attribute '{FIELD}', so that every shape is change; '{name}' holds "
-                f"{_listed(known)}: if that is the label, say --label-field {name}"
+                f"{path}: it has no attribute '{FIELD}', so every shape is change; '{name}' holds "
+                f"{_listed(known)}. If that is the label, pass --label-field {name}"
             ]
     return []
 
@@ -250,8 +254,8 @@ def _has_table(path: str) -> bool:
     return file.suffix.lower() != ".shp" or any(file.with_suffix(suffix).exists() for suffix in (".dbf", ".DBF"))
 
 
-def _placed(crs: str | None) -> str | None:
-    """Return a CRS that is tied to a place; GeoPackages without one call theirs an undefined Cartesian one."""
+def _located(crs: str | None) -> str | None:
+    """Return a CRS that has a location; the undefined Cartesian CRS of GeoPackages has none."""
     import pyproj
 
     if crs is None:
@@ -265,12 +269,12 @@ def _placed(crs: str | None) -> str | None:
 
 
 def _geometries(path: str, geometry: np.ndarray) -> np.ndarray:
-    """Return flat shapely geometries, None where there is none.
+    """Return two-dimensional shapely geometries, None for missing ones.
 
     Raises
     ------
     InputError
-        If there are kinds that cannot be burned, or coordinates that are no numbers.
+        If there are geometry types that cannot be rasterised, or coordinates that are not finite.
     """
     import shapely
 
@@ -281,7 +285,7 @@ def _geometries(path: str, geometry: np.ndarray) -> np.ndarray:
         unread = int((shapely.is_missing(shapes) & ~absent).sum())
         if unread:
             raise InputError(
-                f"{unread} of {len(shapes)} shapes are surfaces or bodies, not polygons, lines or points",
+                f"{unread} of {len(shapes)} shapes are surfaces or solids, not polygons, lines or points",
                 source=path,
                 hint="save it with ogr2ogr -nlt MULTIPOLYGON",
             )
@@ -290,24 +294,24 @@ def _geometries(path: str, geometry: np.ndarray) -> np.ndarray:
     broken = np.unique(owners[~np.isfinite(points).all(axis=1)])
     if len(broken):
         raise InputError(
-            f"{len(broken)} of {len(shapes)} shapes have coordinates that are no finite numbers "
+            f"{len(broken)} of {len(shapes)} shapes have coordinates that are not finite "
             f"(the first is number {broken[0] + 1})",
             source=path,
-            hint="draw them anew or delete them",
+            hint="draw them again or delete them",
         )
     shapes[shapely.is_empty(shapes)] = None
     return np.asarray(shapes)
 
 
 def numbers_of(path: str, field: str, values: np.ndarray) -> np.ndarray | None:
-    """Return the values of an attribute as numbers, NaN where it is empty; None if it holds words.
+    """Return the values of an attribute as numbers, NaN if empty; None if it holds words.
 
-    Numbers may be written as text, and yes and no, true and false as words.
+    Numbers may be stored as text, and yes, no, true and false as words.
 
     Raises
     ------
     InputError
-        If it holds something else, such as dates.
+        If it holds other types, such as dates.
 
     Examples
     --------
@@ -322,9 +326,9 @@ def numbers_of(path: str, field: str, values: np.ndarray) -> np.ndarray | None:
         _is_absent(one) or isinstance(one, (str, bool, int, float)) for one in values
     ):
         raise InputError(
-            f"its attribute '{field}' is no number",
+            f"its attribute '{field}' is not numeric",
             source=path,
-            hint="choose another with --label-field, or use 0 and 1",
+            hint="select another with --label-field, or use 0 and 1",
         )
     words = [None if _is_absent(one) else str(one).strip().lower() for one in values]
     try:
@@ -346,7 +350,7 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
 
 
-def _own_words(caught: Sequence[warnings.WarningMessage]) -> list[str]:
-    """Return what GDAL said of the file, once each; that a third coordinate is dropped is of no concern."""
+def _gdal_messages(caught: Sequence[warnings.WarningMessage]) -> list[str]:
+    """Return the distinct messages of GDAL, except on dropped third coordinates."""
     texts = [_first_line(one.message) for one in caught if isinstance(one.message, Warning)]
     return list(dict.fromkeys(f"GDAL says: {text}" for text in texts if "Measured" not in text))

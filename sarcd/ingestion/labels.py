@@ -1,4 +1,4 @@
-"""Labels from rasters whose values mean change, or from vector files burned into the scene's grid."""
+"""Read labels from rasters, or from vector files rasterised onto the grid of the scene."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from sarcd.ingestion.label_shapes import NotAVectorFileError, split_layer
 from sarcd.ingestion.rasters import Layer, LayerReader, is_declared_nodata, open_layer
 from sarcd.store.pairs import Pair
 
-_BLOCK = 1024  # rows and columns looked at a time when values are listed
+_BLOCK = 1024  # rows and columns read at a time to list values
 
 Window = tuple[slice, slice]
 
 
 class LabelReader(Protocol):
-    """Gives the labels of windows of the scene."""
+    """Reader of the labels of windows of the scene."""
 
     def read(self, y: slice, x: slice) -> np.ndarray:
-        """Return a window as (y, x) uint8: 1, 0, 255."""
+        """Return a window of labels, (y, x) uint8: 1, 0, 255."""
 
 
 class LabelFile(Protocol):
-    """A label file that fits the scene."""
+    """Label file that matches the scene."""
 
     @property
     def path(self) -> str:
-        """The file, as the user gave it."""
+        """Path as passed by the user."""
 
     @property
     def understood(self) -> Understood:
-        """How it was read."""
+        """How the file is read."""
 
     def open(self) -> contextlib.AbstractContextManager[LabelReader]:
-        """Give a reader, to be used in the thread that opened it."""
+        """Open a reader, which must be used in the same thread."""
 
 
 @dataclass(frozen=True)
 class RasterLabels:
-    """A raster on the scene's own grid."""
+    """Raster of labels on the grid of the scene."""
 
     path: str
     layer: Layer
@@ -56,7 +56,7 @@ class RasterLabels:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[LabelReader]:
-        """Give a reader, to be used in the thread that opened it."""
+        """Open a reader, which must be used in the same thread."""
         with LayerReader(self.layer) as reader:
             yield _RasterReader(reader, self.words)
 
@@ -87,28 +87,28 @@ def open_labels(
     field: str | None = None,
     pair: Pair | None = None,
 ) -> LabelFile:
-    """Find the labels that a file holds for a scene, and check that they fit it.
+    """Open the labels of a scene in a file, and check that they match it.
 
     Parameters
     ----------
     path : str
-        A raster of the scene's size, or a vector file of any format that OGR reads, in a zip archive too; with its
+        Raster of the size of the scene, or vector file in any format that OGR reads, also in a zip archive; with a
         layer as ``FILE|layername=NAME``.
     shape : (y, x)
         Size of the scene.
     georeference : Georeference
-        Of the scene.
+        Georeference of the scene.
     words : LabelMapping
-        What values mean.
+        Meaning of values.
     layer, field : str, optional
-        Layer of a vector file, where the path names none, and attribute that holds the values of its shapes.
+        Layer of a vector file, if the path has none, and attribute with the values of its shapes.
     pair : (before, after), optional
-        Pair that is labelled: shapes that say they are of another one are left out.
+        Pair of the labels; shapes with the dates of another pair are left out.
 
     Raises
     ------
     InputError
-        If the file cannot be read, lies elsewhere, or has values that nobody explained.
+        If the file cannot be read, is elsewhere, or has values without a defined meaning.
     """
     from sarcd.ingestion.vectors import open_vector
 
@@ -121,7 +121,7 @@ def open_labels(
     except NotAVectorFileError as error:
         raise _unread(file, error, error) from error
     except InputError as error:
-        # Whether a path exists is for GDAL to tell: it may lie in an archive, or elsewhere than on this disk.
+        # Only GDAL knows whether a path exists: it may be in an archive, or not on this disk.
         if error.error != "no such file" and not error.error.startswith("cannot be read"):
             raise
         try:
@@ -132,7 +132,7 @@ def open_labels(
 
 
 def _open_raster(path: str) -> Layer:
-    """Return the one band of a raster of labels."""
+    """Return the single band of a raster of labels."""
     try:
         try:
             return open_layer(path)
@@ -141,14 +141,14 @@ def _open_raster(path: str) -> Layer:
                 raise
             return replace(open_layer(f"/vsizip/{path}"), path=path)
     except InputError as error:
-        if "--band" not in (error.hint or ""):  # which is of images
+        if "--band" not in (error.hint or ""):  # which is an option of images
             raise
-        hint = f"save the one with the labels as a file of its own, or name it as vrt://{path}?bands=1"
+        hint = f"save the band with the labels as a separate file, or pass it as vrt://{path}?bands=1"
         raise InputError(error.error, source=error.source, hint=hint) from error
 
 
 def _unread(path: str, as_raster: InputError, as_vector: InputError) -> InputError:
-    """Return the error of the two that says more of a file that neither GDAL nor OGR opens."""
+    """Return the more informative of the errors of GDAL and OGR, neither of which can open the file."""
     if as_raster.error == "no such file" or not re.search(r"\.(shp|gpkg|\w*json\w*|kml|kmz|gml|fgb|csv)$", path, re.I):
         return InputError(as_raster.error, source=path, hint=as_raster.hint)
     return InputError(as_vector.error, source=path, hint=as_vector.hint)
@@ -157,23 +157,25 @@ def _unread(path: str, as_raster: InputError, as_vector: InputError) -> InputErr
 def _raster_labels(
     layer: Layer, shape: tuple[int, int], georeference: Georeference, words: LabelMapping
 ) -> RasterLabels:
-    """Check a raster of labels, all of it, before anything is written."""
+    """Check all values of a raster of labels before anything is written."""
     path = layer.path
     _check_grid(layer, shape, georeference)
     labels = RasterLabels(path, layer, words, Understood(""))
     values, unknown = _values_of(labels)
     if not values:
         raise InputError(
-            "holds no label: every pixel is no-data", source=path, hint="check its no-data value, or leave it out"
+            "contains no label, since every pixel is no-data",
+            source=path,
+            hint="check its no-data value, or leave it out",
         )
     words.check(values, path)
     notes = []
     if unknown:
         notes.append(f"{unknown:,} pixels of no-data are unlabelled")
     if layer.georeference.kind == "none" and georeference.kind != "none":
-        notes.append("it has no georeference and is laid over the scene pixel by pixel")
+        notes.append("it has no georeference and is matched to the scene pixel by pixel")
     if layer.georeference.kind != "none" and georeference.kind == "none":
-        notes.append("its georeference is not looked at, since the scene has none")
+        notes.append("its georeference is ignored, since the scene has none")
     if (layer.scale, layer.offset) != (1.0, 0.0):
         notes.append(f"its scale {layer.scale:g} and offset {layer.offset:g} are not applied to label values")
     return replace(labels, understood=Understood(words.describe(values), notes=tuple(notes)))
@@ -182,24 +184,24 @@ def _raster_labels(
 def _check_grid(layer: Layer, shape: tuple[int, int], georeference: Georeference) -> None:
     if layer.is_complex:
         raise InputError(
-            "is complex, which labels are not", source=layer.path, hint="give a raster of 0 and 1, or polygons"
+            "is complex, but labels must be real", source=layer.path, hint="use a raster of 0 and 1, or polygons"
         )
     if layer.shape != shape:
-        turned = layer.shape == shape[::-1]
+        is_transposed = layer.shape == shape[::-1]
         raise InputError(
-            f"has {layer.shape[0]} x {layer.shape[1]} pixels, the scene {shape[0]} x {shape[1]}",
+            f"has {layer.shape[0]} x {layer.shape[1]} pixels, but the scene has {shape[0]} x {shape[1]}",
             source=layer.path,
-            hint="it may be transposed: swap its rows and columns"
-            if turned
-            else "draw the labels on the scene's grid, or give polygons in a vector file",
+            hint="it may be transposed; swap its rows and columns"
+            if is_transposed
+            else "draw the labels on the grid of the scene, or use polygons in a vector file",
         )
-    # Pictures carry no georeference: of the scene's size, they are taken to be drawn over it.
+    # Plain pictures have no georeference; those of the size of the scene are matched pixel by pixel.
     if layer.georeference.kind != "none" and georeference.kind != "none":
         difference = georeference.difference(layer.georeference, shape)
         if difference:
             hint = "resample it first"
             if _is_upside_down(layer.georeference, georeference):
-                hint = "it is stored bottom row first, or the scene is: turn it over, as with gdalwarp"
+                hint = "it or the scene is stored bottom row first; flip it, for example with gdalwarp"
             raise InputError(f"differs from the scene in {difference}", source=layer.path, hint=hint)
 
 
@@ -208,12 +210,12 @@ def _is_upside_down(one: Georeference, other: Georeference) -> bool:
 
 
 def _values_of(labels: RasterLabels) -> tuple[set[float], int]:
-    """Return the values of a label raster, so many at most as can be listed, and the pixels that it declares no-data.
+    """Return the values of a label raster, up to a maximum number, and the number of no-data pixels.
 
     Raises
     ------
     InputError
-        If it cannot be read to its end, or is a picture in colours.
+        If it cannot be read completely, or is a colour picture.
     """
     found: set[float] = set()
     hidden = 0
@@ -225,13 +227,13 @@ def _values_of(labels: RasterLabels) -> tuple[set[float], int]:
                 if "bands differ" not in error.error:
                     raise
                 raise InputError(
-                    "is a picture in colours, which have no order",
+                    "is a colour picture, and colours have no order",
                     source=labels.path,
                     hint="save it as one band of 0 and 1, or as polygons",
                 ) from error
             known = np.isfinite(values) if unknown is None else np.isfinite(values) & ~unknown
             hidden += int(values.size - np.count_nonzero(known))
-            if len(found) <= 1000:  # else this is an image
+            if len(found) <= 1000:  # otherwise it is an image, not labels
                 found |= {float(value) for value in np.unique(values[known])}
     return found, hidden
 

@@ -1,8 +1,8 @@
-"""No-data of images: what the file declares, what the user says, and what looks like it and nobody declared.
+"""No-data of images: declared by the file, set by the user, or detected.
 
-Borders are areas that touch the edge of the image, connected by pixels that share a side. Each window is labelled by
-itself; of its areas only those on its rim can reach the edge of the image, so a graph of these, a few for each pixel of
-the rims, decides. Memory does not grow with the image but with the rims, and the answer does not depend on the windows.
+Borders are 4-connected areas that touch the edge of the image. Each window is labelled separately. Only areas on the
+rim of a window can be connected to the edge of the image, so the connected components of a graph of these areas are
+sufficient. Memory grows with the rims, not with the image, and the result does not depend on the windows.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ CAUSES = {
     "zero": "exact zeros",
     "border": "a border of zeros",
 }
-"""What makes pixels invalid, by the name that reports use; a pixel counts for the first that applies."""
+"""Causes of invalid pixels, by their name in reports; a pixel counts for the first cause that applies."""
 
 LARGEST_AMPLITUDE = 1e18
-"""Amplitudes above it are fill values such as 3.4e38: their power is not finite in float32."""
+"""Amplitudes above it are fill values such as 3.4e38; their power is not finite in float32."""
 LARGEST_DECIBELS = 300.0
-"""Decibels beyond it are fill values such as -9999, which would pass for perfect darkness."""
+"""Absolute decibels above it are fill values such as -9999, which would otherwise read as an amplitude of 0."""
 
 
 @dataclass(frozen=True)
 class NoData:
-    """What a user says of no-data in one image.
+    """User settings for no-data in one image.
 
     Parameters
     ----------
     value : float or complex, optional
-        Stored value that is no-data beside what the file declares.
+        Stored value that is no-data, in addition to the declared one.
     guess : bool
-        Whether borders that nobody declared are looked for.
+        Whether undeclared borders are detected.
     """
 
     value: float | complex | None = None
@@ -49,7 +49,7 @@ class NoData:
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Read ``auto``, ``none`` or a number; a text that is none of them was refused by the options.
+        """Parse ``auto``, ``none`` or a number; the options have refused other text.
 
         Examples
         --------
@@ -61,26 +61,26 @@ class NoData:
         return cls(complex(text) if "j" in text else float(text))
 
     def check(self, layer: Layer) -> None:
-        """Raise unless pixels of a layer can have the value.
+        """Raise if no pixel of a layer can have the value.
 
         Raises
         ------
         OptionError
-            If none can: the value would be ignored in silence.
+            If the dtype cannot represent the value, which would then be ignored silently.
         """
         if (
             self.value is not None
             and where_value([np.zeros((1, 1), _dtype(layer))] * len(layer.bands), self.value) is None
         ):
             raise OptionError(
-                f"no pixel of {layer.path} can be {number(self.value)}: it holds {layer.dtype}",
+                f"no pixel of {layer.path} can be {number(self.value)}, since it is stored as {layer.dtype}",
                 option="--nodata",
-                hint="use a value as it is stored in the file, before scale and offset",
+                hint="use a value as stored in the file, before scale and offset",
             )
 
 
 GUESSED = NoData()
-"""Where the user says nothing."""
+"""Default: without a value, and with detection."""
 
 
 def _dtype(layer: Layer) -> np.dtype:
@@ -88,16 +88,16 @@ def _dtype(layer: Layer) -> np.dtype:
 
 
 def where_value(bands: Sequence[np.ndarray], value: float | complex) -> np.ndarray | None:
-    """Return where stored pixels have a value; None if no pixel of their type can.
+    """Return where stored pixels have a value; None if their dtype cannot represent it.
 
-    A real value of complex pixels is meant as their real part, with an imaginary part of 0 or the same.
+    For complex pixels, a real value matches the real part if the imaginary part is 0 or the same value.
 
     Parameters
     ----------
     bands : sequence of (y, x) ndarray
         One band, or real and imaginary part.
     value : float or complex
-        In the units of the file.
+        Value in the units of the file.
     """
     if isinstance(value, complex):
         if len(bands) == 1:
@@ -114,7 +114,7 @@ def where_value(bands: Sequence[np.ndarray], value: float | complex) -> np.ndarr
 
 
 def number(value: float | complex) -> str:
-    """Return a value as a user would type it.
+    """Return a value as text, in the form of the option.
 
     Examples
     --------
@@ -127,23 +127,23 @@ def number(value: float | complex) -> str:
 
 
 def repeated_corners(corners: Sequence[Sequence[np.ndarray]]) -> list[float | complex]:
-    """Return the values of the corners that continue along the edge of an image, which data rarely do.
+    """Return the values of corners that are repeated along the edge of an image, which is rare in data.
 
     Parameters
     ----------
     corners : sequence of bands
-        For each corner its bands, (2, 2) or less in a small image, the pixel of the corner first when flattened.
+        Bands of each corner, (2, 2) or less in a small image, with the corner pixel first when flattened.
 
     Returns
     -------
     list of float or complex
-        As stored, no value twice; a complex value is real where ``--nodata`` would take the real number for it.
+        Distinct stored values; a complex value is returned as real if ``--nodata`` matches it by the real number.
     """
     found: list[float | complex] = []
     for bands in corners:
         flat = [np.ravel(band) for band in bands]
         first = [band[0] for band in flat]
-        # The neighbours along the two edges are the second pixel and the third of four.
+        # The neighbours along the two edges are the second and third of four pixels.
         again = [
             all(band[i] == one for band, one in zip(flat, first, strict=True)) for i in range(1, min(flat[0].size, 3))
         ]
@@ -164,24 +164,24 @@ def _plain(parts: Sequence[np.generic]) -> float | complex:
 
 
 def _shortest(value: np.generic) -> float:
-    """Return the shortest number that is the same in the type of the file: 1e-10 of float32, not 1.00000001e-10."""
+    """Return the shortest number with the same value in the dtype of the file: 1e-10, not 1.00000001e-10."""
     return float(str(value))
 
 
 Window = tuple[slice, slice]
 
-_EDGE = 0  # node of the graph that stands for everything beyond the image
+_EDGE = 0  # node of the graph for everything outside the image
 
 
 class EdgeAreas:
-    """Which pixels are connected to the edge of an image.
+    """Connectivity of pixels to the edge of an image.
 
-    Windows are added in rows, from the top and from the left, and cover the image as a grid.
+    Windows are added row by row, from the top left, and form a grid over the image.
 
     Parameters
     ----------
     width, height : int
-        Of the image, in pixels.
+        Size of the image in pixels.
 
     Examples
     --------
@@ -196,11 +196,11 @@ class EdgeAreas:
 
     def __init__(self, width: int, height: int) -> None:
         self._width, self._height = width, height
-        self._above = np.zeros(width, np.int64)  # node of each pixel in the row above the windows at hand, 0 for none
+        self._above = np.zeros(width, np.int64)  # node of each pixel in the row above the current windows, 0 for none
         self._left = np.zeros(0, np.int64)
         self._links: list[np.ndarray] = []
         self._counts = [np.zeros(1, np.int64)]
-        self._windows: list[tuple[int, np.ndarray]] = []  # first node of each window, and its own numbers of its areas
+        self._windows: list[tuple[int, np.ndarray]] = []  # first node of each window, and its labels on the rim
         self._nodes = 1
         self._reached = np.zeros(0, bool)
 
@@ -210,11 +210,11 @@ class EdgeAreas:
         Parameters
         ----------
         window : (slice, slice)
-            Its rows and columns of the image.
+            Rows and columns of the window in the image.
         passable : (y, x) bool
-            Pixels that areas consist of.
+            Pixels that form areas.
         counted : (y, x) bool
-            Those of them that are counted.
+            Pixels of these that are counted.
         """
         y, x = window
         labels, found = _label(passable)
@@ -243,7 +243,7 @@ class EdgeAreas:
             self._links.append(np.unique(np.stack([one[touching], other[touching]], axis=1), axis=0))
 
     def close(self) -> int:
-        """Decide, after the last window, and return how many of the counted pixels are connected to the edge."""
+        """Find the connected areas after the last window; return how many counted pixels are connected to the edge."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
@@ -254,12 +254,12 @@ class EdgeAreas:
         return int(np.concatenate(self._counts)[self._reached].sum())
 
     def reaches(self, index: int) -> bool:
-        """Tell whether a window, by its place in the order of adding, has pixels that are connected to the edge."""
+        """Return whether the window with this number, in the order of adding, has pixels connected to the edge."""
         first, on_rim = self._windows[index]
         return bool(self._reached[first : first + len(on_rim)].any())
 
     def connected(self, index: int, passable: np.ndarray) -> np.ndarray:
-        """Return where the pixels of a window, the same that were added, are connected to the edge: (y, x) bool."""
+        """Return which pixels of a window, as added, are connected to the edge, (y, x) bool."""
         first, on_rim = self._windows[index]
         labels, found = _label(passable)
         reached = np.zeros(found + 1, bool)

@@ -1,4 +1,4 @@
-"""What pixels mean: complex images, amplitude, intensity and decibels, each to the scene's own units."""
+"""Decode pixels of complex, amplitude, intensity and decibel images to linear amplitude."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _INVALID = complex(np.nan, np.nan)
 
 @dataclass(frozen=True)
 class Decoded:
-    """A window of an image, decoded.
+    """Decoded window of an image.
 
     Parameters
     ----------
     values : (y, x) complex64 or float32
-        Linear amplitude, invalid pixels NaN.
+        Linear amplitude, NaN where invalid.
     invalid : (y, x) bool
-        Where they are.
+        Invalid pixels.
     causes : dict of str to int
-        Pixels that are invalid, by the names of `sarcd.ingestion.nodata.CAUSES`.
+        Number of invalid pixels by cause; see `sarcd.ingestion.nodata.CAUSES`.
     """
 
     values: np.ndarray
@@ -37,16 +37,16 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Image:
-    """A layer of pixels and what they are.
+    """Layer of pixels, and its kind.
 
     Parameters
     ----------
     layer : Layer
     kind : {"slc", "amplitude", "intensity", "db"}
     nodata : NoData
-        What the user says of no-data.
+        User settings for no-data.
     gain_db : float
-        Decibels that are added to the image.
+        Gain in dB that is added to the image.
     """
 
     layer: Layer
@@ -56,20 +56,20 @@ class Image:
 
     @property
     def variable(self) -> str:
-        """Name of the scene's variable that such an image belongs to."""
+        """Name of the variable of the scene for this kind of image."""
         return "slc" if self.kind == "slc" else "amplitude"
 
     def read(self, reader: LayerReader, y: slice, x: slice) -> np.ndarray:
-        """Return a window as (y, x) complex64 or float32, linear amplitude, invalid pixels NaN."""
+        """Return a window of linear amplitude, (y, x) complex64 or float32, NaN where invalid."""
         return self.decode(*reader.read(y, x)).values
 
     def decode(self, bands: list[np.ndarray], masked: np.ndarray | None) -> Decoded:
-        """Return a window of stored values in the scene's own units.
+        """Convert a window of stored values to linear amplitude.
 
         Parameters
         ----------
         bands, masked
-            As `LayerReader.read` returns them.
+            As returned by `LayerReader.read`.
         """
         causes = {"declared": self._declared(bands, masked)}
         if self.nodata.value is not None:
@@ -88,7 +88,7 @@ class Image:
         return _hide(values, causes)
 
     def _declared(self, bands: list[np.ndarray], masked: np.ndarray | None) -> np.ndarray | None:
-        """Return where the file itself says that there are no data."""
+        """Return where the file declares no-data."""
         found = [is_declared_nodata(band, value) for band, value in zip(bands, self.layer.nodata, strict=False)]
         known = [one for one in found if one is not None]
         declared: np.ndarray | None = np.logical_and.reduce(known) if known and len(known) == len(found) else None
@@ -102,7 +102,7 @@ class Image:
             table = np.zeros(np.iinfo(values.dtype).max + 1, "float32")
             table[: len(layer.palette)] = layer.palette
             values = table[values]
-        # Small numbers are exact in float32; wider ones are rounded once, at the end.
+        # 16-bit values are exact in float32; wider ones are rounded once at the end.
         working = "float32" if values.dtype.itemsize <= 2 or values.dtype == np.float32 else "float64"
         values = values.astype(working, copy=False)
         if (layer.scale, layer.offset) != (1.0, 0.0):
@@ -111,19 +111,19 @@ class Image:
 
 
 def open_image(path: str, *, kind: Kind | None = None, band: str | None = None, iq: bool = False) -> Image:
-    """Find the image that a raster holds.
+    """Open the image in a raster.
 
     Parameters
     ----------
     path, band, iq
         See `sarcd.ingestion.rasters.open_layer`.
     kind : {"slc", "amplitude", "intensity", "db"}, optional
-        What the pixels are; has to be said of real ones. ``amplitude`` of a complex image is its modulus.
+        Kind of pixels, required for real ones. ``amplitude`` of a complex image is its modulus.
 
     Raises
     ------
     InputError
-        If the file cannot be read, leaves a choice open, or its pixels are not what is claimed.
+        If the file cannot be read, the choice of bands is ambiguous, or the pixels are not of this kind.
     """
     layer = open_layer(path, band=band, iq=iq)
     if layer.is_complex and kind in ("intensity", "db"):
@@ -133,19 +133,19 @@ def open_image(path: str, *, kind: Kind | None = None, band: str | None = None, 
             hint="leave --kind out, or use --kind amplitude for its modulus",
         )
     if not layer.is_complex and kind in (None, "slc"):
-        claimed = "" if kind is None else ", claimed to be complex"
+        expected = "" if kind is None else ", not complex ones"
         raise InputError(
-            f"holds real numbers ({layer.dtype}){claimed}",
+            f"contains real numbers ({layer.dtype}){expected}",
             source=path,
-            hint="say what they are with --kind amplitude, intensity or db, or name two bands with --iq --band I,Q",
+            hint="pass --kind amplitude, intensity or db, or select two bands with --iq --band I,Q",
         )
     if layer.palette == ():
-        raise InputError("its pixels are numbers of colours", source=path, hint="convert it to grey values")
+        raise InputError("its pixels are colour indices", source=path, hint="convert it to grey values")
     return Image(layer, kind or "slc")
 
 
 def _complex(bands: list[np.ndarray], scale: float) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is invalid, and found so below
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 are masked below
         if len(bands) == 1:
             values = bands[0].astype("complex64", copy=False)
         else:
@@ -155,7 +155,7 @@ def _complex(bands: list[np.ndarray], scale: float) -> np.ndarray:
 
 
 def _hide(values: np.ndarray, causes: dict[str, np.ndarray | None]) -> Decoded:
-    """Make pixels NaN for each cause, counting a pixel for the first that applies."""
+    """Set invalid pixels to NaN, and count them by the first cause that applies."""
     with np.errstate(over="ignore"):
         values = values.astype("complex64" if values.dtype.kind == "c" else "float32", copy=False)
     hidden = np.zeros(values.shape, bool)
@@ -177,7 +177,7 @@ def _impossible_complex(values: np.ndarray) -> dict[str, np.ndarray | None]:
 
 
 def _impossible(values: np.ndarray, kind: Kind) -> dict[str, np.ndarray | None]:
-    """Return where real values cannot be what they are claimed to be."""
+    """Return where real values are impossible for their kind."""
     with np.errstate(invalid="ignore"):
         if kind == "db":
             wrong = np.abs(values) > LARGEST_DECIBELS

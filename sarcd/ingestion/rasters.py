@@ -1,4 +1,4 @@
-"""Layers of any raster that GDAL opens: which bands of which file, and windows of them."""
+"""Open layers of any raster that GDAL supports, and read windows of them."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from sarcd.geography.georeference import Georeference, of_dataset
 from sarcd.ingestion.bands import Role, band_name, choose_bands, iq_subdatasets, last_part
 from sarcd.ingestion.files import item_bytes, lacking, split_path
 
-_CACHE_BYTES = 2**27  # of decoded blocks: a row of tiles of a wide scene, so that none is decoded twice
+_CACHE_BYTES = 2**27  # cache of decoded blocks for a row of tiles of a wide scene, so that none is decoded twice
 _DERIVED = "DERIVED_SUBDATASETS"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of pixels that a file holds, as it was found; nothing is open.
+    """Description of a layer of pixels in a file, without open handles.
 
     Parameters
     ----------
     path : str
-        As the user gave it.
+        Path as passed by the user.
     bands : tuple of (path, index)
-        Bands that are read, counted from 1.
+        Bands to read, numbered from 1.
     role : Role
     names : tuple of str
-        What the file calls the bands.
+        Names of the bands in the file.
     shape : (y, x)
     dtype : str
-        Of a band, in rasterio's words.
+        rasterio dtype of a band.
     nodata : tuple of float or None
-        Declared value of each band.
+        Declared no-data value of each band.
     scale, offset : float
-        Declared factors from stored to real values.
+        Declared scale and offset from stored to real values.
     is_masked : bool
-        True if the file has a mask of its own.
+        Whether the file has a mask.
     palette : tuple of int or None
-        Grey value of each stored value, where a table of greys stands between.
+        Grey value of each stored value, if the band has a grey colour table.
     georeference : Georeference
     tags : dict of str to str
         Metadata of all domains of file and bands.
@@ -77,20 +77,20 @@ class Layer:
 
     @property
     def pixel_bytes(self) -> int:
-        """Memory that reading one pixel takes, with what it is converted to."""
+        """Memory to read and convert one pixel, in bytes."""
         return item_bytes(self.dtype) * len(self.bands) * (2 if self.dtype == "complex_int16" else 1) + 16
 
 
 @contextlib.contextmanager
 def gdal_session() -> Iterator[None]:
-    """Keep GDAL's cache of decoded blocks modest."""
+    """Limit the GDAL cache of decoded blocks."""
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES):
         yield
 
 
 @contextlib.contextmanager
 def read_errors(path: str) -> Iterator[None]:
-    """Turn what GDAL says of a file into one line that names it."""
+    """Convert GDAL errors to an InputError that names the file."""
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError) as error:
@@ -98,34 +98,34 @@ def read_errors(path: str) -> Iterator[None]:
         text = str(deepest).strip().splitlines()[0] if str(deepest).strip() else type(deepest).__name__
         text = re.sub(rf"^'?{re.escape(path)}'?[,:]?\s*", "", text).rstrip(".")
         missing = "://" not in path and not Path(path).exists() and split_path(path)[0] == Path(path)
-        hint = "check the path" if missing else "check that the file is whole and of a format that GDAL reads"
+        hint = "check the path" if missing else "check that the file is complete and in a format that GDAL supports"
         raise InputError("no such file" if missing else f"cannot be read ({text})", source=path, hint=hint) from error
 
 
 def open_dataset(path: str) -> Any:
-    """Open a raster without GDAL's remark that it has no georeference."""
+    """Open a raster without the warning about a missing georeference."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(path)
 
 
 def open_layer(path: str, *, band: str | None = None, iq: bool = False) -> Layer:
-    """Find the layer of pixels that a raster holds.
+    """Open the layer of pixels in a raster.
 
     Parameters
     ----------
     path : str
-        Anything that GDAL opens: a file, a folder, a subdataset such as ``ZARR:"stack.zarr":/slc``.
+        Anything that GDAL can open: a file, a folder, or a subdataset such as ``ZARR:"stack.zarr":/slc``.
     band : str, optional
-        Number or name of a band, or two, as in ``1,2``, for real and imaginary part. Without it a file has to have one
-        band, two that call themselves real and imaginary part, or 8-bit bands that are all the same.
+        Number or name of a band, or of two, as in ``1,2``, for the real and imaginary part. By default a file must have
+        one band, two bands named as real and imaginary part, or identical 8-bit bands.
     iq : bool
-        Two bands are real and imaginary part, whatever they are called.
+        Whether two bands are the real and imaginary part, regardless of their names.
 
     Raises
     ------
     InputError
-        If it cannot be read, is truncated, or leaves a choice open.
+        If the file cannot be read or is truncated, or the choice of bands is ambiguous.
     """
     with read_errors(path), open_dataset(path) as dataset:
         if dataset.count == 0:
@@ -133,7 +133,7 @@ def open_layer(path: str, *, band: str | None = None, iq: bool = False) -> Layer
             return _join(path, dataset, real, imaginary)
         short = lacking(dataset, open_dataset)
         if short:
-            raise InputError(f"is truncated: {short}", source=path, hint="copy it again from where it came")
+            raise InputError(f"is truncated: {short}", source=path, hint="copy it again from its source")
         chosen, role = choose_bands(path, dataset, band, iq)
         return _describe(path, [(path, dataset, index) for index in chosen], role)
 
@@ -149,7 +149,7 @@ def _describe(path: str, parts: Sequence[tuple[str, Any, int]], role: Role) -> L
     _, first, index = parts[0]
     dtypes = {dataset.dtypes[i - 1] for _, dataset, i in parts}
     if len(dtypes) > 1 or len({dataset.shape for _, dataset, _ in parts}) > 1:
-        raise InputError("its two bands differ in size or type", source=path, hint="choose others with --band")
+        raise InputError("its two bands differ in size or type", source=path, hint="select others with --band")
     flags = first.mask_flag_enums[index - 1]
     return Layer(
         path=path,
@@ -184,12 +184,12 @@ def _grey_palette(path: str, dataset: Any, index: int) -> tuple[int, ...] | None
     colours = dataset.colormap(index)
     table = tuple(colours.get(value, (0, 0, 0))[0] for value in range(max(colours) + 1))
     if any(len(set(colour[:3])) > 1 for colour in colours.values()):
-        return ()  # colours: stored values have no order, which matters to images and not to labels
+        return ()  # colours have no order, which is needed for images but not for labels
     return None if table == tuple(range(len(table))) else table
 
 
 class LayerReader:
-    """Reads windows of a layer; to be used in the thread that opened it, as GDAL's handles have to be.
+    """Reader of windows of a layer; like GDAL handles, it must be used in the thread that opened it.
 
     Parameters
     ----------
@@ -216,19 +216,19 @@ class LayerReader:
         self._stack.close()
 
     def read(self, y: slice, x: slice) -> tuple[list[np.ndarray], np.ndarray | None]:
-        """Return the bands of a window as they are stored, one of several equal ones, and where the file masks it.
+        """Return the stored bands of a window (one of several identical ones), and the mask of the file.
 
         Returns
         -------
         bands : list of ndarray
             One (y, x) array, or real and imaginary part.
         masked : ndarray of bool or None
-            True where the file's own mask hides a pixel.
+            True where the file masks a pixel.
 
         Raises
         ------
         InputError
-            If the file cannot be read there, or bands that have to be equal are not.
+            If the window cannot be read, or bands that must be identical are not.
         """
         window = Window(x.start, y.start, x.stop - x.start, y.stop - y.start)
         with read_errors(self.layer.path):
@@ -240,14 +240,14 @@ class LayerReader:
         if self.layer.role == "equal":
             if any(not np.array_equal(bands[0], other) for other in bands[1:]):
                 raise InputError(
-                    f"its {len(bands)} bands differ", source=self.layer.path, hint="choose one with --band"
+                    f"its {len(bands)} bands differ", source=self.layer.path, hint="select one with --band"
                 )
             bands = bands[:1]
         return bands, masked
 
 
 def is_declared_nodata(values: np.ndarray, nodata: float | None) -> np.ndarray | None:
-    """Return where values are the declared no-data value; None if no value of their type can be."""
+    """Return where values equal the declared no-data value; None if their dtype cannot represent it."""
     if nodata is None:
         return None
     if np.isnan(nodata):

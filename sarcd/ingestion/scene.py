@@ -1,4 +1,4 @@
-"""Rasters to a scene: opened, compared, and streamed into a new store chunk by chunk."""
+"""Ingest rasters: open and compare them, and write them to a new store chunk by chunk."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What was written.
+    """Report of an ingest.
 
     Parameters
     ----------
     scene : str
-        The store.
+        Path or URL of the store.
     images : str
         Name of the image variable.
     size : (y, x)
-        Pixels.
+        Size in pixels.
     georeference : str
         ``transform``, ``gcps`` or ``none``.
     sources, dates : tuple of str
-        Files and their dates, those written now.
+        Files written by this run, and their dates.
     valid : tuple of float
-        Share of valid pixels of each.
+        Fraction of valid pixels of each image.
     pairs : int
-        Pairs that the scene has now.
+        Number of pairs of the scene.
     labelled : tuple of str
-        Pairs labelled now, as BEFORE:AFTER.
+        Pairs labelled by this run, as BEFORE:AFTER.
     labels : tuple of LabelSummary
-        What was understood of the labels of each of them.
+        Summary of the labels of each of these pairs.
     invalid : tuple of dict
-        Pixels of each image that are not valid, by what made them so: see `sarcd.ingestion.nodata.CAUSES`.
+        Number of invalid pixels of each image by cause; see `sarcd.ingestion.nodata.CAUSES`.
     notes : tuple of str
-        What was taken for no-data although nobody had declared it.
+        Undeclared pixels that are treated as no-data.
     """
 
     scene: str
@@ -81,32 +81,32 @@ def ingest(
     *,
     progress: Progress = silent,
 ) -> IngestReport:
-    """Make a scene of two or more coregistered images.
+    """Ingest two or more coregistered images as a new scene.
 
     Parameters
     ----------
     images : sequence of str or Path
-        Anything that GDAL opens, in any order.
+        Anything that GDAL can open, in any order.
     output : str or Path
-        The scene to make. It is there when it is whole, or not at all.
+        Path or URL of the new scene, which is created atomically.
     options : IngestOptions, optional
-        What the pixels are, dates, labels, chunks.
+        Kind of pixels, dates, labels, chunks.
     progress : callable
         See `sarcd.engine.tasks.Progress`; counts pixels.
 
     Returns
     -------
     IngestReport
-        Dates, share of valid pixels, pairs.
+        Dates, fraction of valid pixels, pairs.
 
     Raises
     ------
     InputError
-        If an image or label cannot be used, or they do not fit one another.
+        If an image or label cannot be used, or they do not match.
     OptionError
-        If the options do not fit the images.
+        If the options do not match the images.
     StoreError
-        If something is at `output` already.
+        If `output` already exists.
 
     Examples
     --------
@@ -119,9 +119,9 @@ def ingest(
     refuse_existing(output, overwrite=options.overwrite)
     if len(images) < 2:
         raise InputError(
-            f"{len(images)} image{'' if len(images) == 1 else 's'} given, change needs two",
+            f"{len(images)} image{'' if len(images) == 1 else 's'} given, but change needs two",
             source=str(images[0]) if images else None,
-            hint="name two or more, or add one to a scene with --append",
+            hint="pass two or more, or add one to a scene with --append",
         )
     with gdal_session():
         dated = gather_images(images, options)
@@ -136,7 +136,7 @@ def ingest(
 
 
 def warn_of_labels(labels: Sequence[LabelSummary]) -> None:
-    """Warn of what label files lost on their way, and of those that hold one class alone; one line each."""
+    """Log the warnings of label files, one line each."""
     for text in dict.fromkeys(text for label in labels for text in label.warnings):
         _LOG.warning("%s", text)
 
@@ -148,7 +148,7 @@ def report(
     labels: Sequence[LabelSummary],
     pairs: int,
 ) -> IngestReport:
-    """Return what is told of images that were written."""
+    """Return the report of the written images."""
     layer = dated[0].image.layer
     return IngestReport(
         scene=str(output),
@@ -167,7 +167,7 @@ def report(
 
 
 def pair_text(pair: Pair) -> str:
-    """Return a pair as BEFORE:AFTER, days only where they are enough.
+    """Return a pair as BEFORE:AFTER, with times of day unless they are midnight.
 
     Examples
     --------
@@ -184,7 +184,7 @@ def pair_text(pair: Pair) -> str:
 
 @contextlib.contextmanager
 def _hold_output(output: str | Path) -> Iterator[None]:
-    """Keep a second ingest, and writers of a scene that is being replaced, out of the way."""
+    """Hold the locks against another ingest, and against writers of a scene that is replaced."""
     if is_url(output):
         with new_scene_lock(str(output)):
             yield
@@ -193,7 +193,9 @@ def _hold_output(output: str | Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"cannot be made ({error.strerror})", source=str(output), hint="name another place") from error
+        raise StoreError(
+            f"cannot be created ({error.strerror})", source=str(output), hint="use another path"
+        ) from error
     replaced = set(SceneStore(path).members()) - set(schema.COORDINATES) if path.exists() else set()
     with new_scene_lock(str(path)), variable_locks(str(path), replaced):
         yield
@@ -208,7 +210,7 @@ def _layout(dated: Sequence[DatedImage], labels: Sequence[PairLabels], options: 
     facts = common_facts([sensor_facts(image.image.layer.tags) for image in dated])
     given = {key: getattr(options, key) for key in ("wavelength_m", "spacing_m", "looks", "incidence_deg")}
     facts.update({key: value for key, value in given.items() if value is not None})
-    if options.range_spacing or options.spacing_m:  # what a file says is of its own spacing
+    if options.range_spacing or options.spacing_m:  # metadata describe the spacing of the file
         facts.pop("range_spacing", None)
     if "spacing_m" in facts and layer.georeference.kind != "transform":
         facts.setdefault("range_spacing", options.range_spacing or ("slant" if layer.is_complex else "ground"))
@@ -252,11 +254,11 @@ def _write_all(
     return written, labelled
 
 
-# -- what a new scene and a growing one share -----------------------------------------------------------------------
+# -- shared by new scenes and append -------------------------------------------------------------------------------
 
 
 def source_attrs(dated: Sequence[DatedImage], before: Json | None = None) -> Json:
-    """Return the attributes that tell where images came from, behind those of earlier images."""
+    """Return the attributes with the sources of images, appended to those of earlier images."""
     before = before or {}
     earlier = len(before.get("sources", []))
     attrs: Json = {
@@ -268,7 +270,7 @@ def source_attrs(dated: Sequence[DatedImage], before: Json | None = None) -> Jso
 
 
 def left_out(written: Sequence[Written], before: Json | None = None) -> Json:
-    """Return the attribute that tells what made pixels of each image invalid, as ``border=120,declared=7``."""
+    """Return the attribute with the causes of invalid pixels of each image, as ``border=120,declared=7``."""
     before = before or {}
     earlier = before.get("source_invalid", [""] * len(before.get("sources", [])))
     now = [",".join(f"{name}={count}" for name, count in image.causes.items()) for image in written]
@@ -276,7 +278,7 @@ def left_out(written: Sequence[Written], before: Json | None = None) -> Json:
 
 
 def create_labels(store: SceneStore, images: str, pairs: int) -> None:
-    """Create `label` for so many pairs, none of them labelled, in the chunks of the images."""
+    """Create `label` for a number of unlabelled pairs, with the chunks of the images."""
     image = store.array(images)
     attrs = {schema.COMPLETE: [False] * pairs, "sources": [""] * pairs}
     shards = None if image.shards is None else (1, *image.shards[1:])
@@ -286,7 +288,7 @@ def create_labels(store: SceneStore, images: str, pairs: int) -> None:
 def write_labels(
     store: SceneStore, index: int, labels: PairLabels, memory_bytes: int, advance: Advance
 ) -> LabelSummary:
-    """Write the labels of a pair, mark it complete, and return what they hold; `publish` makes that seen."""
+    """Write the labels of a pair, mark it complete, and return a summary; readers see them after `publish`."""
     array = store.array("label")
     counts = np.zeros(256, np.int64)
     with labels.labels.open() as reader, zarr.config.set({"async.concurrency": 4}):

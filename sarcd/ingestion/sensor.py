@@ -1,4 +1,4 @@
-"""What a file's metadata say of the sensor, where it costs nothing to know."""
+"""Read sensor parameters from the metadata of a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TAGS: dict[str, tuple[str, Callable[[float], float]]] = {
     "LINE_SPACING": ("y_spacing", float),
 }
 
-_ANGLES = (  # the first that is there; of several values the middle one, of two ends their mean
+_ANGLES = (  # the first that exists; the median of several values, the mean of two ends
     ("incidenceAngleMidSwath",),
     ("INCIDENCE_CENTER",),
     ("CEOS_INC_ANGLE_CENTRE_RANGE",),
@@ -46,14 +46,14 @@ _RANGE_WORDS = {
     "ground": (r"<(?:\w+:)?groundRangePixelSpacing>", r"<(?:\w+:)?projection>\s*Ground"),
 }
 
-_LEAST_DEGREES, _MOST_DEGREES = 5.0, 85.0  # others are in radians, or of another angle
-_DEGREES_APART = 0.4  # one per cent of an area at 30 degrees
+_LEAST_DEGREES, _MOST_DEGREES = 5.0, 85.0  # other values are in radians, or another angle
+_DEGREES_APART = 0.4  # changes an area at 30 degrees by 1 %
 
 
 def sensor_facts(tags: Mapping[str, str]) -> dict[str, Any]:
-    """Return wavelength_m, spacing_m as [y, x], range_spacing, incidence_deg and looks, as far as metadata hold them.
+    """Return wavelength_m, spacing_m as [y, x], range_spacing, incidence_deg and looks, if the metadata have them.
 
-    `range_spacing` is ``slant`` or ``ground``, where only one of them is spoken of; `incidence_deg` is at mid-swath.
+    `range_spacing` is ``slant`` or ``ground``, if the metadata mention only one; `incidence_deg` is at mid-swath.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def _incidence_deg(tags: Mapping[str, str]) -> float | None:
 
 
 def _middle(tags: Mapping[str, str], name: str) -> float | None:
-    """Return the middle one of all angles of a name, as a tag, an XML element or a JSON number."""
+    """Return the median of the angles with a name, as tags, XML elements or JSON numbers."""
     texts = [value for key, value in tags.items() if key.lower() == name.lower()]
     for value in tags.values():
         if name in value:
@@ -124,7 +124,7 @@ def _keep(found: dict[str, float], name: str, convert: Callable[[float], float],
 
 
 def common_facts(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the images that tell anything agree on: numbers to a thousandth, the incidence to 0.4 degrees.
+    """Return the parameters on which images agree: numbers to a thousandth, the incidence to 0.4 degrees.
 
     Examples
     --------
@@ -132,8 +132,8 @@ def common_facts(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     {'wavelength_m': 0.0562}
     """
     names = dict.fromkeys(name for image in facts for name in image)
-    told = {name: [image[name] for image in facts if name in image] for name in names}
-    return {name: values[0] for name, values in told.items() if _agree(name, values)}
+    known = {name: [image[name] for image in facts if name in image] for name in names}
+    return {name: values[0] for name, values in known.items() if _agree(name, values)}
 
 
 def _agree(name: str, values: Sequence[Any]) -> bool:

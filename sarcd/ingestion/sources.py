@@ -1,4 +1,4 @@
-"""The images and labels that a user names for a scene: dated, ordered, and held against one another."""
+"""Open the images and labels for a scene: determine their dates, order them, and compare their grids."""
 
 from __future__ import annotations
 
@@ -33,31 +33,32 @@ _TWO_DATES = re.compile(r"(?P<before>\d{4}-?\d\d-?\d\d[\dTZ:.-]*):(?P<after>\d{4
 
 @dataclass(frozen=True)
 class DatedImage:
-    """An image and its date of acquisition, UTC, datetime64[us]."""
+    """Image and its acquisition date, UTC, datetime64[us]."""
 
     image: Image
     date: np.datetime64
 
     @property
     def path(self) -> str:
-        """The file, as the user gave it."""
+        """Path as passed by the user."""
         return self.image.layer.path
 
     @property
     def source(self) -> str:
-        """Name of the file without its folders, or its URL, as the scene keeps it: see `ingestion.paths`."""
+        """Name under which the scene records the file; see `sarcd.ingestion.files.source_name`."""
         return source_name(self.path)
 
 
 def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[DatedImage]:
-    """Open and date images, and return them by date.
+    """Open images, determine their dates, and return them by date.
 
     Raises
     ------
     InputError
-        If one cannot be used, or two do not lie on one grid or have one date.
+        If an image cannot be used, or two images differ in grid or have the same date.
     OptionError
-        If dates, bands or gains are not as many as the images, or no pixel can have a no-data value that is named.
+        If the number of dates, bands or gains differs from that of the images, or the dtype of an image cannot
+        represent the no-data value.
     """
     names = [str(path) for path in paths]
     bands = _one_each("--band", options.bands, names, shared=True)
@@ -81,19 +82,19 @@ def gather_images(paths: Sequence[str | Path], options: IngestOptions) -> list[D
             raise InputError(
                 f"has the same date as {before.path}, {_short(after.date)}",
                 source=after.path,
-                hint="say the dates with --date, once for each image in their order, with times of day if need be",
+                hint="pass --date once for each image, in their order, with times of day if necessary",
             )
-    _tell_of_one_image_twice(names, bands)
+    _warn_of_repeated_images(names, bands)
     return found
 
 
-def _tell_of_one_image_twice(names: Sequence[str], bands: Sequence[Any]) -> None:
-    """Say if one image stands for two dates: it may be meant, as to try a file out, and its map is empty."""
+def _warn_of_repeated_images(names: Sequence[str], bands: Sequence[Any]) -> None:
+    """Warn if an image is used for two dates; that is allowed, for example in a test, but shows no change."""
     seen: set[tuple[str, Any]] = set()
     for name, band in zip(names, bands, strict=True):
         image = (str(Path(name).resolve()) if Path(name).exists() else name), band
         if image in seen:
-            _LOG.warning("%s is given for two dates: compared with itself, it shows no change", name)
+            _LOG.warning("%s is used for two dates; compared with itself, it shows no change", name)
         seen.add(image)
 
 
@@ -107,9 +108,9 @@ def _one_each(
     if len(values) != len(names):
         once = " or once for all" if shared else ""
         raise OptionError(
-            f"is given {len(values)} times for {len(names)} images",
+            f"is passed {len(values)} times for {len(names)} images",
             option=option,
-            hint=f"give it once for each image, in their order{once}",
+            hint=f"pass it once for each image, in their order{once}",
         )
     return values
 
@@ -122,24 +123,24 @@ def check_same_grid(
     *,
     first: str = "the first image",
 ) -> None:
-    """Raise unless an image lies on a grid and holds what the others do.
+    """Raise unless an image has the grid and kind of the others.
 
     Raises
     ------
     InputError
-        Saying what differs.
+        The error says what differs.
     """
     layer = image.image.layer
     hint = "coregister the images to one grid first"
     if image.image.variable != variable:
-        kinds = {"slc": "complex", "amplitude": "detected"}
+        kinds = {"slc": "complex", "amplitude": "an amplitude image"}
         raise InputError(
-            f"is {kinds[image.image.variable]}, {first} {kinds[variable]}",
+            f"is {kinds[image.image.variable]}, but {first} is {kinds[variable]}",
             source=image.path,
-            hint="give images of one kind, or --kind amplitude for complex ones too",
+            hint="use images of one kind, or pass --kind amplitude to use complex ones as well",
         )
     if layer.shape != shape:
-        size = f"{layer.shape[0]} x {layer.shape[1]} pixels, {first} {shape[0]} x {shape[1]}"
+        size = f"{layer.shape[0]} x {layer.shape[1]} pixels, but {first} has {shape[0]} x {shape[1]}"
         raise InputError(f"has {size}", source=image.path, hint=hint)
     difference = georeference.difference(layer.georeference, shape)
     if difference:
@@ -147,7 +148,7 @@ def check_same_grid(
             layer.georeference.crs,
             georeference.crs,
         ):
-            hint = "write the CRS of the other into the file that has none, as with 'gdal_edit.py -a_srs'"
+            hint = "assign the CRS of the other to the file that has none, for example with 'gdal_edit.py -a_srs'"
         raise InputError(f"differs from {first} in {difference}", source=image.path, hint=hint)
 
 
@@ -160,7 +161,7 @@ class PairLabels:
 
     @property
     def source(self) -> str:
-        """As of `DatedImage`."""
+        """As in `DatedImage`."""
         return source_name(self.labels.path)
 
 
@@ -172,18 +173,18 @@ def gather_labels(
     georeference: Georeference,
     pairs: Sequence[Pair] | None = None,
 ) -> list[PairLabels]:
-    """Open label files and tell which pair each belongs to.
+    """Open label files and assign them to pairs.
 
     Parameters
     ----------
     options : IngestOptions
-        With `labels` as the user wrote them.
+        Options with `labels` as passed by the user.
     times : ndarray of datetime64
         All dates of the scene.
     shape, georeference
-        Of the scene.
+        Size and georeference of the scene.
     pairs : sequence of (before, after), optional
-        Pairs that labels without dates belong to, in order; the consecutive ones by default.
+        Pairs for labels without dates, in order; consecutive dates by default.
 
     Raises
     ------
@@ -194,10 +195,12 @@ def gather_labels(
     """
     if not options.labels:
         if options.label_change is not None or options.label_ignore is not None:
-            raise OptionError("says what label values mean, but there is no --label", option="--label-change")
+            raise OptionError(
+                "requires --label", option="--label-change" if options.label_change is not None else "--label-ignore"
+            )
         for option, value in _of_vectors(options):
             if value is not None:
-                raise OptionError("says how labels are read, but there is no --label", option=option)
+                raise OptionError("requires --label", option=option)
         return []
     words = LabelMapping.parse(options.label_change, options.label_ignore)
     wanted = _label_pairs(options.labels, times, consecutive(times) if pairs is None else list(pairs))
@@ -207,11 +210,13 @@ def gather_labels(
         for pair, path in wanted
     ]
     for one in found:
-        if isinstance(one.labels, RasterLabels) and one.labels.path in options.labels:  # which names no dates itself
+        if isinstance(one.labels, RasterLabels) and one.labels.path in options.labels:  # without dates in the option
             _refuse_other_dates(one.pair, one.labels.path, times, names=one.labels.layer.names)
     for option, value in _of_vectors(options):
         if value is not None and all(isinstance(one.labels, RasterLabels) for one in found):
-            raise OptionError("is of vector files, and every --label is a raster", option=option, hint="leave it out")
+            raise OptionError(
+                "applies to vector files, but every --label is a raster", option=option, hint="leave it out"
+            )
     return found
 
 
@@ -226,16 +231,14 @@ def _label_pairs(labels: Sequence[str], times: np.ndarray, pairs: Sequence[Pair]
             _refuse_unread_dates(text)
     explicit = [match for match in matches if match is not None]
     if explicit and len(explicit) < len(labels):
-        raise OptionError(
-            "some labels name their dates and some do not", option="--label", hint="name them all or none"
-        )
+        raise OptionError("some labels have dates and some do not", option="--label", hint="add dates to all or none")
     if explicit:
         found = [(_pair_of(match["pair"], times), match["path"]) for match in explicit]
     elif len(labels) != len(pairs):
         raise OptionError(
             f"{len(labels)} label files for {len(pairs)} pairs of consecutive dates",
             option="--label",
-            hint="give one for each pair, or say whose they are, as --label 2023-03-19:2023-03-31=FILE",
+            hint="pass one for each pair, or specify the pairs, as in --label 2023-03-19:2023-03-31=FILE",
         )
     else:
         found = list(zip(pairs, labels, strict=True))
@@ -247,13 +250,13 @@ def _label_pairs(labels: Sequence[str], times: np.ndarray, pairs: Sequence[Pair]
             raise OptionError(
                 f"a pair is labelled twice: {_short(pair[0])} to {_short(pair[1])} by {' and '.join(files)}",
                 option="--label",
-                hint="join the two files",
+                hint="merge the two files",
             )
     return found
 
 
 def _refuse_unread_dates(text: str) -> None:
-    """Raise if a label begins with something like dates: it would pass for the name of a file."""
+    """Raise if a label begins with something like dates, which would be read as a file name."""
     head, equals, _ = text.partition("=")
     if equals and ":" in head and not re.search(r"[/\\]", head) and sum(c.isdigit() for c in head) >= 8:
         raise OptionError(
@@ -262,19 +265,19 @@ def _refuse_unread_dates(text: str) -> None:
 
 
 def _refuse_other_dates(pair: Pair, path: str, times: np.ndarray, names: Sequence[str] | None = None) -> None:
-    """Raise if a file that goes by its order, or its band, is by its name of two other dates of the scene."""
+    """Raise if a file assigned by order has the two dates of another pair in its name, or that of its band."""
     named = [date.astype("datetime64[D]") for date in from_names(names or [split_path(path)[0].name])]
     days = [date.astype("datetime64[D]") for date in pair]
     if len(named) == 2 and named != days and set(named) <= set(times.astype("datetime64[D]")):
         raise OptionError(
-            f"it would label {days[0]} to {days[1]}, and its name says {named[0]} to {named[1]}",
+            f"is assigned to {days[0]} to {days[1]}, but its name contains {named[0]} to {named[1]}",
             source=path,
-            hint=f"give files in the order of their pairs, or say whose it is, as --label {named[0]}:{named[1]}=FILE",
+            hint=f"pass files in the order of pairs, or specify the pair, as in --label {named[0]}:{named[1]}=FILE",
         )
 
 
 def _pair_of(text: str, times: np.ndarray) -> Pair:
-    # A time of day may be written with colons, which also stand between the two dates.
+    # A time of day may contain colons, which also separate the two dates.
     dates = _TWO_DATES.fullmatch(text)
     if dates is not None:
         text = ":".join(dates[end].replace(":", "-") for end in ("before", "after"))

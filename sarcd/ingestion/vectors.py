@@ -1,4 +1,4 @@
-"""Vector labels: shapes of any format that OGR reads, brought into pixel coordinates and burned in by windows."""
+"""Vector labels: read shapes, transform them to pixel coordinates, and rasterise them by windows."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sarcd.store.pairs import Pair
 
 __all__ = ["FIELD", "VectorLabels", "open_vector"]
 
-_POINT, _LINE, _POLYGON = 0, 1, 3  # GEOS's numbers of the kinds that are left once collections are taken apart
-_SURE_PIXELS = 4.0  # area from which a polygon is taken to cover a pixel centre
-_NEAR = 0.25  # pixels beyond the scene that are left of rounding and of lines that bend
+_POINT, _LINE, _POLYGON = 0, 1, 3  # GEOS type ids of simple geometries
+_MIN_AREA = 4.0  # pixels; larger polygons are assumed to cover a pixel centre
+_NEAR = 0.25  # tolerance in pixels beyond the scene, for rounding and curved lines
 _BLOCK = 1024
 
 
@@ -35,13 +35,13 @@ class VectorLabels:
     ----------
     path : str
     shapes : ndarray of shapely geometries
-        Later ones lie on top.
+        Shapes; later ones are on top.
     values : ndarray of uint8
-        1, 0 or 255 of each shape; 0 outside all of them.
+        Label of each shape: 1, 0 or 255. Outside of all shapes it is 0.
     tree : shapely.STRtree
-        Of the shapes.
+        Index of the shapes.
     understood : Understood
-        How the file was read.
+        How the file is read.
     """
 
     path: str
@@ -52,11 +52,11 @@ class VectorLabels:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[LabelReader]:
-        """Give a reader; nothing has to be opened."""
+        """Return the reader, which needs no open file."""
         yield self
 
     def read(self, y: slice, x: slice) -> np.ndarray:
-        """Return a window as (y, x) uint8: 1, 0, 255; a pixel belongs to the shape that covers its centre."""
+        """Return a window of labels, (y, x) uint8: 1, 0, 255; a pixel has the label of the shape at its centre."""
         import shapely
 
         touched = np.sort(self.tree.query(shapely.box(x.start, y.start, x.stop, y.stop)))
@@ -73,7 +73,7 @@ def open_vector(
     field: str | None = None,
     pair: Pair | None = None,
 ) -> VectorLabels:
-    """Return the shapes of a vector file in a scene's pixel coordinates.
+    """Return the shapes of a vector file in pixel coordinates of a scene.
 
     Parameters
     ----------
@@ -83,20 +83,20 @@ def open_vector(
     Raises
     ------
     NotAVectorFileError
-        If OGR does not open it.
+        If OGR cannot open the file.
     InputError
-        If it leaves its layer open, cannot be brought into the scene's coordinates, or has no shape within the scene.
+        If the layer is ambiguous, cannot be transformed to the coordinates of the scene, or has no shape within it.
     """
     import shapely
 
     found, others = _of_pair(read_shapes(path, layer=layer, field=field), pair)
-    labels, rule, doubts = _labels_of(found, words)
+    labels, rule, missing = _labels_of(found, words)
     there = ~shapely.is_missing(found.geometry)
     if not there.any():
         raise InputError(
-            f"has no shapes: all {len(there)} are without geometry",
+            f"has no shapes, since all {len(there)} are without geometry",
             source=path,
-            hint="draw them, or choose another layer",
+            hint="draw them, or select another layer",
         )
     parts, owners, repaired = _simple_parts(found.geometry)
     placed = to_pixels(found, parts, georeference, shape)
@@ -107,9 +107,9 @@ def open_vector(
     seen = shapely.intersects(shapes, scene) & ~((kinds == _POLYGON) & shapely.touches(shapes, scene))
     if not seen.any():
         raise InputError(
-            f"has no shape within the scene: {_where(found)}",
+            f"has no shape within the scene; {_where(found)}",
             source=path,
-            hint=_how_to_place(found),
+            hint=_hint_for_location(found),
         )
     shapes, owners, kinds, kept = shapes[seen], owners[seen], kinds[seen], kept[seen]
     values, tree = labels[owners], shapely.STRtree(shapes)
@@ -127,7 +127,7 @@ def open_vector(
         notes=(*found.notes, *placed.notes, "ground outside all shapes is none"),
         warnings=(
             *found.warnings,
-            *doubts,
+            *missing,
             *_losses(path, counts),
             *_hidden(path, tree, owners, values),
             *_cut_change(path, shapes[cut & (values == 1)], kept[cut & (values == 1)], scene),
@@ -138,7 +138,7 @@ def open_vector(
 
 
 def _of_pair(found: Shapes, pair: Pair | None) -> tuple[Shapes, int]:
-    """Return the shapes that are of a pair, where the file tells, and how many are of others."""
+    """Return the shapes of a pair if the file has dates, and the number of other shapes."""
     if pair is None or found.dates is None:
         return found, 0
     mine = of_pair(found.path, found.dates, pair)
@@ -151,7 +151,7 @@ def _of_pair(found: Shapes, pair: Pair | None) -> tuple[Shapes, int]:
 
 
 def _labels_of(found: Shapes, words: LabelMapping) -> tuple[np.ndarray, str, list[str]]:
-    """Return 1, 0 or 255 of each shape, the rule in words, and warnings."""
+    """Return the label of each shape (1, 0 or 255), a description of the rule, and warnings."""
     if found.values is None or found.field is None:
         return np.ones(len(found.geometry), "uint8"), "every shape is change", []
     texts = np.array(["" if one is None else str(one).strip() for one in found.values], object)
@@ -171,15 +171,15 @@ def _labels_of(found: Shapes, words: LabelMapping) -> tuple[np.ndarray, str, lis
         words.check(known, found.path)
         labels, rule = words.translate(numbers, None), words.describe(known)
         rule += f"; {', '.join(sorted(set(texts[ignored].tolist())))}: unlabelled" if ignored.any() else ""
-    doubts = [
-        f"{found.path}: no shape has {word!r}, which {option} names: check how it is written"
+    missing = [
+        f"{found.path}: no shape has {word!r} of {option}. Check its spelling."
         for option, word in (words.absent(texts.tolist()) if are_words else [])
     ]
-    return labels, f"attribute '{found.field}': {rule}", doubts
+    return labels, f"attribute '{found.field}': {rule}", missing
 
 
 def _no_value(found: Shapes) -> np.ndarray:
-    """Return where a shape has no value."""
+    """Return which shapes have no value."""
     values = found.values if found.values is not None else np.zeros(len(found.geometry))
     return np.array([one is None or one != one or one == "" for one in values.tolist()], bool)  # noqa: PLR0124  NaN
 
@@ -188,7 +188,7 @@ def _no_value(found: Shapes) -> np.ndarray:
 
 
 def _simple_parts(geometry: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return valid points, lines and polygons, the shape each is of, and how many shapes were repaired."""
+    """Return valid points, lines and polygons, the shape of each, and the number of repaired shapes."""
     import shapely
 
     parts, owners = shapely.get_parts(geometry, return_index=True)
@@ -199,9 +199,9 @@ def _simple_parts(geometry: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     parts, owners = parts[left], owners[left]
     wrong = (shapely.get_type_id(parts) == _POLYGON) & ~shapely.is_valid(parts)
     repaired = len(np.unique(owners[wrong]))
-    if repaired:  # by the even-odd rule, as polygons are burned in: what was inside stays inside
-        mended, of_parts = _flat(shapely.make_valid(parts[wrong]), np.full(wrong.sum(), _POLYGON))
-        parts = np.concatenate([parts[~wrong], mended])
+    if repaired:  # by the even-odd rule, as in rasterising, so that the inside stays the same
+        valid, of_parts = _flat(shapely.make_valid(parts[wrong]), np.full(wrong.sum(), _POLYGON))
+        parts = np.concatenate([parts[~wrong], valid])
         owners = np.concatenate([owners[~wrong], owners[wrong][of_parts]])
         order = np.argsort(owners, kind="stable")
         parts, owners = parts[order], owners[order]
@@ -209,14 +209,14 @@ def _simple_parts(geometry: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def _flat(shapes: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Take apart what a cut or a repair left of simple shapes, and drop the rims of lower dimension.
+    """Split clipped or repaired shapes into simple parts, and drop parts of lower dimension.
 
     Returns
     -------
     parts : ndarray of shapely geometries
-        Of the kind of the shape they are of.
+        Parts of the same type as their shape.
     of_shapes : ndarray of int
-        Which shape that is.
+        Shape of each part.
     """
     import shapely
 
@@ -240,13 +240,13 @@ def _burned(shapes: np.ndarray, values: np.ndarray, y: slice, x: slice) -> np.nd
     return burned
 
 
-# -- what is said ---------------------------------------------------------------------------------------------------
+# -- reports --------------------------------------------------------------------------------------------------------
 
 
 def _count(
     found: Shapes, shapes: np.ndarray, owners: np.ndarray, kinds: np.ndarray, shape: tuple[int, int]
 ) -> dict[str, int]:
-    """Count shapes, and the pixels of those that have no area."""
+    """Return counts of shapes, and of the pixels of points and lines."""
     import shapely
 
     absent = int(shapely.is_missing(found.geometry).sum())
@@ -272,15 +272,15 @@ def _count(
 
 
 def _without_centre(shapes: np.ndarray, owners: np.ndarray, kinds: np.ndarray, shape: tuple[int, int]) -> int:
-    """Count shapes that cover no pixel's centre."""
+    """Return the number of shapes that cover no pixel centre."""
     import shapely
 
-    sure = (kinds != _POLYGON) | (shapely.area(shapes) >= _SURE_PIXELS)
-    lost = set(np.unique(owners).tolist()) - set(owners[sure].tolist())
-    low = np.ceil(shapely.bounds(shapes)[:, :2] - 0.5)  # the first and last centre that the bounds hold
+    covers = (kinds != _POLYGON) | (shapely.area(shapes) >= _MIN_AREA)
+    lost = set(np.unique(owners).tolist()) - set(owners[covers].tolist())
+    low = np.ceil(shapely.bounds(shapes)[:, :2] - 0.5)  # first and last pixel centre within the bounds
     high = np.floor(shapely.bounds(shapes)[:, 2:] - 0.5)
     low, high = np.maximum(low, 0), np.minimum(high, [shape[1] - 1, shape[0] - 1])
-    for i in np.flatnonzero((low <= high).all(axis=1) & ~sure):
+    for i in np.flatnonzero((low <= high).all(axis=1) & ~covers):
         if owners[i] in lost:
             (left, top), (right, bottom) = low[i].astype(int).tolist(), high[i].astype(int).tolist()
             window = slice(top, bottom + 1), slice(left, right + 1)
@@ -290,40 +290,40 @@ def _without_centre(shapes: np.ndarray, owners: np.ndarray, kinds: np.ndarray, s
 
 
 def _losses(path: str, counts: dict[str, int]) -> list[str]:
-    """Warn of shapes that leave no trace in the labels."""
+    """Return a warning of shapes without any pixel in the labels."""
     words = {
-        "outside": "lie outside the scene",
+        "outside": "are outside the scene",
         "without_geometry": "have no geometry",
-        "too_small": "cover no pixel's centre",
+        "too_small": "cover no pixel centre",
     }
     lost = [f"{counts[key]} {text}" for key, text in words.items() if counts[key]]
     if not lost:
         return []
     hint = {
-        "outside": "check its CRS if they should lie within",
-        "without_geometry": "draw them anew if they should count",
-        "too_small": "draw them larger than a pixel if they should count",
+        "outside": "Check its CRS if they should be inside.",
+        "without_geometry": "Draw them again if they should count.",
+        "too_small": "Draw them larger than a pixel if they should count.",
     }[next(key for key in words if counts[key])]
-    return [f"{path}: of {counts['read']} shapes {', '.join(lost)}: {hint}"]
+    return [f"{path}: of {counts['read']} shapes, {', '.join(lost)}. {hint}"]
 
 
 def _cut_change(path: str, shapes: np.ndarray, kept: np.ndarray, scene: Any) -> list[str]:
-    """Warn of change that lies beyond the scene's edge."""
+    """Return a warning of change outside the scene."""
     import shapely
 
     inside = shapely.area(shapely.intersection(shapes, scene)).sum()
-    whole = (shapely.area(shapes) / np.maximum(kept, 1e-9)).sum()
-    lost = 1 - inside / whole if whole else 0.0
+    total = (shapely.area(shapes) / np.maximum(kept, 1e-9)).sum()
+    lost = 1 - inside / total if total else 0.0
     if lost < 0.01:
         return []
     return [
-        f"{path}: shapes of change reach beyond the scene, which leaves out {lost:.0%} of the area of those it cuts: "
-        "check its CRS if they should lie within"
+        f"{path}: shapes of change extend beyond the scene, and {lost:.0%} of the area of clipped ones is lost. "
+        "Check its CRS if they should be inside."
     ]
 
 
 def _hidden(path: str, tree: Any, owners: np.ndarray, values: np.ndarray) -> list[str]:
-    """Warn of shapes that lie wholly under a later one of another label: ground that was drawn twice."""
+    """Return a warning of shapes that are covered by a later shape with another label."""
     under, over = tree.query(tree.geometries, predicate="covered_by")
     parts = np.unique(under[(owners[over] > owners[under]) & (values[over] != values[under])])
     shapes, gone = np.unique(owners[parts], return_counts=True)
@@ -331,13 +331,13 @@ def _hidden(path: str, tree: Any, owners: np.ndarray, values: np.ndarray) -> lis
     if not len(lost):
         return []
     return [
-        f"{path}: {len(lost)} of its shapes lie wholly under later ones of another label and leave nothing, the first "
-        f"is number {lost[0] + 1}: delete the wrong one of the two, or draw the smaller one last"
+        f"{path}: {len(lost)} of its shapes are covered by later ones with another label and have no effect, the first "
+        f"is number {lost[0] + 1}. Delete the wrong one of the two, or draw the smaller one last."
     ]
 
 
 def _lonely_zeros(path: str, shapes: np.ndarray, values: np.ndarray) -> list[str]:
-    """Warn of shapes of "no change" that change nothing, since ground outside all shapes is none too."""
+    """Return a warning of shapes of "no change" without effect, since pixels outside of all shapes are 0 too."""
     import shapely
 
     zeros, others = shapes[values == 0], shapes[values != 0]
@@ -347,23 +347,23 @@ def _lonely_zeros(path: str, shapes: np.ndarray, values: np.ndarray) -> list[str
     if not shapely.touches(zeros[over], others[under]).all():
         return []
     return [
-        f"{path}: shapes of no change ({len(zeros)}) lie beside the others and alter nothing, for ground outside all "
-        "shapes is no change too: if it is unlabelled, draw one shape of 255 around everything as the first"
+        f"{path}: shapes of no change ({len(zeros)}) beside the others have no effect, since ground outside all shapes "
+        "is no change too. If it is unlabelled, draw one shape of 255 around everything as the first."
     ]
 
 
 def _where(found: Shapes) -> str:
-    """Say where the shapes of a file lie."""
+    """Return the extent of the shapes as text."""
     import shapely
 
     left, low, right, high = (f"{value:.6g}" for value in shapely.total_bounds(found.geometry))
     return f"its shapes span x {left} to {right} and y {low} to {high}" + (f" in {found.crs[:40]}" if found.crs else "")
 
 
-def _how_to_place(found: Shapes) -> str:
-    """Say how shapes that lie elsewhere may come to lie within the scene."""
+def _hint_for_location(found: Shapes) -> str:
+    """Return the hint for shapes outside of the scene."""
     import shapely
 
     if found.driver == "GeoJSON" and (np.abs(shapely.total_bounds(found.geometry)) > [360, 90, 360, 90]).any():
-        return "a GeoJSON file that names no CRS is in degrees, which these are not: save a GeoPackage with its CRS"
+        return "save a GeoPackage with its CRS, since a GeoJSON file without a CRS must be in degrees"
     return f"check its coordinates{' and its CRS' if found.crs else ', and set its CRS if it has one'}"

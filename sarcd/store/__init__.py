@@ -1,1 +1,1 @@
-"""Scenes on disk: created, appended to, published, read and checked."""
+"""Scenes on disk: creating, extending, publishing, reading and checking them."""

@@ -1,4 +1,4 @@
-"""Chunks of a stored scene: which there must be, and which cannot be read."""
+"""Chunks of a stored scene: which must exist, and which cannot be read."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sarcd.errors import CorruptChunkError, SceneError
 from sarcd.store.openable import first_line
 from sarcd.store.scene import SceneStore
 
-_DECODERS = 4  # threads, whatever the cores: as many chunks in memory
+_DECODERS = 4  # threads; independent of the cores, since each holds a chunk in memory
 
 
 def expected_keys(array: zarr.Array[Any], leading: Iterable[int] | None = None) -> set[str]:
-    """Return the keys an array has when whole, for the given indices of its first axis (all by default)."""
+    """Return the keys of a complete array, for some indices of its first axis (all by default)."""
     grid = array.shards or array.chunks
     axes: list[Iterable[int]] = [range(-(-size // step)) for size, step in zip(array.shape, grid, strict=True)]
     if leading is not None:
-        axes[0] = {index // grid[0] for index in leading}  # others may have put several dates into a chunk
+        axes[0] = {index // grid[0] for index in leading}  # other programs may store several dates per chunk
     return {"c/" + "/".join(map(str, index)) for index in product(*axes)}
 
 
@@ -34,7 +34,7 @@ def require_chunks(store: SceneStore, name: str, leading: Iterable[int] | None =
     Raises
     ------
     CorruptChunkError
-        Naming the first absent chunk: read as it is, it would pass for NaN.
+        Naming the first absent chunk, which would otherwise read as NaN.
     """
     array = store.array(name)
     if not owes_every_chunk(store, name):
@@ -45,23 +45,23 @@ def require_chunks(store: SceneStore, name: str, leading: Iterable[int] | None =
 
 
 def owes_every_chunk(store: SceneStore, name: str) -> bool:
-    """Tell whether an absent chunk of an array is a loss.
+    """Return whether an absent chunk of an array means lost data.
 
-    sarcd writes every chunk, empty ones too. Other programs, and xarray where it copies a scene, leave out chunks that
-    hold nothing but the array's fill value: there an absent chunk reads as what it was. What they write is told by the
-    attribute `coordinates`, which sarcd gives the whole store, and no array.
+    sarcd writes every chunk, including empty ones. Other programs, and xarray when it copies a scene, omit chunks that
+    hold only the fill value, so there an absent chunk reads correctly. Such stores are recognised by the attribute
+    `coordinates`, which sarcd sets on the root group and on no array.
     """
     return store.attrs.get("coordinates") == schema.STORED_COORDINATES and "coordinates" not in store.array(name).attrs
 
 
 def require_finished(store: SceneStore, names: Iterable[str]) -> None:
-    """Raise unless arrays of a scene have every chunk of all that is finished in them.
+    """Raise unless every chunk of the finished pairs of some arrays exists.
 
     Parameters
     ----------
     store : SceneStore
     names : iterable of str
-        Published arrays of the schema; others are passed over.
+        Published arrays of the schema; others are ignored.
 
     Raises
     ------
@@ -80,21 +80,22 @@ def require_finished(store: SceneStore, names: Iterable[str]) -> None:
                 store, name, [pair for pair, finished in enumerate(flags[: metadata["shape"][0]]) if finished]
             )
         elif not flags or all(flags):
-            leading = range(metadata["shape"][0]) if len(dims) == 3 else None  # as published: a date may be on its way
+            # as published: another process may be appending a date
+            leading = range(metadata["shape"][0]) if len(dims) == 3 else None
             require_chunks(store, name, leading)
 
 
 @contextlib.contextmanager
 def chunk_errors(path: str | Path) -> Iterator[None]:
-    """Turn a codec's error during a computation on a stored scene into `CorruptChunkError` naming the chunk.
+    """Turn a codec error during a computation on a stored scene into a `CorruptChunkError` that names the chunk.
 
-    The codec does not say which chunk it was, so the published arrays are searched, only then.
+    The codec does not report which chunk it was, so after an error the published arrays are searched for it.
     """
     try:
         yield
     except (ValueError, RuntimeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the system's own, such as a full disk
+            raise  # an error of the operating system, such as a full disk
         found = find_corrupt_chunk(path)
         if found is None:
             raise
@@ -102,7 +103,7 @@ def chunk_errors(path: str | Path) -> Iterator[None]:
 
 
 def find_corrupt_chunk(path: str | Path) -> CorruptChunkError | None:
-    """Decode every published chunk and return the error of the first that fails, or None."""
+    """Decode every published chunk, and return the error of the first that cannot be decoded, or None."""
     try:
         store = SceneStore(path)
     except SceneError:
@@ -117,16 +118,16 @@ def find_corrupt_chunk(path: str | Path) -> CorruptChunkError | None:
 
 
 def discard_torn(store: SceneStore, name: str, leading: Sequence[int] | None = None) -> list[str]:
-    """Remove the chunks of an unfinished array that cannot be decoded, as a power cut leaves them.
+    """Remove the chunks of an unfinished array that cannot be decoded, for example after a power cut.
 
     Parameters
     ----------
     store : SceneStore
-        Store that holds it.
+        Store of the array.
     name : str
-        An array that was begun and is not published.
+        Array that was begun and is not published.
     leading : sequence of int, optional
-        Pairs to look at; all by default.
+        Pairs to check; all by default.
 
     Returns
     -------
@@ -135,8 +136,8 @@ def discard_torn(store: SceneStore, name: str, leading: Sequence[int] | None = N
 
     Notes
     -----
-    Chunks are not synced to the disk as they are written, which took half as long again; they are decoded, a few at a
-    time, by a run that resumes another. A run that is not disturbed pays for neither.
+    Chunks are not synced to disk as they are written, which took half as long again. A run that resumes another one
+    decodes them instead, a few at a time, so an undisturbed run pays for neither.
     """
     array = store.array(name)
     keys = sorted(store.keys(name) & expected_keys(array, leading))
@@ -148,7 +149,7 @@ def discard_torn(store: SceneStore, name: str, leading: Sequence[int] | None = N
 
 
 def _fault(array: zarr.Array[Any], key: str) -> str | None:
-    """Return what a codec says against a stored chunk (or shard), or None."""
+    """Return the codec error of a stored chunk (or shard), or None."""
     grid = array.shards or array.chunks
     index = [int(part) for part in key.split("/")[1:]]
     window = tuple(slice(i * step, (i + 1) * step) for i, step in zip(index, grid, strict=True))

@@ -1,4 +1,4 @@
-"""Dates as a store keeps them: in microseconds where sarcd made it, in any CF units where others did."""
+"""Encoding of dates in a store: microseconds in stores of sarcd, any CF units in others."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sarcd.errors import SceneError
 if TYPE_CHECKING:
     from sarcd.store.scene import SceneStore
 
-_REWRITTEN = schema.PRIVATE + "rewritten_"  # array beside the store's own, while its chunk is made
+_REWRITTEN = schema.PRIVATE + "rewritten_"  # temporary array while the chunk is written
 
 
 def decode_dates(values: Any, attrs: Mapping[str, Any], source: str) -> np.ndarray:
-    """Return stored numbers as datetime64[us], by the CF attributes `units` and `calendar` beside them.
+    """Decode stored numbers to datetime64[us] by their CF attributes `units` and `calendar`.
 
     Raises
     ------
     SceneError
-        If there are no such units, or the calendar has days that the world has not.
+        If the units are missing, or datetime64 does not support the calendar.
     """
     numbers = np.asarray(values)
     if attrs.get("units") == schema.TIME_UNITS and numbers.dtype == np.int64:
@@ -34,15 +34,15 @@ def decode_dates(values: Any, attrs: Mapping[str, Any], source: str) -> np.ndarr
         dates = xr.conventions.decode_cf_variable("time", encoded).values
     except (ValueError, TypeError, OverflowError) as error:
         dates, cause = numbers, error
-    if dates.dtype.kind != "M":  # objects, of a calendar that datetime64 does not know
-        told = f"{attrs.get('units', 'no units')}, calendar {attrs.get('calendar', 'standard')}"
-        hint = "write the store with datetime64 dates, for example by xarray"
-        raise SceneError(f"holds no dates that can be read ({told})", source=source, hint=hint) from cause
+    if dates.dtype.kind != "M":  # cftime objects, of a calendar that datetime64 does not support
+        found = f"{attrs.get('units', 'no units')}, calendar {attrs.get('calendar', 'standard')}"
+        hint = "write the store with datetime64 dates, for example with xarray"
+        raise SceneError(f"dates cannot be read ({found})", source=source, hint=hint) from cause
     return np.asarray(dates.astype("datetime64[us]"))
 
 
 def encode_dates(dates: np.ndarray, dtype: np.dtype[Any], attrs: Mapping[str, Any]) -> np.ndarray | None:
-    """Return dates as the numbers that a store keeps, or None if its units or dtype cannot hold them exactly.
+    """Encode dates as numbers of a store; return None if its units or dtype cannot represent them exactly.
 
     Examples
     --------
@@ -65,19 +65,19 @@ def encode_dates(dates: np.ndarray, dtype: np.dtype[Any], attrs: Mapping[str, An
 
 
 def append_dates(store: SceneStore, name: str, dates: np.ndarray) -> None:
-    """Lengthen a coordinate of dates, unseen until it is published.
+    """Append dates to a coordinate; readers see them once it is published.
 
-    The store's own units are kept where they hold the new dates exactly. Else the coordinate is rewritten in
-    microseconds, under another key than the numbers that readers still see: the metadata that are published next say
-    which of the two is meant.
+    The units of the store are kept if they represent the new dates exactly. Otherwise the coordinate is rewritten in
+    microseconds under another chunk key, so that readers keep seeing the old numbers until the new metadata are
+    published.
 
     Parameters
     ----------
     store : SceneStore
     name : {"time", "before", "after"}
-        Published coordinate, or one that the store does not have yet.
+        Coordinate that is published, or that the store does not have yet.
     dates : ndarray of datetime64
-        To be added at the end.
+        Dates to append.
     """
     if name not in store:
         long_name = {} if name == "time" else {"long_name": f"date of the image {name} the change"}
@@ -96,13 +96,13 @@ def append_dates(store: SceneStore, name: str, dates: np.ndarray) -> None:
 
 
 def _rewrite(store: SceneStore, name: str, dates: np.ndarray) -> None:
-    """Write dates in microseconds beside the chunks that are there, and the array's metadata so that they are found."""
+    """Write dates in microseconds beside the existing chunks, and array metadata that point to them."""
     metadata, beside = store.read_json(f"{name}/zarr.json"), _REWRITTEN + name
     kept = {key: value for key, value in metadata.get("attributes", {}).items() if key not in ("units", "calendar")}
     attrs = {**kept, "units": schema.TIME_UNITS, "calendar": "proleptic_gregorian"}
     store.create_coordinate(beside, dates.astype("int64"), tuple(metadata["dimension_names"]), attrs, chunk=1024)
     fresh = store.read_json(f"{beside}/zarr.json")
-    # Not "c/0", under which the old numbers lie.
+    # Not "c/0", which holds the old numbers.
     fresh["chunk_key_encoding"] = {"name": "v2", "configuration": {"separator": "."}}
     store.copy_key(f"{beside}/c/0", f"{name}/0")
     store.write_json(f"{name}/zarr.json", fresh)

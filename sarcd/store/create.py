@@ -1,7 +1,7 @@
-"""New scenes: made beside their final place and moved there when whole.
+"""Create new scenes: they are written beside their final path and moved there when complete.
 
-Object storage moves nothing. A scene is made in its place there, as a group whose list of what is finished is empty
-until the scene is whole.
+Object storage has no move. There a scene is written in place, as a group whose list of finished arrays stays empty
+until the scene is complete.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ _UNFINISHED = "sarcd_unfinished"  # root attribute
 
 @dataclass(frozen=True)
 class SceneLayout:
-    """What must be known of a scene before its first pixel is written.
+    """Dates, size and georeference of a scene, which are needed before its first pixel is written.
 
     Parameters
     ----------
     times : ndarray of datetime64
-        Dates, strictly increasing.
+        Strictly increasing dates.
     y, x : ndarray
-        Coordinates of the pixel centres, or pixel numbers where there is no rectilinear map.
+        Coordinates of the pixel centres, or pixel numbers if the scene has no rectilinear map geometry.
     images : {"slc", "amplitude"}
         Name of the image variable.
     spatial_ref : dict
-        Attributes of the CF grid mapping: CRS and transform, ground control points, or nothing.
+        Attributes of the CF grid mapping: CRS and transform, ground control points, or empty.
     attrs : dict
-        Root attributes such as wavelength_m, spacing_m.
+        Root attributes, such as wavelength_m and spacing_m.
     y_attrs, x_attrs : dict
         Attributes of the coordinates, such as units.
     pairs : sequence of (before, after), optional
-        Consecutive dates by default.
+        Pairs of dates; consecutive dates by default.
     chunk : int
-        Side of a chunk along y and x.
+        Side of a chunk along y and x in pixels.
     shard : int
-        Side of a shard, a multiple of `chunk`; 0 for none.
+        Side of a shard in pixels, a multiple of `chunk`; 0 for no shards.
     """
 
     times: np.ndarray
@@ -76,21 +76,21 @@ class SceneLayout:
 
 
 class NewScene:
-    """Context in which a new scene is written; at its end the scene is in its place, whole, or not there at all.
+    """Context manager that writes a new scene; at its end the scene exists completely or not at all.
 
     Parameters
     ----------
     path : str or Path
-        Where the scene will be.
+        Path or URL of the new scene.
     layout : SceneLayout
-        Dates, size, georeference.
+        Dates, size and georeference.
     overwrite : bool
-        Replace a scene that is there already, once the new one is whole.
+        Replace an existing scene, once the new one is complete.
 
     Raises
     ------
     StoreError
-        If something is at `path` already.
+        If `path` already exists.
 
     Examples
     --------
@@ -107,7 +107,7 @@ class NewScene:
         refuse_existing(path, overwrite=overwrite)
 
     def __enter__(self) -> SceneStore:
-        self._remove()  # what a run that was killed left
+        self._remove()  # files of a run that was killed
         if not is_url(self._path):
             Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -118,14 +118,14 @@ class NewScene:
 
     @property
     def _staging(self) -> str:
-        """Where the scene is made."""
+        """Path where the scene is written before it is moved."""
         if is_url(self._path):
             return self._path
         final = Path(self._path)
         return str(final.with_name(f".{final.name}.unfinished"))
 
     def _remove(self) -> None:
-        """Remove what has been made so far."""
+        """Remove the files written so far."""
         if is_url(self._path):
             sync(zarr_location(self._path).delete_dir(""))
         else:
@@ -136,7 +136,7 @@ class NewScene:
         zarr.open_group(zarr_location(self._staging), mode="w", zarr_format=3)
         store = SceneStore(self._staging)
         if is_url(self._path):
-            publish(store, attrs={_UNFINISHED: 1})  # an empty list, for those who open it meanwhile
+            publish(store, attrs={_UNFINISHED: 1})  # an empty list, for readers that open it meanwhile
         time_attrs = {"units": schema.TIME_UNITS, "calendar": "proleptic_gregorian"}
         pairs = consecutive(layout.times) if layout.pairs is None else list(layout.pairs)
         store.create_coordinate("y", layout.y, ("y",), {"axis": "Y", **layout.y_attrs})
@@ -151,7 +151,7 @@ class NewScene:
         return store
 
     def create_image(self, store: SceneStore, name: str, length: int, attrs: Json | None = None) -> None:
-        """Create an array of the scene's size with `length` dates or pairs, to be published with the scene."""
+        """Create an array of the size of the scene with `length` dates or pairs; it is published with the scene."""
         layout = self._layout
         shape = (length, len(layout.y), len(layout.x))
         chunks, shards = grid_of(shape, layout.chunk, layout.shard)
@@ -178,7 +178,7 @@ class NewScene:
             return
         publish(store, add=store.members(), attrs=attrs)
         staging, final = Path(self._staging), Path(self._path)
-        # The publish above took a lock beside the staging folder; its file goes with it.
+        # publish() has created a lock file beside the staging folder.
         for lock in staging.parent.glob(f".{staging.name}.*.lock"):
             lock.unlink(missing_ok=True)
         old = final.with_name(f".{final.name}.replaced")
@@ -191,7 +191,7 @@ class NewScene:
 
 
 def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
-    """Raise if `path` is taken, by a scene without `overwrite`, or by anything that is not a scene.
+    """Raise if `path` exists and is not a scene, or is a scene and `overwrite` is False.
 
     Raises
     ------
@@ -205,15 +205,18 @@ def refuse_existing(path: str | Path, *, overwrite: bool) -> None:
     if not path.exists():
         return
     if not _is_scene(path):
-        raise StoreError("is there already and is not a scene", source=str(path), hint="choose another name")
+        raise StoreError("already exists and is not a scene", source=str(path), hint="choose another name")
     if not overwrite:
-        raise StoreError("is there already", source=str(path), hint="choose another name, or pass --overwrite")
+        raise StoreError(
+            "already exists", source=str(path), hint="choose another name, or pass --overwrite to replace it"
+        )
 
 
 def _refuse_object(url: str) -> None:
-    """Raise if object storage has anything there that a killed run of sarcd did not leave.
+    """Raise if a URL holds anything but the files of a killed run of sarcd.
 
-    With --overwrite too: nothing can be moved there, so the old scene would be gone before the new one is whole.
+    This holds with --overwrite too: object storage has no move, so the old scene would be gone before the new one is
+    complete.
     """
 
     async def first_key() -> str | None:
@@ -222,7 +225,7 @@ def _refuse_object(url: str) -> None:
         return None
 
     if sync(first_key()) is not None and not _is_unfinished(url):
-        raise StoreError("is there already", source=url, hint="choose another name, or remove it first")
+        raise StoreError("already exists", source=url, hint="choose another name, or remove it first")
 
 
 def _is_unfinished(url: str) -> bool:
@@ -233,7 +236,10 @@ def _is_unfinished(url: str) -> bool:
 
 
 def _is_scene(path: Path) -> bool:
-    """Tell a scene from every other folder, other people's Zarr groups too: --overwrite is about to remove it."""
+    """Return whether a folder is a scene of sarcd, and not for example another Zarr group.
+
+    --overwrite removes the folder, so nothing else may count as a scene.
+    """
     try:
         root = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -242,9 +248,9 @@ def _is_scene(path: Path) -> bool:
 
 
 def grid_of(shape: Sequence[int], chunk: int, shard: int = 0) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
-    """Return chunk and shard shapes of a (time or pair, y, x) array: 1 along the first axis, never beyond the scene."""
+    """Return chunk and shard shapes of a (time or pair, y, x) array: 1 along the first axis, at most the scene size."""
     if shard and shard % chunk:
-        raise StoreError(f"shards of {shard} are no multiple of chunks of {chunk}", hint="choose a multiple")
+        raise StoreError(f"shard size {shard} is not a multiple of chunk size {chunk}", hint="choose a multiple")
     chunks = (1, *(min(chunk, size) for size in shape[1:]))
     if not shard or all(size <= chunk for size in shape[1:]):
         return chunks, None
@@ -273,15 +279,15 @@ def write_scene(
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc` or `amplitude`, and `label` and `mask` if there are any; what was derived is left out.
+        Scene with `slc` or `amplitude`, and optionally `label` and `mask`. Derived variables are not written.
     path : str or Path
-        Where the store will be, by path or URL; it appears there when it is whole.
+        Path or URL of the new store, which exists once it is complete.
     chunk, shard : int
-        Sides of chunks and shards in pixels; no shards at 0.
+        Sides of chunks and shards in pixels; `shard` 0 writes no shards.
     overwrite : bool
-        Replace a scene that is there.
+        Replace an existing scene.
     progress : callable
-        Called with a description and a total; gives a context whose value is called with each advance.
+        Called with a description and a total. It returns a context manager whose value is called with each advance.
 
     Returns
     -------
@@ -291,13 +297,13 @@ def write_scene(
     Raises
     ------
     SceneError
-        If the dataset is no scene.
+        If the dataset is not a scene.
     StoreError
-        If something is at `path` already.
+        If `path` already exists.
     """
     scene = take(scene)
     images, spatial_ref = schema.images_of(scene), _spatial_ref(scene)
-    _tell(scene, str(images.name))
+    _log_omissions(scene, str(images.name))
     scene = scene[[str(images.name), *(name for name in ("label", "mask") if name in scene)]]
     if "label" in scene:
         scene = scene.assign(label=labels_as_flags(scene["label"]))
@@ -338,18 +344,18 @@ def write_scene(
     return path
 
 
-def _tell(scene: xr.Dataset, images: str) -> None:
-    """Log what of a scene the new store will not hold."""
+def _log_omissions(scene: xr.Dataset, images: str) -> None:
+    """Log which variables and coordinates of a scene the new store will not hold."""
     lost = [str(name) for name in scene.data_vars if name not in (images, "label", "mask")]
     if lost:
-        _LOG.info("left out, images, label and mask being all that is written: %s", ", ".join(sorted(lost)))
+        _LOG.info("only images, label and mask are written; left out: %s", ", ".join(sorted(lost)))
     for dim in ("y", "x"):
         if dim in scene.coords and scene[dim].dtype.kind not in "iuf":
-            _LOG.warning("'%s' is %s: the new store has the numbers of the pixels instead", dim, scene[dim].dtype)
+            _LOG.warning("'%s' is %s, so the new store holds pixel numbers instead", dim, scene[dim].dtype)
 
 
 def _spatial_ref(scene: xr.Dataset) -> dict[str, Any]:
-    """Return the attributes of the grid mapping, whatever the scene calls it."""
+    """Return the attributes of the grid mapping, which may have any name."""
     if "spatial_ref" in scene.coords:
         return dict(scene["spatial_ref"].attrs)
     found = of_scene(scene)
@@ -357,7 +363,7 @@ def _spatial_ref(scene: xr.Dataset) -> dict[str, Any]:
 
 
 def _copy(array: xr.DataArray, store: SceneStore, name: str) -> Iterator[int]:
-    """Write an array in whole chunks (or shards), yielding the pixels written by each."""
+    """Write an array in whole chunks (or shards), and yield the number of pixels of each."""
     target = store.array(name)
     step_y, step_x = (target.shards or target.chunks)[-2:]
     planes: list[tuple[int, ...]] = [(index,) for index in range(array.shape[0])] if array.ndim == 3 else [()]

@@ -1,4 +1,4 @@
-"""What a stored scene holds, what made it, and what of it is unfinished or damaged."""
+"""Describe a stored scene: its contents, their origin, and what is unfinished or damaged."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ _SENSOR = ("wavelength_m", "spacing_m", "range_spacing", "incidence_deg", "looks
 
 
 def scene_info(path: str | Path) -> Json:
-    """Return what `sarcd info` tells, as plain values.
+    """Return what `sarcd info` prints, as plain values.
 
     Parameters
     ----------
     path : str or Path
-        A scene.
+        Path or URL of a scene.
 
     Returns
     -------
     dict
         `scene`, `schema`, `images`, `size` [y, x], `dates`, `pairs`, `georeference`, `sensor`, `statistics`,
-        `bytes`, and `variables`: for each array its dtype, chunks, what made it, and its `state`:
+        `bytes`, and `variables`: for each array its dtype, chunks, origin, and its `state`:
 
         ``complete``
-            listed, with every chunk of every pair;
+            published, with every chunk of every pair;
         ``partial``
-            listed, and some pairs have not been computed or labelled;
+            published, and some pairs are not computed or labelled yet;
         ``damaged``
-            listed as finished, and chunks are missing;
+            published as finished, but chunks are missing;
         ``unfinished``
-            begun and not listed: a plain open does not show it.
+            begun and not published: a plain open does not show it.
 
     Raises
     ------
     SceneError
-        If there is no scene.
+        If the path holds no scene.
     """
     scene = open_scene(path, chunks=None, damaged=True)
     store = SceneStore(path)
@@ -77,17 +77,17 @@ def _georeference(scene: xr.Dataset) -> Json:
 
     try:
         found = of_scene(scene)
-    except SceneError as error:  # what else the scene holds can be told all the same
+    except SceneError as error:  # the rest of the scene can still be described
         return {"kind": "unknown", "problem": error.error}
-    told: Json = {"kind": found.kind}
+    described: Json = {"kind": found.kind}
     if found.crs is not None:
         code = found.crs.to_authority()
-        told["crs"] = ":".join(code) if code else found.crs.to_wkt()
+        described["crs"] = ":".join(code) if code else found.crs.to_wkt()
     if found.transform is not None:
-        told["transform"] = list(found.transform)[:6]
+        described["transform"] = list(found.transform)[:6]
     if found.gcps:
-        told["points"] = len(found.gcps)
-    return told
+        described["points"] = len(found.gcps)
+    return described
 
 
 def _statistics(scene: xr.Dataset, store: SceneStore) -> Json | None:
@@ -104,7 +104,7 @@ def _statistics(scene: xr.Dataset, store: SceneStore) -> Json | None:
 def _variable(store: SceneStore, name: str, listed: dict[str, Json]) -> Json:
     is_listed = name in listed
     array = store.array(name) if name in store else None
-    # What a plain open sees is what was published; an unlisted array is only what it says of itself.
+    # Plain opens see the published metadata; an array that is not published has only its own.
     metadata = cast(Json, listed[name] if array is None or is_listed else array.metadata.to_dict())
     attrs, shape = metadata.get("attributes", {}), tuple(metadata["shape"])
     dims = [str(dim) for dim in metadata.get("dimension_names") or ()]
@@ -115,7 +115,7 @@ def _variable(store: SceneStore, name: str, listed: dict[str, Json]) -> Json:
     )
     owed = wanted if array is None or not flags else expected_keys(array, [i for i, flag in enumerate(flags) if flag])
     is_lacking = array is None or (not owed <= present and owes_every_chunk(store, name))
-    told: Json = {
+    described: Json = {
         "name": name,
         "state": _state(is_listed, flags, is_lacking=is_lacking),
         "dims": dims,
@@ -134,8 +134,8 @@ def _variable(store: SceneStore, name: str, listed: dict[str, Json]) -> Json:
         "sources": attrs.get("sources"),
     }
     if "pair" in dims:
-        told["pairs_complete"] = flags or [is_listed] * shape[0]
-    return told
+        described["pairs_complete"] = flags or [is_listed] * shape[0]
+    return described
 
 
 def _flags(attrs: Any, shape: tuple[int, ...], dims: list[str]) -> list[bool]:

@@ -29,76 +29,78 @@ _RESTORE = "restore it from a copy, or copy the whole store again"
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its type where it has none."""
+    """Return the first line of the text of an error, or its type if it has no text."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
 
 
 def refuse_no_folder(path: Path) -> None:
-    """Raise SceneError unless a path is a folder."""
+    """Raise SceneError if a path is not a folder."""
     if not path.exists():
         raise SceneError("no such scene", source=str(path), hint="make one with 'sarcd ingest' or 'sarcd simulate'")
     if path.is_dir():
         return
     if zipfile.is_zipfile(path):
         hint = f"unpack it first: python -m zipfile -e {path} {path.with_suffix('')}"
-        raise SceneError("is a zip file, which cannot be written to in place", source=str(path), hint=hint)
-    raise SceneError("is a file, and a scene is a folder", source=str(path), hint="images are read by 'sarcd ingest'")
+        raise SceneError("is a zip file, which cannot be changed in place", source=str(path), hint=hint)
+    raise SceneError("is a file, but a scene is a folder", source=str(path), hint="use 'sarcd ingest' to read images")
 
 
 def not_openable(source: str, error: Exception) -> SceneError:
-    """Return what to say of a store that xarray cannot open."""
+    """Return the error for a store that xarray cannot open."""
     fault = None if is_url(source) or is_format_2(Path(source)) else _root_fault(Path(source))
     if fault is not None:
         return fault
-    told, hint = first_line(error), None
-    if "calendar" in told or "time units" in told:
-        told = told.split(". Try")[0]
-        hint = "write the store with datetime64 dates, for example by xarray"
-    elif "conflicting sizes" in told:
-        hint = "take the array that does not fit out of the store, or write it anew in the size of the others"
-    return SceneError(f"not a Zarr group that xarray can open ({told})", source=source, hint=hint)
+    reason, hint = first_line(error), None
+    if "calendar" in reason or "time units" in reason:
+        reason = reason.split(". Try")[0]
+        hint = "write the store with datetime64 dates, for example with xarray"
+    elif "conflicting sizes" in reason:
+        hint = "delete the array that does not match from the store, or write it again with the size of the others"
+    return SceneError(f"not a Zarr group that xarray can open ({reason})", source=source, hint=hint)
 
 
 def not_writable(path: str, error: Exception) -> SceneError:
-    """Return what to say of a place that is no Zarr group of format 3."""
+    """Return the error for a path that is not a Zarr group of format 3."""
     if not is_url(path):
         if is_format_2(Path(path)):
-            hint = f"write it anew: sarcd.store.create.write_scene(xr.open_zarr('{path}'), 'NEW')"
-            return SceneError("is in Zarr format 2, and commands keep results in format 3", source=path, hint=hint)
+            hint = f"write it again: sarcd.store.create.write_scene(xr.open_zarr('{path}'), 'NEW')"
+            return SceneError("is in Zarr format 2, but commands write results in format 3", source=path, hint=hint)
         fault = _root_fault(Path(path))
         if fault is not None:
             return fault
-    told = f"not a Zarr v3 group that can be written ({first_line(error)})"
-    return SceneError(told, source=path, hint="make a scene with 'sarcd ingest'")
+    text = f"not a Zarr v3 group that can be written ({first_line(error)})"
+    return SceneError(text, source=path, hint="make a scene with 'sarcd ingest'")
 
 
 def is_format_2(path: Path) -> bool:
-    """Tell a store of Zarr format 2, which has no zarr.json."""
+    """Return whether a store is in Zarr format 2, which has no zarr.json."""
     return not (path / "zarr.json").exists() and any(
         (path / key).exists() for key in (".zgroup", ".zmetadata", ".zattrs")
     )
 
 
 def _root_fault(path: Path) -> SceneError | None:
-    """Return what is wrong with the metadata of a store's root, None where they can be read."""
+    """Return the error in the root metadata of a store, None if they can be read."""
     root = path / "zarr.json"
     if not root.exists():
         if any((inner / "zarr.json").exists() for inner in path.iterdir()):
-            return SceneError("its zarr.json is missing: the store was copied in part", source=str(path), hint=_RESTORE)
-        told = f"not a Zarr group ({'a folder without zarr.json' if any(path.iterdir()) else 'an empty folder'})"
-        return SceneError(told, source=str(path), hint="make a scene with 'sarcd ingest' or 'sarcd simulate'")
+            return SceneError(
+                "its zarr.json is missing, so the store was copied incompletely", source=str(path), hint=_RESTORE
+            )
+        text = f"not a Zarr group ({'a folder without zarr.json' if any(path.iterdir()) else 'an empty folder'})"
+        return SceneError(text, source=str(path), hint="make a scene with 'sarcd ingest' or 'sarcd simulate'")
     try:
         node = json.loads(root.read_bytes())
     except (OSError, ValueError) as error:
         return SceneError(f"its metadata cannot be read ({first_line(error)})", source=str(root), hint=_RESTORE)
     if isinstance(node, dict) and node.get("node_type") == "array":
-        return SceneError("is one array of a store", source=str(path), hint=f"name the store: {path.parent}")
+        return SceneError("is one array of a store", source=str(path), hint=f"pass the store: {path.parent}")
     return None
 
 
 def node_kind(metadata: bytes | None) -> str | None:
-    """Return whether metadata are of an ``array`` or a ``group``; None where they are absent or cannot be read."""
+    """Return ``array`` or ``group`` from Zarr metadata; None if they are absent or cannot be read."""
     try:
         node = json.loads(metadata or b"")
     except ValueError:
@@ -108,7 +110,7 @@ def node_kind(metadata: bytes | None) -> str | None:
 
 
 def refuse_encoded(scene: xr.Dataset, source: str) -> None:
-    """Raise SceneError on variables whose stored numbers xarray decodes: jobs read what is stored."""
+    """Raise SceneError for variables that xarray decodes, since jobs read the stored values."""
     for name in scene.data_vars:
         known, encoding = schema.known(name), scene[name].encoding
         if known is None:
@@ -122,39 +124,39 @@ def refuse_encoded(scene: xr.Dataset, source: str) -> None:
                 found.append(key)
         if found:
             raise SceneError(
-                f"'{name}' is stored encoded ({', '.join(found)}), which the commands do not decode",
+                f"'{name}' is stored encoded ({', '.join(found)}), which commands do not decode",
                 source=source,
                 hint=f"write it decoded: sarcd.store.create.write_scene(xr.open_zarr('{source}'), 'NEW')",
             )
 
 
 def refuse_no_images(scene: xr.Dataset, source: str) -> None:
-    """Raise SceneError on a store that keeps its images in groups inside, naming these."""
+    """Raise SceneError if a store holds its images in subgroups; the error names them."""
     if is_url(source) or any(name in scene for name in schema.IMAGES):
         return
     found = [metadata for name in schema.IMAGES for metadata in Path(source).glob(f"*/{name}/zarr.json")]
     inner = sorted({metadata.parent.parent for metadata in found})
     if inner:
         listed = ", ".join(folder.name for folder in inner[:4])
-        raise SceneError(
-            f"the images are in groups inside ({listed})", source=source, hint=f"name one of them: {inner[0]}"
-        )
+        raise SceneError(f"the images are in subgroups ({listed})", source=source, hint=f"pass one of them: {inner[0]}")
 
 
 def validated(scene: xr.Dataset, source: str) -> xr.Dataset:
-    """Return a scene that is in the schema's own form, or refuse it with what could be done."""
+    """Return a scene if it has the form of the schema; otherwise raise an error that says how to convert it."""
     try:
         return schema.validate(scene)
     except SceneError as error:
         with _in_silence():
-            conform(scene)  # which says better what could be done, unless it understands the dataset
-        hint = f"write it as commands need it: sarcd.store.create.write_scene(xr.open_zarr('{source}'), 'NEW')"
+            conform(scene)  # raises a more helpful error, unless it can convert the dataset
+        hint = (
+            f"write it in the form that commands need: sarcd.store.create.write_scene(xr.open_zarr('{source}'), 'NEW')"
+        )
         raise SceneError(error.error, source=source, hint=hint) from error
 
 
 @contextlib.contextmanager
 def _in_silence() -> Iterator[None]:
-    """Keep this thread's check from logging what it would do: nothing is done with a store that is refused."""
+    """Suppress log messages of this thread about conversions, since a store that is refused is not converted."""
     thread, logger = threading.get_ident(), logging.getLogger(dates.__name__)
 
     def elsewhere(record: logging.LogRecord) -> bool:
@@ -168,18 +170,18 @@ def _in_silence() -> Iterator[None]:
 
 
 def require_listed(store: SceneStore, names: Iterable[str] | None = None) -> None:
-    """Raise unless arrays that a store lists are there: plain opens would show those that are gone as no-data.
+    """Raise if an array that a store lists is missing: plain opens would show it as no-data.
 
     Parameters
     ----------
     store : SceneStore
     names : iterable of str, optional
-        Arrays that matter; all by default. Those that are not listed are passed over.
+        Arrays to check; all by default. Those that are not listed are ignored.
 
     Raises
     ------
     StoreError
-        Naming the first array whose own metadata are missing or cannot be read.
+        Naming the first array whose metadata are missing or cannot be read.
     """
     wanted = None if names is None else set(names)
     lost = [name for name in store.lost() if (_matters(store, name) if wanted is None else name in wanted)]
@@ -187,23 +189,25 @@ def require_listed(store: SceneStore, names: Iterable[str] | None = None) -> Non
         return
     known = schema.known(lost[0])
     is_result = known is not None and known.derived and known.name != "mask"
-    cure = f"'sarcd remove {store.path} {lost[0]}' takes it off the list; or {_RESTORE}" if is_result else _RESTORE
+    hint = (
+        f"'sarcd remove {store.path} {lost[0]}' takes it off the list. Otherwise {_RESTORE}" if is_result else _RESTORE
+    )
     more = f" (and of {len(lost) - 1} more)" if lost[1:] else ""
     raise StoreError(
         f"the store lists this array, but its zarr.json{more} is missing or cannot be read",
         source=f"{store.path}/{lost[0]}",
-        hint=cure,
+        hint=hint,
     )
 
 
 def _matters(store: SceneStore, name: str) -> bool:
-    """Tell whether sarcd reads an array, or lengthens it with the pairs."""
+    """Return whether sarcd reads an array, or extends it along `pair`."""
     dims = store.listed()[name].get("dimension_names") or ()
     return name in schema.COORDINATES or schema.known(name) is not None or "pair" in dims
 
 
 def require_coordinates(store: SceneStore) -> None:
-    """Raise CorruptChunkError where a store has lost a chunk of a coordinate: absent dates would read as 1970."""
+    """Raise CorruptChunkError if a chunk of a coordinate is missing: missing dates would read as 1970."""
     own, wanted = store.attrs.get("coordinates") == schema.STORED_COORDINATES, dict[str, tuple[str, str]]()
     for name, metadata in store.published().items():
         if name not in schema.COORDINATES or not metadata["shape"]:
@@ -211,7 +215,7 @@ def require_coordinates(store: SceneStore) -> None:
         if metadata["chunk_key_encoding"] != {"name": "default", "configuration": {"separator": "/"}}:
             continue
         steps = metadata["chunk_grid"]["configuration"]["chunk_shape"]
-        # Others leave out what holds nothing but the fill value, which an axis of several different values does not.
+        # Other programs omit chunks of fill values only, which an axis of several different values never is.
         if not own and (name not in ("time", "y", "x") or min(*steps, *metadata["shape"]) < 2):
             continue
         counts = [range(-(-size // step)) for size, step in zip(metadata["shape"], steps, strict=True)]
@@ -223,7 +227,7 @@ def require_coordinates(store: SceneStore) -> None:
 
 
 def corrupt_coordinate(store: SceneStore) -> CorruptChunkError | None:
-    """Decode the coordinates of a store, and return the error of the first that fails, or None."""
+    """Decode the coordinates of a store, and return the error of the first that cannot be decoded, or None."""
     for name in schema.COORDINATES:
         if name not in store:
             continue
@@ -236,23 +240,22 @@ def corrupt_coordinate(store: SceneStore) -> CorruptChunkError | None:
 
 
 _taken: dict[int, tuple[weakref.ref[xr.Dataset], bool]] = {}
-"""Datasets that `take` returned and that nobody outside has seen, by their id, and whether they had to hold images."""
+"""Datasets that `take` returned, by id, and whether they were checked for images."""
 
 
 def take(scene: Any, *, images: bool = True, results: bool = False) -> xr.Dataset:
-    """Return a scene in the form of the schema, whole as far as it is stored, or refuse it.
+    """Convert a scene to the form of the schema, and check that its stored arrays are complete.
 
-    Public functions call this first with what they were given, and hand on what it returns; functions that take it
-    again get it back as it is.
+    Public functions call this first and pass the result on. A dataset that `take` has returned is not checked again.
 
     Parameters
     ----------
     scene : xr.Dataset
-        As the user gave it.
+        Scene as passed by the user.
     images : bool
-        Whether it has to hold images, and those, mask and coherence have to be whole where they are stored.
+        Whether the scene must hold images. If so, its stored images, mask and coherence must be complete.
     results : bool
-        Whether all that is stored has to be whole.
+        Whether all stored variables must be complete.
 
     Returns
     -------
@@ -262,9 +265,9 @@ def take(scene: Any, *, images: bool = True, results: bool = False) -> xr.Datase
     Raises
     ------
     SceneError
-        If the dataset is no scene.
+        If the dataset is not a scene.
     CorruptChunkError
-        If the scene was opened from a store of sarcd's that has lost a chunk: read as it is, it would pass for no-data.
+        If a chunk is missing in the store of sarcd that the scene was opened from: it would read as no-data.
 
     Examples
     --------
@@ -286,23 +289,23 @@ def take(scene: Any, *, images: bool = True, results: bool = False) -> xr.Datase
 
 
 def require_stored(scene: xr.Dataset, names: Iterable[str], pairs: Sequence[Pair] | None = None) -> None:
-    """Raise unless the store that a scene was opened from holds every chunk of some of its variables.
+    """Raise if the store that a scene was opened from lacks a chunk of some variables.
 
     Parameters
     ----------
     scene : xr.Dataset
-        Of any origin; of what does not come from a store of sarcd's only whole arrays can be told to be lost.
+        Scene of any origin. In stores that sarcd did not write, only missing arrays can be detected.
     names : iterable of str
-        Variables; those that the scene does not have, or that were assigned since it was opened, are passed over.
+        Variables. Those that the scene does not have, or that were assigned after opening it, are ignored.
     pairs : sequence of (before, after), optional
-        Dates of the pairs that matter; by default all that are finished.
+        Dates of the pairs to check; by default all that are finished.
 
     Raises
     ------
     CorruptChunkError
         Naming the first absent chunk.
     StoreError
-        Naming an array that the store lists and has lost.
+        Naming an array that the store lists but does not contain.
     """
     source, own = schema.source_of(scene), schema.is_own(scene)
     if source is None or not (own if is_url(source) else (Path(source) / "zarr.json").exists()):
@@ -330,7 +333,7 @@ def require_stored(scene: xr.Dataset, names: Iterable[str], pairs: Sequence[Pair
 
 
 def _inputs(scene: xr.Dataset, *, results: bool) -> list[str]:
-    """Return the variables that operations look at: images, mask and coherence, or all of the schema."""
+    """Return the variables that operations read: images, mask and coherence, or all of the schema."""
     known = {str(name): found for name in scene.data_vars if (found := schema.known(name)) is not None}
-    looked_at = (*schema.IMAGES, "mask", "coherence")
-    return [name for name, variable in known.items() if results or variable.name in looked_at]
+    inputs = (*schema.IMAGES, "mask", "coherence")
+    return [name for name, variable in known.items() if results or variable.name in inputs]

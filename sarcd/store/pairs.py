@@ -1,4 +1,4 @@
-"""Which two dates each pair compares, and the growth of the one list of pairs a store has."""
+"""Pairs of dates: selecting them, and extending the list of pairs of a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Pair = tuple[np.datetime64, np.datetime64]
 
 
 def consecutive(times: np.ndarray) -> list[Pair]:
-    """Return each date with the next.
+    """Return the pairs of consecutive dates.
 
     Examples
     --------
@@ -30,16 +30,16 @@ def consecutive(times: np.ndarray) -> list[Pair]:
 
 
 def select_pairs(policy: str, times: np.ndarray) -> list[Pair]:
-    """Return the pairs that a policy names.
+    """Return the pairs that a policy selects.
 
     Parameters
     ----------
     policy : str
         ``consecutive``; ``reference``, the first date with each later one; ``all``; or an explicit list of
-        ``BEFORE:AFTER`` separated by commas, dates as in ``2023-03-19`` or ``20230319`` (with a time of day, written
-        ``2023-03-19T05-58-00``, where a day has several images).
+        ``BEFORE:AFTER`` separated by commas, with dates as in ``2023-03-19`` or ``20230319`` (on days with several
+        images with a time of day, as in ``2023-03-19T05-58-00``).
     times : ndarray of datetime64
-        The scene's dates.
+        Dates of the scene.
 
     Raises
     ------
@@ -69,19 +69,19 @@ def select_pairs(policy: str, times: np.ndarray) -> list[Pair]:
 
 
 def explicit_pairs(pairs: Sequence[object], times: np.ndarray) -> list[Pair]:
-    """Return pairs that are given one by one.
+    """Return pairs from an explicit list.
 
     Parameters
     ----------
     pairs : sequence
-        Each ``"BEFORE:AFTER"``, or two dates as text, datetime or datetime64. A day will do where it has one image.
+        Each is ``"BEFORE:AFTER"``, or two dates as text, datetime or datetime64. A day suffices if it has one image.
     times : ndarray of datetime64
-        The scene's dates.
+        Dates of the scene.
 
     Raises
     ------
     OptionError
-        If one is no pair, names a date that the scene does not have, or runs backwards.
+        If an item is not a pair, has a date that is not in the scene, or runs backwards in time.
 
     Examples
     --------
@@ -91,11 +91,11 @@ def explicit_pairs(pairs: Sequence[object], times: np.ndarray) -> list[Pair]:
     """
     ordered = np.sort(times)
     if len(pairs) == 0:
-        raise OptionError("no pair is named", option="pairs", hint=f"leave it out, or use {_EXPLICIT_HINT}")
+        raise OptionError("the list of pairs is empty", option="pairs", hint=f"leave it out, or use {_EXPLICIT_HINT}")
     return list(dict.fromkeys(_one_pair(pair, ordered) for pair in pairs))
 
 
-_EXPLICIT_HINT = "a list of 'BEFORE:AFTER' or of two dates each, as [('2023-03-19', '2023-03-31')]"
+_EXPLICIT_HINT = "a list of 'BEFORE:AFTER' or of two dates each, as in [('2023-03-19', '2023-03-31')]"
 
 
 def _one_pair(pair: object, times: np.ndarray) -> Pair:
@@ -104,7 +104,7 @@ def _one_pair(pair: object, times: np.ndarray) -> Pair:
             raise OptionError(f"{pair!r} is a date, not a pair", option="pairs", hint=f"use {_EXPLICIT_HINT}")
         return _explicit(pair, times)
     if not isinstance(pair, (tuple, list, np.ndarray)) or len(pair) != 2:
-        raise OptionError(f"{pair!r} is no pair", option="pairs", hint=f"use {_EXPLICIT_HINT}")
+        raise OptionError(f"{pair!r} is not a pair", option="pairs", hint=f"use {_EXPLICIT_HINT}")
     before, after = (_find_given(date, times) for date in pair)
     if before >= after:
         text = ":".join(str(date) for date in pair)
@@ -113,7 +113,7 @@ def _one_pair(pair: object, times: np.ndarray) -> Pair:
 
 
 def _find_given(date: object, times: np.ndarray) -> np.datetime64:
-    """Return the scene's date that a value means: exactly, or by its day where it gives no time of day."""
+    """Return the date of the scene that equals a value, or has its day if the value has no time of day."""
     if isinstance(date, str):
         return find_date(date, times)
     if isinstance(date, np.ndarray) or hasattr(date, "values"):
@@ -124,7 +124,9 @@ def _find_given(date: object, times: np.ndarray) -> np.datetime64:
             return wanted
         day = wanted.astype("datetime64[D]")
         return find_date(str(day if wanted == day else wanted), times)
-    raise OptionError(f"{date!r} is no date", option="pairs", hint="use text as 2023-03-19, or datetime64 in UTC")
+    raise OptionError(
+        f"{date!r} is not a date", option="pairs", hint="use text such as 2023-03-19, or datetime64 in UTC"
+    )
 
 
 def _explicit(text: str, times: np.ndarray) -> Pair:
@@ -138,26 +140,27 @@ def _explicit(text: str, times: np.ndarray) -> Pair:
 
 
 def find_date(text: str, times: np.ndarray, option: str = "--pairs") -> np.datetime64:
-    """Return the one date among `times` that a text such as ``2023-03-19`` or ``20230319`` names.
+    """Return the one date among `times` that matches a text such as ``2023-03-19`` or ``20230319``.
 
     Raises
     ------
     OptionError
-        If it names none, or several.
+        If it matches none, or several.
     """
     digits = "".join(character for character in text if character.isdigit())
     found = [time for time in times if "".join(c for c in str(time) if c.isdigit()).startswith(digits)]
     if len(digits) < 8 or len(found) != 1:
+        number = f"{len(found)} dates" if found and len(digits) >= 8 else "no date"
         raise OptionError(
-            f"{text!r} names {len(found) if len(digits) >= 8 else 'no'} date of the scene",
+            f"{text!r} matches {number} of the scene",
             option=option,
-            hint="its dates are " + ", ".join(map(str, times)),
+            hint="the dates of the scene are " + ", ".join(map(str, times)),
         )
     return np.datetime64(found[0])
 
 
 def pair_indices(store: SceneStore, pairs: Sequence[Pair]) -> list[int]:
-    """Return the positions of pairs in the store's list, which is lengthened by those it lacks."""
+    """Return the positions of pairs in the list of the store, after appending those that it lacks."""
     lacking = [pair for pair in pairs if pair not in _listed(store)]
     if lacking:
         with structure_lock(store.path):
@@ -171,24 +174,24 @@ def _listed(store: SceneStore) -> list[Pair]:
 
 
 def extend_pairs(store: SceneStore, pairs: Sequence[Pair], *, also: Iterable[str] = ()) -> None:
-    """Lengthen every pair variable together and publish them; the caller holds the structure lock.
+    """Extend all variables along `pair` and publish them together; the caller holds the structure lock.
 
     Parameters
     ----------
     store : SceneStore
         Store to change.
     pairs : sequence of (before, after)
-        Pairs to add at the end; those already listed are passed over.
+        Pairs to append; those already listed are ignored.
     also : iterable of str
-        Other arrays to publish in the same stroke, such as grown images.
+        Other arrays to publish in the same step, such as images with a new date.
     """
     listed = _listed(store)
     new = [pair for pair in pairs if pair not in listed]
     total = len(listed) + len(new)
     attrs = {}
-    if "before" not in store:  # others may have none: without this, plain opens would take both for variables
-        told = str(store.attrs.get("coordinates", "")).split()
-        attrs = {"coordinates": " ".join(dict.fromkeys([*told, "before", "after"]))}
+    if "before" not in store:  # stores of others: otherwise plain opens would take both for variables
+        listed_names = str(store.attrs.get("coordinates", "")).split()
+        attrs = {"coordinates": " ".join(dict.fromkeys([*listed_names, "before", "after"]))}
     for position, name in enumerate(("before", "after")):
         append_dates(store, name, np.array([pair[position] for pair in new], "datetime64[us]"))
     paired = [name for name in store.members() if name not in schema.COORDINATES and _is_paired(store, name)]
@@ -208,13 +211,13 @@ def _is_paired(store: SceneStore, name: str) -> bool:
 
 
 def fit_pairs(store: SceneStore, name: str, total: int) -> None:
-    """Give a pair array the length of the list, and a flag of completeness for each pair.
+    """Resize an array along `pair` to the length of the list, with one completeness flag per pair.
 
-    An array without flags, such as labels that came whole, is complete for the pairs it has.
+    An array without flags, such as ingested labels, is complete for the pairs that it has.
     """
     array = store.array(name)
     flags = (completeness(array) or [True] * array.shape[0])[:total]
     store.set_attrs(name, {schema.COMPLETE: flags + [False] * (total - len(flags))})
     if array.shape[0] != total:
-        # through a handle of its own: resizing writes back the attributes that a handle was opened with
+        # a new handle: resizing writes back the attributes that a handle was opened with
         store.array(name).resize((total, *array.shape[1:]))

@@ -1,6 +1,6 @@
-"""Windows of a stored scene, read through a cache of decoded chunks.
+"""Read windows of a stored scene through a cache of decoded chunks.
 
-Neighbouring regions share the chunks that their halos reach into; the cache keeps each from being decoded nine times.
+The halos of neighbouring regions overlap the same chunks. Without the cache each chunk would be decoded nine times.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _Part = tuple[int, int, Future[np.ndarray]]  # first row and column of a chunk, 
 
 
 class SceneReader:
-    """Reads rectangles of a stored scene into memory.
+    """Reader of windows of a stored scene.
 
     Parameters
     ----------
     path : str or Path
-        Scene.
+        Path or URL of the scene.
     cache_bytes : int
-        Decoded chunks kept at most.
+        Maximum size of the cached chunks.
     rim : int
-        Pixels along the edges of each decoded chunk that are kept longer, in as much memory again: enough for windows
-        that reach so far into neighbouring chunks.
+        Width in pixels of the strips along the edges of each decoded chunk that are kept longer, in another
+        `cache_bytes` of memory, for windows that extend that far into neighbouring chunks.
 
     Notes
     -----
-    Safe to use from several threads: a chunk that two of them want is decoded once.
+    Thread-safe: a chunk that two threads need is decoded once.
     """
 
     def __init__(self, path: str | Path, *, cache_bytes: int = 2**28, rim: int = 0) -> None:
@@ -66,16 +66,16 @@ class SceneReader:
         return int(height), int(width)
 
     def pair_images(self, pair: tuple[int, int], y: slice, x: slice) -> list[np.ndarray]:
-        """Return a rectangle of each image of a pair, to be read only: within one chunk it is a part of the cache."""
+        """Return a window of each image of a pair; treat it as read-only, since it may be a view into the cache."""
         requested = [self._request(self.images, date, y, x) for date in pair]
         return [_seen(parts, y, x) for parts in requested]
 
     def plane(self, name: str, index: int, y: slice, x: slice) -> np.ndarray:
-        """Return a rectangle of one date or pair of a variable, to be read only, as `pair_images` does of images."""
+        """Return a window of one date or pair of a variable; treat it as read-only, since it may be a view."""
         return _seen(self._request(name, index, y, x), y, x)
 
     def _request(self, name: str, index: int, y: slice, x: slice) -> list[_Part]:
-        """Decode the chunks of a rectangle, but for those that another thread is decoding: they are not waited for."""
+        """Decode the chunks of a window, without waiting for those that another thread is decoding."""
         self._require(name, index)
         step_y, step_x = self._array(name).chunks[1:]
         rows = range(y.start // step_y, -(-y.stop // step_y))
@@ -83,7 +83,7 @@ class SceneReader:
         return [self._part((name, (index, i, j)), y, x, (step_y, step_x)) for i, j in product(rows, columns)]
 
     def _part(self, key: _Key, y: slice, x: slice, steps: tuple[int, int]) -> _Part:
-        """Return a chunk, or what is kept of its rim where that holds all that is wanted of it."""
+        """Return a chunk, or a strip of its rim if that covers the window."""
         _, (_, i, j) = key
         top, left = max(y.start, i * steps[0]), max(x.start, j * steps[1])
         bottom, right = min(y.stop, (i + 1) * steps[0]), min(x.stop, (j + 1) * steps[1])
@@ -97,7 +97,7 @@ class SceneReader:
         return i * steps[0], j * steps[1], self._chunk(key)
 
     def _keep_rim(self, key: _Key, chunk: np.ndarray) -> None:
-        """Keep strips along the four edges of a decoded chunk, and let go of the oldest of others."""
+        """Cache strips along the four edges of a decoded chunk, and evict the oldest ones."""
         rim = self._rim
         if not rim:
             return
@@ -123,7 +123,7 @@ class SceneReader:
             return self._arrays[name]
 
     def _require(self, name: str, index: int) -> None:
-        """Look once for absent chunks, which would read as NaN; pairs that are not complete have none to miss."""
+        """Check once for absent chunks, which would read as NaN; incomplete pairs may lack chunks."""
         with self._lock:
             if (name, index) in self._present:
                 return
@@ -174,7 +174,7 @@ class SceneReader:
             grid = array.shards or array.chunks
             stored = f"c/{index // grid[0]}/{i * step_y // grid[1]}/{j * step_x // grid[2]}"
             raise CorruptChunkError(name, stored, str(error).strip().splitlines()[0][:120]) from error
-        # Images that others wrote may hold zeros and infinities where there is no data.
+        # Images that other programs wrote may hold zeros and infinities as no-data.
         return values if schema.is_own(self.scene) else as_image(name, values)
 
 
@@ -185,18 +185,18 @@ def _done(chunk: np.ndarray) -> Future[np.ndarray]:
 
 
 def _seen(parts: Sequence[_Part], y: slice, x: slice) -> np.ndarray:
-    """Return a rectangle: a part of the chunk it lies in, or a copy where it lies in several."""
+    """Return a window: a view if it is within one chunk, otherwise a copy."""
     y0, x0, future = parts[0]
     chunk = future.result()
     if len(parts) == 1:
         return chunk[y.start - y0 : y.stop - y0, x.start - x0 : x.stop - x0]
     out = np.empty((y.stop - y.start, x.stop - x.start), chunk.dtype)
-    _put_together(parts, y, x, out)
+    _assemble(parts, y, x, out)
     return out
 
 
-def _put_together(parts: Sequence[_Part], y: slice, x: slice, out: np.ndarray) -> None:
-    """Copy what chunks hold of a rectangle."""
+def _assemble(parts: Sequence[_Part], y: slice, x: slice, out: np.ndarray) -> None:
+    """Copy the parts of a window from the chunks that it overlaps."""
     for y0, x0, future in parts:
         chunk = future.result()
         top, left = max(y.start, y0), max(x.start, x0)

@@ -1,7 +1,7 @@
-"""Derived variables written region by region, resumed after a kill, and published when whole.
+"""Write derived variables region by region, resume after a kill, and publish them when complete.
 
-A region is one stored chunk (or shard). The chunks that exist are the ledger of what is done; the attributes of the
-unpublished array say with which parameters.
+A region is one stored chunk (or shard). The chunks that exist record the progress of a job; the attributes of the
+unpublished array record its parameters.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of one pair that is computed and written as one: whole chunks, but for the scene's end.
+    """Window of one pair that is computed and written at once: whole chunks, except at the edge of the scene.
 
-    Of variables without pairs, (y, x), `pair` is 0.
+    `pair` is 0 for variables without pairs, which have dims (y, x).
     """
 
     pair: int
@@ -52,21 +52,21 @@ class Region:
 
 @dataclass(frozen=True)
 class MadeBy:
-    """What made a derived variable; two results are the same only where these agree.
+    """Operation and parameters of a derived variable; results are equal only if these are.
 
     Parameters
     ----------
     operation : str
         Name of the operation, for example ``coherence``.
     parameters : dict
-        JSON values: everything that the bytes depend on.
+        JSON values of everything that the stored values depend on.
     """
 
     operation: str
     parameters: Json
 
     def attrs(self) -> Json:
-        """Attributes of the stored array."""
+        """Return the attributes of the stored array."""
         return {
             "sarcd_operation": self.operation,
             PARAMETERS: encode(self.parameters),
@@ -74,9 +74,9 @@ class MadeBy:
         }
 
     def differences(self, attrs: Json, *, partly: bool = False) -> list[str]:
-        """Say in which parameters a stored array differs, as ``window 5 -> 7``.
+        """Return the parameters in which a stored array differs, as in ``window 5, now 7``.
 
-        With `partly`, only the parameters that are here are compared: others are not known yet.
+        With `partly`, only the parameters given here are compared, since others are not known yet.
         """
         if attrs.get("sarcd_operation") != self.operation:
             return [f"made by {attrs.get('sarcd_operation', 'another program')}"]
@@ -90,7 +90,7 @@ class MadeBy:
 
 
 def _equal(stored: Any, now: Any) -> bool:
-    return bool(stored == now or decode(encode(stored)) == decode(encode(now)))  # a tuple comes back as a list
+    return bool(stored == now or decode(encode(stored)) == decode(encode(now)))  # JSON turns a tuple into a list
 
 
 def _short(value: Any) -> str:
@@ -99,16 +99,16 @@ def _short(value: Any) -> str:
 
 
 class Staging:
-    """The variables of one job while they are being written.
+    """Variables of a job while they are being written.
 
     Parameters
     ----------
     store : SceneStore
-        Store that holds them.
+        Store of the variables.
     names : sequence of str
-        Variables that the job writes, all with the same regions: all with pairs, or all without.
+        Variables that the job writes: all with pairs, or all without, so that they have the same regions.
     pairs : sequence of int
-        Pairs that are to be whole at the end; [0] of variables without.
+        Positions of the pairs to complete; [0] for variables without pairs.
     """
 
     def __init__(self, store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
@@ -118,7 +118,7 @@ class Staging:
         self._arrays = {name: store.array(name) for name in names}
 
     def __reduce__(self) -> tuple[Callable[..., Staging], tuple[str, list[str], list[int]]]:
-        # Sent to a worker of a cluster, it opens the store there.
+        # A worker of a cluster opens the store again.
         return _reopened, (self.store.address, self.names, self.pairs)
 
     @property
@@ -129,11 +129,11 @@ class Staging:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a pair is not marked complete: also where a run was killed between its last chunk and its end."""
+        """Whether a pair is not marked complete, even if a killed run had written its last chunk."""
         return not all(completeness(self.store.array(name))[pair] for name in self.names for pair in self.pairs)
 
     def missing(self, blocks: tuple[int, int] = (1, 1)) -> list[Region]:
-        """Return the regions, grouped to blocks of so many chunks, of which any chunk is absent; in storage order."""
+        """Return the regions that lack a chunk, in storage order; `blocks` is the size of a region in chunks."""
         absent = set()
         for name, array in self._arrays.items():
             absent |= expected_keys(array, _leading(array, self.pairs)) - self.store.keys(name)
@@ -151,31 +151,31 @@ class Staging:
         ]
 
     def write(self, region: Region, values: dict[str, np.ndarray]) -> None:
-        """Write a region of every variable; each chunk appears whole or not at all."""
+        """Write a region of every variable; each chunk is written atomically."""
         for name in self.names:
             try:
                 array = self._arrays[name]
                 array[region.index[-array.ndim :]] = values[name]
             except OSError as error:
-                if error.errno is not None and error.filename is None:  # a full disk does not say for what
+                if error.errno is not None and error.filename is None:  # the error of a full disk names no file
                     error.filename = f"{self.store.path}/{name}"
                 raise
 
     def finish(self) -> None:
-        """Mark the pairs complete and let plain opens see the variables."""
+        """Mark the pairs complete and publish the variables."""
         for name, array in self._arrays.items():
             flags = completeness(self.store.array(name))
             for pair in self.pairs:
                 flags[pair] = True
-            whole = _leading(array, [i for i, flag in enumerate(flags) if flag])
-            if expected_keys(array, whole) - self.store.keys(name):
-                raise MismatchError("chunks vanished while the job ran", source=f"{self.store.path}/{name}")
+            leading = _leading(array, [i for i, flag in enumerate(flags) if flag])
+            if expected_keys(array, leading) - self.store.keys(name):
+                raise MismatchError("chunks disappeared while the job was running", source=f"{self.store.path}/{name}")
             self.store.set_attrs(name, {schema.COMPLETE: flags})
         publish(self.store, add=self.names)
 
 
 def _leading(array: zarr.Array[Any], pairs: Sequence[int]) -> Sequence[int] | None:
-    """Return the indices of some pairs along an array's first axis; None, all of it, where that is y."""
+    """Return the indices of pairs along the first axis of an array; None (all of it) if that axis is y."""
     return pairs if array.ndim == 3 else None
 
 
@@ -187,30 +187,30 @@ def _reopened(path: str, names: list[str], pairs: list[int]) -> Staging:
 def stage(
     store: SceneStore, names: Sequence[str], pairs: Sequence[int], made_by: MadeBy, *, overwrite: bool = False
 ) -> Iterator[Staging]:
-    """Prepare variables for being written, new, resumed or replaced, under their locks.
+    """Prepare variables for writing (new, resumed or replaced), and hold their locks.
 
     Parameters
     ----------
     store : SceneStore
-        Store to write into.
+        Store to write to.
     names : sequence of str
         Variables to write.
     pairs : sequence of int
-        Positions of the pairs wanted; [0] of variables without pairs.
+        Positions of the pairs to write; [0] for variables without pairs.
     made_by : MadeBy
-        What makes them; an incomplete or finished array made otherwise is refused.
+        Operation and parameters. An existing array with others is refused, finished or not.
     overwrite : bool
-        Replace whatever is there, from the start.
+        Replace existing variables, and start from the beginning.
 
     Yields
     ------
     Staging
-        With nothing missing if all was done before.
+        It has no missing regions if everything was computed before.
 
     Raises
     ------
     MismatchError
-        If what is there was made otherwise and `overwrite` is False.
+        If a variable exists with other parameters and `overwrite` is False.
     LockedError
         If another process writes one of the variables.
     """
@@ -218,10 +218,10 @@ def stage(
         sweep_partial_files(store, names)
         with structure_lock(store.path):
             if store.folder is not None:
-                _sweep(store.folder.glob("*.partial"))  # of the root metadata, which only this lock's holder writes
+                _sweep(store.folder.glob("*.partial"))  # root metadata, which only the holder of this lock writes
             resumed = [name for name in names if name in store and name not in store.published()]
-            total = len(store.dates("before"))  # under the lock: dates may have been appended while it was waited for
-            refuse_mismatch(store, names, made_by, overwrite=overwrite)  # of all, before one is created
+            total = len(store.dates("before"))  # under the lock: dates may have been appended in the meantime
+            refuse_mismatch(store, names, made_by, overwrite=overwrite)  # all of them, before any is created
             for name in names:
                 _prepare(store, name, total, made_by, overwrite=overwrite)
             _refuse_joined_pairs(store, names, pairs)
@@ -234,14 +234,14 @@ def stage(
 def refuse_mismatch(
     store: SceneStore, names: Sequence[str], made_by: MadeBy, *, overwrite: bool = False, partly: bool = False
 ) -> None:
-    """Raise if a variable that is to be written is there and was made otherwise.
+    """Raise if a variable to be written exists with another operation or other parameters.
 
-    Jobs call this first, with the parameters that are known before anything is computed (`partly`).
+    Jobs call this first, with the parameters that are known before any computation (`partly`).
 
     Raises
     ------
     MismatchError
-        Naming the variable and what differs.
+        Naming the variable and the differences.
     """
     if overwrite:
         return
@@ -269,9 +269,9 @@ def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overw
             if paired:
                 fit_pairs(store, name, total)
             return
-        publish(store, remove=[name], locked=True)  # first: a reader never sees a variable that is being taken apart
+        publish(store, remove=[name], locked=True)  # first, so that readers never see a variable that is being deleted
     image = store.array(next(image for image in schema.IMAGES if image in store))
-    # one pair a chunk, also where others put several dates into one
+    # one pair per chunk, even if the images have several dates per chunk
     chunks, shards = (1, *image.chunks[1:]) if paired else image.chunks[1:], image.shards
     leading = (total,) if paired else ()
     if shards is not None:
@@ -281,7 +281,7 @@ def _prepare(store: SceneStore, name: str, total: int, made_by: MadeBy, *, overw
 
 
 def _refuse_joined_pairs(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
-    """Raise if pairs are to be written into chunks of several pairs, as xarray makes them of a copy."""
+    """Raise if pairs are to be written to chunks of several pairs, as in copies that xarray wrote."""
     for name in names:
         array = store.array(name)
         depth = (array.shards or array.chunks)[0] if array.ndim == 3 else 1
@@ -289,12 +289,12 @@ def _refuse_joined_pairs(store: SceneStore, names: Sequence[str], pairs: Sequenc
             raise MismatchError(
                 f"is stored in chunks of {depth} pairs, which cannot be written one by one",
                 source=f"{store.path}/{name}",
-                hint="pass --overwrite to compute it anew, or --name to keep both",
+                hint="pass --overwrite to compute it again, or --name to keep both",
             )
 
 
 def _discard_torn(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
-    """Remove what a power cut tore of variables that another run began, and say so."""
+    """Remove the chunks that a power cut damaged while another run wrote them, and warn."""
     for name in names:
         array = store.array(name)
         flags = completeness(array)
@@ -302,12 +302,12 @@ def _discard_torn(store: SceneStore, names: Sequence[str], pairs: Sequence[int])
         if torn:
             more = f" and {len(torn) - 1} more" if torn[1:] else ""
             warnings.warn(
-                f"{store.path}/{name}/{torn[0]}{more}: torn by a crash or a power cut; computed again", stacklevel=4
+                f"{store.path}/{name}/{torn[0]}{more} damaged by a crash or a power cut; computing again", stacklevel=4
             )
 
 
 def _hide_incomplete(store: SceneStore, names: Sequence[str], pairs: Sequence[int]) -> None:
-    """Take finished variables off the list while further pairs are written into them."""
+    """Unpublish finished variables while further pairs are written to them."""
     growing = [
         name
         for name in names
@@ -318,7 +318,7 @@ def _hide_incomplete(store: SceneStore, names: Sequence[str], pairs: Sequence[in
 
 
 def sweep_partial_files(store: SceneStore, names: Sequence[str]) -> None:
-    """Remove what a killed writer left of chunks it had not finished (object stores leave nothing)."""
+    """Remove partial chunk files of a killed writer; object storage leaves none."""
     if store.folder is not None:
         for name in names:
             _sweep((store.folder / name).rglob("*.partial"))

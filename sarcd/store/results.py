@@ -1,4 +1,4 @@
-"""Which result of a scene is meant, whether its arrays are still what they were, and how results are removed."""
+"""Select results of a scene, fingerprint their arrays, and remove them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sarcd.store.scene import SceneStore, completeness, publish
 from sarcd.store.storage import structure_lock, variable_locks
 
 WhichPair = int | str | Pair
-"""Position in the scene's list, ``BEFORE:AFTER``, or two dates."""
+"""Position in the list of pairs, ``BEFORE:AFTER``, or two dates."""
 
 
 def variable_name(kind: str, name: str = "") -> str:
-    """Return what a result is called in the store, beside others of its kind.
+    """Return the name of the variable that stores a result.
 
     Parameters
     ----------
     kind : str
-        What the schema calls it, as ``change``.
+        Variable of the schema, such as ``change``.
     name : str
-        Told apart by this name; empty for the plain one.
+        Name of the result, which becomes the suffix; empty for none.
 
     Examples
     --------
@@ -41,19 +41,19 @@ def variable_name(kind: str, name: str = "") -> str:
 
 
 def pairs_in(scene: xr.Dataset) -> list[Pair]:
-    """Return the dates of the scene's pairs: its own list, or consecutive dates where it has none."""
+    """Return the dates of the pairs of a scene: its list of pairs, or consecutive dates if it has none."""
     if "pair" in scene.dims:
         return list(zip(schema.dates_of(scene, "before"), schema.dates_of(scene, "after"), strict=True))
     return consecutive(schema.dates_of(scene, "time"))
 
 
 def pair_position(scene: xr.Dataset, pair: WhichPair) -> int:
-    """Return the place of a pair in `pairs_in`.
+    """Return the position of a pair in `pairs_in`.
 
     Raises
     ------
     OptionError
-        If the scene has no such pair; the hint lists those it has.
+        If the scene has no such pair; the hint lists its pairs.
     """
     pairs = pairs_in(scene)
     if isinstance(pair, (int, np.integer)):
@@ -76,12 +76,12 @@ def pair_position(scene: xr.Dataset, pair: WhichPair) -> int:
 
 def _no_pair(scene: xr.Dataset, text: str) -> OptionError:
     listed = ", ".join(f"{number} = {':'.join(texts)}" for number, texts in enumerate(pair_texts(pairs_in(scene))))
-    hint = f"use a number or BEFORE:AFTER; there are {listed}" if listed else "change needs two dates"
+    hint = f"use a number or BEFORE:AFTER; the pairs are {listed}" if listed else "change needs two dates"
     return OptionError(f"the scene has no pair {text}", option="pair", hint=hint)
 
 
 def pair_texts(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
-    """Return the dates of pairs as text: days, with the time of day where days would not tell two dates apart.
+    """Return the dates of pairs as text: days, and times of day if two dates have the same day.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def pair_texts(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
 
 
 def find_result(scene: xr.Dataset, bases: Sequence[str]) -> str | None:
-    """Return the first of some variables that the scene has, plain before any with a suffix; None if it has none."""
+    """Return the first of some variables that a scene has, those without a suffix first; None if it has none."""
     plain = next((base for base in bases if base in scene), None)
     if plain is not None:
         return plain
@@ -109,7 +109,7 @@ def find_result(scene: xr.Dataset, bases: Sequence[str]) -> str | None:
 
 
 def sibling(name: str, base: str) -> str:
-    """Return the name that another variable of the same result has.
+    """Return the name of another variable of the same result.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def _base(name: object) -> str | None:
 
 
 def is_made(array: xr.DataArray, position: int) -> bool:
-    """Tell whether a variable was finished for a pair; those that keep no account of it are whole."""
+    """Return whether a variable is finished for a pair; variables without completeness flags are."""
     flags = completeness(array)
     return flags[position] if len(flags) == array.sizes.get("pair", 1) else True
 
@@ -134,24 +134,24 @@ Entry = tuple[str, int, str]
 
 
 def fingerprint(store: SceneStore, names: Iterable[str]) -> str:
-    """Digest of some arrays of a store: their metadata, and size and age of every chunk.
+    """Return a digest of some arrays of a store: their metadata, and size and modification time of every chunk.
 
     Parameters
     ----------
     store : SceneStore
-        Store that holds them.
+        Store of the arrays.
     names : iterable of str
         Arrays; those that the store lacks count as absent.
 
     Returns
     -------
     str
-        SHA-256, 64 hexadecimal digits. Another one after any change to an array; also for a copy of the store whose
-        files were given new times.
+        SHA-256 as 64 hexadecimal digits. It changes with any change to an array, and for a copy of the store whose
+        files have new modification times.
 
     Notes
     -----
-    Of a chunk in a folder counts the time of its last change in nanoseconds, of one on object storage its ETag.
+    Chunks in a folder are identified by their modification time in nanoseconds, those on object storage by their ETag.
 
     Examples
     --------
@@ -170,7 +170,7 @@ def fingerprint(store: SceneStore, names: Iterable[str]) -> str:
 
 
 def _chunks(store: SceneStore, name: str) -> Iterator[Entry]:
-    """Yield key, size and age of each chunk of an array."""
+    """Yield key, size and modification time (or ETag) of each chunk of an array."""
     if store.folder is not None:
         yield from _files(store.folder / name / "c", "c")
         return
@@ -185,51 +185,53 @@ def _files(folder: Path, key: str) -> Iterator[Entry]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            place = f"{key}/{entry.name}"
+            inner = f"{key}/{entry.name}"
             if entry.is_dir():
-                yield from _files(Path(entry.path), place)
+                yield from _files(Path(entry.path), inner)
             elif not entry.name.endswith(".partial"):
                 status = entry.stat()
-                yield place, status.st_size, str(status.st_mtime_ns)
+                yield inner, status.st_size, str(status.st_mtime_ns)
 
 
 def remove(path: str | Path, names: Sequence[str]) -> list[str]:
-    """Remove results from a scene, such as one that was begun and is not wanted any more.
+    """Remove results from a scene, for example an unfinished one that is no longer needed.
 
-    Plain opens stop to see them first; then their files go. Images, labels and what else was given to the scene stay.
+    They are unpublished first, then their files are deleted. Images, labels and other inputs cannot be removed.
 
     Parameters
     ----------
     path : str or Path
-        Scene.
+        Path or URL of the scene.
     names : sequence of str
         Variables that sarcd computed, with or without a suffix.
 
     Returns
     -------
     list of str
-        Those that were removed.
+        Names of the variables that were removed.
 
     Raises
     ------
     SceneError
         If there is no such variable.
     StoreError
-        If one is an input, which nothing could make again.
+        If one is an input, which cannot be computed again.
     LockedError
         If another process writes one of them.
     """
     store = SceneStore(path)
-    members = sorted({*store.members(), *store.lost()})  # a folder that was deleted leaves its entry in the list
+    members = sorted({*store.members(), *store.lost()})  # the list still names an array whose folder was deleted
     for name in names:
         if name not in members:
             listed = ", ".join(known for known in members if _is_result(known)) or "none"
-            raise SceneError(f"no '{name}' in the scene", source=store.path, hint=f"its results are: {listed}")
+            raise SceneError(
+                f"no '{name}' in the scene", source=store.path, hint=f"the results of the scene are: {listed}"
+            )
         if not _is_result(name):
             raise StoreError(
-                "is no result, and could not be made again",
+                "is not a result, and could not be computed again",
                 source=f"{store.path}/{name}",
-                hint="labels are replaced by 'sarcd ingest --append --label ... --overwrite', images by a new scene",
+                hint="replace labels with 'sarcd ingest --append --label ... --overwrite', or make a new scene",
             )
     with variable_locks(store.path, names), structure_lock(store.path):
         publish(store, remove=names, locked=True)

@@ -1,7 +1,7 @@
-"""The scene on disk: opening it, and the handle through which writers change it.
+"""Scenes on disk: opening them, and the handle through which writers change them.
 
-What is finished is what the consolidated metadata of the root lists; `publish` is the only writer of it. Arrays
-are created and resized in place meanwhile, unseen by a plain `xr.open_zarr`.
+The consolidated metadata of the root list the finished arrays, and only `publish` writes them. Arrays are created and
+resized in place before that, and a plain `xr.open_zarr` does not show them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from sarcd.store.storage import is_url, structure_lock, sync_folder, write_atomi
 def open_scene(
     path: str | Path,
     *,
-    chunks: Any = {},  # noqa: B006  {} is xarray's own word for "as stored"
+    chunks: Any = {},  # noqa: B006  in xarray, {} means the stored chunks
     damaged: bool = False,
 ) -> xr.Dataset:
     """Open a stored scene and check it against the schema.
@@ -51,38 +51,39 @@ def open_scene(
     Parameters
     ----------
     path : str or Path
-        A Zarr group, by path or URL.
+        Path or URL of a Zarr group.
     chunks : dict or None, optional
-        As in `xarray.open_zarr`; ``{}`` gives dask arrays in the stored chunks, None arrays read when indexed.
+        As in `xarray.open_zarr`: ``{}`` returns dask arrays with the stored chunks, None arrays that are read when
+        indexed.
     damaged : bool
-        Open a store that has lost a whole array of labels or results too, to tell of it.
+        Also open a store in which an array of labels or results is missing, in order to report it.
 
     Returns
     -------
     xr.Dataset
-        What `xarray.open_zarr` gives, less arrays that no writer has finished.
+        As from `xarray.open_zarr`, without unfinished arrays.
 
     Raises
     ------
     SceneError
-        If the path holds no Zarr group, or one that is not a scene.
+        If the path is not a Zarr group, or not a scene.
     StoreError
-        If the store lists an array that is gone, or a coordinate cannot be read.
+        If the store lists an array that is missing, or a coordinate cannot be read.
     """
     source = str(path)
     if not is_url(source):
         refuse_no_folder(Path(source))
-    place, store = zarr_location(source), None
-    with contextlib.suppress(SceneError):  # of another format, or not to be opened at all, which xarray says below
+    location, store = zarr_location(source), None
+    with contextlib.suppress(SceneError):  # another format, or not readable: xarray raises the error below
         store = SceneStore(source)
     if store is not None:
         require_listed(store, (*schema.IMAGES, *schema.COORDINATES) if damaged else None)
         require_coordinates(store)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a foreign store without a metadata list is worth an error or nothing
-            scene = xr.open_zarr(place, chunks=chunks)
-        scene.encoding["source"] = source  # which xarray does not know of object storage
+            warnings.simplefilter("ignore")  # stores of others without consolidated metadata raise a warning
+            scene = xr.open_zarr(location, chunks=chunks)
+        scene.encoding["source"] = source  # xarray does not set it for object storage
         return _checked(scene, source)
     except SceneError:
         raise
@@ -92,7 +93,7 @@ def open_scene(
 
 
 def _checked(scene: xr.Dataset, source: str) -> xr.Dataset:
-    """Return what of an opened store is finished, or refuse it."""
+    """Return an opened store without unfinished variables, or refuse it."""
     unfinished = [
         name
         for name, array in scene.data_vars.items()
@@ -105,12 +106,12 @@ def _checked(scene: xr.Dataset, source: str) -> xr.Dataset:
 
 
 def completeness(array: xr.DataArray | zarr.Array[Any]) -> list[bool]:
-    """Return the flags, one a pair, of what is finished in a derived array."""
+    """Return the completeness flags of a derived array, one per pair."""
     return schema.flags_of(array.attrs)
 
 
 class SceneStore:
-    """Handle on a scene's Zarr group for those who write into it.
+    """Handle on the Zarr group of a scene, for writers.
 
     Parameters
     ----------
@@ -120,33 +121,33 @@ class SceneStore:
     Raises
     ------
     SceneError
-        If there is no Zarr v3 group.
+        If the path is not a Zarr v3 group.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        place = zarr_location(path)
+        location = zarr_location(path)
         if not is_url(path):
             refuse_no_folder(Path(path))
         try:
-            self._group = zarr.open_group(place, mode="r+", use_consolidated=False, zarr_format=3)
+            self._group = zarr.open_group(location, mode="r+", use_consolidated=False, zarr_format=3)
         except Exception as error:
             raise not_writable(self.path, error) from error
 
     @property
     def address(self) -> str:
-        """The path or URL by which another process finds the store."""
+        """Path or URL by which another process finds the store."""
         return self.path if is_url(self.path) else str(Path(self.path).resolve())
 
     @property
     def folder(self) -> Path | None:
-        """The folder of a store on a file system; None of one on object storage."""
+        """Folder of a store on a file system; None for object storage."""
         return None if is_url(self.path) else Path(self.path)
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
     def read_json(self, key: str) -> Json:
-        """Return a JSON document of the store, such as an array's ``zarr.json``."""
+        """Return a JSON document of the store, such as the ``zarr.json`` of an array."""
         buffer = sync(self._group.store.get(self._key(key), prototype=default_buffer_prototype()))
         if buffer is None:
             raise StoreError("metadata are missing", source=f"{self.path}/{key}")
@@ -156,7 +157,7 @@ class SceneStore:
             raise StoreError(f"metadata cannot be read ({error})", source=f"{self.path}/{key}") from error
 
     def documents(self, keys: Iterable[str]) -> dict[str, bytes | None]:
-        """Return what lies under several keys, None where there is nothing, in one round to the storage."""
+        """Return the values of several keys, None if absent, with concurrent requests to the storage."""
         wanted = list(keys)
 
         async def fetch() -> list[Any]:
@@ -166,7 +167,7 @@ class SceneStore:
         return {key: data and data.to_bytes() for key, data in zip(wanted, sync(fetch()), strict=True)}
 
     def write_json(self, key: str, value: Json) -> None:
-        """Replace a JSON document of the store in one stroke."""
+        """Replace a JSON document of the store atomically."""
         data = json.dumps(value, indent=2).encode()
         if self.folder is not None:
             write_atomic(self.folder / key, data)
@@ -184,7 +185,7 @@ class SceneStore:
         sync(self._group.store.set(self._key(target), data))
 
     def keys(self, name: str) -> set[str]:
-        """Return the chunk keys that exist of an array, such as ``c/0/3/1``, by one listing."""
+        """Return the existing chunk keys of an array, such as ``c/0/3/1``, with a single listing."""
 
         async def listing() -> list[str]:
             return [key async for key in self._group.store.list_prefix(self._key(f"{name}/c/"))]
@@ -193,29 +194,29 @@ class SceneStore:
         return {key[prefix:] for key in sync(listing()) if not key.endswith(".partial")}
 
     def objects(self, key: str) -> tuple[Any, str]:
-        """Return the store that obstore knows, and a key in it; of a scene on object storage."""
+        """Return the obstore store of a scene on object storage, and the full key in it."""
         return cast(Any, self._group.store).store, self._key(key)
 
     def stored_bytes(self, name: str) -> int:
-        """Return the size on disk of an array with all its keys."""
+        """Return the stored size of an array with all its keys, in bytes."""
         return int(sync(self._group.store.getsize_prefix(self._key(f"{name}/"))))
 
-    # -- what there is ----------------------------------------------------------------------------------------------
+    # -- contents ---------------------------------------------------------------------------------------------------
 
     @property
     def attrs(self) -> Json:
-        """Root attributes, as published."""
+        """Published root attributes."""
         return cast(Json, self.read_json("zarr.json").get("attributes", {}))
 
     def published(self) -> dict[str, Json]:
         """Return the metadata of every finished array, by name.
 
-        In a store of others that has no list of them, those are all arrays but what sarcd has begun in it.
+        In stores of other programs without consolidated metadata, these are all arrays but those that sarcd has begun.
         """
         return {name: metadata for name, metadata in self.listed().items() if metadata.get("node_type") == "array"}
 
     def listed(self) -> dict[str, Json]:
-        """Return the metadata of all that plain opens see, groups that others keep inside included."""
+        """Return the metadata of everything that plain opens show, including subgroups of other programs."""
         consolidated = self.read_json("zarr.json").get("consolidated_metadata")
         if consolidated is not None:
             return cast(dict[str, Json], consolidated.get("metadata", {}))
@@ -224,8 +225,8 @@ class SceneStore:
         return {name: metadata for name, metadata in found.items() if not flags[name] or any(flags[name])}
 
     def lost(self) -> list[str]:
-        """Return the names that are listed without an array or group of which the metadata can be read."""
-        for _ in range(2):  # twice, since another process may just have taken one off the list
+        """Return the names that are listed but whose metadata are missing or cannot be read."""
+        for _ in range(2):  # twice, since another process may have unpublished one meanwhile
             names = [name for name in self.listed() if "/" not in name]
             kinds = self._kinds(names)
             lost = [name for name in names if kinds[name] is None]
@@ -234,7 +235,7 @@ class SceneStore:
         return lost
 
     def members(self) -> list[str]:
-        """Return the names of all arrays, finished or not, but for those that sarcd keeps for itself."""
+        """Return the names of all arrays, finished or not, except those for internal use of sarcd."""
 
         async def listing() -> list[str]:
             return [name async for name in self._group.store.list_dir(self._group.path)]
@@ -246,15 +247,15 @@ class SceneStore:
         return self._kinds([name])[name] is not None
 
     def _kinds(self, names: Iterable[str]) -> dict[str, str | None]:
-        """Return of each name whether its metadata are of an array or a group, None where there are none."""
+        """Return for each name ``array`` or ``group``, or None if it has no readable metadata."""
         documents = self.documents(f"{name}/zarr.json" for name in names)
         return {key.rpartition("/")[0]: node_kind(data) for key, data in documents.items()}
 
     def array(self, name: str) -> zarr.Array[Any]:
-        """Return an array, finished or not, that writes every chunk it is given, empty ones too."""
+        """Return an array, finished or not, that writes every chunk, including empty ones."""
         path = f"{self._group.path}/{name}" if self._group.path else name
         opened = zarr.open_array(self._group.store, path=path, mode="r+")
-        # `open_array` takes a `config` and passes it over where the array exists, so the handle is made anew.
+        # `open_array` ignores its `config` if the array exists, so a new handle is made.
         metadata = cast(Any, opened.metadata)
         return zarr.Array(zarr.AsyncArray(metadata, opened.store_path, {"write_empty_chunks": True}))
 
@@ -267,7 +268,7 @@ class SceneStore:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Size of a region along y and x: of a stored chunk of the images, or of a shard."""
+        """Size of a region along y and x: a stored chunk of the images, or a shard."""
         images = self.array(next(name for name in schema.IMAGES if name in self))
         height, width = (images.shards or images.chunks)[1:]
         return height, width
@@ -280,12 +281,12 @@ class SceneStore:
         count = listed[name]["shape"][0]
         return decode_dates(self.array(name)[:count], listed[name].get("attributes", {}), f"{self.path}/{name}")
 
-    # -- changing it ------------------------------------------------------------------------------------------------
+    # -- changes ----------------------------------------------------------------------------------------------------
 
     def create(
         self, name: str, shape: Sequence[int], attrs: Json, *, chunks: Sequence[int], shards: Any = None
     ) -> None:
-        """Create an array of the schema, unseen until it is published; whatever lay under the name is removed."""
+        """Create an array of the schema, unpublished; an existing array of this name is removed."""
         variable = schema.variable(name)
         self.delete(name)
         self._group.create_array(
@@ -300,12 +301,12 @@ class SceneStore:
             attributes=plain({**variable.attrs(), "grid_mapping": "spatial_ref", **attrs}),
         )
         if self.folder is not None:
-            sync_folder(self.folder / name)  # what a resume goes by must outlast the power, if chunks do
+            sync_folder(self.folder / name)  # a resume needs these metadata after a power cut, if chunks survive it
 
     def create_coordinate(
         self, name: str, values: np.ndarray, dims: tuple[str, ...], attrs: Json, *, chunk: int | None = None
     ) -> None:
-        """Create a coordinate array and write it; dates get room to grow within one chunk."""
+        """Create a coordinate array and write it; dates get a chunk size that leaves room for more."""
         self.delete(name)
         room = 1024 if name in ("time", "before", "after") else chunk
         chunks = tuple(room or max(1, size) for size in values.shape)
@@ -323,7 +324,7 @@ class SceneStore:
         array[...] = values
 
     def delete(self, name: str) -> None:
-        """Remove an array and every key under it, whether or not its metadata are still there."""
+        """Remove an array and all its keys, even if its metadata are missing."""
         sync(self._group.store.delete_dir(self._key(name)))
 
     def delete_chunk(self, name: str, key: str) -> None:
@@ -331,7 +332,7 @@ class SceneStore:
         sync(self._group.store.delete(self._key(f"{name}/{key}")))
 
     def set_attrs(self, name: str, attrs: Json) -> None:
-        """Update attributes of an array in its own metadata; `publish` makes them seen."""
+        """Update the attributes of an array in its own metadata; readers see them after `publish`."""
         metadata = self.read_json(f"{name}/zarr.json")
         merged = plain({**metadata.get("attributes", {}), **attrs})
         self.write_json(f"{name}/zarr.json", {**metadata, "attributes": merged})
@@ -345,25 +346,25 @@ def publish(
     attrs: Json | None = None,
     locked: bool = False,
 ) -> None:
-    """Change what a plain open of the store sees, in one atomic replacement of the root metadata.
+    """Publish or unpublish arrays, in one atomic replacement of the root metadata.
 
     Parameters
     ----------
     store : SceneStore
         Store to change.
     add : iterable of str
-        Arrays to list as they stand now, new or already listed.
+        Arrays to list with their current metadata; they may be listed already.
     remove : iterable of str
-        Arrays to take off the list; they stay on disk.
+        Arrays to remove from the list; their files are kept.
     attrs : dict, optional
-        Root attributes to set; None removes one.
+        Root attributes to set; a value of None removes the attribute.
     locked : bool
-        True if the caller already holds the structure lock.
+        Whether the caller already holds the structure lock.
     """
     names = list(add)
     if store.folder is not None:
         for name in names:
-            sync_folder(store.folder / name)  # what is listed is on the disk, whatever happens to the power
+            sync_folder(store.folder / name)  # listed arrays must survive a power cut
     with contextlib.nullcontext() if locked else structure_lock(store.path):
         root, listed = store.read_json("zarr.json"), store.listed()
         for name in remove:
@@ -381,9 +382,10 @@ def publish(
 
 
 def codecs_of(dtype: np.dtype[Any]) -> list[Any]:
-    """Return the codecs of an image: bits of one significance together, since noise fills the lower ones alone.
+    """Return the codecs of an image: LZ4 after a bit shuffle, and a checksum.
 
-    Smaller than zstd makes real images, and several times as fast. Without a checksum a flipped bit would read as data.
+    The bit shuffle separates the lower bits, which are noise, from the others. On real images the result is smaller
+    than with zstd and several times as fast. Without a checksum a flipped bit would read as data.
     """
     if dtype.itemsize == 1:
         return [BloscCodec(cname="lz4", clevel=5, shuffle="noshuffle", typesize=1), Crc32cCodec()]

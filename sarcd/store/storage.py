@@ -1,4 +1,4 @@
-"""Where scenes lie, files that outlast a power cut, and locks beside a store."""
+"""Storage of scenes: local paths and URLs, atomic writes with fsync, and locks beside a store."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from filelock import FileLock, Timeout
 from sarcd.errors import LockedError, SceneError, StoreError
 from sarcd.optional import require
 
-_RETRY_SECONDS = 30  # obstore's own three minutes are long to wait for a slip of the pen in an address
+_RETRY_SECONDS = 30  # obstore's default of three minutes is too long if the address has a typing error
 
 
 def is_url(path: str | Path) -> bool:
-    """Tell a URL, such as ``s3://bucket/scene.zarr``, from a path."""
+    """Return whether a location is a URL, such as ``s3://bucket/scene.zarr``, and not a path."""
     return "://" in str(path)
 
 
 def zarr_location(path: str | Path) -> Any:
-    """Return what Zarr opens: the path itself, or the object storage that a URL means.
+    """Return the argument for Zarr to open: the path itself, or the object storage of a URL.
 
     Parameters
     ----------
     path : str or Path
-        A folder, or a URL that obstore knows (``s3://``, ``gs://``, ``az://`` ...). Credentials, region and endpoint
-        come from the usual variables of the environment, such as ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``.
+        Folder, or URL that obstore supports (``s3://``, ``gs://``, ``az://`` ...). Credentials, region and endpoint are
+        read from the usual environment variables, such as ``AWS_ACCESS_KEY_ID`` and ``AWS_ENDPOINT_URL``.
 
     Raises
     ------
     MissingPackageError
         If obstore is not installed.
     SceneError
-        If obstore does not know the URL.
+        If obstore does not support the URL.
     """
     if not is_url(path):
         return str(path)
@@ -58,17 +58,17 @@ def zarr_location(path: str | Path) -> Any:
             retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
         )
     except (BaseError, ValueError) as error:
-        hint = "give a path, or a URL as s3://bucket/scene.zarr, gs:// or az://"
-        told = f"no URL of object storage ({str(error).splitlines()[0]})"
-        raise SceneError(told, source=str(path), hint=hint) from error
+        hint = "use a path, or a URL such as s3://bucket/scene.zarr, gs://... or az://..."
+        text = f"not a URL of object storage ({str(error).splitlines()[0]})"
+        raise SceneError(text, source=str(path), hint=hint) from error
     return ObjectStore(store)
 
 
-_SYNCING = 8  # files at a time: a disk takes several in one go
+_SYNCING = 8  # files at a time, since a disk can sync several together
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file atomically, so that after a power cut it holds the old bytes or the new."""
+    """Replace a file atomically, so that after a power cut it holds the old or the new bytes."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
@@ -82,16 +82,16 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until all files under a folder are on the disk, under their names."""
-    folders = [Path(place) for place, _, _ in os.walk(folder)]
-    files = [file for place in folders for file in place.iterdir() if file.is_file()]
+    """Sync all files and directories under a folder to disk."""
+    folders = [Path(name) for name, _, _ in os.walk(folder)]
+    files = [file for each in folders for file in each.iterdir() if file.is_file()]
     with ThreadPoolExecutor(_SYNCING) as pool:
         list(pool.map(_sync, [*files, *folders]))
 
 
 def _sync(path: Path) -> None:
     if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders, and keeps names without
+        return  # Windows cannot open folders, and keeps file names without a sync
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -99,11 +99,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-_STRUCTURE_WAIT_SECONDS = 10.0  # creating an array or publishing takes milliseconds, unless dates are being appended
+_STRUCTURE_WAIT_SECONDS = 10.0  # creating or publishing takes milliseconds, appending dates longer
 
 
 def _lock_path(store: str, what: str) -> Path:
-    if is_url(store):  # object storage has no locks; writers of one machine are kept apart all the same
+    if is_url(store):  # object storage has no locks; this one excludes other writers on this machine
         digest = hashlib.sha256(store.encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"sarcd-{digest}.{what}.lock"
     path = Path(store).resolve()
@@ -112,7 +112,7 @@ def _lock_path(store: str, what: str) -> Path:
 
 @contextlib.contextmanager
 def _hold(store: str, what: str, timeout: float, message: str) -> Iterator[None]:
-    # The operating system frees the lock when its process dies, however it dies; the empty file stays.
+    # The operating system releases the lock when its process ends in any way; the empty file remains.
     lock = FileLock(_lock_path(store, what), timeout=timeout)
     try:
         lock.acquire()
@@ -122,7 +122,7 @@ def _hold(store: str, what: str, timeout: float, message: str) -> Iterator[None]
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StoreError(
-            f"the lock of a store that is to be written cannot be had ({(error.strerror or str(error)).lower()})",
+            f"cannot lock the store for writing ({(error.strerror or str(error)).lower()})",
             source=lock.lock_file,
             hint="make the store's folder writable, or copy the scene",
         ) from error
@@ -134,12 +134,12 @@ def _hold(store: str, what: str, timeout: float, message: str) -> Iterator[None]
 
 @contextlib.contextmanager
 def variable_locks(store: str, names: Iterable[str]) -> Iterator[None]:
-    """Hold the locks of several variables, or refuse at once.
+    """Hold the locks of several variables; do not wait for them.
 
     Raises
     ------
     LockedError
-        If another process writes one of them.
+        If another process is writing one of them.
     """
     with contextlib.ExitStack() as stack:
         for name in sorted(names):
@@ -149,29 +149,29 @@ def variable_locks(store: str, names: Iterable[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def new_scene_lock(store: str) -> Iterator[None]:
-    """Hold the lock of a scene that is being made; unlike the others its file goes, so that a failure leaves nothing.
+    """Hold the lock of a scene that is being created; its file is removed, so that a failure leaves nothing behind.
 
     Raises
     ------
     LockedError
-        If another process is making it.
+        If another process is creating it.
     """
-    with _hold(store, "new", 0, "another process is making this scene"):
+    with _hold(store, "new", 0, "another process is creating this scene"):
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # some systems keep a file that is open
+            with contextlib.suppress(OSError):  # some systems cannot remove an open file
                 _lock_path(store, "new").unlink()
 
 
 @contextlib.contextmanager
 def structure_lock(store: str) -> Iterator[None]:
-    """Hold the lock under which arrays appear, grow, and are published.
+    """Hold the lock for creating, extending and publishing arrays.
 
     Raises
     ------
     LockedError
-        If another process keeps it, which only appending images does for long.
+        If another process holds it for too long, which only appending images does.
     """
     with _hold(store, "structure", _STRUCTURE_WAIT_SECONDS, "another process is changing the store's structure"):
         yield

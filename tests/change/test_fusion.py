@@ -50,7 +50,7 @@ def test_unchanged_ground_is_in_standard_deviations(rng):
 def test_what_is_refused(rng):
     scene = changed_scene(rng)
     image = log_ratio(scene)
-    with pytest.raises(OptionError, match="use standardised or rank"):
+    with pytest.raises(OptionError, match="Use standardised or rank"):
         fuse([image], method="magic")
     with pytest.raises(OptionError, match="no difference images"):
         fuse([])

@@ -92,7 +92,7 @@ def test_bad_options(difference, rng):
     scene = memory_scene(rng)
     with pytest.raises(OptionError, match="odd"):
         difference(scene, window=4)
-    with pytest.raises(OptionError, match="use power or amplitude"):
+    with pytest.raises(OptionError, match="Use power or amplitude"):
         difference(scene, domain="decibel")
     with pytest.raises(OptionError, match="0 or above"):
         difference(scene, floor=-1)
@@ -124,5 +124,5 @@ def test_looks_of_each_date(rng):
     with pytest.raises(OptionError, match="3 or more"):
         intensity_looks(scene, window=1)
     scene.amplitude[0] = 4
-    with pytest.raises(SceneError, match="give the looks"):
+    with pytest.raises(SceneError, match="Give the looks"):
         intensity_looks(scene)

@@ -102,11 +102,11 @@ def test_bad_options(rng):
     difference = log_ratio(changed_scene(rng))
     signed = log_ratio(changed_scene(rng), signed=True)
     for message, given_options in {
-        "use otsu, kittler": {"method": "magic"},
-        "use upper or both": {"tails": "lower"},
-        "otsu has no option 'classes': it takes none": {"classes": 3},
-        "use 2 or more": {"method": "kmeans", "classes": 1},
-        "use 3 or more": {"method": "kmeans", "classes": 2, "tails": "both"},
+        "Use otsu, kittler": {"method": "magic"},
+        "Use upper or both": {"tails": "lower"},
+        "otsu has no option 'classes'[.] It takes none": {"classes": 3},
+        "Use 2 or more": {"method": "kmeans", "classes": 1},
+        "Use 3 or more": {"method": "kmeans", "classes": 2, "tails": "both"},
         "a block has 4 pixels": {"method": "pca_kmeans", "block": 2, "components": 5},
     }.items():
         with pytest.raises(OptionError, match=message):

@@ -63,7 +63,9 @@ def test_labels_of_one_class_are_warned_of(stored, capsys):
     label[0] = np.where(label[0] == 1, 1, 255)
     assert main(["evaluate", str(stored)]) == 0
     err = capsys.readouterr().err
-    assert err.startswith(f"warning: {stored}: 'label': no labelled pixel is \"no change\": false alarms cannot show")
+    assert err.startswith(
+        f"warning: {stored}: 'label': no labelled pixel is \"no change\". False alarms cannot be counted"
+    )
     assert err.count("\n") == 1
 
 
@@ -165,10 +167,10 @@ def test_help_names_every_option(capsys):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--variable", "coherence"], "no 'coherence' in the scene: run 'sarcd coherence' on the scene first"),
-        (["--objects", "--min-area", "30"], "pixel spacing is not known, which a least area needs: ingest it with"),
-        (["--bootstrap", "10", "--patch", "2"], "patch: patch is 2: use 8 pixels or more"),
-        (["--threshold", "0.5"], "threshold: 'change' is a map of 0 and 1 and takes no threshold: leave it out"),
+        (["--variable", "coherence"], "no 'coherence' in the scene. Run 'sarcd coherence' on the scene first"),
+        (["--objects", "--min-area", "30"], "pixel spacing is not known, which a least area needs. Ingest it with"),
+        (["--bootstrap", "10", "--patch", "2"], "patch: patch is 2. Use 8 pixels or more"),
+        (["--threshold", "0.5"], "threshold: 'change' is a map of 0 and 1 and takes no threshold. Leave it out"),
     ],
 )
 def test_errors_are_one_line(stored, words, line, capsys):
@@ -181,14 +183,14 @@ def test_errors_are_one_line(stored, words, line, capsys):
 
 def test_one_scene_named_twice_and_options_without_their_own(stored, capsys):
     assert main(["evaluate", str(stored), str(stored)]) == 1
-    assert capsys.readouterr().err == f"error: {stored}: is named twice, and would count twice: name each scene once\n"
+    assert capsys.readouterr().err == f"error: {stored}: is named twice, and would count twice. Name each scene once.\n"
     assert main(["evaluate", str(stored), "--patch", "64"]) == 2
     assert "--patch requires --bootstrap" in capsys.readouterr().err
 
 
 def test_absent_scene(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "no.zarr")]) == 1
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'no.zarr'}: no such scene: make one with")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'no.zarr'}: no such scene. Make one with")
 
 
 def test_flipped_bit_is_found_and_named(stored, capsys):

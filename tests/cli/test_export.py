@@ -34,7 +34,7 @@ def test_options_reach_the_file(stored, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["variable"], found["polygons"], found["pairs"]) == ("label", 1, ["2023-03-31 to 2023-04-12"])
     assert main([*command, "--pair", "0"]) == 1
-    assert json.loads(capsys.readouterr().out)["hint"] == "choose another name, or pass --overwrite"
+    assert json.loads(capsys.readouterr().out)["hint"] == "choose another name, or pass --overwrite to replace it"
     assert main([*command, "--pair", "0", "--overwrite"]) == 0
     assert json.loads(capsys.readouterr().out)["pairs"] == ["2023-03-19 to 2023-03-31"]
 
@@ -49,10 +49,13 @@ def test_picture_of_a_pair(stored, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["map.jpg"], "map.jpg: '.jpg' is no kind of file to export: use .tif (cloud-optimised GeoTIFF), "),
-        (["a.tif", "--pair", "7"], "pair: the scene has no pair 7: use a number or BEFORE:AFTER; there are 0 = 2023-"),
-        (["a.tif", "--variable", "slc"], "variable: 'slc' is an input, not a result: use a result, such as "),
-        (["a.tif", "--min-pixels", "4"], "min_pixels: a '.tif' file holds no polygons: leave it out"),
+        (["map.jpg"], "map.jpg: cannot export to '.jpg' files. Use .tif (cloud-optimised GeoTIFF), "),
+        (
+            ["a.tif", "--pair", "7"],
+            "pair: the scene has no pair 7. Use a number or BEFORE:AFTER; the pairs are 0 = 2023-",
+        ),
+        (["a.tif", "--variable", "slc"], "variable: 'slc' is an input, not a result. Use a result, such as "),
+        (["a.tif", "--min-pixels", "4"], "min_pixels: a '.tif' file holds no polygons. Leave it out"),
     ],
 )
 def test_one_line_of_error(stored, arguments, line, capsys, tmp_path, monkeypatch):

@@ -153,9 +153,9 @@ def test_labels_are_told_of(tmp_path, files, capsys):
     words = [files["20230319"], files["20230331"], "-o", tmp_path / "scene.zarr", "--label", label]
     code, out, err = run(capsys, *words)
     assert (code, out) == (1, "")
-    assert err.startswith(f"error: {label}: has 2 layers with shapes (pit, dump): choose one with --label-layer NAME")
+    assert err.startswith(f"error: {label}: has 2 layers with shapes (pit, dump). Select one with --label-layer NAME")
     code, out, err = run(capsys, *words, "--label-layer", "pit", "--label-field", "SORT", "--label-change", "4")
-    outside = "of 2 shapes 1 lie outside the scene: check its CRS if they should lie within"
+    outside = "of 2 shapes, 1 are outside the scene. Check its CRS if they should be inside."
     assert (code, err) == (0, f"warning: {label}: {outside}\n")
     assert out.splitlines()[-1] == (
         "  2023-03-19:2023-03-31  site.gpkg, layer pit: 50 pixels of change, 1,950 of none, 0 unlabelled; "
@@ -183,9 +183,9 @@ def test_configuration_file(tmp_path, files, capsys):
 def test_one_clear_line(tmp_path, files, capsys):
     words = [files["20230319"], files["20230331"], "-o", tmp_path / "scene.zarr"]
     for extra, code, message in [
-        (["--kind", "db"], 1, "is complex (complex64), not db: leave --kind out"),
-        (["--date", "2023-01-01"], 1, "--date: is given 1 times for 2 images"),
-        (["--label", files["one"]], 1, "label values are 0, 9, not 0 and 1: say which mean change"),
+        (["--kind", "db"], 1, "is complex (complex64), not db. Leave --kind out"),
+        (["--date", "2023-01-01"], 1, "--date: is passed 1 times for 2 images"),
+        (["--label", files["one"]], 1, "label values are 0, 9, not 0 and 1. Specify those that mean change"),
         (["--shard", "1000"], 1, "shard is 1000, which is no multiple of chunk, 1024"),
         (["--spacing", "1"], 2, "is not two numbers"),
         (["--append", "--chunk", "8"], 2, "--append uses those of the scene"),
@@ -203,10 +203,10 @@ def test_errors_as_json(tmp_path, files, capsys):
     code, out, err = run(capsys, files["20230319"], "-o", tmp_path / "scene.zarr", "--json")
     assert (code, err) == (1, "")
     assert json.loads(out) == {
-        "error": "1 image given, change needs two",
+        "error": "1 image given, but change needs two",
         "source": files["20230319"],
         "option": None,
-        "hint": "name two or more, or add one to a scene with --append",
+        "hint": "pass two or more, or add one to a scene with --append",
     }
 
 
@@ -225,7 +225,7 @@ def test_no_data_and_gain_of_each_image(tmp_path, rng, capsys):
     words = ["--kind", "amplitude", "--nodata", "-9999", "--nodata", "none", "--gain", "-20", "--gain", "0"]
     scene = tmp_path / "scene.zarr"
     code, out, err = run(capsys, *paths, "-o", scene, *words, "--gain", "1")
-    assert (code, "is given 3 times for 2 images" in err) == (1, True)
+    assert (code, "is passed 3 times for 2 images" in err) == (1, True)
     words[words.index("-20")] = "0"
     code, out, _ = run(capsys, *paths, "-o", scene, *words, "--json")
     assert code == 0

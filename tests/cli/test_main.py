@@ -121,9 +121,9 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["nonsense"], "error: sarcd: No such command 'nonsense': see 'sarcd --help'\n"),
-        (["evaluat"], "error: sarcd: No such command 'evaluat'; did you mean 'evaluate'?: see 'sarcd --help'\n"),
-        (["evaluate"], "error: sarcd evaluate: Missing argument 'SCENE...': see 'sarcd evaluate --help'\n"),
+        (["nonsense"], "error: sarcd: No such command 'nonsense'. See 'sarcd --help'.\n"),
+        (["evaluat"], "error: sarcd: No such command 'evaluat'; did you mean 'evaluate'? See 'sarcd --help'.\n"),
+        (["evaluate"], "error: sarcd evaluate: Missing argument 'SCENE...'. See 'sarcd evaluate --help'.\n"),
     ],
 )
 def test_wrong_usage_is_one_line(words, line, capsys):
@@ -144,45 +144,45 @@ def test_wrong_usage_as_json(capsys):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (SceneError("no 'label'", source="a.zarr", hint="add\nlabels"), 1, "error: a.zarr: no 'label': add labels"),
+        (SceneError("no 'label'", source="a.zarr", hint="add\nlabels"), 1, "error: a.zarr: no 'label'. Add labels."),
         (
             CorruptChunkError("slc", "c/0/1/2", "checksum"),
             1,
-            "error: slc/c/0/1/2: chunk cannot be read (checksum): restore it from a copy, or ingest again",
+            "error: slc/c/0/1/2: chunk cannot be read (checksum). Restore it from a copy, or ingest again.",
         ),
         (
             click.UsageError("put the scene first"),
             2,
-            "error: sarcd probe: put the scene first: see 'sarcd probe --help'",
+            "error: sarcd probe: put the scene first. See 'sarcd probe --help'.",
         ),
-        (click.ClickException("odd"), 1, "error: sarcd: odd"),
+        (click.ClickException("odd"), 1, "error: sarcd: odd."),
         (KeyboardInterrupt(), 130, "interrupted; run the same command again"),
         (click.Abort(), 130, "interrupted; run the same command again"),
         (
             OSError(errno.ENOSPC, "No space left on device", "a.zarr/slc"),
             1,
-            "error: a.zarr/slc: no space left on device: free some space there, then run the same command again",
+            "error: a.zarr/slc: no space left on device. Free some space there, then run the same command again.",
         ),
         (
             OSError(errno.ENOSPC, "No space left on device"),
             1,
-            "error: scene.zarr: no space left on device: free some space there, then run the same command again",
+            "error: scene.zarr: no space left on device. Free some space there, then run the same command again.",
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "/x/y"),
             1,
-            "error: /x/y: permission denied: check its permissions, or name another place",
+            "error: /x/y: permission denied. Check its permissions, or name another place.",
         ),
-        (OSError("cannot open\nthis"), 1, "error: cannot open this"),
+        (OSError("cannot open\nthis"), 1, "error: cannot open this."),
         (
             MemoryError("Unable to allocate 9 GiB"),
             1,
-            "error: out of memory (Unable to allocate 9 GiB): use smaller tiles",
+            "error: out of memory (Unable to allocate 9 GiB). Use smaller tiles",
         ),
         (
             KeyError("x"),
             1,
-            "error: internal error: KeyError: 'x' (run with --debug for the traceback)",
+            "error: internal error: KeyError: 'x' (run with --debug for the traceback).",
         ),
         (EOFError("no\nmore"), 1, "error: internal error: RuntimeError: EOFError: no more (run with --debug"),
     ],
@@ -224,12 +224,12 @@ def test_debug_shows_the_traceback(place, fails, capsys):
     assert (fails(error, before=["--debug"]) if place == "before" else fails(error, "--debug")) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err
-    assert err.endswith("error: bad\n")
+    assert err.endswith("error: bad.\n")
 
 
 def test_words_after_two_dashes_are_no_flags(fails, capsys):
     assert fails(SceneError("bad"), "--", "--json") == 1
-    assert capsys.readouterr() == ("", "error: bad\n")
+    assert capsys.readouterr() == ("", "error: bad.\n")
 
 
 def test_warnings_are_one_line(probe, capsys):

@@ -40,10 +40,10 @@ def test_options_of_the_site_can_be_set(tmp_path, capsys):
     ("arguments", "said"),
     [
         (["--size", "big"], "use 1024"),
-        (["--size", "32"], "use 64 or more"),
+        (["--size", "32"], "Use 64 or more"),
         (["--set", "colour=red"], "no option 'colour'"),
-        (["--set", "incidence_deg=80"], "use a value from 20 to 50"),
-        (["--interval", "0"], "use positive numbers"),
+        (["--set", "incidence_deg=80"], "Use a value from 20 to 50"),
+        (["--interval", "0"], "Use positive numbers"),
     ],
 )
 def test_unusable_arguments_end_in_one_line(tmp_path, capsys, arguments, said):

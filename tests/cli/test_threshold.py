@@ -79,7 +79,7 @@ def test_what_cannot_be_reached_is_one_line_and_leaves_the_model(stored, model, 
     assert "pixel spacing is not known" in err
     assert err.count("\n") == 1
     assert main(["threshold", str(stored), "--precision", "1.5", "--model", str(model)]) == 1
-    assert capsys.readouterr().err == "error: precision: precision is 1.5: use a share above 0, up to 1\n"
+    assert capsys.readouterr().err == "error: precision: precision is 1.5. Use a share above 0, up to 1.\n"
     assert main(["threshold", str(stored), "--best-f1", "--model", str(model) + ".no"]) == 1
     assert "no such file" in capsys.readouterr().err
     assert model.read_bytes() == before

@@ -185,7 +185,7 @@ REFUSED = {
     "two y": (lambda s: s.rename(x="lat"), "both y"),
     "no x": (lambda s: s.isel(x=0), "'slc' has dims .* lacks 'x'"),
     "real": (lambda s: s.assign(slc=abs(s.slc)), "rename.*amplitude"),
-    "both": (lambda s: s.assign(amplitude=abs(s.slc)), "drop one"),
+    "both": (lambda s: s.assign(amplitude=abs(s.slc)), "Drop one"),
     "complex amplitude": (lambda s: s.rename(slc="amplitude"), "rename.*slc"),
     "other name": (lambda s: s.rename(slc="VV"), r"rename\(\{'VV': 'slc'\}\)"),
     "two names": (lambda s: xr.Dataset({"a": s.slc[0], "b": s.slc[1].drop_vars("time")}), "along one dim"),
@@ -200,7 +200,7 @@ REFUSED = {
     "a pair twice": (lambda s: s.isel(pair=[0, 0]), "listed twice"),
     "another version": (lambda s: s.assign_attrs(sarcd_schema=7), "version 7"),
     "an array": (lambda s: s["slc"], "DataArray"),
-    "boolean mask": (lambda s: s.assign(mask=s.slc[0].real > 0), "0 has to mean usable"),
+    "boolean mask": (lambda s: s.assign(mask=s.slc[0].real > 0), "0 for usable pixels"),
     "labels of other values": (lambda s: s.assign(label=s.label.astype("int16") * 7), "holds 7"),
 }  # fmt: skip
 

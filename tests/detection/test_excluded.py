@@ -67,7 +67,7 @@ def test_what_lies_across_may_be_mapped(path):
 
 
 def test_what_is_refused(path):
-    with pytest.raises(OptionError, match="names no date"):
+    with pytest.raises(OptionError, match="matches no date"):
         jobs.detect(path, DetectOptions(METHOD, exclude_dates=("snow",)))
     with pytest.raises(OptionError, match="every pair holds a date that is left out"):
         jobs.detect(path, DetectOptions("ratio-test", exclude_dates=(BAD,)), pairs=f"{BAD}:2023-04-24")

@@ -80,9 +80,9 @@ def test_what_was_asked_for_may_take_more_than_the_default(monkeypatch):
 def test_the_error_names_the_limit_that_was_obeyed(monkeypatch):
     limit = Limit(2**29, "left by memory.max of control group /job")
     monkeypatch.setattr(_memory, "free_memory", lambda: limit)
-    with pytest.raises(OptionError, match=r"too little for this job \(0.50 GiB are left by memory.max of") as caught:
+    with pytest.raises(OptionError, match=r"not enough for this job \(0.50 GiB are left by memory.max of") as caught:
         share_out(None, 100, region_bytes=2**30, chunk_bytes=2, workers=4)
     assert "0.50 GiB are left by memory.max of control group /job: raise that limit" in caught.value.hint
-    with pytest.raises(OptionError, match=r"0.25 GiB of memory are too little for this job: use --memory") as caught:
+    with pytest.raises(OptionError, match=r"0.25 GiB of memory are not enough for this job[.] Use --memory") as caught:
         share_out(2**28, 100, region_bytes=2**27, chunk_bytes=2, workers=4)
     assert caught.value.hint.endswith("or more")

@@ -211,7 +211,7 @@ def test_wrong_wishes(rng):
     scene = scene_with_results(rng)
     with pytest.raises(OptionError, match="no pair 5"):
         plot(scene, pair=5)
-    with pytest.raises(OptionError, match="tells nothing of a pair"):
+    with pytest.raises(OptionError, match="is not a variable of pairs"):
         plot(scene, variable="slc")
     with pytest.raises(SceneError, match="no 'uncertainty' in the scene"):
         plot(scene, variable="uncertainty")
@@ -225,7 +225,7 @@ def test_pairs_that_were_not_made_are_left_out(tmp_path, rng):
     scene = open_scene(stored_results(tmp_path / "scene.zarr", rng, complete=[True, False]))
     assert set(view_of(scene, 0).names) == {"coherence", "evidence", "mapped", "labelled"}
     assert set(view_of(scene, 1).names) == {"labelled"}
-    with pytest.raises(SceneError, match="'change' was not made for this pair"):
+    with pytest.raises(SceneError, match="'change' has not been computed for this pair"):
         plot(scene, pair=1, variable="change")
 
 
@@ -246,7 +246,7 @@ def test_large_scenes_are_reduced(rng):
     assert [image.shape for image in view.images] == [(667, 475)] * 2
     assert view.layers["mapped"].shape == (1000, 950)
     assert view.extents["mapped"].changed == 33
-    assert "3 x 2 pixels of the scene to one that is drawn" in words(plot(scene_with_results(rng, (2000, 950))))
+    assert "3 x 2 pixels of the scene per drawn pixel" in words(plot(scene_with_results(rng, (2000, 950))))
 
 
 def test_a_broken_chunk_is_named(tmp_path, rng):

@@ -134,22 +134,26 @@ def askew():
 @pytest.mark.parametrize(
     ("given", "crs", "message"),
     [
-        (points()[:2], DEGREES, "2 different control points; a surface needs 3: correct"),
+        (points()[:2], DEGREES, "2 different control points; a surface needs 3[.] Correct"),
         (points()[:1] * 4, DEGREES, "1 different control point; a surface needs 3"),
-        ([*points(), point(0, 0, 11.0, 60.0)], DEGREES, "give one pixel two places"),
-        ([*points(), point(5, 5, np.nan, 60.0)], DEGREES, "has no finite place"),
-        ([*points(), point(np.inf, 5, 10.0, 60.0)], DEGREES, "has no finite place"),
-        (line("image"), DEGREES, "on one line in the image"),
-        (line("ground"), DEGREES, "on one line on the ground"),
+        ([*points(), point(0, 0, 11.0, 60.0)], DEGREES, "give different coordinates to one pixel"),
+        ([*points(), point(5, 5, np.nan, 60.0)], DEGREES, "coordinates of a control point are not finite"),
+        ([*points(), point(np.inf, 5, 10.0, 60.0)], DEGREES, "coordinates of a control point are not finite"),
+        (line("image"), DEGREES, "collinear in the image"),
+        (line("ground"), DEGREES, "collinear on the ground"),
         (points([(row + 5000, col) for row, col in CORNERS]), DEGREES, "cover columns 0 to 80 and rows 5000 to 5060"),
-        (points([(row / 10, col / 10) for row, col in CORNERS]), DEGREES, "not the image's 0 to 80 and 0 to 60"),
-        (points(x=600_000, y=5_100_000), DEGREES, "a latitude of 5.1e[+]06, beyond the pole: name the CRS"),
-        (points(), CRS.from_epsg(32632), "pixels are 0.0002 m wide: .* degrees"),
-        (points(), CRS.from_epsg(4978), "geocentric, which is none of a map"),
+        (points([(row / 10, col / 10) for row, col in CORNERS]), DEGREES, "but the image has 0 to 80 and 0 to 60"),
+        (points(x=600_000, y=5_100_000), DEGREES, "a latitude of 5.1e[+]06, beyond the pole[.] Assign the CRS"),
+        (points(), CRS.from_epsg(32632), "pixels are 0.0002 m wide, .* degrees"),
+        (points(), CRS.from_epsg(4978), "geocentric, which is not a map CRS"),
         (folded(), DEGREES, "fold the image over itself"),
-        (one_off(), DEGREES, "the control point at column 16, row 12 lies .* pixels from where the others put it"),
+        (
+            one_off(),
+            DEGREES,
+            "the control point at column 16, row 12 is .* pixels from the position that the others imply",
+        ),
         (crossed(), DEGREES, "fold the image over itself"),
-        (askew(), DEGREES, "lie up to .* pixels from the surface they make"),
+        (askew(), DEGREES, "are up to .* pixels from the surface fitted to them"),
         ([point(r, c, 179.9 if c else -179.9, 1e-3 * r) for r, c in CORNERS], None, "both sides of the 180th meridian"),
     ],
 )
@@ -161,7 +165,7 @@ def test_what_holds_no_surface_is_refused(given, crs, message):
 def test_a_misfit_is_told():
     given = points([*CORNERS, (30, 40)])
     given[-1].y += 3.5e-4
-    with pytest.warns(UserWarning, match=r"control points lie up to 2\.8 pixels from the surface that outlines follow"):
+    with pytest.warns(UserWarning, match=r"control points are up to 2\.8 pixels from the surface that polygons follow"):
         surface(given, DEGREES, BOUNDS)
 
 

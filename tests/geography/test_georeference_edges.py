@@ -70,7 +70,7 @@ def test_a_crs_among_the_attributes():
     "attrs", [{"crs_wkt": "no WKT"}, {"epsg": "none"}, {"grid_mapping_name": "of nobody"}, {"GeoTransform": "1 2 x"}]
 )
 def test_what_cannot_be_read_is_refused(attrs):
-    with pytest.raises(SceneError, match=r"'crs' cannot be read \(.*\): write it with rioxarray"):
+    with pytest.raises(SceneError, match=r"'crs' cannot be read \(.*\)[.] Write it with rioxarray"):
         of_scene(scene_of(attrs, name="crs"))
 
 
@@ -87,7 +87,7 @@ def test_a_crs_places_no_pixel_numbers():
 def test_one_row_or_column_wants_a_transform():
     attrs = {"crs_wkt": UTM.to_wkt()}
     with pytest.raises(
-        SceneError, match="'x' has one value, and nothing tells the size of a pixel: write the transform"
+        SceneError, match=r"'x' has a single value, so the pixel size is unknown[.] Write the transform"
     ):
         of_scene(scene_of(attrs).isel(x=[2]))
     attrs["GeoTransform"] = " ".join(map(str, PLACE.to_gdal()))
@@ -149,7 +149,7 @@ def test_units_of_coordinates_are_those_of_the_crs(crs, units, is_right):
     if is_right:
         assert of_scene(scene).crs == crs
     else:
-        with pytest.raises(SceneError, match=f"'y' is in {units}, which is not the unit of the scene's CRS: convert"):
+        with pytest.raises(SceneError, match=f"'y' is in {units}, which is not the unit of the CRS[.] Convert"):
             of_scene(scene)
 
 
@@ -202,18 +202,24 @@ def vrt(path, *, transform=None, points=(), wkt=""):
 @pytest.mark.parametrize(
     ("told", "wrong"),
     [
-        ({"transform": "0, 0, 0, 0, 0, -10", "wkt": "EPSG:32632"}, "the transform gives pixels no area"),
-        ({"transform": "6e5, 10, 10, 5e6, 10, 10", "wkt": "EPSG:32632"}, "the transform gives pixels no area"),
+        ({"transform": "0, 0, 0, 0, 0, -10", "wkt": "EPSG:32632"}, "the transform is singular, so pixels have no area"),
+        (
+            {"transform": "6e5, 10, 10, 5e6, 10, 10", "wkt": "EPSG:32632"},
+            "the transform is singular, so pixels have no area",
+        ),
         ({"transform": "6e5, nan, 0, 5e6, 0, -10", "wkt": "EPSG:32632"}, "is not finite"),
         ({"transform": "6e5, 10, 0, inf, 0, -10", "wkt": "EPSG:32632"}, "is not finite"),
         (
             {"transform": "10, 1e-4, 0, 52, 0, -1e-4", "wkt": "EPSG:32632"},
-            "pixels are 0.0001 m wide: the transform is in",
+            "pixels are 0.0001 m wide, so the transform is in",
         ),
-        ({"transform": "6e5, 10, 0, 5e6, 0, -10", "wkt": "EPSG:4978"}, "geocentric, which is none of a map: reproject"),
+        (
+            {"transform": "6e5, 10, 0, 5e6, 0, -10", "wkt": "EPSG:4978"},
+            "geocentric, which is not a map CRS[.] Reproject",
+        ),
         (
             {"transform": "6e5, 10, 0, 5e6, 0, -10", "wkt": "EPSG:4326"},
-            "rows lie past the pole, at a latitude of 5e.06",
+            "rows are beyond the pole, at a latitude of 5e.06",
         ),
         ({"transform": "10, 1e-3, 0, 90.002, 0, -1e-3", "wkt": "EPSG:4326"}, "at a latitude of 90.002"),
         ({"points": [(0, 0, "nan", 1), (8, 0, 1, 1), (0, 6, 0, 0)], "wkt": "EPSG:4326"}, "is not finite"),
@@ -250,12 +256,12 @@ def test_crs_that_are_spelt_in_another_way_are_no_difference(code):
         (
             "RPC",
             {"LINE_OFF": 3, "LINE_SCALE": 3},
-            "placed by rational polynomials .RPC., which are not read.* gdalwarp -rpc",
+            "georeferenced by rational polynomials .RPC., which are not supported.* gdalwarp -rpc",
         ),
         (
             "GEOLOCATION",
             {"X_DATASET": "lon.tif"},
-            "placed by arrays of coordinates, which are not read.* gdalwarp -geoloc",
+            "georeferenced by geolocation arrays, which are not supported.* gdalwarp -geoloc",
         ),
     ],
 )
@@ -277,7 +283,7 @@ def test_places_that_are_not_read_are_said(tmp_path, domain, text, said):
 def test_a_crs_without_a_transform_places_nothing(tmp_path, transform):
     profile = {} if transform is None else {"transform": transform}
     path = write_raster(tmp_path / "a.tif", np.ones(SHAPE, "uint8"), crs=UTM, **profile)
-    with open_raster(path) as dataset, pytest.warns(UserWarning, match="names a CRS .EPSG:32632. but has no transform"):
+    with open_raster(path) as dataset, pytest.warns(UserWarning, match="has a CRS .EPSG:32632. but no transform"):
         assert of_dataset(dataset) == Georeference()
 
 

@@ -183,5 +183,5 @@ def test_choice_of_the_tile():
 def test_refusals():
     with pytest.raises(OptionError, match="stride"):
         BlendedTiling(SHAPE, 16, 40)
-    with pytest.raises(ModelError, match="cannot be tiled exactly: use tiles that are blended"):
+    with pytest.raises(ModelError, match=r"cannot be tiled exactly[.] Use tiles that are blended"):
         Predictor(Tinted(), CHANNELS, Tiling(SHAPE, 4, 0, 64), batch=1, device=CPU)

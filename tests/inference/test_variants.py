@@ -165,7 +165,7 @@ def test_the_sample_passes_over_places_without_data():
     assert sample[:, 0, 0, 0].tolist() == [np.float32(0.1), np.float32(0.2)]
     assert len(list(read)) == 1  # no more is read than is needed
     with pytest.raises(
-        SceneError, match="no place with enough valid pixels to adapt to: predict without --adapt-batchnorm"
+        SceneError, match=r"no place with enough valid pixels to adapt to[.] Predict without --adapt-batchnorm"
     ):
         take_sample([empty, half], CHANNELS, 16, wanted=2)
     short = take_sample([np.zeros((3, 10, 16), np.float32)], CHANNELS, 16, wanted=1)

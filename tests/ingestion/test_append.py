@@ -194,19 +194,19 @@ def refused(path, images, message, options=None, error=InputError):
 @pytest.mark.parametrize("day", ["20230318", "20230325", "20230331"])
 def test_earlier_dates(tmp_path, scene, rng, day):
     added, _ = image(tmp_path, day, rng)
-    error = refused(scene[0], [added], "not later than the scene's last date 2023-03-31")
+    error = refused(scene[0], [added], "not later than the last date of the scene, 2023-03-31")
     assert error.source == added
-    assert "ingest all images anew" in error.hint
+    assert "ingest all images again" in error.hint
 
 
 def test_other_grid_or_kind(tmp_path, scene, rng):
     path = scene[0]
     refused(path, [image(tmp_path, "20230412", rng, crs="EPSG:32632")[0]], "differs from the scene in CRS")
     small = write_raster(tmp_path / "20230413.tif", slc(rng, (40, 49)), **UTM)
-    refused(path, [small], "has 40 x 49 pixels, the scene 40 x 50")
+    refused(path, [small], "has 40 x 49 pixels, but the scene has 40 x 50")
     real = write_raster(tmp_path / "20230414.tif", np.ones(SHAPE, "float32"), **UTM)
-    refused(path, [real], "holds real numbers")
-    refused(path, [real], "is detected, the scene complex", IngestOptions(kind="db"))
+    refused(path, [real], "contains real numbers")
+    refused(path, [real], "is an amplitude image, but the scene is complex", IngestOptions(kind="db"))
 
 
 def test_damaged_image(tmp_path, rng):
@@ -234,7 +234,7 @@ def test_labels_that_are_of_no_new_pair(tmp_path, scene, rng):
     added, _ = image(tmp_path, "20230412", rng)
     labelled, _ = label(tmp_path, "second", rng)
     options = IngestOptions(labels=(f"20230319:20230331={labelled}",))
-    refused(scene[0], [added], "2023-03-19:2023-03-31 is no new pair", options, OptionError)
+    refused(scene[0], [added], "2023-03-19:2023-03-31 is not a new pair", options, OptionError)
     refused(scene[0], [added], "2 label files for 1 pairs", IngestOptions(labels=(labelled, labelled)), OptionError)
 
 

@@ -180,7 +180,9 @@ def test_dates_of_the_user_win(tmp_path, images):
 
 def test_equal_dates(tmp_path, images):
     path = images[0][0]
-    with pytest.raises(InputError, match=r"has the same date as .*20230331.tif, 2023-03-31: say the dates with --date"):
+    with pytest.raises(
+        InputError, match=r"has the same date as .*20230331.tif, 2023-03-31[.] Pass --date once for each image"
+    ):
         ingest([path, path], tmp_path / "scene.zarr")
     with pytest.raises(InputError, match="has the same date"):
         ingest([path, path], tmp_path / "scene.zarr", IngestOptions(dates=("2023-01-01", "2023-01-01")))
@@ -190,7 +192,7 @@ def test_equal_dates(tmp_path, images):
 @pytest.mark.parametrize("option", ["dates", "bands"])
 def test_options_once_an_image(tmp_path, images, option):
     values = {"dates": ("2023-01-01", "2023-01-02"), "bands": ("1", "1")}[option]
-    with pytest.raises(OptionError, match="is given 2 times for 3 images"):
+    with pytest.raises(OptionError, match="is passed 2 times for 3 images"):
         ingest(images[0], tmp_path / "scene.zarr", IngestOptions(**{option: values}))
 
 
@@ -207,19 +209,19 @@ def refused(tmp_path, paths, message, options=None, error=InputError):
 
 
 def test_one_image_only(tmp_path, images):
-    assert refused(tmp_path, images[0][:1], "1 image given, change needs two").source == images[0][0]
-    refused(tmp_path, [], "0 images given, change needs two")
+    assert refused(tmp_path, images[0][:1], "1 image given, but change needs two").source == images[0][0]
+    refused(tmp_path, [], "0 images given, but change needs two")
 
 
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"shape": (40, 49)}, "has 40 x 49 pixels, the first image 40 x 50"),
+        ({"shape": (40, 49)}, "has 40 x 49 pixels, but the first image has 40 x 50"),
         ({"transform": Affine(10, 0, 500_005, 0, -20, 5_800_000)}, "in grid .shifted by up to 0.5 pixels"),
         ({"crs": "EPSG:32632"}, "in CRS .EPSG:32632, not EPSG:32631"),
         ({"crs": None, "transform": None}, "in georeference .none, not transform"),
         ({"gcps": True}, "in georeference .gcps, not transform"),
-        ({"dtype": "float32"}, "holds real numbers"),
+        ({"dtype": "float32"}, "contains real numbers"),
     ],
 )
 def test_images_that_do_not_fit(tmp_path, images, rng, other, message):
@@ -250,7 +252,7 @@ def test_ground_control_points_are_compared(tmp_path, rng):
 def test_mixed_kinds(tmp_path, images):
     detected = np.abs(images[1][0])
     real = write_raster(tmp_path / "20230501.tif", detected, **UTM)
-    refused(tmp_path, [images[0][0], real], "holds real numbers")
+    refused(tmp_path, [images[0][0], real], "contains real numbers")
     ingest([images[0][0], real], tmp_path / "scene.zarr", IngestOptions(kind="amplitude"))
     found = open_scene(tmp_path / "scene.zarr")["amplitude"].values
     np.testing.assert_allclose(found, [np.abs(images[1][1]), detected], rtol=1e-6)
@@ -281,7 +283,7 @@ def test_full_disk(tmp_path, images, monkeypatch):
 
 def test_output_that_is_there(tmp_path, images):
     ingest(images[0][:2], tmp_path / "scene.zarr")
-    with pytest.raises(StoreError, match=r"is there already: .*--overwrite"):
+    with pytest.raises(StoreError, match=r"already exists[.] .*--overwrite"):
         ingest(images[0], tmp_path / "scene.zarr")
     assert open_scene(tmp_path / "scene.zarr").sizes["time"] == 2
     ingest(images[0], tmp_path / "scene.zarr", IngestOptions(overwrite=True))
@@ -303,20 +305,20 @@ def test_only_scenes_are_replaced(tmp_path, images):
     (tmp_path / "file").write_text("dear diary")
     zarr.open_group(str(tmp_path / "foreign"), mode="w", zarr_format=3).create_array("a", data=np.ones(3))
     for name in ("folder", "file", "foreign"):
-        with pytest.raises(StoreError, match="is there already and is not a scene"):
+        with pytest.raises(StoreError, match="already exists and is not a scene"):
             ingest(images[0], tmp_path / name, IngestOptions(overwrite=True))
         assert (tmp_path / name).exists()
 
 
 def test_two_at_once(tmp_path, images):
-    with new_scene_lock(str(tmp_path / "scene.zarr")), pytest.raises(LockedError, match="is making this scene"):
+    with new_scene_lock(str(tmp_path / "scene.zarr")), pytest.raises(LockedError, match="is creating this scene"):
         ingest(images[0], tmp_path / "scene.zarr")
     ingest(images[0], tmp_path / "scene.zarr")
 
 
 def test_folder_that_cannot_be_made(tmp_path, images):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be made"):
+    with pytest.raises(StoreError, match="cannot be created"):
         ingest(images[0], tmp_path / "file" / "scene.zarr")
 
 
@@ -360,9 +362,9 @@ def test_label_of_a_pair_that_is_not_consecutive(tmp_path, images, labels):
     [
         (["{0}"], "1 label files for 2 pairs"),
         (["{0}", "{1}", "{1}"], "3 label files for 2 pairs"),
-        (["20230319:20230331={0}", "{1}"], "some labels name their dates"),
+        (["20230319:20230331={0}", "{1}"], "some labels have dates"),
         (["20230319:20230331={0}", "2023-03-19:2023-03-31={1}"], "a pair is labelled twice"),
-        (["20230319:20230401={0}"], "names 0 date of the scene"),
+        (["20230319:20230401={0}"], "matches no date of the scene"),
         (["20230331:20230319={0}"], "the first date must be the earlier one"),
     ],
 )
@@ -374,17 +376,17 @@ def test_unclear_labels(tmp_path, images, labels, given, message):
 
 def test_words_without_labels(tmp_path, images, labels):
     for options in ({"label_change": "1"}, {"label_layer": "a"}, {"label_field": "a"}):
-        refused(tmp_path, images[0], "there is no --label", IngestOptions(**options), OptionError)
+        refused(tmp_path, images[0], "requires --label", IngestOptions(**options), OptionError)
     for options in ({"label_layer": "a"}, {"label_field": "a"}):
         options = IngestOptions(labels=tuple(labels[0]), **options)
-        refused(tmp_path, images[0], "is of vector files, and every --label is a raster", options, OptionError)
+        refused(tmp_path, images[0], "applies to vector files, but every --label is a raster", options, OptionError)
 
 
 def test_what_was_understood_of_labels(tmp_path, images, labels):
     boxes = [shapely.box(500_100, 5_799_800, 500_200, 5_799_900), shapely.box(0, 0, 9, 9)]  # 10 x 5 pixels
     shapes = write_shapes(tmp_path / "shapes.gpkg", boxes, layer="pit")
     options = IngestOptions(labels=(labels[0][0], str(shapes)))
-    with logged("of 2 shapes 1 lie outside the scene: check its CRS"):
+    with logged("of 2 shapes, 1 are outside the scene. Check its CRS"):
         report = ingest(images[0], tmp_path / "scene.zarr", options)
     first, second = report.labels
     values = labels[1][0]
@@ -402,7 +404,7 @@ def test_what_was_understood_of_labels(tmp_path, images, labels):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [([1, 255], 'no labelled pixel is "no change": label ground'), ([0, 255], "no labelled pixel is change: if it")],
+    [([1, 255], 'no labelled pixel is "no change". Label ground'), ([0, 255], "no labelled pixel is change. If it")],
 )
 def test_labels_of_one_class_are_warned_of(tmp_path, images, labels, values, message):
     bad = write_raster(tmp_path / "bad.tif", np.resize(np.array(values, "uint8"), (40, 50)), nodata=255, **UTM)
@@ -418,7 +420,7 @@ def test_files_whose_names_say_another_pair(tmp_path, images, labels):
     names = [tmp_path / f"change_{days}.tif" for days in ("20230319_20230331", "20230331_20230412")]
     for name, values in zip(names, labels[1], strict=True):
         write_raster(name, values, **UTM)
-    message = "it would label 2023-03-19 to 2023-03-31, and its name says 2023-03-31 to 2023-04-12"
+    message = "is assigned to 2023-03-19 to 2023-03-31, but its name contains 2023-03-31 to 2023-04-12"
     wrong = IngestOptions(labels=(str(names[1]), str(names[0])))
     assert refused(tmp_path, images[0], message, wrong, OptionError).source == str(names[1])
     ingest(images[0], tmp_path / "scene.zarr", IngestOptions(labels=tuple(map(str, names))))
@@ -433,7 +435,7 @@ def test_bands_whose_names_say_another_pair(tmp_path, images, labels):
         names, ("2023-03-19 to 2023-03-31", "2023-03-31 to 2023-04-12"), labels[1], strict=True
     ):
         write_raster(name, values, names=[days], **UTM)
-    message = "it would label 2023-03-19 to 2023-03-31, and its name says 2023-03-31 to 2023-04-12"
+    message = "is assigned to 2023-03-19 to 2023-03-31, but its name contains 2023-03-31 to 2023-04-12"
     assert refused(tmp_path, images[0], message, IngestOptions(labels=tuple(names[::-1])), OptionError)
     ingest(images[0], tmp_path / "scene.zarr", IngestOptions(labels=tuple(names)))
 
@@ -457,7 +459,7 @@ def test_dates_with_a_time_of_day(text, places):
 @pytest.mark.parametrize("text", ["2023-3-19:2023-3-31=a.tif", "19.03.2023:31.03.2023=a.tif", "20230319:=a.tif"])
 def test_dates_that_are_none(text):
     """They would pass for the name of a file."""
-    with pytest.raises(OptionError, match=r"is not BEFORE:AFTER|names no date of the scene"):
+    with pytest.raises(OptionError, match=r"is not BEFORE:AFTER|matches no date of the scene"):
         _label_pairs([text], TIMES, [])
 
 

@@ -45,7 +45,7 @@ def change():
     return found
 
 
-@pytest.mark.filterwarnings("ignore:control points lie up to")  # what nine points of a bent surface are
+@pytest.mark.filterwarnings("ignore:control points are up to")  # what nine points of a bent surface are
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
 @pytest.mark.parametrize("name", SCENES)
 def test_exports_come_back_as_they_were(tmp_path, change, name, suffix):
@@ -90,7 +90,7 @@ def test_control_points_on_one_line(tmp_path):
     fine = SCENES["9 points"]
     straight = [GroundControlPoint(p.row, p.row, 7 + 1e-3 * p.row, 45 - 1e-3 * p.row) for p in fine.gcps]
     path = write_shapes(tmp_path / "a.gpkg", [shapely.box(7.02, 44.97, 7.05, 44.99)], crs="EPSG:4326")
-    with pytest.raises(InputError, match="control points lie on one line") as caught:
+    with pytest.raises(InputError, match="control points of the scene are collinear") as caught:
         opened(path, Georeference(LONLAT, None, tuple(straight)), shape=WIDE)
     assert "pixel coordinates" in caught.value.hint
 
@@ -101,7 +101,7 @@ def test_unreachable_ground_is_refused(monkeypatch):
     exact = surface.forward
     ground = exact(np.array([[50.4, 40.0]]))
     monkeypatch.setattr(surface, "forward", lambda p: exact(p + [0.8, 0] * (p[:, :1] > 50)))  # torn along a column
-    with pytest.raises(InputError, match="1 corners of its shapes cannot be brought into pixels") as caught:
+    with pytest.raises(InputError, match="1 corners of its shapes cannot be converted to pixels") as caught:
         surface.invert(ground)
     assert caught.value.source == "labels.gpkg"
 
@@ -158,24 +158,24 @@ def test_geojson_without_georeference(tmp_path):
     pixels = write_shapes(tmp_path / "a.geojson", [shapely.box(10, 5, 20, 15)], crs="EPSG:4326", kind="Polygon")
     found = opened(pixels, Georeference())
     assert burned(found).sum() == 100
-    assert "not taken for degrees" in found.understood.notes[0]
+    assert "coordinates are not degrees" in found.understood.notes[0]
     ground = write_shapes(tmp_path / "b.geojson", [shapely.box(7.01, 5, 20, 15)], crs="EPSG:4326", kind="Polygon")
-    with pytest.raises(InputError, match="is placed on the map and the scene is not"):
+    with pytest.raises(InputError, match="has map coordinates, but the scene has none"):
         opened(ground, Georeference())
 
 
 def test_shapes_that_another_crs_cannot_hold(tmp_path):
     far = write_shapes(tmp_path / "far.gpkg", [shapely.box(500_000, 5_000_000, 500_100, 5_000_100)], crs="EPSG:4326")
-    with pytest.raises(InputError, match=r"no shape within the scene: its shapes span x 500000 to 500100 .*EPSG:4326"):
+    with pytest.raises(InputError, match=r"no shape within the scene; its shapes span x 500000 to 500100 .*EPSG:4326"):
         opened(far)
 
 
 def test_coordinates_in_metres_without_crs(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", [box(10, 5, 20, 15)], crs=None)
-    with pytest.raises(InputError, match="says no CRS") as caught:
+    with pytest.raises(InputError, match="has no CRS") as caught:
         opened(path)
     assert "EPSG:32631" in caught.value.hint
-    with pytest.raises(InputError, match="no shape within the scene: its shapes span x 500100 to 500200") as caught:
+    with pytest.raises(InputError, match="no shape within the scene; its shapes span x 500100 to 500200") as caught:
         opened(path, Georeference())
     assert "set its CRS" in caught.value.hint
 
@@ -187,5 +187,5 @@ def test_rows_counted_upwards_are_said(tmp_path):
 
 def test_transform_without_area(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", [box(10, 5, 20, 15)])
-    with pytest.raises(InputError, match="maps it to a line"):
+    with pytest.raises(InputError, match="transform of the scene is singular"):
         opened(path, Georeference(PLACED.crs, Affine(10, 0, 0, 0, 0, 0)))

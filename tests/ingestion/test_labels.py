@@ -93,7 +93,7 @@ def test_negative_and_broken_ranges(tmp_path):
     np.testing.assert_array_equal(read(path, change="-3--2"), np.resize([1, 1, 0], SHAPE))
     np.testing.assert_array_equal(read(path, change="-2"), np.resize([0, 1, 0], SHAPE))
     for words in ("-a", "", "5-3", "1;2", "1,,2"):
-        with pytest.raises(OptionError, match="is no value or range") as caught:
+        with pytest.raises(OptionError, match="is not a value or range") as caught:
             LabelMapping.parse(words, None)
         assert caught.value.option == "--label-change"
 
@@ -106,7 +106,7 @@ def test_equal_colour_bands(tmp_path):
 def test_grid_has_to_fit(tmp_path):
     values = np.resize(np.array([0, 1], "uint8"), SHAPE)
     wrong = write_raster(tmp_path / "size.tif", values[:, 1:])
-    with pytest.raises(InputError, match="has 40 x 59 pixels, the scene 40 x 60"):
+    with pytest.raises(InputError, match="has 40 x 59 pixels, but the scene has 40 x 60"):
         read(wrong)
     moved = write_raster(tmp_path / "moved.tif", values, crs=UTM["crs"], transform=Affine(10, 0, 0, 0, -20, 0))
     with pytest.raises(InputError, match="differs from the scene in grid"):
@@ -128,11 +128,11 @@ def test_what_was_understood_of_a_raster(tmp_path):
     path = write_raster(tmp_path / "a.tif", values, **UTM)
     assert said(path, change="7", ignore="1") == ("7: change; 0: none; 1, 255: unlabelled",)
     path = write_raster(tmp_path / "b.tif", np.resize([0, 1, 9], SHAPE).astype("uint8"), nodata=9)
-    pixel_by_pixel = "it has no georeference and is laid over the scene pixel by pixel"
+    pixel_by_pixel = "it has no georeference and is matched to the scene pixel by pixel"
     assert said(path) == ("1: change; 0: none", "800 pixels of no-data are unlabelled", pixel_by_pixel)
     path = write_raster(tmp_path / "c.tif", np.resize([0, 1], SHAPE).astype("uint8"), scaling=(0.5, 0.0), **UTM)
     assert said(path, Georeference())[1:] == (
-        "its georeference is not looked at, since the scene has none",
+        "its georeference is ignored, since the scene has none",
         "its scale 0.5 and offset 0 are not applied to label values",
     )
     path = write_raster(tmp_path / "d.tif", np.linspace(0, 1, 2400, dtype="float32").reshape(SHAPE), **UTM)
@@ -140,7 +140,7 @@ def test_what_was_understood_of_a_raster(tmp_path):
 
 
 def test_rasters_of_nothing_but_no_data(tmp_path):
-    with pytest.raises(InputError, match="holds no label: every pixel is no-data"):
+    with pytest.raises(InputError, match="contains no label, since every pixel is no-data"):
         read(raster(tmp_path, np.array([255], "uint8"), nodata=255))
 
 
@@ -148,7 +148,7 @@ def test_pictures_in_colours(tmp_path):
     values = np.resize(np.array([0, 1], "uint8"), SHAPE)
     path = write_raster(tmp_path / "a.tif", np.stack([values, values, 0 * values]))
     for options in ({}, {"change": "255"}):
-        with pytest.raises(InputError, match="is a picture in colours") as caught:
+        with pytest.raises(InputError, match="is a colour picture") as caught:
             read(path, **options)
         assert "one band of 0 and 1" in caught.value.hint
 
@@ -293,7 +293,7 @@ def test_values_of_shapes(tmp_path):
     expected = burned((0, 39, 0, 59, 255), (5, 14, 10, 19, 1), (7, 8, 12, 13, 0))
     np.testing.assert_array_equal(read(path, PLACED, change="8", ignore="7"), expected)
     path = write_shapes(tmp_path / "c.gpkg", boxes, crs=UTM["crs"], label=np.array(["a", "b", "c"], object))
-    with pytest.raises(InputError, match="'label' is no number"):
+    with pytest.raises(InputError, match="'label' is not numeric"):
         read(path, PLACED)
 
 
@@ -312,7 +312,11 @@ def test_pixel_coordinates_where_the_scene_is_not_on_the_map(tmp_path, georefere
     rising = quiet(write_shapes, tmp_path / "b.gpkg", [shapely.box(10, -15, 20, -5)])
     np.testing.assert_array_equal(read(rising, georeference), expected)
     on_map = write_shapes(tmp_path / "c.gpkg", [shapely.box(10, 5, 20, 15)], crs="EPSG:4326")
-    message = "no shape within the scene: .* x 10 to 20" if georeference.gcps else "on the map and the scene is not"
+    message = (
+        "no shape within the scene; .* x 10 to 20"
+        if georeference.gcps
+        else "has map coordinates, but the scene has none"
+    )
     with pytest.raises(InputError, match=message):
         read(on_map, georeference)
 
@@ -332,7 +336,7 @@ def test_unusable_vector_files(tmp_path):
     inside, outside = to_ground(shapely.box(10, 5, 20, 15)), to_ground(shapely.box(100, 5, 120, 15))
     with pytest.raises(InputError, match="no shape within the scene"):
         read(write_shapes(tmp_path / "outside.gpkg", [outside], crs=UTM["crs"]), PLACED)
-    with pytest.raises(InputError, match="says no CRS"):
+    with pytest.raises(InputError, match="has no CRS"):
         read(quiet(write_shapes, tmp_path / "nowhere.gpkg", [inside]), PLACED)
     write_shapes(tmp_path / "empty.gpkg", [], crs=UTM["crs"])
     with pytest.raises(InputError, match="has no shapes"):

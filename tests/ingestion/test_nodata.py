@@ -63,7 +63,7 @@ def test_a_border_of_zeros_is_no_data_and_said(tmp_path, rng, kind, memory):
     assert report.invalid == ({"border": 480}, {"border": int(np.isnan(expected[1]).sum())})
     assert report.valid[0] == 0.9
     assert report.notes[0] == (
-        "20230319.tif: exact zeros that touch the edge, 480 pixels, 10 % of the image, are taken for no-data; "
+        "20230319.tif: exact zeros that touch the edge, 480 pixels, 10 % of the image, are treated as no-data; "
         "--nodata none keeps them as values"
     )
     attrs = open_scene(tmp_path / "scene.zarr")["amplitude"].attrs
@@ -111,7 +111,7 @@ def test_declared_value_that_never_occurs(tmp_path, rng):
     other = write_raster(tmp_path / "20230331.tif", speckle(rng), nodata=-9999)
     report = ingest([path, other], tmp_path / "scene.zarr", IngestOptions(kind="amplitude"))
     assert report.invalid == ({"border": 480}, {})
-    assert report.notes[1] == "20230319.tif: the file declares -9999 as no-data, which no pixel is"
+    assert report.notes[1] == "20230319.tif: the file declares -9999 as no-data, but no pixel has this value"
 
 
 def test_an_image_of_zeros_alone(tmp_path, rng):
@@ -123,9 +123,9 @@ def test_an_image_of_zeros_alone(tmp_path, rng):
 @pytest.mark.parametrize(
     ("fill", "kind", "cause", "hint"),
     [
-        (0.0, "intensity", "a border of zeros", "written to its end"),
-        (np.nan, "amplitude", "not finite", "written to its end"),
-        (-12.5, "intensity", "impossible", "say --kind db"),
+        (0.0, "intensity", "a border of zeros", "written completely"),
+        (np.nan, "amplitude", "not finite", "written completely"),
+        (-12.5, "intensity", "impossible", "pass --kind db"),
         (7.0, "amplitude", "no-data by --nodata", "check --nodata"),
     ],
 )
@@ -151,7 +151,7 @@ def test_one_line_of_zeros_was_lost(tmp_path, rng, line, memory):
 def test_one_line_of_zeros_in_whole_numbers_is_warned_of(tmp_path, rng):
     lost = speckle(rng, "uint8")
     lost[31] = 0
-    with logged("is an area of the one value 0 at its edge"):
+    with logged("is an area of the single value 0 at its edge"):
         made(tmp_path, (lost, speckle(rng, "uint8")))
 
 
@@ -163,7 +163,7 @@ def test_a_part_that_was_lost_is_warned_of(tmp_path, rng, part, dtype):
     getattr(lost, part)[20:40] = 0
     images = [np.stack([one.real, one.imag]).astype(dtype) if dtype == "int16" else one for one in (lost, whole)]
     word = {"real": "real", "imag": "imaginary"}[part]
-    with logged(f"33.33 % of the pixels have an exact zero as their {word} part and no other"):
+    with logged(f"in 33.33 % of the pixels only the {word} part is exactly zero"):
         made(tmp_path, images, kind="slc", iq=dtype == "int16")
 
 
@@ -225,7 +225,7 @@ def test_values_that_are_not_finite(tmp_path, rng, fill):
 def test_borders_of_one_value_are_warned_of_and_the_cure_works(tmp_path, rng, kind, dtype, fill, named):
     draw = (lambda: slc(rng, SHAPE)) if kind == "slc" else lambda: speckle(rng, dtype)
     images = bordered(draw(), fill), draw()
-    with logged(f"10 % of the image is an area of the one value .*--nodata {named}, else") as told:
+    with logged(f"10 % of the image is an area of the single value .*--nodata {named} if it is no-data") as told:
         report, found = made(tmp_path, images, kind=kind)
     assert len(told) == 1
     assert report.invalid == ({}, {})
@@ -259,13 +259,13 @@ def test_what_resampling_leaves_beyond_the_footprint(tmp_path, rng):
 def test_many_zeros_within_are_kept_and_warned_of(tmp_path, rng):
     image = speckle(rng)
     image[20:30, 20:30] = 0
-    with logged(r"2.08 % of the image is exact zeros that are not of a border.*--nodata 0"):
+    with logged(r"2.08 % of the image is exact zeros that are not part of a border.*--nodata 0"):
         _, found = made(tmp_path, (image, speckle(rng)))
     np.testing.assert_array_equal(found[0], image)
     (tmp_path / "cured").mkdir()
     report, found = made(tmp_path / "cured", (image, speckle(rng)), nodata=("0",))
     assert report.invalid == ({"option": 100}, {})
-    assert report.notes == ("20230331.tif: no further pixel is 0, which --nodata names",)
+    assert report.notes == ("20230331.tif: no further pixel has the value 0 of --nodata",)
 
 
 def test_two_bands_of_one_complex_image(tmp_path, rng):
@@ -280,9 +280,9 @@ def test_two_bands_of_one_complex_image(tmp_path, rng):
 def test_a_value_that_no_pixel_has(tmp_path, rng):
     images = (speckle(rng), speckle(rng))
     report, _ = made(tmp_path, images, nodata=("-1",))
-    assert report.notes[0] == "20230319.tif: no further pixel is -1, which --nodata names"
+    assert report.notes[0] == "20230319.tif: no further pixel has the value -1 of --nodata"
     (tmp_path / "whole").mkdir()
-    with pytest.raises(OptionError, match=r"no pixel of .* can be -9999: it holds uint8") as caught:
+    with pytest.raises(OptionError, match=r"no pixel of .* can be -9999, since it is stored as uint8") as caught:
         made(tmp_path / "whole", [image.astype("uint8") for image in images], nodata=("-9999",))
     assert caught.value.option == "--nodata"
     assert not (tmp_path / "whole" / "scene.zarr").exists()
@@ -335,7 +335,7 @@ def test_the_level_of_an_appended_image_is_held_against_the_last_date(tmp_path, 
 
 @pytest.mark.parametrize("gain", [(1.0,), (1.0, 2.0, 3.0)])
 def test_a_gain_for_each_image(tmp_path, rng, gain):
-    with pytest.raises(OptionError, match=f"is given {len(gain)} times for 2 images"):
+    with pytest.raises(OptionError, match=f"is passed {len(gain)} times for 2 images"):
         made(tmp_path, (speckle(rng), speckle(rng)), gain_db=gain)
     with pytest.raises(OptionError, match="gain_db is"):
         IngestOptions(gain_db=(float("nan"),))

@@ -18,7 +18,7 @@ def test_shapes_outside_the_scene_are_counted(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", [*inside, *outside])
     assert counts(path) == {"read": 9, "used": 6, "outside": 3}
     (warning,) = opened(path).understood.warnings
-    assert warning == f"{path}: of 9 shapes 3 lie outside the scene: check its CRS if they should lie within"
+    assert warning == f"{path}: of 9 shapes, 3 are outside the scene. Check its CRS if they should be inside."
 
 
 def test_shapes_that_touch_the_scene_from_outside(tmp_path):
@@ -44,7 +44,7 @@ def test_shapes_smaller_than_a_pixel(tmp_path):
     labels = opened(path)
     assert labels.understood.shapes["too_small"] == 1  # the second third is long enough to be taken for certain
     assert burned(opened(write_shapes(tmp_path / "b.gpkg", [small[0], box(1, 1, 9, 9)]))).sum() == 64
-    assert "1 cover no pixel's centre" in labels.understood.warnings[0]
+    assert "1 cover no pixel centre" in labels.understood.warnings[0]
 
 
 def test_points_and_lines_are_burned_and_said(tmp_path):
@@ -96,7 +96,7 @@ def test_shapes_of_no_change_that_alter_nothing(tmp_path):
     """Who draws both classes may mean that the rest is not labelled."""
     beside = write_shapes(tmp_path / "a.gpkg", [box(0, 0, 10, 10), box(10, 0, 20, 10)], label=np.array([1, 0]))
     (warning,) = opened(beside).understood.warnings
-    assert "shapes of no change (1) lie beside the others and alter nothing" in warning
+    assert "shapes of no change (1) beside the others have no effect" in warning
     assert "255" in warning
     on_top = write_shapes(tmp_path / "b.gpkg", [box(0, 0, 10, 10), box(5, 0, 20, 10)], label=np.array([1, 0]))
     assert opened(on_top).understood.warnings == ()
@@ -106,7 +106,7 @@ def test_shapes_under_others_of_another_label_are_warned_of(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", [box(5, 5, 15, 15), box(5, 5, 15, 15)], label=np.array([1, 0]))
     (said,) = opened(path).understood.warnings
     assert (
-        "1 of its shapes lie wholly under later ones of another label and leave nothing, the first is number 1" in said
+        "1 of its shapes are covered by later ones with another label and have no effect, the first is number 1" in said
     )
     path = write_shapes(tmp_path / "b.gpkg", [box(0, 0, 60, 40), box(5, 5, 15, 15)], label=np.array([255, 1]))
     assert opened(path).understood.warnings == ()

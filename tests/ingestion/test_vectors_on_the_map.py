@@ -61,5 +61,5 @@ def test_shapes_on_the_far_side_of_the_earth_are_not_torn_across_the_scene(tmp_p
 def test_shapes_on_the_map_over_a_local_grid(tmp_path):
     local = Georeference(LOCAL, Affine(10.0, 0.0, 5000.0, 0.0, -10.0, 9000.0))
     path = written(tmp_path / "a.gpkg", shapely.box(3, 2, 10, 10), ACROSS)
-    with pytest.raises(InputError, match="cannot be brought to the scene's, which is a local one: save it in the"):
+    with pytest.raises(InputError, match=r"cannot be transformed to the local CRS of the scene[.] Save it in the"):
         read(path, local)

@@ -211,13 +211,14 @@ def test_no_cluster(scenes, monkeypatch, capsys):
     monkeypatch.setattr(_cluster, "_WAIT_SECONDS", 1)
     assert main(["coherence", str(scenes[0]), "--scheduler", "tcp://127.0.0.1:9"]) == 1
     assert capsys.readouterr().err == (
-        "error: tcp://127.0.0.1:9: no scheduler answers there: start one with 'dask scheduler' and pass its address\n"
+        "error: tcp://127.0.0.1:9: no scheduler responds at this address. "
+        "Start one with 'dask scheduler' and pass its address.\n"
     )
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert main(["statistics", str(scenes[0]), "--scheduler", "tcp://127.0.0.1:9"]) == 1
     assert capsys.readouterr().err == (
-        "error: tcp://127.0.0.1:9: a cluster needs dask.distributed, which is not installed: "
-        "install it with: pip install 'sarcd[cluster]'\n"
+        "error: tcp://127.0.0.1:9: a cluster needs dask.distributed, which is not installed. "
+        "Install it with: pip install 'sarcd[cluster]'.\n"
     )
 
 
@@ -225,7 +226,7 @@ def test_no_workers(scenes, monkeypatch):
     from distributed import Client
 
     monkeypatch.setattr(_cluster, "_WAIT_SECONDS", 0.1)
-    refused = pytest.raises(ClusterError, match="has no worker: start one: dask worker tcp")
+    refused = pytest.raises(ClusterError, match=r"has no worker[.] Start one: dask worker tcp")
     with processes.local_cluster(n_workers=0) as empty, Client(empty), refused:
         jobs.coherence(scenes[0])
 
@@ -239,7 +240,7 @@ class Deadly:
 
 def test_a_region_that_kills_every_worker_ends_the_job(staging, client, local_cluster, monkeypatch):
     monkeypatch.setattr(local_cluster.scheduler, "allowed_failures", 0)  # three, as a rule
-    with pytest.raises(ClusterError, match="several workers died over the same region"):
+    with pytest.raises(ClusterError, match="several workers died on the same region"):
         run_regions(staging, staging.missing()[:1], Deadly(), description="")
     assert len(staging.missing()) == 100
 
@@ -263,7 +264,7 @@ class Workers:
     ("answers", "line"),
     [
         ([sarcd.__version__, "0.0.9"], f"workers have sarcd 0.0.9, this is {sarcd.__version__}"),
-        (ModuleNotFoundError("No module named 'sarcd'", name="sarcd"), "a worker has no sarcd"),
+        (ModuleNotFoundError("No module named 'sarcd'", name="sarcd"), "sarcd is not installed on a worker"),
     ],
 )
 def test_workers_without_this_sarcd_are_refused(answers, line):

@@ -65,7 +65,7 @@ def test_power_cut(scene, source):
     rerun = sarcd("coherence", scene, *OPTIONS)
     assert rerun.returncode == 0
     assert re.fullmatch(
-        rf"warning: {scene}/coherence/c/0/\d+/\d+ and 2 more: torn by a crash or a power cut; computed again\n",
+        rf"warning: {scene}/coherence/c/0/\d+/\d+ and 2 more damaged by a crash or a power cut; computing again\n",
         rerun.stderr,
     )
     assert tree(scene) == undisturbed(source)
@@ -114,7 +114,7 @@ def test_two_writers(scene, source):
         first.send_signal(signal.SIGCONT)
         assert first.communicate(timeout=60)[1] == ""
     assert second == (
-        f"error: {scene}: another process is writing 'coherence': wait for it to end, then run this again\n"
+        f"error: {scene}: another process is writing 'coherence'. Wait for it to end, then run this again.\n"
     )
     assert first.returncode == 0
     assert tree(scene) == undisturbed(source)
@@ -127,7 +127,7 @@ def test_corrupt_image(scene, source, damage, capsys):
     spoil(chunk, damage)
     line = only_line(sarcd("coherence", scene, *OPTIONS))
     assert line.startswith("error: slc/c/1/7/11: chunk cannot be read (")
-    assert line.endswith("): restore it from a copy, or ingest again\n")
+    assert line.endswith("). Restore it from a copy, or ingest again.\n")
     assert "coherence" not in xr.open_zarr(scene)
     assert main(["statistics", str(scene)]) == 1
     assert capsys.readouterr().err == line
@@ -153,7 +153,7 @@ def test_corrupt_result(scene, source, model):
     predict = ("predict", scene, "--model", model, "--device", "cpu")
     line = sarcd(*predict).stderr.splitlines()[-1]
     assert line.startswith("error: coherence/c/0/3/4: chunk cannot be read (")
-    assert "compute 'coherence' again with --overwrite" in line
+    assert "Compute 'coherence' again with --overwrite" in line
     assert "change" not in xr.open_zarr(scene)
     assert main(["coherence", str(scene), "--window", "5", "--overwrite"]) == 0
     assert main([str(word) for word in predict]) == 0
@@ -165,8 +165,8 @@ def test_other_schema_version(scene, model, tmp_path, capsys):
     before = tree(scene)
     line = only_line(sarcd("coherence", scene))
     assert line == (
-        f"error: {scene}: store is of schema version 9, this sarcd reads version 1: "
-        "use the sarcd that wrote it, or ingest the images again\n"
+        f"error: {scene}: the store has schema version 9, and this version of sarcd reads 1. "
+        "Use the version of sarcd that wrote it, or ingest the images again.\n"
     )
     others = (
         ["statistics", scene],
@@ -178,7 +178,7 @@ def test_other_schema_version(scene, model, tmp_path, capsys):
     )
     for words in others:
         assert main([str(word) for word in words]) == 1
-        assert "store is of schema version 9" in capsys.readouterr().err
+        assert "the store has schema version 9" in capsys.readouterr().err
     assert tree(scene) == before
 
 
@@ -190,14 +190,14 @@ def test_full_disk(tmp_path, source):
         before = tree(scene)
         leave(tmp_path / "disk", 64 * 4096)  # a page a chunk: room for some of them
         line = only_line(sarcd("coherence", scene, *OPTIONS))
-        hint = "free some space there, then run the same command again"
-        assert line == f"error: {scene}/coherence: no space left on device: {hint}\n"
+        hint = "Free some space there, then run the same command again"
+        assert line == f"error: {scene}/coherence: no space left on device. {hint}.\n"
         assert 0 < len(chunks(scene, "coherence")) < TOTAL
         assert {name: data for name, data in tree(scene).items() if not name.startswith("coherence/")} == before
         leave(tmp_path / "disk", 0)
         line = only_line(sarcd("statistics", scene))
         assert line.startswith(f"error: {scene}")
-        assert line.endswith(f": no space left on device: {hint}\n")
+        assert line.endswith(f": no space left on device. {hint}.\n")
         assert "coherence" not in xr.open_zarr(scene)
         line = only_line(sarcd("simulate", tmp_path / "disk" / "new.zarr", "--size", "64"))
         assert "no space left on device" in line
@@ -215,11 +215,11 @@ def leave(disk, space):
 
 READ_ONLY = {
     "disk": re.compile(
-        r"error: /disk/.scene.zarr.(coherence|structure).lock: the lock of a store that is to be written cannot be had "
-        r"\(read-only file system\): make the store's folder writable, or copy the scene\n$"
+        r"error: /disk/.scene.zarr.(coherence|structure).lock: cannot lock the store for writing "
+        r"\(read-only file system\)[.] Make the store's folder writable, or copy the scene[.]\n$"
     ),
     "store": re.compile(
-        r"error: /disk/scene.zarr\S*: read-only file system: check its permissions, or name another place\n$"
+        r"error: /disk/scene.zarr\S*: read-only file system[.] Check its permissions, or name another place[.]\n$"
     ),
 }
 

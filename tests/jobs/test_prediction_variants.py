@@ -188,7 +188,7 @@ def test_what_does_not_go_together_is_refused(path, exact, folder, tmp_path):
         jobs.predict(path, [exact[0], exact[0]])
     with pytest.raises(ModelError, match="no model is named"):
         jobs.predict(path, [])
-    with pytest.raises(OptionError, match="has no spread: name several models, or add swap or flips"):
+    with pytest.raises(OptionError, match=r"has no spread[.] Name several models, or add swap or flips"):
         jobs.predict(path, exact[0], PredictOptions(uncertainty=True))
     with pytest.raises(OptionError, match="has no spread"):
         open_scene(path).sarcd.predict(model=exact[0], uncertainty=True)

@@ -179,7 +179,7 @@ def test_resumes_and_refuses_other_settings(path, tmp_path, images, monkeypatch)
         jobs.summarise(path, SummaryOptions(window=Window(7, 7)))
     torn = next(file for file in (path / "change_count" / "c").rglob("*") if file.is_file())
     torn.write_bytes(b"")
-    with pytest.warns(UserWarning, match="torn by a crash"):
+    with pytest.warns(UserWarning, match="damaged by a crash"):
         again = jobs.summarise(path)
     assert again.kept > 0
     assert again.computed + again.kept == whole.computed
@@ -253,8 +253,8 @@ def test_a_networks_maps_by_policy(path, tmp_path, capsys):
         ("detect", str(path), "--method", "log-ratio"),
     ):
         assert failure(capsys, *command, "--pairs", "step=2") == (
-            "error: --pairs: unknown pairs 'step=2': use consecutive, reference, all, or BEFORE:AFTER,... such as "
-            "2023-03-19:2023-03-31\n"
+            "error: --pairs: unknown pairs 'step=2'. Use consecutive, reference, all, or BEFORE:AFTER,... such as "
+            "2023-03-19:2023-03-31.\n"
         )
     assert main([*predict, "--pairs", "all"]) == 0
     capsys.readouterr()
@@ -271,16 +271,16 @@ def test_a_networks_maps_by_policy(path, tmp_path, capsys):
 
 def test_refusals(path, detected, tmp_path, rng, capsys):
     pair = stored_scene(tmp_path / "pair.zarr", rng, (2, 40, 40))
-    assert "time has 2 dates; a summary needs 3: add images" in failure(capsys, "summarise", pair)
-    assert "no 'change' in the scene: run 'sarcd predict' or" in failure(capsys, "summarise", path, "--of", "change")
+    assert "time has 2 dates; a summary needs 3. Add images" in failure(capsys, "summarise", pair)
+    assert "no 'change' in the scene. Run 'sarcd predict' or" in failure(capsys, "summarise", path, "--of", "change")
     assert "'slc' is no map of change" in failure(capsys, "summarise", path, "--of", "slc")
     assert "false_alarms: a rate" in failure(capsys, "summarise", path, "--false-alarms", 0)
     assert "--memory" in failure(capsys, "summarise", path, "--memory", 0.01, "--of", "omnibus")
     for words, line in (
-        (("--of", "change", "--threshold", 0.4), "threshold: change is decided already: leave it out"),
-        (("--of", "change_score"), "threshold: where 'change_score' is cut is not known: tell it"),
+        (("--of", "change", "--threshold", 0.4), "threshold: change is decided already. Leave it out"),
+        (("--of", "change_score"), "threshold: where 'change_score' is cut is not known. Tell it"),
         (("--of", "change", "--no-persistence", "--looks", 20), "looks: without persistence no dates are compared"),
-        (("--of", "change", "--name", "a b"), "is no variable of a scene"),
+        (("--of", "change", "--name", "a b"), "is not a variable of a scene"),
     ):
         assert line in failure(capsys, "summarise", detected, *words)
     assert main(["summarise", str(detected), "--of", "change_score", "--threshold", "4"]) == 0

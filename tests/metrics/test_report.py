@@ -53,8 +53,8 @@ def test_average_precision_is_unknown_without_change():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (0, "'label': no labelled pixel is change: recall and average precision say nothing"),
-        (1, "'label': no labelled pixel is \"no change\": false alarms cannot show"),
+        (0, "'label': no labelled pixel is change. Recall and average precision are undefined"),
+        (1, "'label': no labelled pixel is \"no change\". False alarms cannot be counted"),
     ],
 )
 def test_labels_of_one_class_are_warned_of(rng, value, message):
@@ -270,9 +270,9 @@ def test_refuses_what_cannot_be_counted(rng):
     above = scene.assign(change_probability=scene["change_probability"] + 1)
     with pytest.raises(SceneError, match="'change_probability' holds values below 0 or above 1 in"):
         evaluate(above, variable="change_probability")
-    with pytest.raises(SceneError, match="pixel spacing is not known, which a least area needs: ingest it with"):
+    with pytest.raises(SceneError, match=r"pixel spacing is not known, which a least area needs[.] Ingest it with"):
         evaluate(scene, objects=ObjectRules(min_area_m2=100))
-    with pytest.raises(OptionError, match="put it in a list"):
+    with pytest.raises(OptionError, match="Put it in a list"):
         report(scene)
     with pytest.raises(OptionError, match="no scene"):
         report([])
@@ -289,7 +289,7 @@ def test_refuses_what_cannot_be_counted(rng):
         with pytest.raises(OptionError, match=message):
             evaluate(scene, **options)
     for make, message in (
-        (lambda: Bootstrap(patch=4), "patch is 4: use 8"),
+        (lambda: Bootstrap(patch=4), r"patch is 4[.] Use 8"),
         (lambda: Bootstrap(seed=-1), "seed is -1"),
         (lambda: Bootstrap(level=1), "level is 1"),
         (lambda: ObjectRules(min_pixels=0), "least size of 0 pixels"),

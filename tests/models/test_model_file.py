@@ -147,7 +147,7 @@ DROP = object()
 
 BAD_CARDS = {
     "format missing": ({"format": DROP}, "metadata: 'format' is missing"),
-    "format later": ({"format": 2, "channels": "?"}, "format 2, this sarcd reads format 1: update sarcd"),
+    "format later": ({"format": 2, "channels": "?"}, "format 2, this sarcd reads format 1. Update sarcd"),
     "format text": ({"format": "1"}, "'format' is '1'"),
     "architecture unknown": ({"architecture": "resnet"}, "unknown network 'resnet'"),
     "architecture list": ({"architecture": ["unet"]}, "'architecture' is"),
@@ -237,7 +237,7 @@ BAD_TENSORS = {
     "whole numbers": ({"head.bias": torch.zeros(1, dtype=torch.int64)}, "is 1 int64, the network's is 1 float32"),
     "not finite": (
         {"head.bias": torch.tensor([np.inf])},
-        "'head.bias' holds values that are not finite: train it again",
+        "'head.bias' holds values that are not finite. Train it again",
     ),
     "negative variance": ({"encoder.0.1.running_var": torch.tensor([1.0, -1.0, 1.0])}, "holds negative variances"),
 }
@@ -257,7 +257,7 @@ def header_file(header, data=b""):
 
 
 FOREIGN = {
-    "empty": (b"", "no safetensors file: a model file is made by 'sarcd train'"),
+    "empty": (b"", "no safetensors file. A model file is made by 'sarcd train'"),
     "short": (b"\x01\x02", "no safetensors file"),
     "text": (b"epoch,loss\n" * 50, "no safetensors file"),
     "pickle": (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94.", "no safetensors file"),
@@ -321,7 +321,7 @@ def test_flipped_bytes_never_end_in_anything_else(path, rng):
 
 
 def test_what_is_no_file(tmp_path):
-    with pytest.raises(ModelError, match="none: no such file: make one with 'sarcd train'"):
+    with pytest.raises(ModelError, match=r"none: no such file[.] Make one with 'sarcd train'"):
         load_model(tmp_path / "none")
     with pytest.raises(ModelError, match="is no file"):
         load_model(tmp_path)

@@ -102,12 +102,12 @@ def test_dropout_is_of_training_alone():
 @pytest.mark.parametrize(
     ("channels", "options", "message"),
     [
-        (3, {"fusion": "sum"}, "fusion is 'sum': use conc or diff"),
-        (3, {"coherence": ["date"]}, r"coherence is \"\['date'\]\": use date or stream"),
-        (2, {"coherence": "stream"}, "the input has none: use date"),
-        (1, {}, "in_channels is 1: use a whole number from 2"),
+        (3, {"fusion": "sum"}, "fusion is 'sum'[.] Use conc or diff"),
+        (3, {"coherence": ["date"]}, r"coherence is \"\['date'\]\"[.] Use date or stream"),
+        (2, {"coherence": "stream"}, "the input has none[.] Use date"),
+        (1, {}, "in_channels is 1[.] Use a whole number from 2"),
         (10**9, {}, "in_channels is 1000000000"),
-        (3, {"dropout": 1.0}, "dropout is 1.0: use a number from 0, below 1"),
+        (3, {"dropout": 1.0}, "dropout is 1.0[.] Use a number from 0, below 1"),
         (3, {"dropout": float("nan")}, "dropout is nan"),
         (3, {"dropout": True}, "dropout is True"),
     ],

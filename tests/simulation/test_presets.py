@@ -38,11 +38,11 @@ def test_settings_as_text():
     [
         ("colour=red", "no option 'colour'"),
         ("site=Q", "no option 'site'"),
-        ("gain_db=loud", "write it as"),
-        ("gain_db", "write it as"),
-        ("changes=3", "write it as 3,4"),
-        ("town=maybe", "write it as false"),
-        ("vegetation=3", "use a value from 0 to 1"),
+        ("gain_db=loud", "Write it as"),
+        ("gain_db", "Write it as"),
+        ("changes=3", "Write it as 3,4"),
+        ("town=maybe", "Write it as false"),
+        ("vegetation=3", "Use a value from 0 to 1"),
     ],
 )
 def test_settings_that_cannot_be_used(setting, said):

@@ -154,7 +154,7 @@ def test_a_streamed_site_has_the_same_bytes(tmp_path, monkeypatch):
     assert shares["changed_share"] == pytest.approx((label == 1).sum() / (label != 255).sum())
     assert shares["unjudged_share"] == pytest.approx((label == 255).mean())
     schema.validate(stored)
-    with pytest.raises(StoreError, match="is there already"):
+    with pytest.raises(StoreError, match="already exists"):
         write_site(tmp_path / "site.zarr", "C", size=64)
 
 

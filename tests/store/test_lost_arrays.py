@@ -104,7 +104,7 @@ def test_a_coordinate_that_cannot_be_read(own, name, harm):
     chunk.unlink()
     if harm == "torn":
         chunk.write_bytes(b"junk")
-    with pytest.raises(CorruptChunkError, match=f"^{name}/c/0: chunk cannot be read.*restore it from a copy"):
+    with pytest.raises(CorruptChunkError, match=f"^{name}/c/0: chunk cannot be read.*Restore it from a copy"):
         jobs.coherence(own, name="coherence_new")
 
 
@@ -117,7 +117,7 @@ def test_an_axis_of_others_that_is_gone(foreign, name):
 
 def test_a_grid_mapping_that_cannot_be_read_is_named(own):
     (own / "spatial_ref" / "c").write_bytes(b"junk")
-    with pytest.raises(CorruptChunkError, match=r"spatial_ref/c: .*restore it"):
+    with pytest.raises(CorruptChunkError, match=r"spatial_ref/c: .*Restore it"):
         jobs.detect(own, DetectOptions("ratio-test"), name="new")
 
 
@@ -144,20 +144,20 @@ def test_places_that_are_near_a_scene(own, tmp_path):
     zarr.open_group(tmp_path / "tree.zarr", mode="w")
     shutil.copytree(own, tmp_path / "tree.zarr" / "iw1")
     for place, told in {
-        "own.zarr/slc": r"is one array of a store: name the store: .*own\.zarr$",
-        "empty": r"not a Zarr group .an empty folder.: make a scene",
-        "tree.zarr": r"in groups inside .iw1.: name one of them: .*tree\.zarr/iw1$",
+        "own.zarr/slc": r"is one array of a store[.] Pass the store: .*own\.zarr[.]$",
+        "empty": r"not a Zarr group .an empty folder.[.] Make a scene",
+        "tree.zarr": r"in subgroups .iw1.[.] Pass one of them: .*tree\.zarr/iw1[.]$",
     }.items():
         with pytest.raises(SceneError, match=told):
             open_scene(tmp_path / place)
     for place in ("note.txt", "nowhere.zarr"):
         with pytest.raises(SceneError, match=r"is a file|no such scene"):
             remove(tmp_path / place, ["change"])
-    with pytest.raises(SceneError, match="give a path, or a URL as s3"):
+    with pytest.raises(SceneError, match="Use a path, or a URL such as s3"):
         open_scene("memory://s.zarr")
 
 
 def test_arrays_that_do_not_fit_each_other(own):
     xr.Dataset({"label": (("pair", "y", "x"), np.zeros((1, *SHAPE[1:]), "uint8"))}).to_zarr(own, mode="a")
-    with pytest.raises(SceneError, match=r"conflicting sizes.*'pair'.*take the array that does not fit"):
+    with pytest.raises(SceneError, match=r"conflicting sizes.*'pair'.*Delete the array that does not match"):
         open_scene(own)

@@ -114,7 +114,7 @@ def test_a_new_scene_is_seen_when_whole(bucket):
         with pytest.raises(SceneError, match="no 'slc'"):
             open_scene(url)
     assert "sarcd_unfinished" not in open_scene(url).attrs
-    with pytest.raises(StoreError, match="is there already: choose another name, or remove it first"):
+    with pytest.raises(StoreError, match=r"already exists[.] Choose another name, or remove it first"):
         NewScene(url, layout, overwrite=True)
     assert open_scene(url).sizes["x"] == 40
 
@@ -138,7 +138,7 @@ def test_what_else_lies_there_is_left_alone(bucket):
     url = f"{bucket}/other.zarr"
     zarr.create_group(zarr_location(url)).create_array("theirs", shape=(1,), dtype="int8")
     before = keys(url)
-    with pytest.raises(StoreError, match="is there already"):
+    with pytest.raises(StoreError, match="already exists"):
         scene_at(url)
     assert keys(url) == before
 
@@ -158,13 +158,13 @@ def test_on_a_cluster(bucket, tmp_path):
 def test_what_cannot_be_reached_is_one_line(bucket, monkeypatch, capsys):
     assert "not a Zarr group" in processes.only_line(processes.sarcd("statistics", f"{bucket}/none.zarr"))
     assert main(["statistics", "s4://bucket/scene.zarr"]) == 1
-    assert capsys.readouterr().err.startswith("error: s4://bucket/scene.zarr: no URL of object storage (")
+    assert capsys.readouterr().err.startswith("error: s4://bucket/scene.zarr: not a URL of object storage (")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert main(["simulate", f"{bucket}/scene.zarr", "--size", "64"]) == 1
     line = capsys.readouterr().err
     assert line.count("\n") == 1
-    assert line.endswith("check the address, the credentials and AWS_ENDPOINT_URL\n")
+    assert line.endswith("Check the address, the credentials and AWS_ENDPOINT_URL.\n")
     monkeypatch.setitem(sys.modules, "obstore", None)
     assert main(["statistics", f"{bucket}/scene.zarr"]) == 1
     line = capsys.readouterr().err
-    assert line.endswith("needs obstore, which is not installed: install it with: pip install 'sarcd[s3]'\n")
+    assert line.endswith("needs obstore, which is not installed. Install it with: pip install 'sarcd[s3]'.\n")

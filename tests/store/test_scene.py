@@ -77,7 +77,7 @@ def test_a_variable_is_seen_only_when_whole(scene):
             shape = region.y.stop - region.y.start, region.x.stop - region.x.start
             staging.write(region, {"coherence": np.zeros(shape)})
             assert "coherence" not in xr.open_zarr(scene)
-        with pytest.raises(MismatchError, match="vanished"):
+        with pytest.raises(MismatchError, match="disappeared"):
             staging.finish()
         write_all(staging)
         staging.finish()

@@ -183,7 +183,7 @@ def test_disk_without_room(tmp_path, path, monkeypatch):
         assert found.cache == expected
     assert any("half of the free disk" in note for note in notes)
     monkeypatch.setattr(module, "disk_free", lambda place: needed - 1)
-    with pytest.raises(TrainingError, match=r"patches take .* GiB, and .* are free: .*--cache"):
+    with pytest.raises(TrainingError, match=r"patches take .* GiB, and .* are free[.] .*--cache"):
         ready(path, tmp_path / "full")
 
 

@@ -165,7 +165,9 @@ def test_other_settings_or_labels_do_not_go_on(tmp_path, scenes):
     output = tmp_path / "m.safetensors"
     with pytest.raises(KeyboardInterrupt):
         train(OPTIONS, [scenes[0]], [], output, progress=stopping_after(8))
-    with pytest.raises(TrainingError, match=r"a run with learning_rate 0.001, now 0.1 was stopped here: give the same"):
+    with pytest.raises(
+        TrainingError, match=r"a run with learning_rate 0.001, now 0.1 was stopped here[.] Give the same"
+    ):
         train(replace(OPTIONS, learning_rate=0.1), [scenes[0]], [], output)
     with pytest.raises(TrainingError, match="other scenes or labels"):
         train(OPTIONS, [scenes[1]], [], output)
