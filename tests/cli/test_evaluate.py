@@ -74,7 +74,7 @@ def test_table(stored, capsys):
     assert err == ""
     assert lines[0] == "change_probability at 0.4 against label"
     assert lines[1].split() == [
-        "over", "F1", "precision", "recall", "IoU", "kappa", "accuracy", "FP", "FN", "OE", "labelled", "unjudged",
+        "over", "F1", "precision", "recall", "IoU", "kappa", "accuracy", "FP", "FN", "OE", "labelled", "masked",
     ]  # fmt: skip
     expected = evaluate(open_scene(stored))
     assert lines[2].split() == [
@@ -85,7 +85,7 @@ def test_table(stored, capsys):
         str(int(expected["fn"][0])),
         str(int(expected["fp"][0] + expected["fn"][0])),
         str(int(expected["labelled_pixels"][0])),
-        str(int(expected["unjudged_pixels"][0])),
+        str(int(expected["masked_pixels"][0])),
     ]
     assert lines[4].split() == ["2023-03-19/2023-03-31", *"------", *"00000"]
     assert len({len(line) for line in lines[1:5]}) == 1

@@ -135,7 +135,7 @@ def test_a_training_that_was_stopped_goes_on(tmp_path, scene):
 def test_info_and_scores_are_those_of_then(capsys, scene):
     for name, options in (("info", ()), ("evaluate", ("--variable", "change_test"))):
         text = (FILES / f"{name}.json").read_text()
-        for then, now in (("share", "min_confident"), ("most", "max_patches")):  # options of pseudo-labels
+        for then, now in (("share", "min_confident"), ("most", "max_patches"), ("unjudged_pixels", "masked_pixels")):
             text = text.replace(f'"{then}":', f'"{now}":')
         assert_alike(flat(run(capsys, name, scene, *options)), flat(json.loads(text)))
 

@@ -225,7 +225,7 @@ def test_several_sites(rng):
         alone = evaluate(scene, **options)
         for name in alone.data_vars:
             np.testing.assert_array_equal(result.scores[name][start : start + alone.sizes["over"]], alone[name])
-    counts = ("tp", "fp", "fn", "tn", "unjudged_pixels", "objects_detected", "objects_false", "patches")
+    counts = ("tp", "fp", "fn", "tn", "masked_pixels", "objects_detected", "objects_false", "patches")
     for name in counts:
         assert int(result.scores[name][0]) == int(result.scores[name][[1, 4]].sum()), name
     both = [np.concatenate(parts) for parts in zip(in_play(one), in_play(other), strict=True)]
