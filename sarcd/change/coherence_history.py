@@ -272,4 +272,4 @@ def say(pairs: Sequence[Pair], kept: Sequence[Pair], times: np.ndarray, left_out
         if any(iso(before) < date < iso(after) for date in left_out) and (before, after) not in kept
     ]
     hint = f"; use --pairs {','.join(across)} to map across" if across else ""
-    return f"excluded {dates}, and so {gone} pair{'s'[: gone != 1]}{hint}"
+    return f"excluded {dates}, which drops {gone} pair{'s'[: gone != 1]}{hint}"

@@ -79,7 +79,7 @@ def test_nothing_computes_until_asked(rng, raise_if_dask_computes):
 
 def test_what_is_refused(rng):
     scene = memory_scene(rng)
-    with pytest.raises(SceneError, match="three dates are the least"):
+    with pytest.raises(SceneError, match="at least three dates are needed"):
         coherence_loss(scene)
     three = memory_scene(rng, (3, 20, 20))
     with pytest.raises(OptionError, match="use fisher or z"):

@@ -41,7 +41,7 @@ def test_options_of_the_site_can_be_set(tmp_path, capsys):
     [
         (["--size", "big"], "use 1024"),
         (["--size", "32"], "use 64 or more"),
-        (["--set", "colour=red"], "no option 'colour'"),
+        (["--set", "colour=red"], "unknown site option 'colour'"),
         (["--set", "incidence_deg=80"], "use a value from 20 to 50"),
         (["--interval", "0"], "use positive numbers"),
     ],

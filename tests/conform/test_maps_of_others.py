@@ -77,7 +77,7 @@ def test_percents_and_grey_levels_are_no_map(scene, tmp_path, suffix):
 
 def test_percents_are_no_probability(scene):
     given = scene.assign(change_probability=scene["label"] * np.float32(90))
-    with pytest.raises(SceneError, match="divide percents by 100"):
+    with pytest.raises(SceneError, match="divide percentages by 100"):
         given.sarcd.summarise("change_probability", persistence=False)
-    with pytest.raises(SceneError, match="divide percents by 100"):
+    with pytest.raises(SceneError, match="divide percentages by 100"):
         given.sarcd.evaluate(variable="change_probability")

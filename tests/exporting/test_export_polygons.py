@@ -110,7 +110,7 @@ def test_small_patches_are_left_out(scene, tmp_path):
     meta, _, fields = features(result)
     assert (result.polygons, len(fields["pixels"]), meta["geometry_type"]) == (0, 0, "Polygon")
     assert export(scene, tmp_path / "b.geojson", min_pixels=100).polygons == 0
-    with pytest.raises(OptionError, match="min_pixels: least size of 0 pixels"):
+    with pytest.raises(OptionError, match="min_pixels: invalid minimum size of 0 pixels"):
         export(scene, tmp_path / "c.gpkg", min_pixels=0)
     with pytest.raises(OptionError, match=r"min_pixels: a '\.tif' file holds no polygons: leave it out"):
         export(scene, tmp_path / "c.tif", min_pixels=5)

@@ -55,7 +55,7 @@ def test_a_probability_has_a_default_threshold_and_another_score_needs_one():
     assert int(evaluate(scene, variable="change_score", threshold=0.1)["tp"][0]) == 2
     with pytest.raises(OptionError, match="'change_score' needs a threshold"):
         evaluate(scene, variable="change_score")
-    with pytest.raises(OptionError, match="threshold is nan"):
+    with pytest.raises(OptionError, match="invalid threshold nan"):
         evaluate(scene, variable="change_score", threshold=float("nan"))
 
 
@@ -144,7 +144,7 @@ def test_refuses_what_has_no_score(scene):
         evaluate(scene, threshold=0.5)
     with pytest.raises(SceneError, match="no pixel of 'label' is labelled"):
         evaluate(scene.isel(pair=[2]))
-    with pytest.raises(SceneError, match="unknown at every one of the 13 labelled pixels"):
+    with pytest.raises(SceneError, match="unknown at all 13 labelled pixels"):
         evaluate(scene.assign(change=xr.full_like(scene["change"], 255)))
     with pytest.raises(SceneError, match="'change' holds values other than 0, 1 and 255 in 2 pixels"):
         evaluate(scene.assign(change=_with_threes(scene)))

@@ -270,7 +270,7 @@ def test_refuses_what_cannot_be_counted(rng):
     above = scene.assign(change_probability=scene["change_probability"] + 1)
     with pytest.raises(SceneError, match="'change_probability' holds values below 0 or above 1 in"):
         evaluate(above, variable="change_probability")
-    with pytest.raises(SceneError, match="pixel spacing is not known, which a least area needs: ingest it with"):
+    with pytest.raises(SceneError, match="pixel spacing is unknown, but a minimum area requires it: ingest it with"):
         evaluate(scene, objects=ObjectRules(min_area_m2=100))
     with pytest.raises(OptionError, match="put it in a list"):
         report(scene)
@@ -290,12 +290,12 @@ def test_refuses_what_cannot_be_counted(rng):
             evaluate(scene, **options)
     for make, message in (
         (lambda: Bootstrap(patch=4), "patch is 4: use 8"),
-        (lambda: Bootstrap(seed=-1), "seed is -1"),
-        (lambda: Bootstrap(level=1), "level is 1"),
+        (lambda: Bootstrap(seed=-1), "invalid seed -1"),
+        (lambda: Bootstrap(level=1), "invalid level 1"),
         (lambda: ObjectRules(min_pixels=0), "least size of 0 pixels"),
-        (lambda: ObjectRules(min_area_m2=-1), "least area of -1"),
-        (lambda: ObjectRules(min_pixels=2, min_area_m2=5), "excludes min_pixels"),
-        (lambda: ObjectRules(min_overlap=1.1), "least overlap is 1.1"),
+        (lambda: ObjectRules(min_area_m2=-1), "invalid minimum area of -1"),
+        (lambda: ObjectRules(min_pixels=2, min_area_m2=5), "cannot be combined with min_pixels"),
+        (lambda: ObjectRules(min_overlap=1.1), "invalid minimum overlap 1.1"),
     ):
         with pytest.raises(OptionError, match=message):
             make()

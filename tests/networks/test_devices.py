@@ -39,9 +39,9 @@ def test_named_devices(machine):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cuda", "there is no CUDA device: use auto or cpu"),
-        ("cuda:0", "there is no CUDA device"),
-        ("mps", "there is no mps device"),
+        ("cuda", "no CUDA device is available: use auto or cpu"),
+        ("cuda:0", "no CUDA device is available"),
+        ("mps", "no mps device is available"),
         ("gpu", "unknown device 'gpu': use auto, cpu, cuda, cuda:N or mps"),
         ("cuda:", "unknown device"),
         ("cuda:one", "unknown device"),
@@ -59,5 +59,5 @@ def test_what_is_not_there_is_refused(machine, name, message):
 
 def test_a_number_too_high_is_refused(machine):
     machine(cuda=2)
-    with pytest.raises(OptionError, match="there is no cuda:2: the last one is cuda:1"):
+    with pytest.raises(OptionError, match="device cuda:2 is not available: use cuda:0 to cuda:1"):
         choose_device("cuda:2")

@@ -36,8 +36,8 @@ def test_settings_as_text():
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("colour=red", "no option 'colour'"),
-        ("site=Q", "no option 'site'"),
+        ("colour=red", "unknown site option 'colour'"),
+        ("site=Q", "unknown site option 'site'"),
         ("gain_db=loud", "write it as"),
         ("gain_db", "write it as"),
         ("changes=3", "write it as 3,4"),

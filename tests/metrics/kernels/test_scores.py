@@ -69,7 +69,7 @@ def test_bool_and_wide_integers_are_maps():
 @pytest.mark.parametrize(
     ("prediction", "threshold", "message"),
     [
-        (np.zeros(3, np.uint8), None, "truth is"),
+        (np.zeros(3, np.uint8), None, "truth has shape"),
         (np.zeros(2, np.float32), None, "needs a threshold"),
         (np.zeros(2, np.uint8), 0.5, "takes none"),
     ],
