@@ -93,7 +93,8 @@ def _fit(backbone: Backbone, tensors: dict[str, Tensor], path: Path) -> dict[str
         if name == backbone.first:
             shape[1] = _COLOURS
         if list(found.shape) != shape or not found.is_floating_point():
-            text = f"{name!r} has {_kind(found.shape)} numbers, expected {_kind(shape)}"
+            kind = f"{_kind(found.shape)} {str(found.dtype).removeprefix('torch.')}"
+            text = f"expected {_kind(shape)} floating-point numbers for {name!r}, got {kind}"
             raise ModelError(text, source=str(path), hint=f"use {_source(backbone)}")
         if not bool(torch.isfinite(found).all()) or (name.endswith("running_var") and bool((found < 0).any())):
             raise ModelError(f"{name!r} holds invalid values", source=str(path), hint="copy it again")

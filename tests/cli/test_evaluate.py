@@ -166,7 +166,10 @@ def test_help_names_every_option(capsys):
     ("words", "line"),
     [
         (["--variable", "coherence"], "no 'coherence' in the scene: run 'sarcd coherence' on the scene first"),
-        (["--objects", "--min-area", "30"], "the pixel spacing is unknown, but a minimum area requires it: ingest it with"),
+        (
+            ["--objects", "--min-area", "30"],
+            "the pixel spacing is unknown, but a minimum area requires it: ingest it with",
+        ),
         (["--bootstrap", "10", "--patch", "2"], "patch: invalid patch size 2: use 8 pixels or more"),
         (["--threshold", "0.5"], "threshold: 'change' is a map of 0 and 1 and takes no threshold: leave it out"),
     ],
@@ -181,7 +184,9 @@ def test_errors_are_one_line(stored, words, line, capsys):
 
 def test_one_scene_named_twice_and_options_without_their_own(stored, capsys):
     assert main(["evaluate", str(stored), str(stored)]) == 1
-    assert capsys.readouterr().err == f"error: {stored}: is named twice and would be counted twice: name each scene once\n"
+    assert (
+        capsys.readouterr().err == f"error: {stored}: is named twice and would be counted twice: name each scene once\n"
+    )
     assert main(["evaluate", str(stored), "--patch", "64"]) == 2
     assert "--patch is of --bootstrap, which is not given" in capsys.readouterr().err
 

@@ -156,7 +156,7 @@ BAD_CARDS = {
     "widths absurd": ({"options": {"widths": [10**12, 5], "bottleneck": 4}}, "invalid widths 1000000000000"),
     "widths too many": ({"options": {"widths": [2] * 100000}}, "invalid widths"),
     "widths fractional": ({"options": {"widths": [3.0, 5], "bottleneck": 4}}, "invalid widths 3.0"),
-    "widths nested": ({"options": {"widths": [[3], 5], "bottleneck": 4}}, "widths is"),
+    "widths nested": ({"options": {"widths": [[3], 5], "bottleneck": 4}}, "invalid widths"),
     "widths large": ({"options": {"widths": [4096] * 8}}, "tensors of the network are missing"),
     "convolutions absurd": ({"options": {"widths": [3, 5], "convolutions": 10**6}}, "invalid convolutions 1000000"),
     "channels unknown": ({"channels": ["red", "green", "blue"]}, "unknown channels"),
