@@ -84,7 +84,7 @@ def test_what_is_refused(rng):
     three = memory_scene(rng, (3, 20, 20))
     with pytest.raises(OptionError, match="use fisher or z"):
         coherence_loss(three, scale="magic")
-    with pytest.raises(OptionError, match="use a share"):
+    with pytest.raises(OptionError, match="expected a fraction"):
         never_coherent(three, false_alarm=2)
     with pytest.raises(SceneError, match="no phase"):
         coherence_loss(xr.Dataset({"amplitude": abs(three.slc).astype("float32")}, coords=three.coords))

@@ -283,16 +283,16 @@ def test_refuses_what_cannot_be_counted(rng):
     with pytest.raises(SceneError, match="a score in some scenes and a map in others"):
         report([scene, twice], variable="change_probability")
     for options, message in (
-        ({"bootstrap": 0}, "0 resamples"),
-        ({"bins": 0}, "0 bins"),
+        ({"bootstrap": 0}, "invalid number of resamples 0"),
+        ({"bins": 0}, "invalid number of bins 0"),
     ):
         with pytest.raises(OptionError, match=message):
             evaluate(scene, **options)
     for make, message in (
-        (lambda: Bootstrap(patch=4), "patch is 4: use 8"),
+        (lambda: Bootstrap(patch=4), "invalid patch size 4: use 8"),
         (lambda: Bootstrap(seed=-1), "invalid seed -1"),
         (lambda: Bootstrap(level=1), "invalid level 1"),
-        (lambda: ObjectRules(min_pixels=0), "least size of 0 pixels"),
+        (lambda: ObjectRules(min_pixels=0), "minimum size of 0 pixels"),
         (lambda: ObjectRules(min_area_m2=-1), "invalid minimum area of -1"),
         (lambda: ObjectRules(min_pixels=2, min_area_m2=5), "cannot be combined with min_pixels"),
         (lambda: ObjectRules(min_overlap=1.1), "invalid minimum overlap 1.1"),

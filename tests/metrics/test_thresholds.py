@@ -173,9 +173,9 @@ def test_refuses(rng):
         ({"precision": 0.5, "best": "f1"}, "2 criteria for one threshold"),
         ({"precision": 0}, "invalid precision 0"),
         ({"precision": float("nan")}, "invalid precision nan"),
-        ({"false_alarms_per_km2": -1}, "false_alarms_per_km2: is -1"),
+        ({"false_alarms_per_km2": -1}, "false_alarms_per_km2: invalid rate -1"),
         ({"best": "kappa"}, "unknown criterion 'kappa'"),
-        ({"best": "f1", "min_pixels": 0}, "least size of 0 pixels"),
+        ({"best": "f1", "min_pixels": 0}, "minimum size of 0 pixels"),
         ({"best": "f1", "variable": "change"}, "'change' is not a score and has no threshold"),
     ):
         with pytest.raises(OptionError, match=message):
