@@ -19,7 +19,7 @@ _SCORES = {
     "kappa": "kappa",
     "overall_accuracy": "accuracy",
 }
-_COUNTS = {"fp": "FP", "fn": "FN", "overall_error": "OE", "labelled_pixels": "labelled", "unjudged_pixels": "unjudged"}
+_COUNTS = {"fp": "FP", "fn": "FN", "overall_error": "OE", "labelled_pixels": "labelled", "masked_pixels": "masked"}
 _OF_SCORES = {
     "average_precision": "AP",
     "expected_calibration_error": "ECE",

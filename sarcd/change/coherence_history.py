@@ -1,4 +1,4 @@
-"""Coherence of a pair against its ground's coherence before it, and the dates left out of that history."""
+"""Loss of coherence of a pair relative to its own history, and the dates excluded from that history."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sarcd.store.openable import take
 from sarcd.store.pairs import Pair, find_date
 
 PRIOR = 4.0
-"""Degrees of freedom of theory's variance beside the past of a pixel: as much as five past pairs."""
+"""Degrees of freedom of the theoretical variance, beside the history of a pixel: worth five earlier pairs."""
 
 
 def coherence_loss(
@@ -36,11 +36,11 @@ def coherence_loss(
     pairs: str | Sequence[Pair] | None = None,
     history: Histories | None = None,
 ) -> xr.DataArray:
-    """How far the coherence of each pair fell below that of the pairs before it, of three or more dates.
+    """Measure how far the coherence of each pair fell below that of earlier pairs, with three or more dates.
 
-    On vegetated ground coherence is low in every pair; what changed is where it is lower than before. What the whole
-    scene lost, by snow or over a longer time, is no change: earlier pairs are matched to the pair in question, and
-    those far less coherent than the others are left out (see `sarcd.change.kernels.coherence_history.matched`).
+    Vegetated ground has low coherence in every pair; it changed where coherence is lower than before. A loss over the
+    whole scene, due to snow or a longer interval, is not a change: earlier pairs are matched to the pair under test,
+    and those far less coherent than the others are left out (see `sarcd.change.kernels.coherence_history.matched`).
 
     Parameters
     ----------
@@ -49,30 +49,31 @@ def coherence_loss(
     window, estimator, min_valid
         As in `sarcd.estimation.coherence`.
     scale : {"fisher", "z"}
-        ``fisher``: difference of the mean of the past and of the pair, each transformed by artanh, so that the spread
-        hardly depends on the coherence. ``z``: that over its standard deviation, from the pixel's own past and theory.
+        ``fisher``: mean over the earlier pairs minus the pair under test, each transformed by artanh, so that the
+        spread hardly depends on the coherence. ``z``: that difference over its standard deviation, from the pixel's own
+        history and from theory.
     pairs : str or sequence of (before, after), optional
-        As in `sarcd.estimation.coherence`. The past of a pair are the consecutive pairs that end with its first date or
-        earlier.
+        As in `sarcd.estimation.coherence`. The history of a pair is the consecutive pairs that end with its first date
+        or earlier.
     history : Histories, optional
-        How coherent the whole scene is in the pairs, by `sarcd.change.coherence_past.measure_histories`; measured by
+        Coherence of the whole scene in each pair, from `sarcd.change.coherence_past.measure_histories`; measured by
         default.
 
     Returns
     -------
     (pair, y, x) float32
-        Above 0 where coherence was lost; NaN where undefined, and in all of a pair without a past. Lazy if `slc` is.
+        Above 0 where coherence fell; NaN where undefined, and everywhere in a pair without history. Lazy if `slc` is.
 
     Raises
     ------
     SceneError
-        If there is no `slc`, or no pair has a past.
+        If there is no `slc`, or no pair has a history.
     OptionError
         If an option cannot be used.
 
     See Also
     --------
-    never_coherent : where it says nothing.
+    never_coherent : pixels for which this measure carries no information.
 
     Examples
     --------
@@ -90,7 +91,7 @@ def coherence_loss(
     kernel: Callable[..., np.ndarray] = kernels.coherence_loss
     measured: dict[str, Any] = {}
     if scale == "z":
-        kernel = partial(_with_looks, kernel=kernels.coherence_z, least=1.6, prior=PRIOR)
+        kernel = partial(_with_looks, kernel=kernels.coherence_z, min_looks=1.6, prior=PRIOR)
         measured["looks"] = looks_later(scene, options)
     chosen = pairs_of(scene, pairs)
     data = _against_past(scene, options, chosen, kernel, measured, with_event=True, history=history)
@@ -109,28 +110,28 @@ def never_coherent(
     pairs: str | Sequence[Pair] | None = None,
     history: Histories | None = None,
 ) -> xr.DataArray:
-    """Ground that was not coherent in any pair before: coherence cannot tell whether it changed.
+    """Flag ground that was not coherent in any earlier pair, where coherence cannot show a change.
 
-    It is what `sarcd detect --method coherence-loss` marks as `undecidable`, together with pairs that have no past. The
-    tests, `coherence_test` and `combined_test`, have a rate of false alarms and mark by their power at that rate, which
-    is stricter: ground that was barely coherent is no longer never coherent, but a loss there would still be missed.
+    These are the pixels that `sarcd detect --method coherence-loss` marks as `undecidable`, together with pairs without
+    history. The tests, `coherence_test` and `combined_test`, have a false-alarm rate and mark pixels by their power at
+    that rate, which is stricter: barely coherent ground is not never coherent, but a loss there would still be missed.
 
     Parameters
     ----------
     scene, window, estimator, min_valid, pairs, history
         As in `coherence_loss`.
     false_alarm : float
-        Share of ground without coherence that may pass for coherent once, in (0, 1).
+        Fraction of incoherent ground that may pass as coherent at least once, in (0, 1).
 
     Returns
     -------
     (pair, y, x) uint8
-        1 never coherent, 0 coherent at least once, 255 where undefined or without a past. Lazy if `slc` is.
+        1 never coherent, 0 coherent at least once, 255 where undefined or without history. Lazy if `slc` is.
 
     Raises
     ------
     SceneError, OptionError
-        As `coherence_loss`.
+        As in `coherence_loss`.
 
     Examples
     --------
@@ -142,9 +143,9 @@ def never_coherent(
     from sarcd.change.kernels import coherence_history as kernels
 
     if not 0 < false_alarm < 1:
-        raise OptionError(f"false_alarm is {false_alarm}", option="false_alarm", hint="use a share, such as 0.05")
+        raise OptionError(f"expected a fraction in (0, 1), got {false_alarm}", option="false_alarm", hint="use 0.05")
     options = CoherenceOptions(window=Window.of(window), estimator=estimator, min_valid=min_valid)
-    kernel = partial(_with_looks, kernel=kernels.never_coherent, least=1.1, false_alarm=false_alarm)
+    kernel = partial(_with_looks, kernel=kernels.never_coherent, min_looks=1.1, false_alarm=false_alarm)
     chosen = pairs_of(scene, pairs)
     measured = {"looks": looks_later(scene, options)}
     data = _against_past(scene, options, chosen, kernel, measured, with_event=False, history=history)
@@ -160,11 +161,11 @@ def never_coherent(
 
 
 def _with_looks(
-    *layers: np.ndarray, looks: Looks | None, kernel: Callable[..., np.ndarray], least: float, **options: Any
+    *layers: np.ndarray, looks: Looks | None, kernel: Callable[..., np.ndarray], min_looks: float, **options: Any
 ) -> np.ndarray:
     if looks is None:
         raise no_looks()
-    return kernel(*layers, looks=max(looks.floor, least), **options)
+    return kernel(*layers, looks=max(looks.floor, min_looks), **options)
 
 
 def _matched(
@@ -183,15 +184,15 @@ def _against_past(
     with_event: bool,
     history: Histories | None,
 ) -> Any:
-    """Apply a kernel to the coherence of each pair, if wanted, and of its past; NaN or 255 for a pair without one."""
+    """Apply a kernel to the coherence of each pair (`with_event`) and of its history; NaN or 255 if it has none."""
     times = schema.dates_of(scene, "time")
     schema.require(scene, "slc")
     pasts = earlier_pairs(times, chosen)
     if not any(pasts):
         raise SceneError(
-            "no pair has an earlier one to compare with",
+            "no pair has an earlier pair to compare with",
             source=schema.source_of(scene),
-            hint="add earlier images, or choose later pairs: three dates are the least",
+            hint="add earlier images or choose later pairs; at least three dates are needed",
         )
     needed = sorted({step for past in pasts for step in past} | (set(chosen) if with_event else set()))
     named = [(times[before], times[after]) for before, after in needed]
@@ -206,8 +207,8 @@ def _against_past(
         images = [layers[step] for step in ([pair] if with_event else []) + past]
         if past:
             matching = partial(_matched, kernel=kernel)
-            told = measured | {"history": of_pair}
-            found.append(window_map(matching, images, halo=(0, 0), dtype=dtype, measured=told))
+            facts = measured | {"history": of_pair}
+            found.append(window_map(matching, images, halo=(0, 0), dtype=dtype, measured=facts))
         else:
             empty = next(iter(layers.values()))
             found.append(xr.full_like(empty, np.nan if with_event else schema.NO_LABEL, dtype=dtype).data)
@@ -218,12 +219,12 @@ OPTION = "--exclude-date"
 
 
 def named_dates(times: np.ndarray, texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the dates that texts name, in order and in full, so that two ways to write one are the same setting.
+    """Return the dates that texts name, sorted and in full, so that each spelling of a date gives the same setting.
 
     Raises
     ------
     OptionError
-        If one is no date of the scene.
+        If one is not a date of the scene.
 
     Examples
     --------
@@ -234,7 +235,7 @@ def named_dates(times: np.ndarray, texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def without_dates(scene: xr.Dataset, texts: Sequence[str]) -> xr.Dataset:
-    """Return a scene without some of its dates; the pairs it lists stay."""
+    """Return a scene without some of its dates; its list of pairs is kept."""
     if not texts:
         return scene
     times = schema.dates_of(scene, "time")
@@ -243,25 +244,25 @@ def without_dates(scene: xr.Dataset, texts: Sequence[str]) -> xr.Dataset:
 
 
 def without_pairs(pairs: Sequence[Pair], left_out: Sequence[str]) -> list[Pair]:
-    """Return the pairs, given by their dates, that hold none of those.
+    """Return the pairs, given by their dates, that contain none of the excluded dates.
 
     Raises
     ------
     OptionError
-        If none is left.
+        If no pair is left.
     """
     kept = [pair for pair in pairs if not {iso(date) for date in pair} & set(left_out)]
     if pairs and not kept:
         raise OptionError(
-            "every pair holds a date that is left out",
+            "every pair contains an excluded date",
             option=OPTION,
-            hint="leave out fewer, or name others with --pairs",
+            hint="exclude fewer dates, or name other pairs with --pairs",
         )
     return kept
 
 
 def say(pairs: Sequence[Pair], kept: Sequence[Pair], times: np.ndarray, left_out: Sequence[str]) -> str:
-    """Return a line about what is left out, and how to map what lies across it."""
+    """Return a log line about excluded dates, and how to map changes across them."""
     dates = ", ".join(schema.day_of(np.datetime64(date)) for date in left_out)
     gone = len(pairs) - len(kept)
     order = [time for time in np.sort(times) if iso(time) not in left_out]
@@ -270,5 +271,5 @@ def say(pairs: Sequence[Pair], kept: Sequence[Pair], times: np.ndarray, left_out
         for before, after in pairwise(order)
         if any(iso(before) < date < iso(after) for date in left_out) and (before, after) not in kept
     ]
-    cure = f"; --pairs {','.join(across)} maps across" if across else ""
-    return f"{dates} left out, and so {gone} pair{'s'[: gone != 1]}{cure}"
+    hint = f"; use --pairs {','.join(across)} to map across" if across else ""
+    return f"excluded {dates}, which drops {gone} pair{'s'[: gone != 1]}{hint}"

@@ -1,4 +1,4 @@
-"""How coherent each pair of a scene is as a whole, measured once on a fixed sample and handed to every part."""
+"""Coherence of the whole scene in each pair, measured once on a fixed sample and passed to every region."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sarcd.config import CoherenceOptions, Window
 from sarcd.estimation.looks import Looks, looks_later, pair_sample
 
 LONGEST_HISTORY = 8
-"""Pairs before the one that is judged which its history consists of, at most: what bounds the memory of a block."""
+"""Maximum number of earlier pairs in the history of a pair; it bounds the memory of a block."""
 
 FAR_BELOW = 0.6
-"""A date is told to be bad where all its pairs have less than this of the coherence of the others."""
+"""A date is reported as bad where all its pairs have less than this fraction of the coherence of other pairs."""
 
 MATCHED = "matched"
-"""What a result by a history says of it: in 0.1.0 and before pairs were compared as they were."""
+"""Recorded with results that match a history to the scene; up to 0.1.0 pairs were compared unmatched."""
 
-_LEAST_PIXELS = 100  # of a sample that tells something of a scene
+_MIN_PIXELS = 100  # of a sample that can represent a scene
 
 Pair = tuple[int, int]
 
@@ -50,7 +50,7 @@ def histories(
     looks: Any,
     pasts: Sequence[Sequence[Pair]] | None = None,
 ) -> list[Any]:
-    """Return the `PairHistory` of each pair: measured now of images in memory, else as dask tasks.
+    """Return the `PairHistory` of each pair: measured now for images in memory, otherwise as dask tasks.
 
     Parameters
     ----------
@@ -59,13 +59,13 @@ def histories(
     pairs : sequence of (int, int)
         Positions along `time`.
     window : Window
-        That coherence is estimated in.
+        Window in which coherence is estimated.
     min_valid : float
-        Least share of valid pixels in it.
+        Minimum fraction of valid pixels in the window.
     looks : WindowLooks, or dask task
-        Of it.
+        Independent looks of the window.
     pasts : sequence of sequences of (int, int), optional
-        The earlier pairs that each is held against; by default those of `history_dates`.
+        Earlier pairs that each pair is compared with; by default those of `history_dates`.
     """
     times = schema.dates_of(scene, "time")
     pasts = pasts or [list(pairwise(history_dates(times, pair))) for pair in pairs]
@@ -116,12 +116,12 @@ def measure_histories(
     looks: WindowLooks,
     pasts: Sequence[Sequence[Pair]] | None = None,
 ) -> Histories:
-    """Return what `histories` does, measured now, with the coherence of the whole scene in each pair looked at.
+    """Measure what `histories` measures, now, and the coherence of the whole scene in each pair involved.
 
     Parameters
     ----------
     scene, pairs, window, min_valid, looks, pasts
-        As of `histories`.
+        As in `histories`.
     """
     from sarcd.change.kernels.significance.levels import fit_prior, mean_truth
 
@@ -139,15 +139,15 @@ def measure_histories(
         _fit([counts[step] for step in past], counts[pair], looks) if past else PairHistory()
         for pair, past in zip(pairs, pasts, strict=True)
     ]
-    order = set(pairwise(int(date) for date in np.argsort(times)))  # others are longer, and so less coherent
-    known = {step: one for step, one in counts.items() if one.sum() >= _LEAST_PIXELS and step in order}
+    order = set(pairwise(int(date) for date in np.argsort(times)))  # other pairs span longer, and so are less coherent
+    known = {step: one for step, one in counts.items() if one.sum() >= _MIN_PIXELS and step in order}
     known = known if looks.coherence > 1 else {}
     levels = [(*step, round(mean_truth(fit_prior([one], looks.coherence, flat=0.0)), 3)) for step, one in known.items()]
     return Histories(tuple(fitted), tuple(levels))
 
 
 def bad_dates(times: np.ndarray, levels: Sequence[tuple[int, int, float]]) -> list[str]:
-    """Return a line about each date all of whose pairs are far less coherent than the others of the scene.
+    """Return a line about each date whose pairs are all far less coherent than the others of the scene.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def bad_dates(times: np.ndarray, levels: Sequence[tuple[int, int, float]]) -> li
     --------
     >>> times = np.array(["2023-01-01", "2023-01-12", "2023-01-23", "2023-02-03"], "datetime64[D]")
     >>> bad_dates(times, [(0, 1, 0.2), (1, 2, 0.1), (2, 3, 0.6)])[0].partition(",")[0]
-    "coherence of both pairs of 2023-01-12 is far below the others' (0.2 and 0.1"
+    "coherence of both pairs of 2023-01-12 is far below that of the others (0.2 and 0.1"
     """
     of_dates = {date: [level for *dates, level in levels if date in dates] for *pair, _ in levels for date in pair}
     found = {}
@@ -172,19 +172,19 @@ def bad_dates(times: np.ndarray, levels: Sequence[tuple[int, int, float]]) -> li
     for date, (own, rest) in sorted(found.items(), key=lambda item: times[item[0]]):
         partners = {other for *dates, _ in levels if date in dates for other in dates if other != date}
         if len(own) < 2 and partners & set(found):
-            continue  # the first date or the last, beside the one that is bad
+            continue  # the first or last date, whose only neighbour is the bad one
         pairs = {1: "the one pair", 2: "both pairs"}.get(len(own), f"all {len(own)} pairs")
         values = " and ".join(f"{level:.2g}" for level in own) if len(own) < 3 else f"{max(own):.2g} at most"
         text = schema.day_of(times[date])
         lines.append(
-            f"coherence of {pairs} of {text} is far below the others' ({values}, others {rest:.2g}), "
-            f"as of snow, rain or a long gap: leave the date out with --exclude-date {text}"
+            f"coherence of {pairs} of {text} is far below that of the others ({values}, others {rest:.2g}), "
+            f"as after snow, rain or a long interval: exclude the date with --exclude-date {text}"
         )
     return lines
 
 
 def _count(blocks: Sequence[np.ndarray], looks: WindowLooks, *, window: Window, min_valid: float) -> np.ndarray:
-    """Return the histogram of the coherence of a pair over windows that are whole, from blocks of both images."""
+    """Return the histogram of the coherence of a pair over complete windows, from blocks of both images."""
     from sarcd.change.kernels.significance.levels import histogram
     from sarcd.change.kernels.significance.looks import count_valid
 
@@ -201,12 +201,12 @@ def _fit(past: Sequence[np.ndarray], now: np.ndarray, looks: WindowLooks) -> Pai
     from sarcd.change.kernels.significance.levels import fit_prior, fit_scale, mean_truth
 
     known = looks.coherence
-    if not known > 1 or min(one.sum() for one in (*past, now)) < _LEAST_PIXELS:
+    if not known > 1 or min(one.sum() for one in (*past, now)) < _MIN_PIXELS:
         return PairHistory()
     levels = [mean_truth(fit_prior([one], known, flat=0.0)) for one in past]
     rule = fit_prior([past[int(np.argmax(levels))]], known)
     scales = [fit_scale(one, rule, known) for one in past]
     prior = fit_prior(past, known, scales)
     scales.append(fit_scale(now, prior, known))
-    # the last bits depend on the processor; a result is to be the same wherever it was made
+    # the last bits depend on the processor, but a result must be the same wherever it was made
     return PairHistory(tuple(scales), tuple(float(weight) for weight in prior.round(9)))

@@ -1,4 +1,4 @@
-"""Tests of the coherence of two dates, alone and together with brightness, with a chosen rate of false alarms."""
+"""Tests of the coherence of two dates, alone and combined with intensity, at a chosen false-alarm rate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import xarray as xr
 
 from sarcd import schema
 from sarcd.change.coherence_past import MATCHED, histories, history_dates
-from sarcd.change.pair_scores import LEAST_POWER, Expectation, Histories, correlation_score, expected_score
+from sarcd.change.pair_scores import MIN_POWER, Expectation, Histories, correlation_score, expected_score
 from sarcd.change.significance import (
     FALSE_ALARMS,
     aligned,
+    check_fraction,
     check_rate,
-    check_share,
     check_two_pixels,
     parameters_of,
     result_of,
@@ -47,37 +47,37 @@ def coherence_test(
     min_valid: float = 0.5,
     pairs: str | Sequence[Pair] | None = None,
 ) -> xr.Dataset:
-    """Find where less coherence was found than unchanged ground would have, with a chosen rate of false alarms.
+    """Test where coherence is lower than over unchanged ground, at a chosen false-alarm rate.
 
     Parameters
     ----------
     scene : xr.Dataset
         With `slc` (time, y, x) complex64, linear.
     expected : float, DataArray or "history"
-        True coherence of the ground while nothing changes, one number or (pair, y, x), in [0, 1), its bias removed; or
-        ``history``: what each pixel had in the pairs of consecutive dates before (the latest eight at most), matched to
-        what the scene as a whole has in each, so that snow on one date, or a longer gap, is no change.
+        Coherence of the ground without change, bias removed, one number or (pair, y, x), in [0, 1); or ``history``: the
+        coherence of each pixel in the earlier pairs of consecutive dates (the latest eight at most), matched to that of
+        the whole scene in each pair, so that snow on one date or a longer interval does not count as change.
     window : int or Window
-        Odd size in pixels that coherence is estimated in.
+        Odd size in pixels of the window in which coherence is estimated.
     false_alarms : float
-        Share of unchanged pixels that are flagged; with ``history`` at most so many.
+        Fraction of unchanged pixels that are flagged; an upper bound with ``history``.
     kind : {"sample", "berger"}
-        ``berger`` also falls where the brightness changed.
+        ``berger`` also falls where the intensity changed.
     looks, min_valid, pairs
         As in `ratio_test`.
 
     Returns
     -------
     xr.Dataset
-        `change_score` (pair, y, x) float32, -log10 of the p-value of lost coherence; `change` (pair, y, x) uint8; and
-        `undecidable` (pair, y, x) uint8, 1 where even a complete loss would more likely be missed than found: ground
-        that is hardly ever coherent (`never_coherent` asks for less), or has no history yet. There `change` is 255.
+        `change_score` (pair, y, x) float32, -log10 of the p-value of a loss of coherence; `change` (pair, y, x) uint8;
+        and `undecidable` (pair, y, x) uint8, 1 where even a complete loss would more likely be missed than detected:
+        ground that is hardly ever coherent (`never_coherent` asks for less), or has no history. There `change` is 255.
         Lazy if the images are.
 
     Raises
     ------
     SceneError
-        If there is no `slc`, or ``history`` is asked for and there are fewer than three dates.
+        If there is no `slc`, or there are fewer than three dates for ``history``.
     OptionError
         If an option cannot be used; a window of one pixel has coherence 1 everywhere.
 
@@ -110,7 +110,7 @@ def combined_test(
     pairs: str | Sequence[Pair] | None = None,
     match_gain: MatchGain = False,
 ) -> xr.Dataset:
-    """Find where brightness changed or coherence was lost, in one test with a chosen rate of false alarms.
+    """Test where intensity changed or coherence was lost, in one test at a chosen false-alarm rate.
 
     Parameters
     ----------
@@ -122,17 +122,17 @@ def combined_test(
     Returns
     -------
     xr.Dataset
-        `change_score`, `change` and `undecidable` as of `coherence_test`; where coherence is undecidable, brightness
-        alone decides `change`.
+        `change_score`, `change` and `undecidable` as in `coherence_test`; where coherence is undecidable, `change`
+        depends on intensity alone.
 
     Raises
     ------
     SceneError, OptionError
-        As `coherence_test`.
+        As in `coherence_test`.
 
     See Also
     --------
-    sarcd.change.kernels.significance.coherence : why the two are independent, and how they are put together.
+    sarcd.change.kernels.significance.coherence : why the two statistics are independent, and how they are combined.
 
     Examples
     --------
@@ -161,25 +161,25 @@ def no_correlation_test(
     min_valid: float = 0.5,
     pairs: str | Sequence[Pair] | None = None,
 ) -> xr.DataArray:
-    """Find where two dates have anything in common: ground that coherence says something about.
+    """Test where two dates are correlated at all, that is, where coherence carries information.
 
     Parameters
     ----------
     scene, window, looks, min_valid, pairs
         As in `coherence_test`.
     false_alarms : float
-        Share of the ground without any coherence that is called coherent.
+        Fraction of incoherent ground that is called coherent.
 
     Returns
     -------
     (pair, y, x) float32
-        `correlation_score`, -log10 of the probability of a coherence at least so high where there is none; at least
-        -log10 of `false_alarms`, the attribute `threshold`, where there is some. NaN where invalid.
+        `correlation_score`, -log10 of the probability that incoherent ground has a coherence this high or higher; at
+        least -log10 of `false_alarms`, the attribute `threshold`, where there is some coherence. NaN where invalid.
 
     Raises
     ------
     SceneError, OptionError
-        As `coherence_test`.
+        As in `coherence_test`.
 
     Examples
     --------
@@ -191,14 +191,14 @@ def no_correlation_test(
     scene = take(scene)
     size = check_two_pixels(Window.of(window))
     images, chosen = schema.require(scene, "slc"), pairs_of(scene, pairs)
-    rate, share = check_rate(false_alarms), check_share(min_valid)
+    rate, fraction = check_rate(false_alarms), check_fraction(min_valid)
     measured = {"looks": window_looks(scene, size, looks, rate)}
-    kernel = partial(correlation_score, window=size, min_valid=share)
+    kernel = partial(correlation_score, window=size, min_valid=fraction)
     layers = [
         window_map(kernel, [images[a], images[b]], halo=size.halo, dtype="float32", measured=measured, placed=True)
         for a, b in chosen
     ]
-    attrs = made_by_attrs("no_correlation_test", parameters_of(size, rate, share, looks))
+    attrs = made_by_attrs("no_correlation_test", parameters_of(size, rate, fraction, looks))
     attrs |= {"threshold": float(-np.log10(rate)), "long_name": "evidence of coherence, -log10 of the p-value"}
     return paired_array(scene, "change_score", stack(layers), chosen, attrs).rename("correlation_score")
 
@@ -219,8 +219,8 @@ def _with_expected(
     more(parameters["kind"])
     rate = parameters[FALSE_ALARMS]
     measured = {"looks": window_looks(scene, size, parameters["looks"], rate)}
-    given, told = _expected(scene, images, expected, chosen)
-    against = Expectation(told, parameters["kind"], rate, with_ratio=operation == "combined_test")
+    given, mode = _expected(scene, images, expected, chosen)
+    against = Expectation(mode, parameters["kind"], rate, with_ratio=operation == "combined_test")
     past: Sequence[Any] = expected.of_pairs if isinstance(expected, Histories) else ()
     if isinstance(expected, str) and expected == "history":
         past = histories(scene, chosen, size, parameters["min_valid"], measured["looks"])
@@ -239,12 +239,12 @@ def _with_expected(
             for i, (a, b) in enumerate(chosen)
         ]
     )
-    parameters = parameters | {"expected": told} | recorded(match_gain)
-    parameters |= {"history": MATCHED} if told == "history" else {}
+    parameters = parameters | {"expected": mode} | recorded(match_gain)
+    parameters |= {"history": MATCHED} if mode == "history" else {}
     result = result_of(scene, operation, parameters, list(both.real), chosen, measured["looks"])
     attrs = made_by_attrs(operation, parameters)
     can_tell = paired_array(scene, "undecidable", both.imag, chosen, attrs)
-    undecidable = xr.where(np.isnan(can_tell), schema.NO_LABEL, can_tell < LEAST_POWER).astype("uint8")
+    undecidable = xr.where(np.isnan(can_tell), schema.NO_LABEL, can_tell < MIN_POWER).astype("uint8")
     undecidable.attrs = can_tell.attrs
     result["undecidable"] = undecidable.rename("undecidable")
     if operation == "coherence_test":
@@ -256,7 +256,7 @@ def _with_expected(
 def _expected(
     scene: xr.Dataset, images: xr.DataArray, expected: Expected, pairs: Sequence[tuple[int, int]]
 ) -> tuple[list[list[xr.DataArray]], float | str]:
-    """Return the further layers that the kernel of each pair is given, and what it shall do with them."""
+    """Return the additional layers that the kernel of each pair takes, and how it uses them."""
     if isinstance(expected, xr.DataArray):
         return [[layer] for layer in aligned(images, expected, "expected", len(pairs))], "map"
     if isinstance(expected, Histories) or expected == "history":
@@ -264,11 +264,11 @@ def _expected(
             raise SceneError(
                 f"time has {images.sizes['time']} dates; a history of coherence needs 3",
                 source=schema.source_of(scene),
-                hint="add images with 'sarcd ingest --append', or tell the coherence that is expected",
+                hint="add images with 'sarcd ingest --append', or give the expected coherence as a number",
             )
         times = schema.dates_of(scene, "time")
         return [[images[date] for date in history_dates(times, pair)] for pair in pairs], "history"
     if isinstance(expected, str) or not 0 <= expected < 1:
         hint = "use history, a number from 0 to below 1, or an array"
-        raise OptionError(f"expected coherence {expected!r}", option="expected", hint=hint)
+        raise OptionError(f"invalid expected coherence {expected!r}", option="expected", hint=hint)
     return [[] for _ in pairs], float(expected)

@@ -1,4 +1,4 @@
-"""Tests of brightness with a chosen rate of false alarms: of two dates, and of all dates together."""
+"""Tests of intensity change at a chosen false-alarm rate: between two dates, and over all dates together."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sarcd.change.pair_scores import WindowLooks, ratio_score, score
 from sarcd.change.significance import (
     FALSE_ALARMS,
     aligned,
+    check_fraction,
     check_rate,
-    check_share,
     check_two_pixels,
     parameters_of,
     result_of,
@@ -41,7 +41,7 @@ def ratio_test(
     pairs: str | Sequence[Pair] | None = None,
     match_gain: MatchGain = False,
 ) -> xr.Dataset:
-    """Find where the brightness of the ground changed, with a chosen rate of false alarms.
+    """Test where the intensity of the ground changed, at a chosen false-alarm rate.
 
     Parameters
     ----------
@@ -50,17 +50,17 @@ def ratio_test(
     window : int or Window
         Odd size in pixels over which power is averaged.
     false_alarms : float
-        Share of unchanged pixels that are flagged.
+        Fraction of unchanged pixels that are flagged.
     coherence : {"auto", "estimated", "none"}, float or DataArray
-        ``none``: the F test, which takes the dates to be independent and goes blind where they are not.
-        ``estimated``: exact at any coherence, from its estimate in the same window. A number or an array (pair, y, x):
-        the true coherence, if it is known otherwise, with its bias removed. ``auto``: ``estimated`` where there is
-        phase and a window of more than one pixel, else ``none``.
+        ``none``: the F test, which assumes independent dates and loses power where they are coherent. ``estimated``:
+        exact at any coherence, from its estimate in the same window. A number or an array (pair, y, x): the true
+        coherence, bias removed, if it is known from elsewhere. ``auto``: ``estimated`` for complex images and a window
+        of more than one pixel, otherwise ``none``.
     looks : float, optional
-        Independent looks of a mean over the window; by default from the spectrum of complex images, such that the F
-        test has exactly this rate on speckle of that spectrum.
+        Independent looks of a mean over the window; by default measured from the spectrum of complex images, such that
+        the F test has exactly this false-alarm rate for speckle with that spectrum.
     min_valid : float
-        Least share of valid pixels in a window, which the scene's border cuts; below it nothing is known.
+        Minimum fraction of valid pixels in a window, which the scene's border truncates; below it pixels are unknown.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.estimation.coherence`.
     match_gain : bool or sequence of float
@@ -77,11 +77,11 @@ def ratio_test(
     SceneError
         If there are no images, or fewer than two.
     OptionError
-        If an option cannot be used: ``estimated`` without phase or in one pixel, detected images without `looks`.
+        If an option cannot be used: ``estimated`` without phase or in one pixel, or no `looks` for amplitude images.
 
     See Also
     --------
-    sarcd.change.kernels.significance.coherence : the tests and where they come from.
+    sarcd.change.kernels.significance.coherence : the tests and their derivation.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def ratio_test(
     """
     scene = take(scene)
     images, size = schema.images_of(scene), Window.of(window)
-    rate, share = check_rate(false_alarms), check_share(min_valid)
+    rate, fraction = check_rate(false_alarms), check_fraction(min_valid)
     chosen = pairs_of(scene, pairs)
     known: list[list[xr.DataArray]] = [[] for _ in chosen]
     if isinstance(coherence, xr.DataArray):
@@ -101,7 +101,7 @@ def ratio_test(
     else:
         mode = _coherence_mode(coherence, images, size)
     measured = {"looks": window_looks(scene, size, looks, rate)}
-    kernel = partial(ratio_score, window=size, min_valid=share, coherence=mode)
+    kernel = partial(ratio_score, window=size, min_valid=fraction, coherence=mode)
     kernels, measures = with_gains(scene, match_gain, chosen, kernel, measured)
     layers = [
         window_map(
@@ -114,7 +114,7 @@ def ratio_test(
         )
         for i, (a, b) in enumerate(chosen)
     ]
-    parameters = parameters_of(size, rate, share, looks) | {"coherence": mode} | recorded(match_gain)
+    parameters = parameters_of(size, rate, fraction, looks) | {"coherence": mode} | recorded(match_gain)
     return result_of(scene, "ratio_test", parameters, layers, chosen, measured["looks"])
 
 
@@ -124,14 +124,15 @@ def _coherence_mode(coherence: float | str, images: xr.DataArray, window: Window
         return "estimated" if estimable else "none"
     if coherence == "estimated":
         if images.name != "slc":
-            raise OptionError("detected images have no coherence", option="coherence", hint="use 'none', or tell it")
+            hint = "use none, or give the coherence as a number or an array"
+            raise OptionError("amplitude images have no coherence", option="coherence", hint=hint)
         check_two_pixels(window)
         return "estimated"
     if coherence == "none":
         return "none"
     if isinstance(coherence, str) or not 0 <= coherence < 1:
         hint = "use auto, estimated, none, a number from 0 to below 1, or an array"
-        raise OptionError(f"coherence {coherence!r}", option="coherence", hint=hint)
+        raise OptionError(f"invalid coherence {coherence!r}", option="coherence", hint=hint)
     return float(coherence)
 
 
@@ -143,7 +144,7 @@ def omnibus_test(
     looks: float | WindowLooks | None = None,
     min_valid: float = 0.5,
 ) -> xr.Dataset:
-    """Find where and when the brightness of the ground changed on any of many dates, by one test of them all.
+    """Test where and when the intensity of the ground changed over many dates, in one test of all of them.
 
     Parameters
     ----------
@@ -152,12 +153,13 @@ def omnibus_test(
     window : int or Window
         Odd size in pixels over which power is averaged.
     false_alarms : float
-        Share of pixels unchanged on all dates that are flagged on any.
+        Fraction of the pixels unchanged on all dates that are flagged on any.
     looks : float, optional
-        Independent looks of a mean over the window, as in `ratio_test`; measured before, a `WindowLooks`. Measured on
-        the scene's own spectrum, each number of dates has its own.
+        Independent looks of a mean over the window, as in `ratio_test`, or a `WindowLooks` that was measured before.
+        Looks measured from the scene's spectrum depend on the number of dates.
     min_valid : float
-        Least share of pixels valid on all dates in a window, which the scene's border cuts; below it nothing is known.
+        Minimum fraction of pixels valid on all dates in a window, which the scene's border truncates; below it pixels
+        are unknown.
 
     Returns
     -------
@@ -170,7 +172,7 @@ def omnibus_test(
     SceneError
         If there are no images, or fewer than two.
     OptionError
-        If an option cannot be used, or the images are detected ones and `looks` is not told.
+        If an option cannot be used, or no `looks` are given for amplitude images.
 
     See Also
     --------
@@ -179,8 +181,8 @@ def omnibus_test(
 
     Notes
     -----
-    The dates are taken to be independent. On coherent ground fewer than `false_alarms` are flagged and small changes
-    are missed, as by the plain ratio test: there `ratio_test` of pairs sees more.
+    The dates are assumed independent. Over coherent ground fewer than `false_alarms` of the pixels are flagged and
+    small changes are missed, as by the plain ratio test; there `ratio_test` of pairs has more power.
 
     Examples
     --------
@@ -191,20 +193,20 @@ def omnibus_test(
     """
     scene = take(scene)
     images, size = schema.images_of(scene), Window.of(window)
-    rate, share = check_rate(false_alarms), check_share(min_valid)
+    rate, fraction = check_rate(false_alarms), check_fraction(min_valid)
     pairs = pairs_of(scene, consecutive(schema.dates_of(scene, "time")))
     order = [pairs[0][0], *(after for _, after in pairs)]
     looks_ = window_looks(scene, size, looks, rate, len(order))
     dates = [images[date] for date in order]
     all_valid = _all_valid(dates)
     powers = [
-        window_map(partial(_power, window=size, min_valid=share), [date, all_valid], halo=size.halo, dtype="float32")
+        window_map(partial(_power, window=size, min_valid=fraction), [date, all_valid], halo=size.halo, dtype="float32")
         for date in dates
     ]
     counts = window_map(partial(_count, window=size), [all_valid], halo=size.halo, dtype="int32")
     layers = _search(powers, counts, {"pixels": size.pixels, "looks": looks_, "false_alarms": rate})
-    told = None if isinstance(looks, WindowLooks) else looks
-    attrs = made_by_attrs("omnibus_test", parameters_of(size, rate, share, told))
+    given = None if isinstance(looks, WindowLooks) else looks
+    attrs = made_by_attrs("omnibus_test", parameters_of(size, rate, fraction, given))
     if isinstance(looks_, WindowLooks):
         attrs["effective_looks"] = looks_.power
     change = paired_array(scene, "change", layers[1:].astype("uint8"), pairs, attrs)
@@ -220,7 +222,7 @@ def omnibus_test(
 
 
 def _all_valid(dates: list[xr.DataArray]) -> xr.DataArray:
-    """Pixels that are valid on all dates."""
+    """Return the pixels that are valid on all dates."""
     valid = dates[0].copy(data=np.isfinite(dates[0].data))
     for date in dates[1:]:
         valid = valid.copy(data=valid.data & np.isfinite(date.data))

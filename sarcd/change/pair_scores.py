@@ -1,4 +1,4 @@
-"""What the tests of change do with the blocks of two images: ratio, coherence and looks, then scores."""
+"""Block functions of the change tests: ratio, coherence and looks of two images, then scores."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from sarcd.change.kernels.significance.coherence import Kind
     from sarcd.change.kernels.significance.looks import StackLooks
 
-LEAST_POWER = 0.5
-"""Where a complete loss of coherence would be found with less than this probability, coherence decides nothing."""
+MIN_POWER = 0.5
+"""Coherence is disregarded where a complete loss would be detected with less than this probability."""
 
 OUTLIERS = 0.02
-"""Share of the earlier pairs in which ground is reckoned to have changed, so that they say little of it."""
+"""Assumed fraction of earlier pairs in which the ground changed, and which are therefore uninformative."""
 
-_LARGEST_SCORE = 300.0  # of a p-value that float64 cannot tell from 0
+_LARGEST_SCORE = 300.0  # for a p-value that float64 cannot distinguish from 0
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class WindowLooks:
     Parameters
     ----------
     power : float
-        As a ratio of mean powers counts them.
+        Looks that apply to a ratio of mean powers.
     coherence : float
-        As the coherence counts them.
+        Looks that apply to the coherence.
     stack : StackLooks, optional
-        As tests of many dates count them, where these are wanted and the looks were not told.
+        Looks that apply to tests of many dates, if such a test is run and the looks were not given.
     """
 
     power: float
@@ -44,16 +44,16 @@ class WindowLooks:
 
 @dataclass(frozen=True)
 class PairHistory:
-    """What a history of coherence takes from the whole scene.
+    """Properties of the whole scene that a history of coherence needs.
 
     Parameters
     ----------
     scales : tuple of float
-        Coherence of the scene in each earlier pair, and last in the pair that is judged, over what it is as a rule;
-        none where that is not known, which counts as 1 each.
+        Coherence of the scene in each earlier pair, and last in the pair under test, relative to its usual value; empty
+        where unknown, which counts as 1 for each.
     prior : tuple of float
-        How the coherence of its ground is distributed, see `sarcd.change.kernels.significance.levels`; none if not
-        known.
+        Distribution of the coherence of the ground, see `sarcd.change.kernels.significance.levels`; empty where
+        unknown.
     """
 
     scales: tuple[float, ...] = ()
@@ -62,15 +62,15 @@ class PairHistory:
 
 @dataclass(frozen=True)
 class Histories:
-    """The histories of the pairs of a test, measured before.
+    """Histories of the pairs of a test, measured beforehand.
 
     Parameters
     ----------
     of_pairs : tuple of PairHistory
-        One a pair.
+        One for each pair.
     levels : tuple of (int, int, float)
-        Mean coherence of the scene in each pair of consecutive dates that any of them looks at, by the positions of its
-        dates along `time`.
+        Mean coherence of the scene in each pair of consecutive dates involved, by the positions of its dates along
+        `time`.
     """
 
     of_pairs: tuple[PairHistory, ...]
@@ -79,18 +79,18 @@ class Histories:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What coherence is held against.
+    """What coherence is compared with.
 
     Parameters
     ----------
     expected : float, "map" or "history"
-        One coherence, or that of a further layer, or what further images (those before the pair, in order) had.
+        One coherence, that of an additional layer, or that of additional images (those before the pair, in order).
     kind : {"sample", "berger"}
-        Which estimate is held against it.
+        Estimator of the coherence.
     rate : float
-        Rate of false alarms.
+        False-alarm rate.
     with_ratio : bool
-        Whether brightness is tested too.
+        Whether intensity is tested too.
     """
 
     expected: float | str
@@ -101,14 +101,14 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Pair:
-    """What the tests take from two images: ratio, coherence and looks, (Y, X) each; NaN where undefined.
+    """Quantities that the tests derive from two images: ratio, coherence and looks, (Y, X) each; NaN where undefined.
 
     Parameters
     ----------
     before, after : (Y, X) float64
         Mean powers of the pixels valid in both.
     sample : (Y, X) float64, or None
-        Sample coherence; None for detected images.
+        Sample coherence; None for amplitude images.
     power_looks, coherence_looks : (Y, X) float64
         Independent looks of the valid pixels of each window.
     """
@@ -134,7 +134,7 @@ def pair_of(
     looks: WindowLooks,
     first_row: int = 0,
 ) -> Pair:
-    """Return what the tests take from two images (Y, X), complex or amplitudes, that begin at a row of the scene."""
+    """Derive the inputs of the tests from two images (Y, X), complex or amplitude, that start at a row of the scene."""
     from sarcd.change.kernels.significance.looks import count_valid, enough, looks_of, mean_power
 
     size = window.y, window.x
@@ -171,7 +171,7 @@ def ratio_score(
     looks: WindowLooks,
     first_row: int = 0,
 ) -> np.ndarray:
-    """Score of the brightness ratio, given the coherence: `known`, estimated, none, or one number."""
+    """Score the intensity ratio given the coherence: `known`, estimated, none, or one number."""
     from sarcd.change.kernels.significance.coherence import coherent_ratio_p, ratio_p
 
     pair = pair_of(before, after, window, min_valid, looks, first_row)
@@ -191,7 +191,7 @@ def correlation_score(
     looks: WindowLooks,
     first_row: int = 0,
 ) -> np.ndarray:
-    """Score of the sample coherence against none at all."""
+    """Score the sample coherence against no coherence at all."""
     from sarcd.change.kernels.significance.coherence import correlation_p
 
     pair = pair_of(before, after, window, min_valid, looks, first_row)
@@ -209,7 +209,7 @@ def expected_score(
     history: PairHistory | None = None,
     first_row: int = 0,
 ) -> np.ndarray:
-    """Return the score, and as imaginary part the power of finding a complete loss of coherence."""
+    """Return the score and, as imaginary part, the power to detect a complete loss of coherence."""
     from sarcd.change.kernels.significance.coherence import coherence_cdf, coherent_ratio_p, fisher_p, power_of_loss
     from sarcd.change.kernels.significance.history import history_p
     from sarcd.change.kernels.significance.looks import berger
@@ -239,7 +239,7 @@ def expected_score(
             )
         else:
             p, power = np.full(now.shape, np.nan), np.where(np.isnan(now), np.nan, 0.0)
-        power = np.where(np.isnan(power) & ~np.isnan(now), 0, power)  # holes in the past
+        power = np.where(np.isnan(power) & ~np.isnan(now), 0, power)  # gaps in the history
     else:
         truth = np.broadcast_to(given[0] if given else np.float64(expected), now.shape)
         p = coherence_cdf(now, truth, pair.coherence_looks, kind)
@@ -247,7 +247,7 @@ def expected_score(
         power = np.where(np.isnan(now), np.nan, np.where(np.isnan(truth), 0, power))
     if expectation.with_ratio:
         of_ratio = coherent_ratio_p(pair.ratio, pair.power_looks, sample)
-        p = np.where(power < LEAST_POWER, of_ratio, fisher_p(of_ratio, p))
+        p = np.where(power < MIN_POWER, of_ratio, fisher_p(of_ratio, p))
     both = np.empty(now.shape, np.complex64)
     both.real, both.imag = score(p), power
     return both

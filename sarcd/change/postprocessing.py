@@ -1,4 +1,4 @@
-"""Maps of change after the test: fused, and cleaned of small objects, holes and rough outlines."""
+"""Post-processing of change maps: fusion, and removal of small objects, holes and rough outlines."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def remove_small_objects(change: xr.DataArray, *, min_pixels: int) -> xr.DataArray:
-    """Take out changes smaller than the least area that counts (minimum mapping unit).
+    """Remove changes smaller than the minimum mapping unit.
 
     Parameters
     ----------
     change : (pair, y, x) uint8 DataArray
         1 changed, 0 not, 255 unknown.
     min_pixels : int
-        Pixels of the smallest object that stays; pixels that touch by side or corner are one object.
+        Pixels of the smallest object that is kept; pixels that touch by side or corner are one object.
 
     Returns
     -------
     (pair, y, x) uint8
-        Lazy if `change` is. Its attributes are those of `change`, with the cleaning added.
+        Lazy if `change` is. Its attributes are those of `change`, with this step added.
 
     Raises
     ------
@@ -42,8 +42,8 @@ def remove_small_objects(change: xr.DataArray, *, min_pixels: int) -> xr.DataArr
 
     Notes
     -----
-    An object that reaches from a chunk to the rim of a halo of ``min_pixels - 1`` pixels is large enough whatever lies
-    beyond, so that this much around a chunk decides exactly. A very large `min_pixels` needs as large a halo.
+    An object that extends from a chunk to the rim of a halo of ``min_pixels - 1`` pixels is large enough whatever lies
+    beyond, so this halo gives the exact result. A very large `min_pixels` needs an equally large halo.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def remove_small_objects(change: xr.DataArray, *, min_pixels: int) -> xr.DataArr
     from sarcd.change.kernels import postprocessing
 
     _at_least(min_pixels, 1, "min_pixels")
-    kernel = partial(postprocessing.remove_small_objects, least=min_pixels)
+    kernel = partial(postprocessing.remove_small_objects, min_pixels=min_pixels)
     return _cleaned(change, kernel, min_pixels - 1, {"drop_small": min_pixels})
 
 
@@ -71,7 +71,7 @@ def remove_small_holes(change: xr.DataArray, *, max_pixels: int) -> xr.DataArray
     Returns
     -------
     (pair, y, x) uint8
-        As `remove_small_objects`; unknown ground stays unknown.
+        As `remove_small_objects`; unknown pixels stay unknown.
 
     Raises
     ------
@@ -87,20 +87,19 @@ def remove_small_holes(change: xr.DataArray, *, max_pixels: int) -> xr.DataArray
     from sarcd.change.kernels import postprocessing
 
     _at_least(max_pixels, 1, "max_pixels")
-    return _cleaned(
-        change, partial(postprocessing.remove_small_holes, most=max_pixels), max_pixels, {"fill_small": max_pixels}
-    )
+    kernel = partial(postprocessing.remove_small_holes, max_pixels=max_pixels)
+    return _cleaned(change, kernel, max_pixels, {"fill_small": max_pixels})
 
 
 def opening(change: xr.DataArray, *, radius: int = 1) -> xr.DataArray:
-    """Take out what a disc does not fit into: thin lines, spurs and specks.
+    """Remove what a disc does not fit into: thin lines, spurs and specks.
 
     Parameters
     ----------
     change : (pair, y, x) uint8 DataArray
         1 changed, 0 not, 255 unknown, which counts as unchanged and stays unknown.
     radius : int
-        Of the disc in pixels.
+        Radius of the disc in pixels.
 
     Returns
     -------
@@ -125,7 +124,7 @@ def opening(change: xr.DataArray, *, radius: int = 1) -> xr.DataArray:
 
 
 def closing(change: xr.DataArray, *, radius: int = 1) -> xr.DataArray:
-    """Fill what a disc of unchanged ground does not fit into: gaps, cracks and small holes.
+    """Fill unchanged ground that a disc does not fit into: gaps, cracks and small holes.
 
     Parameters
     ----------
@@ -154,9 +153,11 @@ def closing(change: xr.DataArray, *, radius: int = 1) -> xr.DataArray:
     return _cleaned(change, partial(postprocessing.closed, radius=radius), 2 * radius, {"closing": radius})
 
 
-def _at_least(value: int, least: int, name: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise OptionError(f"{name} is {value!r}", option=name, hint=f"use a whole number, {least} or more")
+def _at_least(value: int, minimum: int, name: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise OptionError(
+            f"expected a whole number of at least {minimum}, got {value!r}", option=name, hint=f"use {minimum} or more"
+        )
 
 
 def _cleaned(change: xr.DataArray, kernel: Callable[..., np.ndarray], reach: int, step: dict[str, Any]) -> xr.DataArray:
@@ -178,26 +179,26 @@ def fuse(differences: Sequence[xr.DataArray], *, method: Fusion = "standardised"
     Parameters
     ----------
     differences : sequence of (pair, y, x) float32 DataArray
-        Of the same pairs and ground, each larger where more changed, such as `log_ratio`, `mean_ratio` and
-        `coherence_loss`; NaN where invalid. They are read now, once, a chunk at a time.
+        Images of the same pairs and area, each larger where more changed, such as `log_ratio`, `mean_ratio` and
+        `coherence_loss`; NaN where invalid. They are read immediately, once, one chunk at a time.
     method : {"standardised", "rank"}
-        ``standardised``: the sum of all, each less its median and over its spread (from the median absolute deviation),
-        divided by what the standard deviation of such a sum is on ordinary ground, their correlations included
-        (Stouffer's sum). It keeps how far changed ground lies from the rest. ``rank``: the mean of ``-ln p``, p the
-        share of the scene that is at least as extreme (Fisher's sum). It knows the order of values alone, and is the
-        same for any increasing function of them.
+        ``standardised``: the sum of all images, each minus its median and divided by its spread (from the median
+        absolute deviation), divided by the standard deviation of that sum over typical ground, correlations included
+        (Stouffer's method). It preserves how far changed ground lies from the rest. ``rank``: the mean of ``-ln p``,
+        where p is the fraction of the scene that is at least as extreme (Fisher's method). It uses only the order of
+        the values, and is invariant under any increasing function of them.
 
     Returns
     -------
     (pair, y, x) float32
-        Standard deviations of ordinary ground, or nats; NaN where any is. Lazy if any is.
+        Standard deviations of typical ground, or nats; NaN where any image is. Lazy if any image is.
 
     Raises
     ------
     OptionError
         If the images differ in shape, are signed, or the method is unknown.
     StatisticsError
-        If no pixel is valid, or more than half of the valid ones of an image have one value.
+        If no pixel is valid, or more than half of the valid pixels of an image have the same value.
 
     Examples
     --------
@@ -209,17 +210,17 @@ def fuse(differences: Sequence[xr.DataArray], *, method: Fusion = "standardised"
     """
     _check(differences, method)
     first = differences[0]
-    layers, told = [], []
+    layers, scales = [], []
     for i in range(first.sizes["pair"]):
         images = [difference[i] for difference in differences]
         kernel, facts = (_standardised if method == "standardised" else _rank)(images)
         layers.append(window_map(kernel, _same_chunks(images), halo=(0, 0), dtype="float32"))
-        told.append(facts)
+        scales.append(facts)
     names = [str(one.attrs.get("sarcd_operation", one.name)) for one in differences]
     attrs = schema.variable("change_score").attrs() | {
         key: first.attrs[key] for key in ("grid_mapping",) if key in first.attrs
     }
-    parameters = {"method": method, "differences": names, "scales": told}
+    parameters = {"method": method, "differences": names, "scales": scales}
     return xr.DataArray(
         stack(layers),
         dims=first.dims,
@@ -233,13 +234,13 @@ def _check(differences: Sequence[xr.DataArray], method: str) -> None:
     if method not in ("standardised", "rank"):
         raise OptionError(f"unknown fusion {method!r}", option="method", hint="use standardised or rank")
     if not differences:
-        raise OptionError("no difference images", option="differences")
+        raise OptionError("no difference images", option="differences", hint="give at least one")
     for one in differences:
         if one.dims != ("pair", "y", "x") or one.shape != differences[0].shape:
             raise OptionError(
-                f"'{one.name}' is {dict(one.sizes)}, '{differences[0].name}' is {dict(differences[0].sizes)}",
+                f"'{one.name}' has shape {dict(one.sizes)}, '{differences[0].name}' {dict(differences[0].sizes)}",
                 option="differences",
-                hint="make them of one scene and the same pairs",
+                hint="compute them from one scene and the same pairs",
             )
 
 
@@ -266,7 +267,7 @@ def _standardised(images: Sequence[xr.DataArray]) -> tuple[Any, dict[str, Any]]:
 def _magnitudes(image: xr.DataArray) -> Histogram:
     values = histogram_of(image)
     if is_signed(image) and values.low[0] < 0:
-        raise OptionError(f"'{image.name}' is signed", option="differences", hint="use its magnitude: signed=False")
+        raise OptionError(f"'{image.name}' is signed", option="differences", hint="compute it with signed=False")
     return values
 
 

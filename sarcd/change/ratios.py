@@ -1,4 +1,4 @@
-"""Ratios of the brightness of a scene's pairs: difference images for amplitude."""
+"""Ratio images of a scene's pairs: difference images of intensity or amplitude."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def difference(
     scene : xr.Dataset
         With `slc` or `amplitude`.
     name : str
-        Of the operation and of the result.
+        Name of the operation and of the result.
     kernel : callable
         Takes two images and keywords `window`, `domain`, `floor` and those of `options`.
     window, domain, floor, pairs
         As in `sarcd.change.log_ratio`.
     options : dict, optional
-        Further keywords of the kernel, kept with the parameters where they are not at their default, None or False;
-        also `match_gain` of `sarcd.change.log_ratio`.
+        Further keywords of the kernel, recorded in the attributes unless they have their default, None or False; also
+        `match_gain` of `sarcd.change.log_ratio`.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def difference(
     if domain not in DOMAINS:
         raise OptionError(f"unknown domain {domain!r}", option="domain", hint=f"use {' or '.join(DOMAINS)}")
     if floor is not None and not 0 <= floor < np.inf:
-        raise OptionError(f"floor is {floor}", option="floor", hint="use an amplitude, 0 or above")
+        raise OptionError(f"invalid floor {floor}", option="floor", hint="use an amplitude of 0 or more")
     measured = {"floor": floor_of(scene) if floor is None else float(floor)}
     options = dict(options or {})
     chosen = pairs_of(scene, pairs)
@@ -80,18 +80,18 @@ def difference(
 
 
 def default_domain(scene: xr.Dataset) -> Domain:
-    """Return what is averaged by default: power of complex images, detected ones as they are.
+    """Return what is averaged by default: power of complex images, the values of amplitude images.
 
-    Detected 8-bit images are often stretched; a mean of their squares is a mean of the few brightest pixels.
+    8-bit amplitude images are often stretched; the few brightest pixels dominate a mean of their squares.
     """
     return "power" if "slc" in scene else "amplitude"
 
 
 def floor_of(scene: xr.Dataset) -> Any:
-    """Return the floor by default: 0 of complex images, the smallest amplitude above 0 in a sample of detected ones.
+    """Return the default floor: 0 for complex images, the smallest amplitude above 0 in a sample of amplitude images.
 
-    A float, or a task of dask where the images are lazy. Of 8-bit images it is one step of their scale, or little more;
-    of images in floating point it is too small to matter.
+    A float, or a dask task if the images are lazy. For 8-bit images it is one grey level or little more; for
+    floating-point images it is too small to matter.
     """
     if "slc" in scene:
         return 0.0
@@ -113,8 +113,8 @@ def smallest(blocks: Sequence[np.ndarray]) -> float:
     2.0
     """
     found = [block[(block > 0) & (block < np.inf)].min(initial=np.inf) for block in blocks]
-    least = min(found, default=np.inf)
-    return float(least) if np.isfinite(least) else 0.0
+    minimum = min(found, default=np.inf)
+    return float(minimum) if np.isfinite(minimum) else 0.0
 
 
 def log_ratio(
@@ -127,33 +127,33 @@ def log_ratio(
     pairs: str | Sequence[Pair] | None = None,
     match_gain: MatchGain = False,
 ) -> xr.DataArray:
-    """Log-ratio of window means: how much the brightness of each place changed.
+    """Compute the log-ratio of window means, a measure of intensity change.
 
     Parameters
     ----------
     scene : xr.Dataset
         With `slc` or `amplitude` (time, y, x), linear.
     window : int or Window
-        Odd size in pixels over which brightness is averaged first.
+        Odd size in pixels of the window over which the images are averaged first.
     signed : bool
-        Keep the sign, above 0 where it became brighter, instead of the magnitude.
+        Keep the sign, positive where the intensity increased, instead of the magnitude.
     domain : {"power", "amplitude"}, optional
-        What is averaged; by default power of complex images, and detected images as they are.
+        What is averaged; by default power of complex images, and the values of amplitude images.
     floor : float, optional
-        Amplitude added to every pixel (to power, its square) so that a dark 0 has a logarithm. By default 0 for complex
-        images, where invalid pixels are NaN, and for detected ones the smallest amplitude above 0 in a fixed sample of
-        the first two dates: one step of an 8-bit scale.
+        Amplitude added to every pixel (its square to power) so that zeros have a logarithm. By default 0 for complex
+        images, where invalid pixels are NaN, and for amplitude images the smallest amplitude above 0 in a fixed sample
+        of the first two dates: one grey level of an 8-bit image.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.estimation.coherence`.
     match_gain : bool or sequence of float
-        Bring the image after to the level of the one before first, by the median ratio of their amplitudes: for images
-        whose calibration differs. Numbers: that ratio for each pair.
+        First scale the image after to the level of the image before, by the median ratio of their amplitudes: for
+        images whose calibration differs. Numbers: that ratio for each pair.
 
     Returns
     -------
     (pair, y, x) float32
-        ``abs(ln(after / before))`` of the means, natural logarithm; of power it is twice what it is of amplitude. NaN
-        where invalid. Lazy if the images are.
+        ``abs(ln(after / before))`` of the means, natural logarithm; of power it is twice that of amplitude. NaN where
+        invalid. Lazy if the images are.
 
     Raises
     ------
@@ -164,8 +164,8 @@ def log_ratio(
 
     Notes
     -----
-    Of unchanged ground under speckle of L independent looks in the window, the signed log-ratio of power has mean 0 and
-    variance ``2 psi1(L)``.
+    Over unchanged ground with speckle of L independent looks in the window, the signed log-ratio of power has mean 0
+    and variance ``2 psi1(L)``.
 
     Examples
     --------
@@ -197,7 +197,7 @@ def mean_ratio(
     pairs: str | Sequence[Pair] | None = None,
     match_gain: MatchGain = False,
 ) -> xr.DataArray:
-    """Mean ratio: one less the ratio of the darker to the brighter window mean.
+    """Compute the mean ratio: one minus the ratio of the smaller to the larger window mean.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def mean_ratio(
     Returns
     -------
     (pair, y, x) float32
-        ``1 - min(m1 / m2, m2 / m1)``, from 0, unchanged, to 1; NaN where invalid or without power. Lazy if the images
+        ``1 - min(m1 / m2, m2 / m1)``, from 0 (unchanged) to 1; NaN where invalid or without power. Lazy if the images
         are.
 
     Raises
@@ -250,14 +250,14 @@ def gauss_log_ratio(
     pairs: str | Sequence[Pair] | None = None,
     match_gain: MatchGain = False,
 ) -> xr.DataArray:
-    """Log-ratio of means with weights that fall from the centre of the window.
+    """Compute the log-ratio of window means with Gaussian weights.
 
     Parameters
     ----------
     scene, signed, domain, floor, pairs, match_gain
         As in `sarcd.change.log_ratio`.
     window : int or Window
-        Odd size in pixels; 4 standard deviations of the weights long.
+        Odd size in pixels; it spans 4 standard deviations of the weights.
 
     Returns
     -------
@@ -303,7 +303,7 @@ def neighbourhood_ratio(
     pairs: str | Sequence[Pair] | None = None,
     match_gain: MatchGain = False,
 ) -> xr.DataArray:
-    """Neighbourhood ratio: that of the pixel where the ground is rough, and of its neighbours where it is even.
+    """Compute the neighbourhood ratio: of the pixel over heterogeneous ground, of its neighbours in homogeneous areas.
 
     Parameters
     ----------
@@ -313,7 +313,7 @@ def neighbourhood_ratio(
     Returns
     -------
     (pair, y, x) float32
-        From 0, unchanged, to 1; NaN where invalid or without power. Lazy if the images are.
+        From 0 (unchanged) to 1; NaN where invalid or without power. Lazy if the images are.
 
     Raises
     ------

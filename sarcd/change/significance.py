@@ -1,4 +1,4 @@
-"""What the tests of change share: looks of their windows, the layers of a pair, and the shape of a result."""
+"""Shared parts of the change tests: looks of their windows, the layers of a pair, and the layout of a result."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sarcd.errors import OptionError
 from sarcd.estimation.looks import looks_sample, measure_correlation, no_looks
 
 FALSE_ALARMS = "false_alarms"
-"""Attribute of a result: the rate it was decided at."""
+"""Attribute of a result: its false-alarm rate."""
 
 
 def check_rate(false_alarms: float) -> float:
-    """Return a rate of false alarms, or refuse it.
+    """Validate and return a false-alarm rate.
 
     Raises
     ------
@@ -29,48 +29,50 @@ def check_rate(false_alarms: float) -> float:
     """
     if not 0 < false_alarms < 0.5:
         raise OptionError(
-            f"a rate of false alarms of {false_alarms}", option="false_alarms", hint="use one above 0, such as 0.01"
+            f"invalid false-alarm rate {false_alarms}", option="false_alarms", hint="use a rate above 0, such as 0.01"
         )
     return float(false_alarms)
 
 
-def check_share(min_valid: float) -> float:
-    """Return a least share of valid pixels, or refuse it."""
+def check_fraction(min_valid: float) -> float:
+    """Validate and return a minimum fraction of valid pixels."""
     if not 0 < min_valid <= 1:
-        raise OptionError(f"min_valid is {min_valid}", option="min_valid", hint="use a share above 0, up to 1")
+        raise OptionError(
+            f"invalid fraction of valid pixels {min_valid}", option="min_valid", hint="use a fraction above 0, up to 1"
+        )
     return float(min_valid)
 
 
 def check_two_pixels(window: Window) -> Window:
-    """Return a window that coherence can be estimated in, or refuse it."""
+    """Validate and return a window in which coherence can be estimated."""
     if window.pixels < 2:
-        raise OptionError("coherence over one pixel is always 1", option="window", hint="use 3 or more")
+        raise OptionError("coherence over one pixel is always 1", option="window", hint="use a window of 3 or more")
     return window
 
 
 def window_looks(
     scene: xr.Dataset, window: Window, looks: float | WindowLooks | None, false_alarms: float, dates: int = 2
 ) -> Any:
-    """Return the `WindowLooks` of a window: as told, or measured on a sample of the scene (a dask task if it is lazy).
+    """Return the `WindowLooks` of a window: as given, or measured on a sample of the scene (a dask task if lazy).
 
-    Those that are measured hold for the tests of as many dates, too, where these are more than 2.
+    Measured looks also apply to tests of that number of dates, if it exceeds 2.
 
     Raises
     ------
     OptionError
-        If the looks that were told are not above 0, or none were told and the images are detected ones.
+        If the given looks are not above 0, or none are given for amplitude images.
     """
     if isinstance(looks, WindowLooks):
         return looks  # measured before
     if looks is not None:
         if not looks > 0:
-            raise OptionError(f"{looks} looks", option="looks", hint="use a number above 0")
+            raise OptionError(f"invalid number of looks {looks}", option="looks", hint="use a number above 0")
         return WindowLooks(float(looks), float(looks))
     if "slc" not in scene:
         raise OptionError(
-            "the looks of detected images are not known",
+            "the looks of amplitude images are unknown",
             option="looks",
-            hint=f"tell those of a mean over the window: {window.pixels} times a pixel's if pixels are independent",
+            hint=f"give those of a mean over the window: {window.pixels} times a pixel's if pixels are independent",
         )
     blocks = looks_sample(scene)
     if all(isinstance(block, np.ndarray) for block in blocks):
@@ -88,7 +90,7 @@ def _measure(blocks: Sequence[np.ndarray], window: Window, false_alarms: float, 
     if correlation is None:
         raise no_looks()
     weights = np.ones(window.y), np.ones(window.x)
-    # the last bits depend on the threads that measured; a result is to be the same wherever it was made
+    # the last bits depend on the number of threads, but a result must be the same wherever it was made
     stack = None
     if dates > 2:
         found = stack_looks(weights, correlation, dates, false_alarms)
@@ -98,7 +100,7 @@ def _measure(blocks: Sequence[np.ndarray], window: Window, false_alarms: float, 
 
 
 def decide(scores: xr.DataArray, false_alarms: float, attrs: Mapping[str, Any]) -> xr.DataArray:
-    """Return `change` from scores: 1 where the p-value is at most the rate, 255 where it is unknown."""
+    """Threshold scores into `change`: 1 where the p-value is at most the rate, 255 where it is unknown."""
     threshold = np.float32(-np.log10(false_alarms))
     change = pointwise(lambda block: _at_least(block, threshold), scores, dtype=np.uint8).rename("change")
     kept = {key: value for key, value in scores.attrs.items() if key == "grid_mapping"}
@@ -131,17 +133,17 @@ def result_of(
 
 
 def aligned(images: xr.DataArray, layers: xr.DataArray, name: str, pairs: int) -> list[xr.DataArray]:
-    """Return one layer (y, x) a pair of an array (pair, y, x) or (y, x) that goes with the images, chunked like them.
+    """Return one layer (y, x) per pair of an array (pair, y, x) or (y, x) that matches the images, chunked like them.
 
     Raises
     ------
     OptionError
-        If its shape is another.
+        If its shape differs from that of the images.
     """
     wanted = {"y": images.sizes["y"], "x": images.sizes["x"]}
     if {key: layers.sizes.get(key) for key in wanted} != wanted or layers.sizes.get("pair", pairs) != pairs:
         raise OptionError(
-            f"{dict(layers.sizes)} does not go with {pairs} pairs of {wanted}",
+            f"{dict(layers.sizes)} does not match {pairs} pairs of {wanted}",
             option=name,
             hint="give one value, or a layer for each pair",
         )
@@ -156,11 +158,11 @@ def aligned(images: xr.DataArray, layers: xr.DataArray, name: str, pairs: int) -
 def parameters_of(
     window: Window, false_alarms: float, min_valid: float, looks: float | None, kind: str | None = None
 ) -> dict[str, Any]:
-    """Return the options of a test as its result keeps them."""
+    """Return the options of a test as they are recorded with its result."""
     parameters = {
         "window": {"y": window.y, "x": window.x},
         FALSE_ALARMS: check_rate(false_alarms),
-        "min_valid": check_share(min_valid),
+        "min_valid": check_fraction(min_valid),
         "looks": looks,
     }
     return parameters if kind is None else parameters | {"kind": kind}

@@ -1,4 +1,4 @@
-"""Scenes with their speckle filtered, by Lee's filter and its refinement."""
+"""Speckle filters for scenes: the Lee filter and the refined Lee filter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sarcd.store.openable import take
 
 
 def lee(scene: xr.Dataset, *, window: int | Window = 7, looks: float | None = None) -> xr.Dataset:
-    """Filter speckle: average where the ground is even, keep edges and bright points.
+    """Filter speckle: average over homogeneous areas, preserve edges and bright points.
 
     Parameters
     ----------
@@ -27,14 +27,14 @@ def lee(scene: xr.Dataset, *, window: int | Window = 7, looks: float | None = No
     window : int or Window
         Odd size in pixels.
     looks : float, optional
-        Equivalent number of looks of the images; by default estimated of each date as by
+        Equivalent number of looks of the images; by default estimated for each date as by
         `sarcd.estimation.intensity_looks`.
 
     Returns
     -------
     xr.Dataset
-        The scene with its images replaced by filtered `amplitude` (time, y, x) float32, the root of filtered power, NaN
-        where invalid; lazy if they are. What follows from brightness works on it as on any scene of detected images.
+        The scene with its images replaced by filtered `amplitude` (time, y, x) float32, the square root of filtered
+        power, NaN where invalid; lazy if they are. It works like any other scene of amplitude images.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def lee(scene: xr.Dataset, *, window: int | Window = 7, looks: float | None = No
 
 
 def refined_lee(scene: xr.Dataset, *, looks: float | None = None) -> xr.Dataset:
-    """Filter speckle as `lee` does, over the half of a 7 x 7 window that lies on the pixel's own side of an edge.
+    """Filter speckle as `lee` does, over the half of a 7 x 7 window that lies on the pixel's side of an edge.
 
     Parameters
     ----------
@@ -106,9 +106,8 @@ def _filtered(
 ) -> xr.Dataset:
     images = schema.images_of(scene)
     if looks is not None and not 0 < looks < np.inf:
-        raise OptionError(
-            f"looks is {looks}", option="looks", hint="use a number above 0, or none to have it estimated"
-        )
+        hint = "use a number above 0, or none to have it estimated"
+        raise OptionError(f"invalid number of looks {looks}", option="looks", hint=hint)
     layers, used = [], []
     for image in images:
         number = looks_of_image(image, schema.source_of(scene)) if looks is None else float(looks)
@@ -131,7 +130,7 @@ def _filtered(
 
 
 def _amplitude(image: np.ndarray, *, looks: float, kernel: Callable[..., np.ndarray]) -> np.ndarray:
-    """Return the root of filtered power."""
+    """Return the square root of filtered power."""
     power = np.abs(image).astype(np.float64) ** 2
     filtered: np.ndarray = np.sqrt(kernel(power, looks=looks))
     return filtered.astype(np.float32)

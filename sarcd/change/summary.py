@@ -1,4 +1,4 @@
-"""Changes of a scene of many dates, in few layers."""
+"""Summary layers of the changes of a scene of many dates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sarcd.store.openable import take
 OPERATION = "summarise_changes"
 
 LAYERS = ("change_count", "first_change", "last_change", "persistence", "omnibus_score")
-"""All that a summary may hold."""
+"""All layers that a summary may hold."""
 
 
 def summarise(
@@ -38,51 +38,51 @@ def summarise(
     looks: float | None = None,
     min_valid: float = 0.5,
 ) -> xr.Dataset:
-    """Tell for each pixel how often it changed, when first and last, and whether it came back.
+    """Summarise for each pixel how often it changed, when first and last, and whether it reverted.
 
     Parameters
     ----------
     scene : xr.Dataset
-        Of three dates or more, with the results if they are called by name, and with `slc` or `amplitude`
+        Of three dates or more, with the results if they are given by name, and with `slc` or `amplitude`
         (time, y, x), linear, for the persistence and the omnibus test.
     changes : DataArray or str, optional
-        Decisions (1, 0, 255) or probabilities (float, NaN where invalid) over consecutive dates, (pair, y, x): of any
-        test, or of a network; or their name in the scene; or ``omnibus``, the changes that `omnibus_test` finds. By
-        default the scene's `change_probability`, or else its `change`, or else ``omnibus``.
+        Change maps (1, 0, 255) or probabilities (float, NaN where invalid) over consecutive dates, (pair, y, x), of any
+        test or network; or their name in the scene; or ``omnibus``, the changes that `omnibus_test` finds. By default
+        the scene's `change_probability`, or else its `change`, or else ``omnibus``.
     threshold : float, optional
-        From which probability on there is a change; by default that which the probability's own map was cut at, where
-        it is known, else 0.5. A score has none, and is told one.
+        Probability from which a pixel counts as changed; by default the threshold of the map made from the
+        probabilities, where it is known, else 0.5. A score has no default.
     persistence : bool
-        Whether that layer is wanted: of maps it alone needs the images.
+        Whether to compute that layer, the only one that needs the images when maps are summarised.
     window : int or Window
-        Odd size in pixels over which dates are compared, for the persistence and by the omnibus test.
+        Odd size in pixels of the window over which dates are compared, for the persistence and the omnibus test.
     false_alarms : float
-        Rate of that comparison.
+        False-alarm rate of that comparison.
     looks, min_valid
         As in `ratio_test`, for that comparison.
 
     Returns
     -------
     xr.Dataset
-        Layers (y, x), lazy if the changes are: `change_count` uint8 (255 unknown), `first_change` and `last_change`
-        int16, the date that shows the change, counted from 0 in order of time (0 none, since the first date shows none;
-        -1 unknown), and `persistence` float32, the share of the dates since the first change that still differ from
-        what was before it: 1 stays, 0 came back at once, NaN without a change, where it shows only on the last date,
-        and where these images do not show it (a map may know more than brightness and coherence over a window).
-        Dates are counted since every raster format keeps whole numbers; the attribute `dates` lists them. Of
-        ``omnibus`` also `omnibus_score` float32.
+        Layers (y, x), lazy if the changes are: `change_count` uint8 (255 unknown); `first_change` and `last_change`
+        int16, the index in time order of the date that shows the change (0 none, since the first date shows none; -1
+        unknown); and `persistence` float32, the fraction of the dates since the first change that still differ from
+        the dates before it: 1 persistent, 0 reverted at once, NaN without a change, where it shows only on the last
+        date, and where these images do not show it (a map may rest on more than intensity and coherence over a window).
+        Dates are given as indices because every raster format supports integers; the attribute `dates` lists them.
+        ``omnibus`` adds `omnibus_score` float32.
 
     Raises
     ------
     SceneError
         If the scene has fewer than three dates, or no such variable.
     OptionError
-        If changes of consecutive dates are lacking, or an option cannot be used.
+        If changes of some consecutive dates are missing, or an option cannot be used.
 
     See Also
     --------
-    sarcd.change.kernels.summary.persistence : when a date counts as come back.
-    sarcd.jobs.summarise : the same into the store, resumable.
+    sarcd.change.kernels.summary.persistence : when a date counts as reverted.
+    sarcd.jobs.summarise : the same, stored and resumable.
 
     Examples
     --------
@@ -104,20 +104,20 @@ def summarise(
 
 @dataclass(frozen=True)
 class FittedSummary:
-    """A summary that knows what it needs of the whole scene; small, and the same for any part of it.
+    """Summary options together with what they need of the whole scene; small, and valid for any part of it.
 
     Parameters
     ----------
     options : SummaryOptions
-        With what was open filled in.
+        With defaults resolved.
     why : str
         Why these changes were chosen.
     dates : tuple of str
         Dates of the scene, in order.
     made_by : str or None
-        What made the changes.
+        Operation that made the changes.
     looks : WindowLooks, dask task or None
-        Of a window, where dates are compared.
+        Looks of the window in which dates are compared.
     """
 
     options: SummaryOptions
@@ -128,46 +128,46 @@ class FittedSummary:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers that it makes."""
+        """Layers of the summary."""
         wanted = {"persistence": self.options.persistence, "omnibus_score": self.options.of == OMNIBUS}
         return tuple(name for name in LAYERS if wanted.get(name, True))
 
     @property
     def halo(self) -> tuple[int, int]:
-        """Pixels that the result depends on beyond its own, along y and x."""
+        """Pixels along y and x beyond its own region on which the result depends."""
         return self.options.window.halo if self.looks is not None else (0, 0)
 
     def attrs(self) -> dict[str, Any]:
-        """Return what the result says of how it was made, and of which dates."""
-        told: dict[str, Any] = {"of": self.options.of, "dates": len(self.dates), "until": self.dates[-1]}
-        told |= {"made_by": self.made_by} if self.made_by is not None else {}
-        told |= {"threshold": self.options.threshold} if self.options.threshold is not None else {}
-        told |= {"exclude_dates": list(self.options.exclude_dates)} if self.options.exclude_dates else {}
+        """Return attributes that record how the summary was made, and from which dates."""
+        parameters: dict[str, Any] = {"of": self.options.of, "dates": len(self.dates), "until": self.dates[-1]}
+        parameters |= {"made_by": self.made_by} if self.made_by is not None else {}
+        parameters |= {"threshold": self.options.threshold} if self.options.threshold is not None else {}
+        parameters |= {"exclude_dates": list(self.options.exclude_dates)} if self.options.exclude_dates else {}
         if self.looks is not None:
             compared = ("persistence", "window", "false_alarms", "looks", "min_valid")
-            told |= {name: value for name, value in to_dict(self.options).items() if name in compared}
-        attrs = made_by_attrs(OPERATION, told) | {"why": self.why, "dates": list(self.dates)}
+            parameters |= {name: value for name, value in to_dict(self.options).items() if name in compared}
+        attrs = made_by_attrs(OPERATION, parameters) | {"why": self.why, "dates": list(self.dates)}
         return attrs | ({"effective_looks": self.looks.power} if isinstance(self.looks, WindowLooks) else {})
 
 
 def fit_summary(
     scene: xr.Dataset, options: SummaryOptions | None = None, changes: xr.DataArray | None = None
 ) -> FittedSummary:
-    """Choose what is summarised if that is open, and read of the scene what is needed of the whole.
+    """Choose what to summarise if the options leave it open, and measure what is needed of the whole scene.
 
     Parameters
     ----------
     scene : xr.Dataset
-        As `summarise` takes it.
+        As in `summarise`.
     options : SummaryOptions, optional
-        What is wanted.
+        Options of the summary.
     changes : DataArray, optional
-        Maps that are no variable of the scene.
+        Maps that are not a variable of the scene.
 
     Raises
     ------
     SceneError, OptionError
-        As `summarise`.
+        As in `summarise`.
     """
     options = options or SummaryOptions()
     if options.exclude_dates:
@@ -203,11 +203,11 @@ def apply_summary(
     Parameters
     ----------
     scene : xr.Dataset
-        The scene that the summary was fitted to, or a part with a halo.
+        The scene that the summary was fitted to, or a part of it with a halo.
     fitted : FittedSummary
-        By `fit_summary`.
+        From `fit_summary`.
     changes : DataArray, optional
-        The maps it was fitted to, unless the scene has them.
+        The maps that the summary was fitted to, unless the scene holds them.
     first_row : int
         Row of the scene at which the part begins.
 
@@ -219,7 +219,7 @@ def apply_summary(
     options, layers = fitted.options, dict[str, Any]()
     scene = without_dates(scene, options.exclude_dates)
     if changes is None and options.of == OMNIBUS:
-        # a dask task cannot be handed on as a number: it is the same task there
+        # a dask task cannot be passed on as a number; omnibus_test builds the same task
         looks = fitted.looks if isinstance(fitted.looks, WindowLooks) else options.looks
         found = omnibus_test(
             scene,
@@ -238,7 +238,7 @@ def apply_summary(
 
 
 def _in_order(scene: xr.Dataset, changes: xr.DataArray, threshold: float | None) -> xr.DataArray:
-    """Return decisions over consecutive dates in order of time."""
+    """Return change maps of consecutive dates in time order."""
     ordered = changes.transpose("pair", "y", "x").isel(pair=positions_of(scene, changes))
     if threshold is None:
         return whole_numbers(ordered, schema.VARIABLES["change"])
@@ -248,11 +248,11 @@ def _in_order(scene: xr.Dataset, changes: xr.DataArray, threshold: float | None)
 
 
 def _above(values: np.ndarray, threshold: float, probability: str | None) -> np.ndarray:
-    """Return decisions; of probabilities, those above 1 are refused: percents, or a map in which 255 is unknown."""
+    """Threshold values; reject probabilities above 1, which are percentages or a map in which 255 is unknown."""
     if probability is not None and (values > 1).any():
         raise SceneError(
-            f"'{probability}' holds {np.nanmax(values):g}, and probabilities end at 1",
-            hint=f"divide percents by 100; a map of 0, 1 and 255 is uint8: {as_map(probability)}",
+            f"'{probability}' holds {np.nanmax(values):g}, but probabilities end at 1",
+            hint=f"divide percentages by 100; a map of 0, 1 and 255 is uint8: {as_map(probability)}",
         )
     return np.where(np.isnan(values), schema.NO_LABEL, values >= threshold).astype(np.uint8)
 

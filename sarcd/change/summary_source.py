@@ -1,4 +1,4 @@
-"""Which maps a summary is made of, and where they were cut."""
+"""Choice of the maps that a summary is made of, and of the threshold that applies to them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sarcd.store.pairs import Pair, consecutive
 from sarcd.store.results import find_result, is_made, pair_texts, sibling
 
 OMNIBUS = "omnibus"
-"""Stands for the changes that `omnibus_test` finds, where the name of a variable is asked for."""
+"""Name of the changes that `omnibus_test` finds, where the name of a variable is expected."""
 
-_HALF = 0.5  # of a probability whose map is not known
+_HALF = 0.5  # for probabilities without a known threshold
 _MAPS = ("change_probability", "change", "label", "pseudo_label", "change_score")
 
 
@@ -30,7 +30,7 @@ def choose(scene: xr.Dataset, of: str | None) -> tuple[str, str]:
     SceneError
         If the scene has no such variable.
     OptionError
-        If it is no map of change.
+        If it is not a change map.
     """
     if of == OMNIBUS:
         return of, "chosen by the user"
@@ -55,17 +55,17 @@ def _check_name(name: str) -> None:
     variable = schema.known(name)
     if variable is None or variable.name not in _MAPS:
         raise OptionError(
-            f"'{name}' is no map of change", option="of", hint=f"use one of {', '.join(_MAPS)}, or {OMNIBUS}"
+            f"'{name}' is not a change map", option="of", hint=f"use one of {', '.join(_MAPS)}, or {OMNIBUS}"
         )
 
 
 def positions_of(scene: xr.Dataset, changes: xr.DataArray) -> list[int]:
-    """Return the positions in maps (pair, y, x) of the pairs of consecutive dates, in order of time.
+    """Return the positions in maps (pair, y, x) of the pairs of consecutive dates, in time order.
 
     Raises
     ------
     OptionError
-        If the maps have other dims, or a pair is absent or was never computed.
+        If the maps have other dims, or a pair is missing or was never computed.
     """
     if set(changes.dims) != {"pair", "y", "x"} or not {"before", "after"} <= set(changes.coords):
         raise OptionError(
@@ -74,7 +74,7 @@ def positions_of(scene: xr.Dataset, changes: xr.DataArray) -> list[int]:
     absent = _absent(scene, changes)
     if absent:
         raise OptionError(
-            f"no change from {' to '.join(pair_texts(absent)[0])}",
+            f"no change map from {' to '.join(pair_texts(absent)[0])}",
             option="changes" if changes.name is None else str(changes.name),
             hint="compute it for all pairs of consecutive dates, with pairs 'consecutive' "
             f"({':'.join(pair_texts(absent)[0])} for this one), or summarise 'omnibus'",
@@ -95,13 +95,13 @@ def _absent(scene: xr.Dataset, changes: xr.DataArray) -> list[Pair]:
 
 
 def check_options(options: SummaryOptions, of: str | None, maps: xr.DataArray | None) -> None:
-    """Raise on an option that would not be looked at, or cannot be."""
+    """Raise on an option that would have no effect or cannot be used."""
     if options.threshold is not None and (maps is None or maps.dtype.kind != "f"):
-        raise OptionError(f"{of or 'the map'} is decided already", option="threshold", hint="leave it out")
+        raise OptionError(f"{of or 'the map'} is already thresholded", option="threshold", hint="leave it out")
     variable = schema.known(of)
     if options.threshold is None and variable is not None and variable.name == "change_score":
         raise OptionError(
-            f"where '{of}' is cut is not known", option="threshold", hint="tell it, or use the map that was cut from it"
+            f"the threshold of '{of}' is unknown", option="threshold", hint="give one, or use the map made from it"
         )
     if options.threshold is not None and (variable is None or variable.name != "change_score"):
         checked(options.threshold, Probability, "threshold")
@@ -118,7 +118,7 @@ def check_options(options: SummaryOptions, of: str | None, maps: xr.DataArray | 
 
 
 def cut_at(scene: xr.Dataset, maps: xr.DataArray | None, threshold: float | None) -> float | None:
-    """Return where probabilities are cut: as told, or where their own map was; None for what is decided already."""
+    """Return the threshold of probabilities: as given, or that of their own map; None for a thresholded map."""
     if maps is None or maps.dtype.kind != "f":
         return None
     if threshold is not None:
@@ -133,9 +133,9 @@ def cut_at(scene: xr.Dataset, maps: xr.DataArray | None, threshold: float | None
 
 
 def digest(maps: xr.DataArray) -> str | None:
-    """Return what made maps: its name, with some digits that differ where its settings do; None if they do not say."""
+    """Return the operation that made maps, with a short hash of its parameters; None if the maps do not record it."""
     operation = maps.attrs.get("sarcd_operation")
     if operation is None:
         return None
-    told = json.dumps(decode(maps.attrs.get(PARAMETERS)), sort_keys=True, default=str)
-    return f"{operation} {hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    text = json.dumps(decode(maps.attrs.get(PARAMETERS)), sort_keys=True, default=str)
+    return f"{operation} {hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""Maps of change from difference images: a rule fitted on the whole scene, applied to every part of it."""
+"""Change maps from difference images: a thresholding rule fitted to the whole scene, applied to every part of it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPTIONS: dict[str, dict[str, float]] = {
     "fuzzy": {"exponent": 1.01},
     "pca_kmeans": {"block": 2, "components": 1},
 }
-"""Further options of a decision, and the least value of each."""
+"""Further options of a method, and the minimum of each."""
 
 
 def decide(
@@ -39,25 +39,25 @@ def decide(
     pooled: bool = False,
     **options: Any,
 ) -> xr.DataArray:
-    """Split difference images into changed and unchanged ground, by what their values show.
+    """Threshold difference images into changed and unchanged ground, by the distribution of their values.
 
     Parameters
     ----------
     difference : (pair, y, x) float32 DataArray
-        As of `sarcd.change.log_ratio`, larger where more changed, or signed; NaN where invalid. It is read now, once, a
-        chunk at a time (by ``pca_kmeans``, a sample of it).
+        As returned by `sarcd.change.log_ratio`, larger where more changed, or signed; NaN where invalid. It is read
+        immediately, once, one chunk at a time (``pca_kmeans`` reads a sample of it).
     method : str
         ``otsu``, ``kmeans`` (option `classes`), ``fuzzy`` (option `exponent`) and ``hierarchical`` (option `classes`)
-        cluster the values, and always find changes. ``kittler`` and ``kittler_gg`` put the thresholds where fewest are
-        wrong, between classes that are Gaussian or generalised Gaussian, and of a signed difference find none where one
-        class is enough. ``pca_kmeans`` (options `block` and `components`) clusters blocks of pixels; not for signed
-        differences.
+        cluster the values, and always find changes. ``kittler`` and ``kittler_gg`` set minimum-error thresholds between
+        Gaussian or generalised Gaussian classes, and find no change in a signed difference that one class describes
+        well enough. ``pca_kmeans`` (options `block` and `components`) clusters blocks of pixels; it does not take
+        signed differences.
     tails : {"upper", "both"}, optional
-        Whether large values alone are changes, or small ones too; by default both of a signed difference.
+        Whether only large values are changes, or small ones too; by default both for a signed difference.
     pooled : bool
-        One rule for all pairs instead of one each.
+        Fit one rule to all pairs instead of one to each.
     **options
-        Of the method, as its function in `sarcd.change.kernels.thresholds` has them.
+        Options of the method, as its function in `sarcd.change.kernels.thresholds` takes them.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def fit_rules(
     pooled: bool = False,
     **options: Any,
 ) -> tuple[Rule, ...]:
-    """Fit the rule of each pair, now, without applying it.
+    """Fit the thresholding rule of each pair immediately, without applying it.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ def fit_rules(
     Returns
     -------
     tuple of Split or BlockSplit
-        One a pair, in order, or the same one for all.
+        One per pair, in order, or the same one for all.
 
     Raises
     ------
     OptionError, StatisticsError
-        As `decide`.
+        As in `decide`.
 
     Examples
     --------
@@ -119,9 +119,9 @@ def fit_rules(
     (True, True)
     """
     if method not in DECISIONS:
-        raise OptionError(f"unknown decision {method!r}", option="method", hint=f"use {', '.join(DECISIONS)}")
+        raise OptionError(f"unknown method {method!r}", option="method", hint=f"use {', '.join(DECISIONS)}")
     if tails not in (None, "upper", "both"):
-        raise OptionError(f"tails is {tails!r}", option="tails", hint="use upper or both")
+        raise OptionError(f"unknown tails {tails!r}", option="tails", hint="use upper or both")
     _check_options(method, tails, options)
     groups = [difference] if pooled else [difference[i : i + 1] for i in range(difference.sizes["pair"])]
     fit = _fit_blocks if method == "pca_kmeans" else _fit_values
@@ -130,19 +130,19 @@ def fit_rules(
 
 
 def apply_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray:
-    """Apply rules to difference images: the same ones or others.
+    """Apply thresholding rules to difference images, to those they were fitted to or to others.
 
     Parameters
     ----------
     difference : (pair, y, x) float32 DataArray
         NaN where invalid.
     rules : sequence of Split or BlockSplit
-        One a pair.
+        One per pair.
 
     Returns
     -------
     (pair, y, x) uint8 DataArray
-        As of `decide`.
+        As in `decide`.
 
     Raises
     ------
@@ -150,7 +150,8 @@ def apply_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray
         If there are more or fewer rules than pairs.
     """
     if len(rules) != difference.sizes["pair"]:
-        raise OptionError(f"{len(rules)} rules for {difference.sizes['pair']} pairs", option="rules")
+        message = f"got {len(rules)} rules for {difference.sizes['pair']} pairs"
+        raise OptionError(message, option="rules", hint="give one rule per pair")
     layers = [window_map(rule.apply, [difference[i]], halo=rule.halo, dtype="uint8") for i, rule in enumerate(rules)]
     parameters = {
         "method": rules[0].method,
@@ -164,7 +165,7 @@ def apply_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray
 
 
 def rules_of(change: xr.DataArray) -> tuple[Rule, ...]:
-    """Return the rules that the attributes of a `change` hold.
+    """Return the rules that the attributes of a `change` map hold.
 
     Examples
     --------
@@ -179,7 +180,7 @@ def rules_of(change: xr.DataArray) -> tuple[Rule, ...]:
 
 
 def read_rule(values: dict[str, Any]) -> Rule:
-    """Read a rule from the plain values that attributes keep."""
+    """Read a rule from the plain values stored in attributes."""
     from sarcd.change.kernels.thresholds.histogram import Split
     from sarcd.change.kernels.thresholds.pca_kmeans import BlockSplit
 
@@ -190,19 +191,20 @@ def _check_options(method: str, tails: Tails | None, options: dict[str, Any]) ->
     known = OPTIONS.get(method, {})
     for name, value in options.items():
         if name not in known:
-            hint = f"it takes {', '.join(known)}" if known else "it takes none"
+            hint = f"use {', '.join(known)}" if known else "leave it out"
             raise OptionError(f"{method} has no option {name!r}", option=name, hint=hint)
-        least = 3 if name == "classes" and tails == "both" else known[name]
-        if value is not None and not value >= least:
-            raise OptionError(f"{name} is {value!r}", option=name, hint=f"use {least} or more")
+        minimum = 3 if name == "classes" and tails == "both" else known[name]
+        if value is not None and not value >= minimum:
+            raise OptionError(f"invalid {name} {value!r}", option=name, hint=f"use {minimum} or more")
     block, components = options.get("block", 4), options.get("components", 3)
     if components > block**2:
-        raise OptionError(f"a block has {block**2} pixels", option="components", hint="use no more of them")
+        message = f"{components} components exceed the {block**2} pixels of a block"
+        raise OptionError(message, option="components", hint="use fewer components, or a larger block")
 
 
 def _fit_values(group: xr.DataArray, method: str, tails: Tails | None, options: dict[str, Any]) -> Split:
     values = histogram_of(group)
-    # its magnitude, too, may carry the attributes of a signed difference
+    # the magnitude may also carry the attributes of a signed difference
     chosen: Tails = tails or ("both" if is_signed(group) and values.low[0] < 0 else "upper")
     return _fits()[method](values, tails=chosen, **options)
 
@@ -233,16 +235,16 @@ def _fit_blocks(group: xr.DataArray, method: str, tails: Tails | None, options: 
 
     blocks = [block for layer in group for block in sample_now(layer)]
     if not any(np.isfinite(block).any() for block in blocks):
-        raise StatisticsError("no valid pixel in the sample of the difference image", hint="use a part that holds data")
+        raise StatisticsError("no valid pixel in the sample of the difference image", hint="use an area with data")
     if tails == "both" or (is_signed(group) and any(np.nanmin(block, initial=0) < 0 for block in blocks)):
-        raise OptionError("pca_kmeans wants magnitudes", option="method", hint="use a difference that is not signed")
+        raise OptionError("pca_kmeans needs magnitudes", option="method", hint="use a difference that is not signed")
     found = pca_kmeans(blocks, **options)
     return Split(method, None) if found is None else found
 
 
 _FAN_IN = 16  # counts added in one task; each is a megabyte
 _BAND = 4
-"""Columns of chunks that are read at a time: halos keep some rows of them, which are as long as a band is wide."""
+"""Columns of chunks read at a time: halos keep some of their rows, which are as long as a band is wide."""
 
 
 def histogram_of(array: xr.DataArray) -> Histogram:
@@ -264,7 +266,7 @@ def histogram_of(array: xr.DataArray) -> Histogram:
 
 
 def is_signed(difference: xr.DataArray) -> bool:
-    """Tell whether both ends of a difference image mean change, by the attributes of what made it."""
+    """Return whether both ends of a difference image mean change, from the attributes of what made it."""
     return bool(parameters_of(difference).get("signed", False))
 
 

@@ -1,4 +1,4 @@
-"""Maps of change: by the pretrained networks, by tests and ratios, or by what suits the scene."""
+"""Change detection with the pretrained networks, with tests and ratios, or with the method that suits the scene."""
 
 from __future__ import annotations
 
@@ -23,49 +23,49 @@ def detect(
     device: str = "auto",
     uncertainty: bool = False,
 ) -> xr.Dataset:
-    """Map the changes of every pair by what suits the scene, or by a method that is named.
+    """Map the changes of every pair with the method that suits the scene, or with a given method.
 
-    The choice follows from the scene and the options alone. Complex images are given the network pretrained on
-    simulated mines; amplitude images the one pretrained on simulated pairs of amplitudes. Options that the former does
-    not look at, such as a rate of false alarms, choose among the methods without labels (``auto-label-free``).
+    The choice follows from the scene and the options alone: for complex images the network pretrained on simulated
+    mines, for amplitude images the one pretrained on simulated amplitude pairs. Options that the former does not use,
+    such as a false-alarm rate, restrict the choice to the label-free methods (``auto-label-free``).
 
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc`, or with `amplitude` for what needs no coherence.
+        With `slc`, or with `amplitude` for methods that need no coherence.
     method : str or DetectOptions, optional
         See `sarcd.config.DetectOptions`; ``auto`` by default.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.estimation.coherence`.
     device : str
-        Of the pretrained network: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        Device of the pretrained network: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     uncertainty : bool
-        Return the probability that each decision is wrong as well.
+        Also return the probability that each decision is wrong.
 
     Returns
     -------
     xr.Dataset
-        `change` (pair, y, x) uint8, 255 where invalid, with the evidence for it, NaN there: of the pretrained network
-        on complex images `change_probability` (pair, y, x) float32 in [0, 1], else `change_score` in units of the
-        method. Lazy. What was chosen, and why, is the attribute ``why`` of `change`. Without the pretrained network
-        also `undecidable` (pair, y, x) uint8, where the scene has a `mask` or the method looks at coherence: 1 on
-        layover and shadow, where `change` is 255, and where coherence cannot tell. With `uncertainty` also that,
-        (pair, y, x) float32: of a network the standard deviation of the probability, else the probability that the
-        decision is wrong, in [0, 1].
+        `change` (pair, y, x) uint8, 255 where invalid, and the evidence for it, NaN where invalid: from the pretrained
+        network on complex images `change_probability` (pair, y, x) float32 in [0, 1], otherwise `change_score` in units
+        of the method. Lazy. The attribute ``why`` of `change` gives the reason for the choice. Without the pretrained
+        network also `undecidable` (pair, y, x) uint8, if the scene has a `mask` or the method uses coherence: 1 on
+        layover and shadow, where `change` is 255, and where coherence is uninformative. With `uncertainty` also
+        `uncertainty` (pair, y, x) float32: for a network the standard deviation of the probability, otherwise the
+        probability that the decision is wrong, in [0, 1].
 
     Raises
     ------
     SceneError
-        If the scene lacks what the method looks at.
+        If the scene lacks what the method needs.
     OptionError
-        If an option cannot be used, or the method does not look at it.
+        If an option cannot be used, or the method does not use it.
     MissingPackageError
         If the method uses a network and PyTorch is not installed.
 
     See Also
     --------
-    sarcd.predict : the map of a network that is named.
-    sarcd.jobs.detect : the same into the store, resumable.
+    sarcd.predict : the map of a given network.
+    sarcd.jobs.detect : the same, stored and resumable.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Which method suits what a scene holds and the options that are given, and why."""
+"""Choice of the method that suits a scene and the given options, with the reason."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PRETRAINED = "complex images: the pretrained network, which was trained on simul
 
 
 def is_pretrained(scene: xr.Dataset, options: DetectOptions) -> bool:
-    """Tell whether the pretrained network maps the changes: named, or chosen for complex images without other options.
+    """Return whether the pretrained network is used: named, or chosen for complex images without other options.
 
     Parameters
     ----------
     scene : xr.Dataset
         With `slc` or `amplitude`.
     options : DetectOptions
-        Method, and the options that were given.
+        Method, and the given options.
 
     Examples
     --------
@@ -45,28 +45,28 @@ def require_networks() -> None:
 
 
 def refuse_device(device: str) -> None:
-    """Refuse a device where another method than the pretrained network is used: it would not be looked at."""
+    """Raise if a device is given for a method other than the pretrained network, which would not use it."""
     if device != "auto":
         raise OptionError(
-            f"{device} is for the pretrained network",
+            f"{device} applies to the pretrained network only",
             option="device",
-            hint="leave it out, or use the method pretrained",
+            hint="leave it out, or use method pretrained",
         )
 
 
 def choose(scene: xr.Dataset, options: DetectOptions | None = None) -> tuple[str, str]:
-    """Return a method without labels for a scene, and the reason in one sentence.
+    """Return a label-free method for a scene, and the reason in one sentence.
 
     Parameters
     ----------
     scene : xr.Dataset
         With `slc` or `amplitude`.
     options : DetectOptions, optional
-        Whose options that were given the method has to look at.
+        Options; the method must use those that were given.
 
     Notes
     -----
-    The order is the one that was measured on simulated mines, see docs/detect.md.
+    The order of preference was measured on simulated mines, see docs/detect.md.
 
     Examples
     --------
@@ -87,9 +87,9 @@ def choose(scene: xr.Dataset, options: DetectOptions | None = None) -> tuple[str
             f"{dates} complex images: coherence decides where the pairs before say what to expect of it, "
             "and elsewhere a network that learnt from simulated pairs"
         )
-    told = ", ".join(sorted((options or DetectOptions()).given - names_of("network")))
-    if told:
-        return "ratio-test", f"two complex images, and {told} given: brightness decides, by a test"
+    given = ", ".join(sorted((options or DetectOptions()).given - names_of("network")))
+    if given:
+        return "ratio-test", f"two complex images, and {given} given: brightness decides, by a test"
     return "network", (
         "two complex images: how coherent the ground was before is not known, "
         "so that a network decides that learnt from simulated pairs"

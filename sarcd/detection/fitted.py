@@ -1,4 +1,4 @@
-"""What a method without labels knows of the whole scene, once it is fitted, and what a map says of that."""
+"""Label-free methods fitted to a whole scene, and the attributes that record the fit."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
 
 OPERATION = "detect"
 POOLED = ("coherence-loss",)
-"""Methods with one rule for all pairs: the first has no past, and so no values."""
+"""Methods with one rule for all pairs, since the first pair has no history and so no values."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A method that knows what it needs of the whole scene; small, and the same for any part of it.
+    """A method together with what it needs of the whole scene; small, and valid for any part of it.
 
     Parameters
     ----------
     options : DetectOptions
-        With the method that ``auto`` came to.
+        With the method that ``auto`` resolved to.
     why : str
-        Why it was chosen.
+        Reason for the choice.
     pairs : tuple of (before, after)
         Dates of the pairs.
     floor : float or None
-        Added to amplitudes before their logarithm; see `sarcd.change.log_ratio`.
+        Value added to amplitudes before the logarithm; see `sarcd.change.log_ratio`.
     looks : WindowLooks or None
-        Of a window, for tests.
+        Looks of a window, for tests.
     rules : tuple of Split or BlockSplit
-        How the difference image of each pair is split.
+        Thresholding rule for the difference image of each pair.
     networks : tuple of SelfTrained
-        Those fitted to each pair.
+        Networks fitted to each pair.
     groups : tuple of TwoGroups
-        What tells the p-values of changed ground in each pair, where the uncertainty of a test is asked for.
+        Mixture of p-values of each pair, if the uncertainty of a test is requested.
     gains : tuple of float
-        By what each image after is brighter than the one before, in amplitude, where the two are brought to one level.
+        Amplitude gain of each image after relative to the one before, if levels are matched.
     history : Histories or None
-        How coherent the whole scene is in the pairs, where coherence is held against its own past.
+        Coherence of the whole scene in the pairs, if coherence is compared with its own history.
     """
 
     options: DetectOptions
@@ -63,16 +63,16 @@ class Fitted:
     history: Histories | None = None
 
     def attrs(self) -> dict[str, Any]:
-        """Return what the result says of how it was made, for all pairs alike."""
-        told = dict(self.options.used)
-        told |= {"rule": self.rules[0].to_dict()} if self.rules and self.options.method in POOLED else {}
-        told |= {"floor": self.floor} if self.floor is not None else {}
-        told |= {"effective_looks": self.looks.power} if self.looks is not None else {}
-        told |= {"history": MATCHED} if self.history is not None else {}
-        return made_by_attrs(OPERATION, told) | {"why": self.why}
+        """Return attributes that record how the result was made, common to all pairs."""
+        parameters = dict(self.options.used)
+        parameters |= {"rule": self.rules[0].to_dict()} if self.rules and self.options.method in POOLED else {}
+        parameters |= {"floor": self.floor} if self.floor is not None else {}
+        parameters |= {"effective_looks": self.looks.power} if self.looks is not None else {}
+        parameters |= {"history": MATCHED} if self.history is not None else {}
+        return made_by_attrs(OPERATION, parameters) | {"why": self.why}
 
     def of_pairs(self, *, groups: bool = False) -> list[dict[str, Any]]:
-        """Return what was fitted to each pair by itself, groups of p-values or not: later pairs have their own."""
+        """Return what was fitted to each pair separately, with or without the mixtures of p-values."""
         facts: list[dict[str, Any]] = [{"before": iso(before), "after": iso(after)} for before, after in self.pairs]
         if self.options.method not in POOLED:
             _add(facts, "rule", [rule.to_dict() for rule in self.rules])
@@ -83,11 +83,11 @@ class Fitted:
         return facts
 
     def _scales(self) -> list[float | str]:
-        """Coherence of the scene in each pair over what it is as a rule."""
+        """Return the coherence of the scene in each pair relative to its usual value."""
         known = () if self.history is None else self.history.of_pairs
         return [one.scales[-1] if one.scales else "unknown" for one in known]
 
 
 def _add(facts: list[dict[str, Any]], name: str, values: Sequence[Any]) -> None:
-    for fact, value in zip(facts, values, strict=False):  # none where the method fits no such thing
+    for fact, value in zip(facts, values, strict=False):  # empty if the method does not fit them
         fact[name] = value

@@ -1,4 +1,4 @@
-"""Two detected images as a network sees them: logarithms about the scene's middle, and their ratio at two scales."""
+"""Network input from two amplitude images: logarithms relative to the scene's median, and their ratio at two scales."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from scipy.ndimage import correlate1d, uniform_filter
 
 CHANNELS = ("before", "after", "ratio_fine", "ratio_coarse", "noise_before", "noise_after", "strength")
-"""What `pair_features` returns, in order."""
+"""Channels that `pair_features` returns, in order."""
 
 SIGMAS_PX = (1.0, 2.5)
-"""Gaussian windows over which power is averaged before the ratio."""
+"""Standard deviations of the Gaussian windows over which power is averaged before the ratio."""
 
 REACH_PX = 8
-"""How far a feature looks, in pixels: three sigmas of the wider window, rounded up."""
+"""Pixels beyond its own on which a feature depends: three sigmas of the wider window, rounded up."""
 
-_FLOOR = 0.03  # of the middle amplitude: below it, an 8-bit image holds steps rather than brightness
+_FLOOR = 0.03  # of the median amplitude, below which an 8-bit image is dominated by quantisation
 _NOISE_WINDOW = 5
-_STRONG = 0.998  # share of the pixels that the strength is above
-_DECIBEL_NOISE = 0.27  # nepers: speckle of some four looks; decibels of unknown scale are brought to it
+_STRONG = 0.998  # fraction of the pixels below the strength
+_DECIBEL_NOISE = 0.27  # nepers: speckle of about four looks, to which decibels of unknown scale are scaled
 _LIMIT = 8.0  # nepers, 70 dB
 
 Blocks = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -28,21 +28,21 @@ Blocks = Sequence[tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class PairScale:
-    """What is measured once on a pair of images and then holds for every part of them.
+    """Properties measured once on a pair of images and applied to every part of them.
 
     Parameters
     ----------
     middle : float
-        Median amplitude of both dates; of what is brighter than 0 where more than half is 0, as in dark 8-bit images.
+        Median amplitude of both dates; of the pixels above 0 where more than half are 0, as in dark 8-bit images.
     shift : float
-        Median of the natural logarithm of the amplitude ratio, coarse scale: one date brighter all over is no change.
+        Median of the natural logarithm of the amplitude ratio, coarse scale: a uniform gain difference is not a change.
     noise : (float, float)
-        Standard deviation within 5 x 5 pixels of the logarithm of amplitude before and after, median over the scene.
+        Standard deviation of the logarithm of amplitude within 5 x 5 pixels, before and after, median over the scene.
     strength : float
-        Size of the ratio on the coarse scale that all but a few pixels stay below: next to a flood, a field that dried
-        is no change.
+        Magnitude of the ratio on the coarse scale that all but a few pixels stay below: in a scene with a flood, a
+        field that dried is not a change.
     nepers : float or None
-        For images in decibels of unknown scale: logarithm of amplitude of one step. None for amplitudes.
+        For images in decibels of unknown scale: nepers of amplitude per unit. None for amplitudes.
     """
 
     middle: float
@@ -58,7 +58,7 @@ def measure_scale(blocks: Blocks, *, decibels: bool = False) -> PairScale | None
     Parameters
     ----------
     blocks : sequence of (before, after), each (Y, X) float
-        Parts of the two images, linear amplitude, or decibels of any scale; what is not finite takes no part.
+        Parts of the two images, linear amplitude, or decibels of any scale; values that are not finite are ignored.
     decibels : bool
         Whether the values are decibels.
 
@@ -98,20 +98,20 @@ def measure_scale(blocks: Blocks, *, decibels: bool = False) -> PairScale | None
 
 
 def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np.ndarray:
-    """Features of two images.
+    """Compute the features of two images.
 
     Parameters
     ----------
     before, after : (Y, X) float
-        Linear amplitude, or decibels where the scale was measured so; what is not finite takes no part.
+        Linear amplitude, or decibels if the scale was measured so; values that are not finite are ignored.
     scale : PairScale
-        As `measure_scale` returns.
+        From `measure_scale`.
 
     Returns
     -------
     (7, Y, X) float32
-        `CHANNELS`, in nepers: logarithm of amplitude relative to the scene's middle, the logarithm of the ratio of
-        amplitudes (root of mean powers) in two windows, the noise of each date, and the strength. 0 where invalid.
+        `CHANNELS`, in nepers: logarithm of amplitude relative to the scene's median, logarithm of the ratio of
+        amplitudes (root of mean powers) in two windows, noise of each date, and strength. 0 where invalid.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np
     images = [(np.maximum(image, 0) + _FLOOR) / (1 + _FLOOR) for image in images]
     out = np.zeros((len(CHANNELS), *before.shape), np.float32)
     for date, image in enumerate(images):
-        out[date] = np.log(image) + (0.5 - date) * scale.shift  # half each: the dates can be swapped
+        out[date] = np.log(image) + (0.5 - date) * scale.shift  # half each, so that the dates can be swapped
         out[4 + date] = scale.noise[date]
     out[6] = scale.strength
     powers = [np.where(valid, image * image, 0) for image in images]
@@ -142,7 +142,7 @@ def pair_features(before: np.ndarray, after: np.ndarray, scale: PairScale) -> np
 
 
 def swap_dates(features: np.ndarray) -> np.ndarray:
-    """Return the features (7, Y, X) of the same images in the other order."""
+    """Return the features (7, Y, X) of the same images in reverse order."""
     swapped: np.ndarray = np.stack(
         [features[1], features[0], -features[2], -features[3], features[5], features[4], features[6]]
     )
@@ -155,7 +155,7 @@ def _valid(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def _window_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    # each sum afresh and in one order: the same to the last bit wherever the image is cut
+    # each sum is computed on its own in a fixed order: identical to the last bit however the image is cut
     down = correlate1d(values, weights, axis=0, mode="constant")
     total: np.ndarray = correlate1d(down, weights, axis=1, mode="constant")
     return total
@@ -164,16 +164,16 @@ def _window_sum(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _noise(images: Sequence[np.ndarray]) -> float:
     """Return the median standard deviation in small windows without invalid pixels.
 
-    Where no window is without them, the standard deviation of all valid pixels; 0 where there is none.
+    If there are none, return the standard deviation of all valid pixels; 0 if there are none either.
     """
     spreads = []
     for image in images:
         valid = np.isfinite(image)
         filled = np.where(valid, image, 0).astype(np.float64)
-        share, mean, square = (
+        fraction, mean, square = (
             uniform_filter(part, _NOISE_WINDOW, mode="constant") for part in (valid.astype(float), filled, filled**2)
         )
-        whole = share > 1 - 1e-6
+        whole = fraction > 1 - 1e-6
         spreads.append(np.sqrt(np.maximum(square - mean**2, 0))[whole])
     found = np.concatenate(spreads)
     if len(found):

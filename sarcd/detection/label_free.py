@@ -1,4 +1,4 @@
-"""Change without labels or weights: what a method needs of the whole scene first, then the map of any part of it."""
+"""Label-free change detection: a fit to the whole scene, then the map of any part of it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from sarcd.store.pairs import Pair
 if TYPE_CHECKING:
     from sarcd.change.thresholding import Rule
 
-MIN_VALID = 0.5  # least share of valid pixels in the window of coherence, as of `sarcd.estimation`
+MIN_VALID = 0.5  # minimum fraction of valid pixels in the coherence window, as in `sarcd.estimation`
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,30 +51,30 @@ def fit(
     progress: Progress = silent,
     note: Callable[[str], None] = _LOG.warning,
 ) -> Fitted:
-    """Choose the method if that is open, and read of the scene what it needs of the whole.
+    """Choose the method if the options leave it open, and measure what it needs of the whole scene.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc` or `amplitude`. Tests and networks read a sample of it, difference images and the uncertainty of
-        tests all, a chunk at a time.
+        With `slc` or `amplitude`. Tests and networks read a sample of it; difference images and the uncertainty of
+        tests read all of it, a chunk at a time.
     options : DetectOptions, optional
-        Method and its knobs.
+        Method and its options.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.estimation.coherence`.
     earlier : mapping, optional
-        Attributes of an earlier map of the scene: by the same options, its rules are not fitted again.
+        Attributes of an earlier map of the scene; rules that it holds for the same options are not fitted again.
     progress : callable
-        Told of the steps of a network that learns.
+        Called with the steps of a network that is trained.
     note : callable
-        Told where the levels of two dates differ by more than 1 dB, which may pass for change; logged by default.
+        Called if the levels of two dates differ by more than 1 dB, which may look like change; logs by default.
 
     Raises
     ------
     SceneError
-        If the scene lacks what the method looks at.
+        If the scene lacks what the method needs.
     OptionError
-        If an option does not go with the method or the scene.
+        If an option does not apply to the method or the scene.
     """
     scene = take(scene)
     options = options or DetectOptions()
@@ -115,7 +115,7 @@ def fit(
 def _fit_levels(
     scene: xr.Dataset, fitted: Fitted, pairs: Sequence[tuple[int, int]], note: Callable[[str], None]
 ) -> Fitted:
-    """Measure how much brighter each image is than the one before, for matching or for saying so."""
+    """Measure the gain of each image relative to the one before, to match levels or to warn about them."""
     if not (fitted.options.match_gain or tells_levels(scene)):
         return fitted
     ratios = level_ratios_now(scene, pairs)
@@ -126,14 +126,14 @@ def _fit_levels(
         if abs(jump) > LEVEL_JUMP_DB:
             how = f"{abs(jump):.1f} dB {'brighter' if jump > 0 else 'darker'}"
             note(
-                f"{schema.day_of(after)} is {how} than {schema.day_of(before)} as a whole, which may pass for change: "
+                f"{schema.day_of(after)} is {how} than {schema.day_of(before)} overall, which may look like change: "
                 f"if the calibration differs, use match_gain (--match-gain), or ingest the images with --gain"
             )
     return fitted
 
 
 def _earlier_rules(fitted: Fitted, attrs: Mapping[str, Any]) -> list[Rule | None]:
-    """Return the rules of pairs, None where the attributes of a map hold none that was fitted by the same options."""
+    """Return the rules of pairs, None where the attributes of a map hold none fitted with the same options."""
     parameters = parameters_of(attrs)
     if bool(parameters.get("match_gain")) != fitted.options.match_gain:
         return [None] * len(fitted.pairs)
@@ -166,17 +166,17 @@ def _fit_difference(scene: xr.Dataset, fitted: Fitted, rules: list[Rule | None])
 def _looks(scene: xr.Dataset, options: DetectOptions) -> WindowLooks:
     if options.looks is None and "slc" not in scene:
         raise OptionError(
-            "the looks of detected images are not known",
+            "the looks of amplitude images are unknown",
             option="looks",
-            hint="tell those of a mean over the window, or use another method, such as network",
+            hint="give those of a mean over the window, or use another method, such as network",
         )
     found = _now(window_looks(scene, options.size, options.looks, options.false_alarms))
-    # The last bits depend on the threads that measured; a result is to be the same wherever it was made.
+    # The last bits depend on the number of threads, but a result must be the same wherever it was made.
     return WindowLooks(round(found.power, 6), round(found.coherence, 6))
 
 
 def _history(scene: xr.Dataset, fitted: Fitted) -> Histories:
-    """Return how coherent the scene is in each pair that the method looks at."""
+    """Return the coherence of the scene in each pair that the method uses."""
     schema.require(scene, "slc")
     size, pairs, times = fitted.options.size, pairs_of(scene, fitted.pairs), schema.dates_of(scene, "time")
     if fitted.looks is not None:
@@ -196,14 +196,14 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
     scene : xr.Dataset
         The scene that the method was fitted to.
     fitted : Fitted
-        By `fit`.
+        From `fit`.
 
     Returns
     -------
     xr.Dataset
-        `change_score` (pair, y, x) float32 and `change` (pair, y, x) uint8; also `undecidable` (pair, y, x) uint8 where
-        the scene has a `mask` or the method looks at coherence, and `uncertainty` (pair, y, x) float32 if the options
-        ask for it.
+        `change_score` (pair, y, x) float32 and `change` (pair, y, x) uint8; also `undecidable` (pair, y, x) uint8 if
+        the scene has a `mask` or the method uses coherence, and `uncertainty` (pair, y, x) float32 if the options ask
+        for it.
     """
     scene = take(scene)
     options = fitted.options
@@ -223,7 +223,7 @@ def apply(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
 
 
 def clean(change: xr.DataArray, options: DetectOptions) -> xr.DataArray:
-    """Clean a map up as the options say: opening, closing, holes, and what is too small, in this order."""
+    """Post-process a map as the options ask: opening, closing, small holes and small objects, in this order."""
     if options.opening:
         change = opening(change, radius=options.opening)
     if options.closing:

@@ -1,4 +1,4 @@
-"""How likely the decision at a pixel is wrong, by what the values of the whole scene tell."""
+"""Probability that the decision at a pixel is wrong, from the values of the whole scene."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from sarcd.change.thresholding import Rule
 
 OF_DECISION = "probability that the decision is wrong, 0 to 1"
-"""What `uncertainty` of tests and difference images is called."""
+"""`long_name` of `uncertainty` for tests and difference images."""
 
 OF_EITHER = f"{OF_DECISION} where coherence decided, elsewhere spread of the probability among views of the scene"
-"""What it is called where a test and a network share a scene."""
+"""`long_name` where a test and a network share a scene."""
 
 
 def fit_groups(scores: xr.DataArray, window: Window) -> tuple[TwoGroups, ...]:
-    """Tell the p-values of changed ground from those of unchanged ground, for each pair.
+    """Separate the p-values of changed ground from those of unchanged ground, for each pair.
 
     Parameters
     ----------
     scores : (pair, y, x) float32 DataArray
-        -log10 of the p-values; read now, once, a chunk at a time.
+        -log10 of the p-values; read immediately, once, one chunk at a time.
     window : Window
-        Of the test: overlapping windows do not tell more than windows side by side.
+        Window of the test: overlapping windows carry no more information than adjacent ones.
 
     Returns
     -------
     tuple of TwoGroups
-        One a pair. Of a pair without any score, as one without a past, it is that of unchanged ground alone.
+        One per pair. For a pair without any score, such as one without history, that of unchanged ground alone.
     """
     from sarcd.change.kernels.significance.history import TwoGroups, fit_two_groups
 
@@ -52,36 +52,36 @@ def fit_groups(scores: xr.DataArray, window: Window) -> tuple[TwoGroups, ...]:
             found.append(TwoGroups(0.0, 1.0))
             continue
         groups = fit_two_groups(values, correlated=window.pixels)
-        # The last bits depend on the machine; a result is to be the same wherever it was made.
+        # The last bits depend on the machine, but a result must be the same wherever it was made.
         found.append(TwoGroups(round(groups.share, 9), round(groups.exponent, 9)))
     return tuple(found)
 
 
 def by_groups(scores: xr.DataArray, groups: Sequence[TwoGroups]) -> xr.DataArray:
-    """Return how likely each pixel changed, (pair, y, x) float32, by the scores of a test."""
+    """Return the probability of change of each pixel, (pair, y, x) float32, from the scores of a test."""
     return _each(scores, [one.probability for one in groups])
 
 
 def by_rules(difference: xr.DataArray, rules: Sequence[Rule]) -> xr.DataArray:
-    """Return how likely each pixel changed, (pair, y, x) float32, by rules of Kittler and Illingworth."""
+    """Return the probability of change of each pixel, (pair, y, x) float32, from Kittler-Illingworth rules."""
     from sarcd.change.kernels.thresholds.kittler import probability_of_change
 
     return _each(difference, [partial(probability_of_change, split=cast("Split", rule)) for rule in rules])
 
 
 def uncertainty_of(found: xr.Dataset) -> xr.DataArray:
-    """Return how little each pixel is to be trusted, NaN where nothing was decided.
+    """Return the uncertainty of each pixel, NaN where there is no decision.
 
     Parameters
     ----------
     found : xr.Dataset
         `change`, with `probability` of change where a test or a rule decided, with `spread` where a network did, or
-        with both, NaN where the other did.
+        with both, each NaN where the other applies.
 
     Returns
     -------
     (pair, y, x) float32
-        Its `long_name` says what it is.
+        Its `long_name` gives its meaning.
     """
     if "probability" not in found:
         spread = found["spread"]
@@ -94,20 +94,20 @@ def uncertainty_of(found: xr.Dataset) -> xr.DataArray:
 
 
 def wrong(change: xr.DataArray, probability: xr.DataArray) -> xr.DataArray:
-    """Return how likely each decision is wrong: that what is flagged did not change, or that the rest did.
+    """Return the probability that each decision is wrong: no change where flagged, change elsewhere.
 
     Parameters
     ----------
     change : (pair, y, x) uint8 DataArray
-        The map as it is, cleaned up or not.
+        The final map, post-processed or not.
     probability : (pair, y, x) float32 DataArray
-        Of change.
+        Probability of change.
 
     Returns
     -------
     (pair, y, x) float32
-        In [0, 1]; NaN where nothing was decided. Above a half where the map goes against the probability: a low rate of
-        false alarms leaves likely changes out.
+        In [0, 1]; NaN where there is no decision. Above a half where the map contradicts the probability: a low
+        false-alarm rate leaves likely changes out.
     """
     uncertainty: xr.DataArray = (1 - probability).where(change == 1, probability)
     uncertainty = uncertainty.where(change != schema.NO_LABEL).astype("float32").rename("uncertainty")

@@ -1,4 +1,4 @@
-"""Exact median and median absolute deviation of a scene's amplitude, out of core."""
+"""Exact median and median absolute deviation of the amplitude of a scene, out of core."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from sarcd.errors import StatisticsError
 from sarcd.store.openable import take
 
 ATTRIBUTE = "amplitude_statistics"
-"""Root attribute that keeps them in a store, as JSON text."""
+"""Root attribute of a store that holds the statistics, as JSON text."""
 
 _FAN_IN = 16  # histograms added in one task; each is half a megabyte
 
 
 @dataclass(frozen=True)
 class AmplitudeStatistics:
-    """Median and MAD of amplitude, linear, and the dates they came from.
+    """Median and MAD of amplitude, linear, and the dates that they were computed from.
 
     Parameters
     ----------
     median, mad : tuple of float
-        One value pooled over all dates, or one a date.
+        One value pooled over all dates, or one per date.
     dates : tuple of str
-        Dates the values came from, ISO 8601.
+        Dates that the values were computed from, ISO 8601.
     per_date : bool
-        Whether there is one value a date.
+        Whether there is one value per date.
     level : tuple of float
-        Median of each date by itself, where it was computed; 0 of a date with fewer than 1000 valid pixels.
+        Median of each date on its own, if computed; 0 for a date with fewer than 1000 valid pixels.
     valid : tuple of float
-        Share of each date's pixels that is valid, where it was counted.
+        Fraction of valid pixels of each date, if counted.
     """
 
     median: tuple[float, ...]
@@ -49,7 +49,7 @@ class AmplitudeStatistics:
 
     @property
     def jump_db(self) -> float:
-        """Largest difference between the levels of the dates in decibels; 0 where they are not known."""
+        """Largest difference between the levels of the dates in decibels; 0 where they are unknown."""
         return jump_db(self.level)
 
     @classmethod
@@ -59,7 +59,7 @@ class AmplitudeStatistics:
 
     @classmethod
     def stored(cls, scene: xr.Dataset) -> Self | None:
-        """Return the statistics kept with a scene, or None."""
+        """Return the statistics stored with a scene, or None."""
         kept = scene.attrs.get(ATTRIBUTE)
         if kept is None:
             return None
@@ -69,7 +69,7 @@ class AmplitudeStatistics:
             raise StatisticsError(
                 "stored statistics cannot be read",
                 source=schema.source_of(scene),
-                hint="run 'sarcd statistics --refresh'",
+                hint="recompute them with 'sarcd statistics --refresh'",
             ) from error
 
     @classmethod
@@ -85,7 +85,7 @@ class AmplitudeStatistics:
         ).checked()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, as a store or a model file keeps them."""
+        """Return plain values that a store or a model file can hold."""
         known = {"level": list(self.level), "valid": list(self.valid)}
         return {
             "median": list(self.median),
@@ -104,7 +104,7 @@ class AmplitudeStatistics:
             If a MAD is not above 0 or a value is not finite.
         """
         if len(self.median) != len(self.mad) or not self.median:
-            raise StatisticsError("median and MAD must be of one length, at least 1")
+            raise StatisticsError("median and MAD must have the same length, at least 1")
         for median, mad in zip(self.median, self.mad, strict=True):
             check_spread(median, mad)
         return self
@@ -115,9 +115,8 @@ class AmplitudeStatistics:
             return self.median[0], self.mad[0]
         text = iso(date)
         if text not in self.dates:
-            raise StatisticsError(
-                f"statistics kept per date have none for {text}", hint="renew them with 'sarcd statistics --refresh'"
-            )
+            hint = "recompute them with 'sarcd statistics --refresh'"
+            raise StatisticsError(f"per-date statistics have no values for {text}", hint=hint)
         index = self.dates.index(text)
         return self.median[index], self.mad[index]
 
@@ -128,7 +127,7 @@ def iso(date: np.datetime64) -> str:
 
 
 def check_spread(median: float, mad: float) -> float:
-    """Return `mad`, or raise if it cannot normalise anything.
+    """Return `mad`, or raise if it cannot be used for normalisation.
 
     Raises
     ------
@@ -139,14 +138,14 @@ def check_spread(median: float, mad: float) -> float:
         raise StatisticsError(f"median {median} and MAD {mad} of amplitude are not finite")
     if mad <= 0:
         raise StatisticsError(
-            f"MAD of amplitude is 0 (median {median:g}): at least half of the valid pixels have one value",
+            f"the MAD of amplitude is 0 (median {median:g}): at least half of the valid pixels have the same value",
             hint="check that the images hold data and that filled areas are NaN or declared no-data",
         )
     return mad
 
 
 def jump_db(levels: Sequence[float]) -> float:
-    """Return the largest difference between levels, linear amplitudes, in decibels; those that are 0 do not count.
+    """Return the largest difference between levels, linear amplitudes, in decibels; levels of 0 are ignored.
 
     Examples
     --------
@@ -158,21 +157,21 @@ def jump_db(levels: Sequence[float]) -> float:
 
 
 def statistics(scene: xr.Dataset, *, per_date: bool | None = False) -> xr.Dataset:
-    """Exact median and median absolute deviation of amplitude over the valid pixels of a scene.
+    """Compute the exact median and median absolute deviation of amplitude over the valid pixels of a scene.
 
     Parameters
     ----------
     scene : xr.Dataset
         With `slc` or `amplitude` (time, y, x), linear.
     per_date : bool or None
-        One value a date instead of one for all dates together. None: what the scene is normalised with, along `time`:
-        values of each date where the medians of the dates differ by more than 1 dB, else the same for all.
+        One value per date instead of one for all dates. None: the values that the scene is normalised with, along
+        `time`: per date where the medians of the dates differ by more than 1 dB, otherwise the same for all dates.
 
     Returns
     -------
     xr.Dataset
-        `median` and `mad`, float64, linear; scalars, or along `time`. Lazy if the images are: computing reads them four
-        times, a chunk at a time.
+        `median` and `mad`, float64, linear; scalars, or along `time`. Lazy if the images are: computing them reads the
+        images four times, a chunk at a time.
 
     Raises
     ------
@@ -183,7 +182,8 @@ def statistics(scene: xr.Dataset, *, per_date: bool | None = False) -> xr.Datase
     -----
     The bits of non-negative floats sort like their values: one pass counts the upper 16 bits, a second the lower 16
     within the bin of the median. Amplitude is ``np.abs`` in float32, deviations from the median are rounded to float32,
-    an even count takes the mean of the two middle values in float64; the result equals numpy computed that way.
+    and an even count gives the mean of the two middle values in float64; the result equals that of numpy computed this
+    way.
 
     References
     ----------
@@ -213,18 +213,18 @@ def statistics(scene: xr.Dataset, *, per_date: bool | None = False) -> xr.Datase
 
 
 def compute_statistics(scene: xr.Dataset, *, per_date: bool | None = None) -> AmplitudeStatistics:
-    """Compute `statistics` now and return plain numbers with their dates.
+    """Compute `statistics` immediately and return plain numbers with their dates.
 
     Parameters
     ----------
     scene : xr.Dataset
-        As there.
+        As in `statistics`.
     per_date : bool, optional
-        One value a date, or one for all; by default one a date where their medians differ by more than 1 dB.
+        One value per date, or one for all; by default per date where their medians differ by more than 1 dB.
     """
     scene = take(scene)
     dates = tuple(iso(date) for date in schema.dates_of(scene, "time"))
-    # Read from here, not from within a task, so that on a cluster every pass is a graph of its own.
+    # Read here, not within a task, so that on a cluster every pass is a separate graph.
     images = schema.images_of(scene)
     found = _Reading(_layers(images), per_date)()
     pixels = images.sizes["y"] * images.sizes["x"]
@@ -236,9 +236,9 @@ def compute_statistics(scene: xr.Dataset, *, per_date: bool | None = None) -> Am
 
 
 def completed(statistics: AmplitudeStatistics, scene: xr.Dataset) -> AmplitudeStatistics:
-    """Return statistics with a value for each date of a scene: those kept per date get those of the dates they lack.
+    """Return statistics that cover every date of a scene: per-date ones are extended by the dates that they lack.
 
-    Statistics that are pooled, and those of dates that are known, stay as they are.
+    Pooled statistics, and those of known dates, are unchanged.
     """
     times = schema.dates_of(scene, "time")
     lacking = [i for i, time in enumerate(times) if iso(time) not in statistics.dates]
@@ -267,7 +267,7 @@ def _join(values: Sequence[Any]) -> Any:
 
 
 def _columns(images: xr.DataArray, per_date: bool | None) -> tuple[list[Any], list[Any]]:
-    """Return median and MAD of each date as 0-d arrays, lazy if the images are; pooled ones are all the same."""
+    """Return median and MAD of each date as 0-d arrays, lazy if the images are; pooled ones are all equal."""
     dates = range(images.sizes["time"])
     if images.chunks is None:
         found = _Reading(_layers(images), per_date)()
@@ -275,8 +275,8 @@ def _columns(images: xr.DataArray, per_date: bool | None) -> tuple[list[Any], li
     import dask.array as da
     from dask.delayed import delayed
 
-    # One task that reads the images pass after pass: as tasks of the caller's graph, the passes would share their keys,
-    # and dask would keep the whole scene in memory from the first to the last.
+    # One task reads the images pass after pass: as tasks of the caller's graph the passes would share their keys, and
+    # dask would keep the whole scene in memory from the first pass to the last.
     found = delayed(_Reading(_layers(images), per_date), traverse=False, pure=False)()
     median, mad = (
         [da.from_delayed(delayed(np.asarray)(column[i]), (), float) for i in dates]
@@ -287,7 +287,7 @@ def _columns(images: xr.DataArray, per_date: bool | None) -> tuple[list[Any], li
 
 @dataclass(frozen=True)
 class _Found:
-    """Median and MAD of each date, those of all together where they are pooled; and what is known of each by itself."""
+    """Median and MAD of each date, pooled ones repeated, with the level and the count of each date on its own."""
 
     median: tuple[float, ...]
     mad: tuple[float, ...]
@@ -298,32 +298,33 @@ class _Found:
 
 @dataclass(frozen=True, eq=False)
 class _Reading:
-    """Median and MAD of images (y, x), one a date, that are read once a pass, block by block."""
+    """Median and MAD of images (y, x), one per date, read once per pass, block by block."""
 
     images: tuple[Any, ...]
     per_date: bool | None
 
     def __call__(self) -> _Found:
         dates = len(self.images)
-        together, apart = [tuple(range(dates))], [(date,) for date in range(dates)]
+        together, separate = [tuple(range(dates))], [(date,) for date in range(dates)]
         upper = self._upper([None] * dates)
         counts = tuple(int(histogram.sum()) for histogram in upper)
         if not any(counts):
             raise StatisticsError("no valid pixel in any image", hint="check the images and their no-data values")
-        *levels, pooled = self._medians(upper, [*apart, *together], [None] * dates)
+        *levels, pooled = self._medians(upper, [*separate, *together], [None] * dates)
         known = tuple(level if count >= LEVEL_PIXELS else 0.0 for level, count in zip(levels, counts, strict=True))
         per_date = jump_db(known) > LEVEL_JUMP_DB if self.per_date is None else self.per_date
         if self.per_date and not all(counts):
             raise StatisticsError("no valid pixel in an image", hint="check the images and their no-data values")
         centres = levels if per_date else [pooled] * dates
-        groups = apart if per_date else together
+        groups = separate if per_date else together
         spreads = self._medians(self._upper(centres), groups, centres)
         for group, spread in zip(groups, spreads, strict=True):
             if counts[group[0]] or not per_date:
                 check_spread(centres[group[0]], spread)
         values = list(zip(centres, spreads if per_date else spreads * dates, strict=True))
         some = next(value for value, count in zip(values, counts, strict=True) if count)
-        values = [value if count else some for value, count in zip(values, counts, strict=True)]  # what has no pixel
+        # dates without a valid pixel take the values of another
+        values = [value if count else some for value, count in zip(values, counts, strict=True)]
         median, mad = zip(*values, strict=True)
         return _Found(median, mad, per_date, known, counts)
 
@@ -335,7 +336,7 @@ class _Reading:
     def _medians(
         self, upper: Sequence[np.ndarray], groups: Sequence[tuple[int, ...]], centres: Sequence[float | None]
     ) -> list[float]:
-        """Return the median of each group of dates, 0 of one without values, from one reading of all dates."""
+        """Return the median of each group of dates, 0 for one without values, from one pass over all dates."""
         from sarcd.estimation.kernels import normalize as kernels
 
         sums = [np.sum([upper[date] for date in group], axis=0) for group in groups]
@@ -359,7 +360,7 @@ class _Reading:
         return found
 
     def _sums(self, histogram: Any, arguments: Sequence[tuple[Any, ...]]) -> list[np.ndarray]:
-        """Add up a histogram of every block, for each date with its own arguments."""
+        """Add the histograms of all blocks of each date, computed with the arguments of that date."""
         if all(isinstance(image, np.ndarray) for image in self.images):
             return [np.asarray(histogram(image, *given)) for image, given in zip(self.images, arguments, strict=True)]
         from dask.base import compute
@@ -375,7 +376,7 @@ class _Reading:
 
 
 def _lower_histograms(block: np.ndarray, bins: tuple[int, ...], centre: float | None) -> np.ndarray:
-    """Return the lower histograms of some bins, (bins, 65536), from one reading of the block."""
+    """Return the lower histograms of some bins, (bins, 65536), from one pass over the block."""
     from sarcd.estimation.kernels import normalize as kernels
 
     values = np.abs(block) if np.iscomplexobj(block) else block

@@ -1,4 +1,4 @@
-"""What the networks see of a pair: normalised amplitude before, after, and coherence."""
+"""Input of the networks: normalised amplitude before and after, and coherence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AMPLITUDES = ("before", "after")
 WITH_COHERENCE = ("before", "after", "coherence")
 
 FILL = {"before": 0.5, "after": 0.5, "coherence": 0.0}
-"""What holes are filled with before a convolution, in training and prediction alike."""
+"""Values that fill holes before a convolution, in training and in prediction."""
 
 
 def features(
@@ -36,32 +36,32 @@ def features(
     coherence: CoherenceOptions | None = None,
     pairs: str | Sequence[Pair] | None = None,
 ) -> xr.DataArray:
-    """Input of the networks, one image a channel.
+    """Compute the input of the networks, one image per channel.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc`, or with `amplitude` where no coherence is asked for.
+        With `slc`, or with `amplitude` if no coherence is requested.
     channels : sequence of str, optional
-        ``("before", "after", "coherence")``, the default where there is phase, or ``("before", "after")``.
+        ``("before", "after", "coherence")``, the default for complex images, or ``("before", "after")``.
     statistics : "scene", AmplitudeStatistics or (median, mad)
         As in `normalize`.
     coherence : CoherenceOptions, optional
-        How coherence is estimated. A stored `coherence` is used if it was made just so; by default however it was made.
+        Options of the coherence. A stored `coherence` is used if it was made with the same ones; by default any is.
     pairs : str or sequence of (before, after), optional
         As in `coherence`.
 
     Returns
     -------
     (pair, feature, y, x) float32
-        Each in [0, 1], lazy if the images are; NaN where invalid.
+        Each channel in [0, 1], lazy if the images are; NaN where invalid.
 
     Raises
     ------
     OptionError
-        If the channels are none of the two sets.
+        If the channels are neither of the two sets.
     SceneError
-        If coherence is asked for and there is no `slc`.
+        If coherence is requested and there is no `slc`.
 
     References
     ----------
@@ -110,7 +110,7 @@ def _label(
 def stored_coherence(
     scene: xr.Dataset, chosen: Sequence[tuple[int, int]], options: CoherenceOptions | None
 ) -> xr.DataArray | None:
-    """Return the stored coherence of the chosen pairs if it is whole and was made with `options`, else None."""
+    """Return the stored coherence of the chosen pairs if it is complete and was made with `options`, else None."""
     if "coherence" not in scene or "pair" not in scene["coherence"].dims:
         return None
     stored = scene["coherence"]
@@ -133,27 +133,27 @@ def block_layers(
     ramp: Ramp | None = None,
     first_row: int = 0,
 ) -> list[np.ndarray]:
-    """Return what `features` has of a part of a pair, by the same functions as the blocks of its graph.
+    """Return the channels of `features` for a part of a pair, computed by the same functions as its graph.
 
     Parameters
     ----------
     images : (before, after), each (Y, X)
-        Part of the two images, with the halo that coherence wants.
+        Part of the two images, with the halo that coherence needs.
     statistics : ((median, mad), (median, mad))
-        Of the two dates.
+        Statistics of the two dates.
     stored : (Y, X) float32, optional
-        Coherence as it is stored.
+        Stored coherence.
     coherence : CoherenceOptions, optional
-        How it is estimated where it is not stored; without both there is none.
+        Options to estimate it with if it is not stored; without either there is no coherence channel.
     looks, ramp : optional
-        What the estimate takes from the whole scene.
+        Scene-wide measurements that the estimate needs.
     first_row : int
         Row of the scene at which the part begins.
 
     Returns
     -------
     list of (Y, X) float32
-        One a channel, NaN where invalid.
+        One per channel, NaN where invalid.
     """
     layers = [normalize_block(image, *known) for image, known in zip(images, statistics, strict=True)]
     if stored is not None:
@@ -164,14 +164,14 @@ def block_layers(
 
 
 def fill_holes(values: np.ndarray, channels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Fill invalid pixels with each channel's constant, and tell where all channels were valid.
+    """Fill invalid pixels with the constant of each channel, and return where all channels were valid.
 
     Parameters
     ----------
     values : (..., C, Y, X) float32
-        Features.
+        Channels along axis -3.
     channels : sequence of C str
-        Their names.
+        Names of the channels.
 
     Returns
     -------
@@ -192,16 +192,15 @@ def fill_holes(values: np.ndarray, channels: Sequence[str]) -> tuple[np.ndarray,
 def normalize(
     scene: xr.Dataset, *, statistics: Literal["scene"] | AmplitudeStatistics | tuple[float, float] = "scene"
 ) -> xr.DataArray:
-    """Amplitude of every date brought to (0, 1) by median and MAD, 0.5 at the median.
+    """Normalise the amplitude of every date to (0, 1) by median and MAD, with 0.5 at the median.
 
     Parameters
     ----------
     scene : xr.Dataset
         With `slc` or `amplitude` (time, y, x), linear; invalid pixels NaN.
     statistics : "scene", AmplitudeStatistics or (median, mad)
-        ``scene``: those kept with the scene, or its own, computed when the result is: pooled, or of each date by itself
-        where their medians differ by more than 1 dB. A model's: ``model.statistics``.
-        Given: two numbers, linear.
+        ``scene``: those stored with the scene, or its own, computed together with the result: pooled, or per date where
+        their medians differ by more than 1 dB. Those of a model: ``model.statistics``. Or two numbers, linear.
 
     Returns
     -------
@@ -211,7 +210,7 @@ def normalize(
     Raises
     ------
     StatisticsError
-        If the MAD is 0 (at once for given statistics, else when computed).
+        If the MAD is 0 (at once for given statistics, otherwise when computed).
     OptionError
         If `statistics` is none of the above.
 
@@ -239,7 +238,7 @@ def normalize(
 
 
 def describe(scene: xr.Dataset, statistics: Any) -> dict[str, Any]:
-    """Return what a result records of the statistics that normalised it."""
+    """Return what a result records about the statistics that normalised it."""
     known = AmplitudeStatistics.stored(scene) if isinstance(statistics, str) else _as_statistics(statistics)
     if known is None:
         return {"statistics": "of the images themselves"}
@@ -259,7 +258,7 @@ def _as_statistics(statistics: Any) -> AmplitudeStatistics:
 
 
 def _columns(scene: xr.Dataset, statistics: Any) -> tuple[list[Any], list[Any]]:
-    """Return median and MAD for each date: numbers, or lazy 0-d arrays where they are still to be computed."""
+    """Return median and MAD for each date: numbers, or lazy 0-d arrays where they are not computed yet."""
     times = schema.dates_of(scene, "time")
     if isinstance(statistics, str) and statistics != "scene":
         _as_statistics(statistics)
@@ -277,13 +276,13 @@ def _normalize_image(image: xr.DataArray, median: Any, mad: Any) -> Any:
         return normalize_block(image.values, median, mad)
     import dask.array as da
 
-    # 0-d arrays take part as blocks of one value, so that nothing is computed now
+    # 0-d arrays become blocks of one value, so that nothing is computed now
     median, mad = (da.asarray(value)[None, None] for value in (median, mad))
     return da.map_blocks(normalize_block, image.data, median, mad, dtype=np.float32, meta=np.empty((0, 0), np.float32))
 
 
 def normalize_block(image: np.ndarray, median: Any, mad: Any) -> np.ndarray:
-    """Return what `normalize` makes of a part (y, x) of an image; median and MAD are numbers or arrays of one."""
+    """Return `normalize` of a part (y, x) of an image; median and MAD are numbers or arrays with one element."""
     from sarcd.estimation.kernels.normalize import modified_tanh
 
     return modified_tanh(image, float(np.asarray(median).item()), float(np.asarray(mad).item()))

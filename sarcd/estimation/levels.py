@@ -1,4 +1,4 @@
-"""Levels of the dates of a scene: how much brighter one image is than another as a whole, on a fixed sample."""
+"""Levels of the dates of a scene: overall gain of one image relative to another, on a fixed sample."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from sarcd.engine.lazy import is_lazy
 from sarcd.errors import OptionError
 
 MATCH_GAIN = "match_gain"
-"""Parameter of a result that says that levels were matched; absent where they were not."""
+"""Parameter of a result whose levels were matched; absent where they were not."""
 
-_COUNT = 6  # blocks of the sample along each axis: 147,456 pixels, whose median ratio is good to 0.05 dB
+_COUNT = 6  # blocks of the sample along each axis: 147,456 pixels, whose median ratio is accurate to 0.05 dB
 
 MatchGain = bool | Sequence[float]
 
 
 def level_ratios(scene: xr.Dataset, pairs: Sequence[tuple[int, int]]) -> list[Any]:
-    """Return by what the amplitudes after are larger than those before, of each pair: the median of their ratio.
+    """Return the median ratio of the amplitudes after to those before, for each pair.
 
-    Of a fixed sample of the pixels that are valid and above 0 on both dates; 1 where there are none. Ground that
-    changed moves it little as long as it is less than half, and speckle not at all.
+    It is measured on a fixed sample of the pixels that are valid and above 0 on both dates; 1 where there are none.
+    Change affects it little while it covers less than half of the area, and speckle not at all.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def level_ratios(scene: xr.Dataset, pairs: Sequence[tuple[int, int]]) -> list[An
     Returns
     -------
     list of float
-        Linear, rounded to six digits; tasks of dask where the images are lazy.
+        Linear, rounded to six digits; dask tasks if the images are lazy.
     """
     images = schema.images_of(scene)
     found = []
@@ -73,12 +73,12 @@ def level_ratios_now(scene: xr.Dataset, pairs: Sequence[tuple[int, int]]) -> lis
 
 
 def tells_levels(scene: xr.Dataset) -> bool:
-    """Tell whether a scene has the pixels to say anything of the levels of its dates."""
+    """Return whether a scene has enough pixels to measure the levels of its dates."""
     return bool(scene.sizes["y"] * scene.sizes["x"] >= LEVEL_PIXELS)
 
 
 def largest_jump_db(scene: xr.Dataset) -> float:
-    """Return the largest difference in level between consecutive dates of a scene, in decibels; 0 of a tiny one."""
+    """Return the largest difference in level between consecutive dates of a scene, in decibels; 0 if it is tiny."""
     if not tells_levels(scene):
         return 0.0
     ratios = level_ratios_now(scene, list(pairwise(range(schema.images_of(scene).sizes["time"]))))
@@ -86,19 +86,19 @@ def largest_jump_db(scene: xr.Dataset) -> float:
 
 
 def gains_of(scene: xr.Dataset, match_gain: MatchGain, pairs: Sequence[tuple[int, int]]) -> list[Any] | None:
-    """Return by what each image after is divided, None if levels are left as they are.
+    """Return the gains that the images after are divided by, None if levels are not matched.
 
     Raises
     ------
     OptionError
-        If numbers are given that are not one a pair, above 0.
+        If the given numbers are not one per pair, above 0.
     """
     if isinstance(match_gain, bool):
         return level_ratios(scene, pairs) if match_gain else None
     gains = [float(gain) for gain in match_gain]
     if len(gains) != len(pairs) or not all(0 < gain < np.inf for gain in gains):
         raise OptionError(
-            f"{gains} for {len(pairs)} pairs",
+            f"expected a ratio above 0 for each of {len(pairs)} pairs, got {gains}",
             option=MATCH_GAIN,
             hint="use True, or a ratio of amplitudes for each pair",
         )
@@ -112,7 +112,7 @@ def with_gains(
     kernel: Callable[..., np.ndarray],
     measured: Mapping[str, Any],
 ) -> tuple[list[Callable[..., np.ndarray]], list[dict[str, Any]]]:
-    """Return the kernel of each pair, and what it is given that was measured."""
+    """Return the kernel of each pair, and the measured quantities that it takes."""
     gains = gains_of(scene, match_gain, pairs)
     if gains is None:
         return [kernel] * len(pairs), [dict(measured)] * len(pairs)
@@ -120,7 +120,7 @@ def with_gains(
 
 
 def recorded(match_gain: MatchGain) -> dict[str, bool]:
-    """Return what the parameters of a result say of it: nothing where levels are as they were, as ever."""
+    """Return what the parameters of a result record: nothing where levels were not matched, as in earlier versions."""
     return {} if match_gain is False else {MATCH_GAIN: True}
 
 
@@ -132,16 +132,16 @@ def matched(
     gain: float,
     **options: Any,
 ) -> np.ndarray:
-    """Apply a kernel of two images after the second was brought to the level of the first."""
+    """Apply a kernel of two images after scaling the second to the level of the first."""
     return kernel(before, after / np.float32(gain), *further, **options)
 
 
 SIDE, COUNT = 64, 16
-"""Side of a block of the sample in pixels, and blocks along each axis: at most a million pixels."""
+"""Side of a block of the sample in pixels, and number of blocks along each axis: at most a million pixels."""
 
 
 def sample_blocks(image: xr.DataArray, *, side: int = SIDE, count: int = COUNT) -> list[Any]:
-    """Return blocks (y, x) of an image, lazy if it is: the whole of a small one, as one block.
+    """Return blocks (y, x) of an image, lazy if it is: the whole of a small image, as one block.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def sample_blocks(image: xr.DataArray, *, side: int = SIDE, count: int = COUNT) 
     Returns
     -------
     list of ndarray or dask array, (y, x)
-        No pixel twice.
+        No pixel occurs twice.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def sample_now(image: xr.DataArray) -> list[np.ndarray]:
 
 
 def _spread(size: int, side: int, count: int) -> list[slice]:
-    """Return slices spread evenly along an axis, none over another; the whole of a short one."""
+    """Return slices spread evenly along an axis without overlap; the whole of a short axis."""
     if size <= side * count:
         return [slice(start, min(start + side, size)) for start in range(0, size, side)]
     starts = np.linspace(0, size - side, count).round().astype(int)

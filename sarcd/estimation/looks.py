@@ -1,4 +1,4 @@
-"""Looks of a scene's images, from their spectrum or from their brightness alone, and the ramps of its pairs."""
+"""Looks of a scene's images, from their spectrum or from their intensity alone, and phase ramps of its pairs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sarcd.estimation.levels import sample_blocks, sample_now
 from sarcd.store.openable import take
 
 ATTRIBUTE = "effective_looks"
-"""Attribute of a coherence: the effective looks of its window."""
+"""Attribute of a coherence that holds the effective looks of its window."""
 
 _BLOCK, _BLOCKS = 256, 4  # side in pixels, and number along each axis: a sample of at most a million pixels
 
-_SAME = 0.1  # radians a pixel, which takes 1 % off the sum over a window of five
+_SAME = 0.1  # radians per pixel, which reduces the sum over a window of five by 1 %
 
 Rectangle = tuple[slice, slice]
 Ramp = tuple[float, float]
@@ -30,16 +30,16 @@ Ramp = tuple[float, float]
 
 @dataclass(frozen=True)
 class Looks:
-    """Independent looks of windows over the scene's speckle.
+    """Independent looks of windows over the speckle of a scene.
 
     Parameters
     ----------
     effective : float
-        Equivalent number of looks of intensity, of the estimator's window (for `adaptive`: of the largest one).
+        Equivalent number of looks of intensity in the estimator's window (for `adaptive`: in the largest one).
     floor : float
-        Independent pixels with the same mean square coherence at no true coherence; what the bias is removed by.
+        Independent pixels with the same mean square coherence at zero true coherence, for the removal of bias.
     core : float
-        Effective looks of the window in which `adaptive` averages brightness.
+        Effective looks of the window in which `adaptive` averages intensity.
     """
 
     effective: float
@@ -49,15 +49,15 @@ class Looks:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What is measured once on a whole scene and then holds for every part of it.
+    """Measurements made once on a whole scene that apply to every part of it.
 
     Parameters
     ----------
     looks : Looks, optional
-        None where the sample of the images holds no valid pixels, or nobody needs it.
+        None where the sample of the images holds no valid pixels, or where the looks are not needed.
     ramps : dict, optional
-        Frequency (y, x) in radians a pixel that the interferogram of a pair has, everywhere or in a part of the scene,
-        by the pair's dates.
+        Fringe frequency (y, x) in radians per pixel of the interferogram of a pair, everywhere or in a part of the
+        scene, by the dates of the pair.
     """
 
     looks: Looks | None = None
@@ -71,35 +71,35 @@ class Calibration:
         return self.ramps[times[before], times[after]]
 
     def attrs(self) -> dict[str, Any]:
-        """Attributes of the coherence that it was used for."""
+        """Return the attributes of a coherence that was estimated with this calibration."""
         return {} if self.looks is None else {ATTRIBUTE: self.looks.effective}
 
 
 def needs_looks(options: CoherenceOptions) -> bool:
-    """Tell whether the estimate depends on the looks of the scene's spectrum."""
+    """Return whether the estimate depends on the looks of the scene's spectrum."""
     return options.debias or options.estimator == "adaptive"
 
 
 def needs_ramp(options: CoherenceOptions) -> bool:
-    """Tell whether the estimate depends on the ramp of the whole pair."""
+    """Return whether the estimate depends on the ramp of the whole pair."""
     return options.estimator == "fringe"
 
 
 def effective_looks(scene: xr.Dataset, window: int | Window = 5, *, estimator: Estimator = "boxcar") -> float:
-    """Equivalent number of independent looks of a coherence window, from the scene's own spectrum.
+    """Compute the equivalent number of independent looks of a coherence window from the scene's own spectrum.
 
-    Neighbouring pixels of a radar image are correlated, since it is sampled more finely than it is resolved; a window
-    averages fewer looks than it has pixels.
+    Neighbouring pixels of a radar image are correlated, since the image is oversampled; a window therefore has fewer
+    looks than pixels.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc` (time, y, x) complex64, linear; a fixed sample of its first two dates is read now, at most a million
-        pixels.
+        With `slc` (time, y, x) complex64, linear; a fixed sample of its first two dates, at most a million pixels, is
+        read immediately.
     window : int or Window
         Odd size in pixels; a number means a square.
     estimator : {"boxcar", "gaussian", "fringe", "adaptive"}
-        Whose weights the window has; for ``adaptive`` they are those of the largest neighbourhood.
+        Estimator that defines the weights of the window; for ``adaptive`` those of the largest neighbourhood.
 
     Returns
     -------
@@ -115,8 +115,8 @@ def effective_looks(scene: xr.Dataset, window: int | Window = 5, *, estimator: E
 
     Notes
     -----
-    The product over both axes of ``M / (1 + 2 sum_l (1 - l / M) abs(r_l)^2)``, r_l the complex correlation of the image
-    with itself l pixels on, the median over the blocks of the sample; see
+    The product over both axes of ``M / (1 + 2 sum_l (1 - l / M) abs(r_l)^2)``, where r_l is the complex autocorrelation
+    of the image at lag l, the median over the blocks of the sample; see
     `sarcd.estimation.kernels.looks.effective_looks`.
 
     Examples
@@ -134,25 +134,25 @@ def effective_looks(scene: xr.Dataset, window: int | Window = 5, *, estimator: E
 
 
 def no_looks(source: str | None = None) -> SceneError:
-    """Return the error of a scene whose sample is empty."""
+    """Return the error for a scene whose sample has no valid pixel."""
     return SceneError(
         "the effective looks are unknown: no valid pixels in the sample of the images",
         source=source,
-        hint="use a part of the scene that holds data, or an estimate without bias removal, other than 'adaptive'",
+        hint="use a part of the scene that holds data, or an estimator other than 'adaptive' without bias removal",
     )
 
 
 def calibrate(
     scene: xr.Dataset, options: CoherenceOptions, pairs: Sequence[tuple[int, int]], *, always_looks: bool = False
 ) -> Calibration:
-    """Measure on a whole scene, now, what the coherence of its parts needs.
+    """Measure now, on a whole scene, what the coherence of its parts needs.
 
     Parameters
     ----------
     scene : xr.Dataset
         The whole scene, with `slc`.
     options : CoherenceOptions
-        How coherence is estimated.
+        Options of the coherence estimate.
     pairs : sequence of (int, int)
         Positions along `time` of the images of each pair.
     always_looks : bool
@@ -161,7 +161,7 @@ def calibrate(
     Returns
     -------
     Calibration
-        With what the options need; the same for the same scene, whichever parts are asked for later.
+        As far as the options need it; the same for the same scene, whichever parts are processed later.
     """
     looks, ramps = None, None
     if always_looks or needs_looks(options):
@@ -178,17 +178,17 @@ def calibrate(
 
 
 def looks_sample(scene: xr.Dataset) -> list[Any]:
-    """Return the blocks (y, x) of a scene that its looks are measured on: arrays, or dask arrays where it is lazy."""
+    """Return the blocks (y, x) of a scene on which looks are measured: arrays, or dask arrays where it is lazy."""
     return _sample(schema.require(scene, "slc"))
 
 
 def looks_later(scene: xr.Dataset, options: CoherenceOptions) -> Any:
-    """Return the `Looks` of a scene: measured now of images in memory, else as a dask task."""
+    """Return the `Looks` of a scene: measured now for images in memory, otherwise as a dask task."""
     return _now_or_later(measure_looks, _sample(schema.require(scene, "slc")), options)
 
 
 def ramp_later(scene: xr.Dataset, before: int, after: int) -> Any:
-    """Return the ramp of a pair: measured now of images in memory, else as a dask task."""
+    """Return the ramp of a pair: measured now for images in memory, otherwise as a dask task."""
     return _now_or_later(measure_ramp, pair_sample(scene, before, after))
 
 
@@ -220,14 +220,14 @@ def measure_looks(blocks: Sequence[np.ndarray], options: CoherenceOptions) -> Lo
 
 
 def measure_correlation(blocks: Sequence[np.ndarray], window: tuple[int, int]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the correlation of images with themselves at the lags within a window, None if no pixel is valid."""
+    """Return the autocorrelation of images at the lags within a window, None if no pixel is valid."""
     from sarcd.estimation.kernels.looks import lag_correlation
 
     found = [lag_correlation(block, (window[0] - 1, window[1] - 1)) for block in blocks]
     known = [pair for pair in found if np.isfinite(pair[0][:1]).all() and np.isfinite(pair[1][:1]).all()]
     if not known:
         return None
-    # a lag beyond the blocks is beyond what any spectrum correlates over
+    # lags beyond the blocks are longer than the correlation of any spectrum
     along_y, along_x = (np.nan_to_num(np.median(np.stack([pair[axis] for pair in known]), axis=0)) for axis in (0, 1))
     return along_y, along_x
 
@@ -235,8 +235,8 @@ def measure_correlation(blocks: Sequence[np.ndarray], window: tuple[int, int]) -
 def measure_ramp(blocks: Sequence[np.ndarray]) -> Ramp:
     """Return the ramp of an interferogram from blocks, first those of one image, then those of the other.
 
-    It is the mean frequency where all share one. Where only a part of the scene has a ramp, the mean is that of no
-    place; then it is the most prominent frequency beside none.
+    It is the mean frequency if the whole scene shares one. Where only a part of the scene has a ramp, the mean applies
+    nowhere, and the most prominent nonzero frequency is used instead.
     """
     from sarcd.estimation.kernels.frequencies import frequency, phase_steps, prominent, spectrum
 
@@ -251,13 +251,13 @@ def measure_ramp(blocks: Sequence[np.ndarray]) -> Ramp:
 
 
 def _sample(images: xr.DataArray) -> list[Any]:
-    """Return blocks (y, x) of the first two dates in turn: later dates may be added, and a pair begins with these."""
+    """Return blocks (y, x) of the first two dates in turn, since later dates may be appended."""
     dates = min(2, images.sizes["time"])
     return [_block(images[i % dates], part) for i, part in enumerate(_rectangles(images))]
 
 
 def pair_sample(scene: xr.Dataset, before: int, after: int) -> list[Any]:
-    """Return blocks (y, x) of one image, then the same of the other."""
+    """Return blocks (y, x) of one image, then the same blocks of the other."""
     images = schema.require(scene, "slc")
     return [_block(images[date], part) for date in (before, after) for part in _rectangles(images)]
 
@@ -279,18 +279,19 @@ def _rectangles(images: xr.DataArray) -> list[Rectangle]:
 
 
 WINDOW = 9
-"""Side of the windows in pixels: larger ones are seldom even, smaller ones overstate few looks."""
+"""Side of the windows in pixels: larger ones are rarely homogeneous, smaller ones overestimate few looks."""
 
 
 def intensity_looks(scene: xr.Dataset, *, window: int = WINDOW) -> xr.DataArray:
-    """Equivalent number of looks of each image, where it is not known: of detected, 8-bit or filtered ones.
+    """Estimate the equivalent number of looks of each image where it is unknown: amplitude, 8-bit or filtered ones.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc` or `amplitude` (time, y, x), linear; a fixed sample is read now, at most a million pixels a date.
+        With `slc` or `amplitude` (time, y, x), linear; a fixed sample, at most a million pixels per date, is read
+        immediately.
     window : int
-        Odd side in pixels, 3 or more, of the windows that are taken for even ground.
+        Odd side in pixels, 3 or more, of the windows that are assumed homogeneous.
 
     Returns
     -------
@@ -300,15 +301,15 @@ def intensity_looks(scene: xr.Dataset, *, window: int = WINDOW) -> xr.DataArray:
     Raises
     ------
     SceneError
-        If the sample of an image holds no whole window of valid pixels that vary.
+        If the sample of an image holds no complete window of valid pixels with nonzero variance.
     OptionError
         If the window cannot be used.
 
     Notes
     -----
-    The value of ``mean^2 / variance`` of power that is most frequent among windows: see
-    `sarcd.estimation.kernels.looks.looks_mode`. Where neighbouring pixels are correlated a window varies
-    less than the image: of simulated complex images, oversampled 1.1 to 1.4 times, the looks come out as 1.12 to 1.16.
+    The most frequent value of ``mean^2 / variance`` of power among windows: see
+    `sarcd.estimation.kernels.looks.looks_mode`. Where neighbouring pixels are correlated, a window varies less than the
+    image: for simulated complex images, oversampled 1.1 to 1.4 times, the estimate is 1.12 to 1.16 looks.
 
     Examples
     --------
@@ -325,7 +326,7 @@ def intensity_looks(scene: xr.Dataset, *, window: int = WINDOW) -> xr.DataArray:
 
 
 def looks_of_image(image: xr.DataArray, source: str | None) -> Any:
-    """Return the looks of one image (y, x): measured now if it is in memory, else as a dask task."""
+    """Return the looks of one image (y, x): measured now if it is in memory, otherwise as a dask task."""
     blocks = sample_blocks(image)
     if not is_lazy(image):
         return measure_intensity_looks(blocks, WINDOW, source)
@@ -357,5 +358,5 @@ def measure_intensity_looks(blocks: Sequence[np.ndarray], window: int, source: s
 def _checked(window: int) -> int:
     size = Window.of(window).y
     if size < 3:
-        raise OptionError("a window of one pixel does not vary", option="window", hint="use 3 or more")
+        raise OptionError("a window of one pixel has no variance", option="window", hint="use a window of 3 or more")
     return size

@@ -1,15 +1,15 @@
-"""The rim of no-data, where a network sees a hole that it was never shown."""
+"""The rim around no-data areas, where the network's input is affected by a hole unlike any in training."""
 
 from __future__ import annotations
 
 import numpy as np
 
 HOLE = 5
-"""Side in pixels of the square that a hole must hold to disturb a network: dead pixels and narrow gaps do not."""
+"""Side in pixels of the square that a hole must contain to disturb a network; dead pixels and thin gaps do not."""
 
 
 def rim_halo(reach: tuple[int, int]) -> tuple[int, int]:
-    """Return the pixels along y and x that `near_holes` depends on.
+    """Return the halo along y and x that `near_holes` depends on.
 
     Examples
     --------
@@ -20,7 +20,7 @@ def rim_halo(reach: tuple[int, int]) -> tuple[int, int]:
 
 
 def near_holes(valid: np.ndarray, reach: tuple[int, int]) -> np.ndarray:
-    """Mark what lies within reach of a hole that holds a square of `HOLE` pixels.
+    """Mark pixels within reach of a hole that contains a square of `HOLE` pixels.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def near_holes(valid: np.ndarray, reach: tuple[int, int]) -> np.ndarray:
     Returns
     -------
     (Y, X) bool
-        True in such holes and around them, in a rectangle. Beyond the border the image goes on mirrored: a strip of
-        no-data along it counts with twice its width.
+        True in such holes and around them, in a rectangle. The image is mirrored at its border, so a strip of no-data
+        along the border counts with twice its width.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Scores of change maps against labels, and thresholds chosen by them."""
+"""Scores of change maps against labels, and thresholds chosen from labels."""
 
 from sarcd.metrics.results import Bootstrap, ObjectRules, Report
 from sarcd.metrics.scoring import evaluate, report

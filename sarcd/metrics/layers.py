@@ -1,4 +1,4 @@
-"""What is judged, and by what: the two layers of a scene, checked."""
+"""The two layers of an evaluation, checked: a map or score, and its labels."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ Part = TypeVar("Part")
 
 _LOG = logging.getLogger(__name__)
 
-_WINDOW = 2048  # pixels along y and x that are looked at together, where the scene has no chunks of its own
+_WINDOW = 2048  # pixels along y and x that are read together, if the scene has no chunks of its own
 _MERGED = 16  # parts that are merged by one task
 
 
 @dataclass(frozen=True)
 class Layers:
-    """A map or score of a scene and the labels it is judged by.
+    """A map or score of a scene and the labels that it is evaluated against.
 
     Parameters
     ----------
     scene : xr.Dataset
-        Where they come from.
-    judged, labels : (pair, y, x) DataArray
-        The two.
+        Scene of both layers.
+    evaluated, labels : (pair, y, x) DataArray
+        The two layers.
     variable, truth : str
         Their names.
     threshold : float or None
-        From which a score counts as a change; None for a map.
+        Score from which a pixel counts as changed; None for a map.
     """
 
     scene: xr.Dataset
@@ -52,23 +52,23 @@ class Layers:
 
     @property
     def source(self) -> str | None:
-        """Path of the scene, if it knows it."""
+        """Path of the scene, if it is known."""
         return schema.source_of(self.scene)
 
     @property
     def kind(self) -> Literal["probability", "score"] | None:
-        """What is judged; None for a map."""
+        """Kind of the evaluated layer; None for a map."""
         if self.threshold is None:
             return None
         return "probability" if is_probability(self.variable) else "score"
 
     def wrong(self, name: str, what: str, hint: str | None = None) -> SceneError:
-        """Return an error about one of the variables."""
+        """Return an error about one of the layers."""
         return SceneError(f"'{name}' {what}", source=self.source, hint=hint)
 
 
 def is_probability(name: str) -> bool:
-    """Tell whether a score of this name is a probability: one by name, or a map of 0 and 1 that became floats."""
+    """Return whether a score of this name is a probability: one by name, or a map of 0 and 1 that became floats."""
     known = schema.known(name)
     return known is not None and (known.name == "change_probability" or bool(known.flags))
 
@@ -76,28 +76,28 @@ def is_probability(name: str) -> bool:
 def read_layers(
     scene: xr.Dataset, *, variable: str, truth: str, threshold: float | None, needs_threshold: bool = True
 ) -> Layers:
-    """Find and check what is judged and what it is judged by.
+    """Find and check the evaluated layer and its labels.
 
     Parameters
     ----------
     scene : xr.Dataset
         A scene.
     variable, truth : str
-        Names of the two.
+        Names of the two layers.
     threshold : float or None
-        Given by the user.
+        Threshold given by the user.
     needs_threshold : bool
-        Whether a score without a threshold, and without one by default, is an error.
+        Whether it is an error if a score has neither a threshold nor a default.
     """
     if variable == truth:
         raise OptionError(
-            f"'{truth}' would be judged by itself", option="variable", hint="name a result, or other labels"
+            f"'{truth}' would be evaluated against itself", option="variable", hint="name a result, or other labels"
         )
     evaluated, labels = (_paired(scene, name) for name in (variable, truth))
     layers = Layers(scene, evaluated, labels, variable, truth, None)
     if labels.dtype.kind not in "bui":
         raise layers.wrong(
-            truth, f"is {labels.dtype}, and cannot be a map of 0, 1 and 255", f"convert it: {as_map(truth)}"
+            truth, f"is {labels.dtype} and cannot be a map of 0, 1 and 255", f"convert it: {as_map(truth)}"
         )
     found = _threshold(layers, threshold) if needs_threshold else threshold
     return Layers(scene, evaluated, labels, variable, truth, found)
@@ -107,7 +107,7 @@ def _paired(scene: xr.Dataset, name: str) -> xr.DataArray:
     array = schema.require(scene, name)
     source = schema.source_of(scene)
     if set(array.dims) != {"pair", "y", "x"}:
-        raise SceneError(f"'{name}' has dims {array.dims}, should be ('pair', 'y', 'x')", source=source)
+        raise SceneError(f"'{name}' has dims {array.dims}, not ('pair', 'y', 'x')", source=source)
     if array.size == 0:
         raise SceneError(f"'{name}' is empty: shape {array.shape}", source=source)
     return array.transpose("pair", "y", "x")
@@ -130,16 +130,16 @@ def _threshold(layers: Layers, threshold: float | None) -> float | None:
         if known is None or known.name != "change_probability":
             hint = "give one in its units"
             if known is not None and known.flags:
-                hint = f"give one, or make a map of it again: {as_map(name)}"
+                hint = f"give one, or convert it back to a map: {as_map(name)}"
             raise OptionError(f"the score '{name}' needs a threshold", option="threshold", hint=hint)
         return 0.5
     if not math.isfinite(threshold):
-        raise OptionError(f"threshold is {threshold}", option="threshold", hint="use a number")
+        raise OptionError(f"invalid threshold {threshold}", option="threshold", hint="use a number")
     return float(threshold)
 
 
 def pair_names(scene: xr.Dataset) -> list[str]:
-    """Return the pairs of a scene as ``before/after``, as short as tells them apart."""
+    """Return the pairs of a scene as ``before/after``, as short as possible while they differ."""
     before, after = schema.dates_of(scene, "before"), schema.dates_of(scene, "after")
     names: list[str] = []
     for unit in ("D", "s", "us"):
@@ -151,9 +151,9 @@ def pair_names(scene: xr.Dataset) -> list[str]:
 
 
 def pixel_area_m2(scene: xr.Dataset) -> float | None:
-    """Return the mean area of a pixel in square metres; None where the scene does not know it.
+    """Return the mean area of a pixel in square metres; None where it is unknown.
 
-    It is that on the ground. Where the incidence angle is not known it is that in slant range, and a warning says so.
+    This is the ground area. If the incidence angle is unknown it is the slant-range area, with a warning.
     """
     from sarcd.geography.georeference import of_scene
     from sarcd.geography.ground import HOW_TO_SAY_INCIDENCE, pixel_area
@@ -163,14 +163,14 @@ def pixel_area_m2(scene: xr.Dataset) -> float | None:
         return None
     if area.is_slant:
         place = schema.source_of(scene)
-        text = "areas and rates are of slant range, not of the ground, since the incidence angle is not known"
+        text = "areas and rates refer to slant range, not to the ground, since the incidence angle is unknown"
         _LOG.warning("%s%s: %s", f"{place}: " if place else "", text, HOW_TO_SAY_INCIDENCE)
     return area.m2
 
 
 @contextlib.contextmanager
 def whole(layers: Layers) -> Iterator[None]:
-    """Read within this: an absent or damaged chunk of a stored scene is named, and never passes for unknown."""
+    """Read layers within this context: a missing or damaged chunk of a stored scene raises an error that names it."""
     source = layers.source
     require_stored(layers.scene, [layers.variable, layers.truth])
     with chunk_errors(source) if source else contextlib.nullcontext():
@@ -182,21 +182,21 @@ def gather(
     look: Callable[[np.ndarray, np.ndarray, tuple[int, int]], Part],
     merge: Callable[[list[Part]], Part],
 ) -> list[Part]:
-    """Look at every block of both layers, and merge what was found for each pair.
+    """Process every block of both layers, and merge the results of each pair.
 
     Parameters
     ----------
     layers : Layers
-        Lazy ones are read in one dask computation, others window by window, so that neither need fit in memory.
+        Lazy layers are read in one dask computation, others window by window, so neither need fit in memory.
     look : callable
-        Takes labels and judged values of a block, (Y, X), and row and column of its first pixel.
+        Takes labels and evaluated values of a block, (Y, X), and row and column of its first pixel.
     merge : callable
-        Joins the parts of one pair, in any order.
+        Merges the parts of one pair, in any order.
 
     Returns
     -------
     list
-        One for each pair.
+        One result per pair.
     """
     labels, evaluated = layers.labels, layers.evaluated
     with whole(layers):

@@ -1,4 +1,4 @@
-"""What is counted in a block of a scene, how counts add up, and what an evaluation returns."""
+"""Counts of a block of a scene, their addition, and the result of an evaluation."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _CURVE = {"recall": "recall_level", "threshold": "curve_threshold", "precision":
 
 @dataclass(frozen=True)
 class Report:
-    """Everything an evaluation tells.
+    """Result of an evaluation.
 
     Parameters
     ----------
     scores : xr.Dataset
-        Along `over`, as `sarcd.metrics.evaluate` returns them. Of several scenes: ``pooled``, then each site by its
-        name, followed by its pairs as ``site before/after``; coordinates `site` and `pair` say the same apart, empty
-        where it is all.
+        Along `over`, as returned by `sarcd.metrics.evaluate`. For several scenes: ``pooled``, then each site by its
+        name, followed by its pairs as ``site before/after``; the coordinates `site` and `pair` hold the same
+        separately, empty for ``pooled``.
     curves : xr.Dataset or None
-        Of a score, along the same `over`: `curve_threshold` and `curve_precision` at each `recall_level`, and of a
+        For a score, along the same `over`: `curve_threshold` and `curve_precision` at each `recall_level`, and for a
         probability the reliability table `bin_pixels`, `bin_probability`, `bin_changed` for each `bin`.
     """
 
@@ -45,7 +45,7 @@ class Report:
     curves: xr.Dataset | None
 
     def entries(self) -> list[Json]:
-        """Return the scores of each of `over` by name, with `curve` and `reliability` as lists of rows."""
+        """Return the scores of each entry of `over` by name, with `curve` and `reliability` as lists of rows."""
         found: list[Json] = [
             {str(name): array.values[i] for name, array in self.scores.data_vars.items()}
             for i in range(self.scores.sizes["over"])
@@ -63,13 +63,13 @@ class Report:
         return {key: [dict(zip(columns, row, strict=True)) for row in rows]}
 
     def to_dict(self) -> Json:
-        """Return everything as nested mappings and lists.
+        """Return the whole report as nested mappings and lists.
 
         Returns
         -------
         dict
-            How it was judged; `pooled`; then, of one scene, `pairs`, and of several, `sites`, each with its `pooled`
-            and its `pairs`.
+            The settings of the evaluation; `pooled`; then `pairs` for one scene, or `sites` for several, each with its
+            `pooled` and its `pairs`.
         """
         entries = self.entries()
         head = {**{str(name): value for name, value in self.scores.attrs.items()}, "pooled": entries[0]}
@@ -89,23 +89,23 @@ class Report:
         return {**head, "sites": sites}
 
 
-_LEAST_PATCH = 8
+_MIN_PATCH = 8
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are drawn: from patches of ground, since neighbouring pixels tell the same.
+    """Bootstrap of confidence intervals, over patches because neighbouring pixels are correlated.
 
     Parameters
     ----------
     resamples : int
-        How often the patches are drawn anew.
+        Number of resamples.
     patch : int
-        Side of a patch in pixels, at least 8; wider than what a change or a false alarm covers as a rule.
+        Side of a patch in pixels, at least 8; larger than a typical change or false alarm.
     seed : int
-        Of the draw.
+        Seed of the resampling.
     level : float
-        Share of the resamples that an interval holds, between 0 and 1.
+        Confidence level of the intervals, between 0 and 1.
 
     Raises
     ------
@@ -120,27 +120,28 @@ class Bootstrap:
 
     def __post_init__(self) -> None:
         if self.resamples < 1:
-            raise OptionError(f"{self.resamples} resamples", option="bootstrap", hint="use 1000, or leave it out")
-        if self.patch < _LEAST_PATCH:
-            raise OptionError(f"patch is {self.patch}", option="patch", hint=f"use {_LEAST_PATCH} pixels or more")
+            raise OptionError(f"invalid number of resamples {self.resamples}", option="bootstrap", hint="use 1000")
+        if self.patch < _MIN_PATCH:
+            hint = f"use {_MIN_PATCH} pixels or more"
+            raise OptionError(f"invalid patch size {self.patch}", option="patch", hint=hint)
         if self.seed < 0:
-            raise OptionError(f"seed is {self.seed}", option="seed", hint="use a whole number from 0")
+            raise OptionError(f"invalid seed {self.seed}", option="seed", hint="use a whole number of 0 or more")
         if not 0 < self.level < 1:
-            raise OptionError(f"level is {self.level}", option="level", hint="use a share such as 0.95")
+            raise OptionError(f"invalid level {self.level}", option="level", hint="use a fraction such as 0.95")
 
 
 @dataclass(frozen=True)
 class ObjectRules:
-    """What makes an object, and when it is found.
+    """Rules for what counts as an object, and for when it is detected.
 
     Parameters
     ----------
     min_pixels : int
-        Judged pixels from which an object counts, real or claimed.
+        Minimum number of evaluated pixels of an object, reference or detected.
     min_area_m2 : float, optional
-        The same as an area, in place of `min_pixels`; the scene must know its pixel spacing.
+        Minimum area instead of `min_pixels`; needs a known pixel spacing.
     min_overlap : float
-        Share of a real object that must be claimed for it to be found, 0 to 1; one pixel is the least.
+        Minimum fraction of a reference object that must be detected, 0 to 1; at least one pixel.
 
     Raises
     ------
@@ -154,44 +155,44 @@ class ObjectRules:
 
     def __post_init__(self) -> None:
         if self.min_pixels < 1:
-            hint = "use a whole number from 1"
-            raise OptionError(f"least size of {self.min_pixels} pixels", option="min_pixels", hint=hint)
+            hint = "use a whole number of 1 or more"
+            raise OptionError(f"invalid minimum size of {self.min_pixels} pixels", option="min_pixels", hint=hint)
         if self.min_area_m2 is not None:
             if not 0 < self.min_area_m2 < math.inf:
                 hint = "use square metres above 0"
-                raise OptionError(f"least area of {self.min_area_m2} m2", option="min_area_m2", hint=hint)
+                raise OptionError(f"invalid minimum area of {self.min_area_m2} m2", option="min_area_m2", hint=hint)
             if self.min_pixels > 1:
-                raise OptionError("excludes min_pixels", option="min_area_m2", hint="give one of them")
+                raise OptionError("cannot be combined with min_pixels", option="min_area_m2", hint="give one of them")
         if not 0 <= self.min_overlap <= 1:
-            hint = "use a share from 0 to 1"
-            raise OptionError(f"least overlap is {self.min_overlap}", option="min_overlap", hint=hint)
+            hint = "use a fraction from 0 to 1"
+            raise OptionError(f"invalid minimum overlap {self.min_overlap}", option="min_overlap", hint=hint)
 
 
 FINE: dict[Kind, Bins] = {"probability": Bins("probability", 13), "score": Bins("score", 12)}
-"""Bins of the histograms that average precision and thresholds are read from."""
+"""Bins of the histograms from which average precision and thresholds are read."""
 
 COARSE: dict[Kind, Bins] = {"probability": Bins("probability", 3), "score": Bins("score", 3)}
-"""Bins of the histogram that each patch keeps: 3 kB for a probability."""
+"""Bins of the histogram of each patch: 3 kB for a probability."""
 
 _NONE = np.zeros((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be counted.
+    """What is counted.
 
     Parameters
     ----------
     threshold : float or None
-        From which a score counts as a change; None for a map.
+        Score from which a pixel counts as changed; None for a map.
     kind : {"probability", "score"} or None
-        What is judged; None for a map.
+        Kind of the evaluated layer; None for a map.
     bins : int
-        Bins of the reliability table.
+        Number of bins of the reliability table.
     patch : int or None
-        Side of the patches that are kept apart; None for none.
+        Side of the patches counted separately; None for none.
     rules : Rules or None
-        What makes an object; None if objects are not counted.
+        Rules for objects; None if objects are not counted.
     """
 
     threshold: float | None
@@ -210,9 +211,9 @@ class Tally:
     counts : (7,) int64
         In the order of `sarcd.metrics.kernels.scores.COUNTS`.
     outside : int
-        Probabilities that are below 0 or above 1.
+        Number of probabilities below 0 or above 1.
     sums : dict of int64 arrays
-        `reliability` and `losses` of a probability: they add up.
+        `reliability` and `losses` of a probability, which can be added.
     ranked : (M, 2) int64
         Histogram of a score in the bins of `FINE`, packed.
     place : (N, 2) int64
@@ -233,14 +234,14 @@ class Tally:
 
 
 def tally_block(plan: Plan, labels: np.ndarray, evaluated: np.ndarray, origin: tuple[int, int]) -> Tally:
-    """Count a block.
+    """Count the pixels of a block.
 
     Parameters
     ----------
     plan : Plan
         What to count.
-    labels, judged : (Y, X)
-        Truth, and what is judged by it.
+    labels, evaluated : (Y, X)
+        Truth, and the map or score that is evaluated against it.
     origin : (int, int)
         Row and column of the block's first pixel.
     """
@@ -282,7 +283,7 @@ def _score_sums(kind: Kind, bins: int, values: np.ndarray, changed: np.ndarray) 
 
 
 def merge_tallies(tallies: Sequence[Tally]) -> Tally:
-    """Add up the counts of several parts of one pair."""
+    """Add the counts of several parts of one pair."""
     if len(tallies) == 1:
         return tallies[0]
     place, (kept,) = patches.merge_patches(
@@ -309,18 +310,18 @@ def _added(sums: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of a pair, of a site or of all.
+    """Counts of a pair, of a site or of all sites.
 
     Parameters
     ----------
     counts, sums, ranked
-        As of `Tally`.
+        As in `Tally`.
     units : tuple of (N, K) uint32 arrays
         Counts and histogram of every patch.
     objects : (4,) int64 or None
         In the order of `sarcd.metrics.kernels.objects.OBJECT_COUNTS`.
     unchanged_km2 : float
-        Judged ground without change; NaN where the area of a pixel is not known.
+        Area of the evaluated pixels without change; NaN where the area of a pixel is unknown.
     """
 
     counts: np.ndarray
@@ -332,7 +333,7 @@ class Summary:
 
 
 def summarise(tally: Tally, rules: objects.Rules | None, pixel_area_m2: float | None) -> Summary:
-    """Join the objects of a pair, and keep what is needed of its counts."""
+    """Join the objects of a pair, and keep the counts that scores are computed from."""
     found = None if rules is None else objects.join_objects(tally.blocks, rules)
     unchanged = int(tally.counts[1] + tally.counts[3])
     area = np.nan if pixel_area_m2 is None else unchanged * pixel_area_m2 / 1e6
@@ -340,7 +341,7 @@ def summarise(tally: Tally, rules: objects.Rules | None, pixel_area_m2: float | 
 
 
 def add_up(summaries: Sequence[Summary]) -> Summary:
-    """Pool several pairs, or sites: counts are added, patches stay apart."""
+    """Pool several pairs or sites: counts are added, patches are kept separate."""
     counted = [summary.objects for summary in summaries if summary.objects is not None]
     return Summary(
         np.sum([summary.counts for summary in summaries], axis=0),

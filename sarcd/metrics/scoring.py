@@ -1,4 +1,4 @@
-"""Scores of change maps against labels: of one scene, or of several sites and all together."""
+"""Scores of change maps against labels: for one scene, or for several sites and all of them pooled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 Scenes = Mapping[str, xr.Dataset] | Sequence[xr.Dataset]
 
-_MOST_BINS = 1000
+_MAX_BINS = 1000
 
 
 def evaluate(
@@ -50,57 +50,55 @@ def evaluate(
     objects: ObjectRules | bool = False,
     bins: int = 15,
 ) -> xr.Dataset:
-    """Score a change map against labels, pair by pair and over all pairs [1]_.
+    """Evaluate a change map against labels, pair by pair and over all pairs [1]_.
 
-    Lazy scenes are counted chunk by chunk in one dask computation, so that neither map need fit in memory.
+    Lazy scenes are counted chunk by chunk in one dask computation, so neither layer need fit in memory.
 
     Parameters
     ----------
     scene : xr.Dataset
         With `truth` and `variable`, both (pair, y, x).
     variable : str
-        What is judged: a map of 1 and 0, in which 255 is unknown, or a score (floating point), in which NaN is unknown.
+        Evaluated layer: a map of 1 and 0, where 255 is unknown, or a score (floating point), where NaN is unknown.
     truth : str
-        What it is judged by: 1 change, 0 none, 255 not labelled.
+        Labels: 1 change, 0 no change, 255 not labelled.
     threshold : float, optional
         Score from which a pixel counts as changed, in its own units: 0.5 for a probability by default. Any other
         score needs one, and a map takes none.
     bootstrap : Bootstrap or int, optional
-        How intervals are drawn from patches of ground, or how many resamples; none by default.
+        Bootstrap of confidence intervals over patches, or its number of resamples; no intervals by default.
     objects : ObjectRules or bool
-        What makes an object, True for any pixels that touch; objects are not counted by default.
+        Rules for objects, True for any pixels that touch; objects are not counted by default.
     bins : int
-        Bins of equal width that the expected calibration error is taken over.
+        Number of bins of equal width for the expected calibration error.
 
     Returns
     -------
     xr.Dataset
-        Along `over`: ``pooled`` (the counts of all pairs added up), then each pair as ``before/after``, dates in
-        ISO form, with the time of day where the days alone would not tell two pairs apart. Counts (int64): `tp`, `fp`,
-        `fn`, `tn`, `labelled_pixels`, and `unjudged_pixels`, which are labelled but have no prediction and are in no
-        score. Scores (float64): `f1`, `precision`, `recall`, `iou`, `kappa`, `overall_accuracy`; of a score
-        `average_precision` and `average_precision_error`; of a probability `expected_calibration_error`, `brier` and
-        `log_loss`. With objects: `objects_detected` and the like. With `bootstrap`: `f1_low`, `f1_high` and the like.
+        Along `over`: ``pooled`` (the sum of all pairs), then each pair as ``before/after``, dates in ISO form, with the
+        time of day where two pairs have the same days. Counts (int64): `tp`, `fp`, `fn`, `tn`, `labelled_pixels`, and
+        `masked_pixels`, which are labelled but have no prediction and enter no score. Scores (float64): `f1`,
+        `precision`, `recall`, `iou`, `kappa`, `overall_accuracy`; for a score `average_precision` and
+        `average_precision_error`; for a probability `expected_calibration_error`, `brier` and `log_loss`. With objects:
+        `objects_detected` and others. With `bootstrap`: `f1_low`, `f1_high` and others.
 
-        Where a ratio would be 0/0, F1 and IoU are 1 (there is nothing to find, and nothing is claimed); precision
-        without any claim is 1 if nothing was missed, else 0; recall without any change is 1 if nothing was falsely
-        claimed, else 0; kappa is 1 where all agree on one class. A pair without any labelled pixel that is judged has
-        NaN, and so has average precision without any change.
+        Where a ratio would be 0/0, F1 and IoU are 1 (nothing to find, nothing predicted); precision without any
+        predicted change is 1 if nothing was missed, else 0; recall without any true change is 1 if nothing was falsely
+        predicted, else 0; kappa is 1 where all agree on one class. A pair without any evaluated pixel has NaN, as has
+        average precision without any true change.
 
     Raises
     ------
-    SceneError
-        If a variable is absent or of another shape or kind, a map holds values other than 0, 1 and 255 or a
-        probability others than 0 to 1, no pixel is labelled, or none of the labelled pixels has a prediction.
+    If a variable is absent or has another shape or type, a map holds values other than 0, 1 and 255 or a
+    probability values outside 0 to 1, no pixel is labelled, or no labelled pixel has a prediction.
     CorruptChunkError
-        If the scene is a stored one and a chunk is damaged or gone.
+        If the scene is stored and a chunk is damaged or missing.
     OptionError
-        If a threshold is given for a map, or none for a score that is no probability.
+        If a threshold is given for a map, or none for a score that is not a probability.
 
     Notes
     -----
-    If the labelled pixels that are evaluated are all of change, or all of none, half of the scores say nothing, and a
-    warning is logged.
+    If the evaluated labels are all of one class, half of the scores are meaningless, and a warning is logged.
 
     References
     ----------
@@ -135,15 +133,15 @@ def report(
     objects: ObjectRules | bool = False,
     bins: int = 15,
 ) -> Report:
-    """Score the change maps of several scenes: each pair, each site, and all together, with curves.
+    """Evaluate the change maps of several scenes: each pair, each site, and all sites pooled, with curves.
 
     Parameters
     ----------
     scenes : mapping or sequence of xr.Dataset
-        Scenes by the name of their site; in a sequence, by the path they were opened from. They are read one after
+        Scenes by the name of their site; in a sequence, by the path that they were opened from. They are read one after
         the other, and may differ in size and pixel spacing.
     variable, truth, threshold, bootstrap, objects, bins
-        As of `evaluate`.
+        As in `evaluate`.
 
     Returns
     -------
@@ -152,27 +150,27 @@ def report(
     Raises
     ------
     SceneError, CorruptChunkError, OptionError
-        As of `evaluate`.
+        As in `evaluate`.
     """
     sites = named(scenes)
     bootstrap = Bootstrap(resamples=bootstrap) if isinstance(bootstrap, int) else bootstrap
-    if not 1 <= bins <= _MOST_BINS:
-        raise OptionError(f"{bins} bins", option="bins", hint=f"use 1 to {_MOST_BINS}")
+    if not 1 <= bins <= _MAX_BINS:
+        raise OptionError(f"invalid number of bins {bins}", option="bins", hint=f"use 1 to {_MAX_BINS}")
     rules = ObjectRules() if objects is True else objects or None
     layers = {
         name: read_layers(scene, variable=variable, truth=truth, threshold=threshold) for name, scene in sites.items()
     }
     (kind, *others) = {layer.kind for layer in layers.values()}
     if others:
-        raise SceneError(f"'{variable}' is a score in some scenes and a map in others", hint="evaluate them apart")
-    rows: list[tuple[str, str, Summary]] = []  # site, pair, and what was counted
+        raise SceneError(f"'{variable}' is a score in some scenes and a map in others", hint="evaluate them separately")
+    rows: list[tuple[str, str, Summary]] = []  # site, pair and counts
     for name, layer in layers.items():
         of_pairs = _summaries(layer, bootstrap, rules, bins)
         rows += [(name, "", add_up(of_pairs)), *zip(repeat(name), pair_names(layer.scene), of_pairs, strict=False)]
     for name, pair, counted in rows:
         if not pair:
             _warn_one_sided(name, truth, counted.counts)
-    if len(sites) == 1:  # the site is all there is
+    if len(sites) == 1:  # pooled equals the only site
         over = ["pooled", *(pair for _, pair, _ in rows[1:])]
     else:
         rows.insert(0, ("", "", add_up([counted for _, pair, counted in rows if not pair])))
@@ -188,20 +186,20 @@ def report(
 
 
 def named(scenes: Scenes) -> dict[str, xr.Dataset]:
-    """Return scenes by the name of their site, each a different one."""
-    if isinstance(scenes, xr.Dataset):  # which is a mapping too, of variables
-        raise OptionError("one scene where several are wanted", option="scenes", hint="put it in a list: [scene]")
+    """Return scenes by the name of their site, all different."""
+    if isinstance(scenes, xr.Dataset):  # a Dataset is itself a mapping, of variables
+        raise OptionError("got one scene instead of several", option="scenes", hint="put it in a list: [scene]")
     pairs = (
         list(scenes.items())
         if isinstance(scenes, Mapping)
         else [(schema.source_of(scene) or f"scene {number}", scene) for number, scene in enumerate(scenes, start=1)]
     )
     if not pairs:
-        raise OptionError("no scene", option="scenes", hint="name one that has labels")
+        raise OptionError("no scene given", option="scenes", hint="name one that has labels")
     sites = {name: take(scene, images=False) for name, scene in pairs}
     if len(sites) < len(pairs):
         twice = next(name for name in sites if [other for other, _ in pairs].count(name) > 1)
-        raise OptionError("is named twice, and would count twice", option=twice, hint="name each scene once")
+        raise OptionError("is named twice and would be counted twice", option=twice, hint="name each scene once")
     return sites
 
 
@@ -217,32 +215,32 @@ def _summaries(layers: Layers, bootstrap: Bootstrap | None, rules: ObjectRules |
 
 
 def rules_in_pixels(rules: ObjectRules, pixel_area_m2: float | None, source: str | None) -> Rules:
-    """Return the rules with the least size in pixels of a scene."""
-    least = rules.min_pixels
+    """Return the rules with the minimum size in pixels of a scene."""
+    minimum = rules.min_pixels
     if rules.min_area_m2 is not None:
         if pixel_area_m2 is None:
-            raise no_area(source, "a least area")
-        least = max(math.ceil(rules.min_area_m2 / pixel_area_m2 * (1 - 1e-9)), 1)
-    return Rules(least, rules.min_overlap)
+            raise no_area(source, "a minimum area")
+        minimum = max(math.ceil(rules.min_area_m2 / pixel_area_m2 * (1 - 1e-9)), 1)
+    return Rules(minimum, rules.min_overlap)
 
 
 def no_area(source: str | None, wanted: str) -> SceneError:
-    """Return the error of a scene that does not know how large its pixels are."""
-    hint = "ingest it with --spacing Y,X in metres, or set scene.attrs['spacing_m'] = [y, x]; or count in pixels"
-    return SceneError(f"pixel spacing is not known, which {wanted} needs", source=source, hint=hint)
+    """Return the error for a scene whose pixel size is unknown."""
+    hint = "ingest it with --spacing Y,X in metres, set scene.attrs['spacing_m'] = [y, x], or count in pixels"
+    return SceneError(f"the pixel spacing is unknown, but {wanted} requires it", source=source, hint=hint)
 
 
 def check_counts(layers: Layers, counts: np.ndarray, outside: int = 0) -> None:
-    """Raise unless a scene has judged pixels and its layers hold what they should.
+    """Raise unless a scene has evaluated pixels and its layers hold valid values.
 
     Parameters
     ----------
     layers : Layers
-        What was counted.
+        Layers that were counted.
     counts : (7,) int64
-        Of all pairs.
+        Counts of all pairs.
     outside : int
-        Probabilities below 0 or above 1.
+        Number of probabilities below 0 or above 1.
     """
     total: dict[str, int] = dict(zip(COUNTS, counts.tolist(), strict=True))
     for name, key in ((layers.truth, "foreign_truth"), (layers.variable, "foreign_prediction")):
@@ -250,22 +248,22 @@ def check_counts(layers: Layers, counts: np.ndarray, outside: int = 0) -> None:
             hint = f"1 is change, 0 none, 255 unknown: scene['{name}'] = (scene['{name}'] == ...).astype('uint8')"
             raise layers.wrong(name, f"holds values other than 0, 1 and 255 in {total[key]} pixels", hint)
     if outside:
-        hint = f"divide percents by 100; a map of 0, 1 and 255 is uint8: {as_map(layers.variable)}"
+        hint = f"divide percentages by 100; a map of 0, 1 and 255 is uint8: {as_map(layers.variable)}"
         raise layers.wrong(layers.variable, f"holds values below 0 or above 1 in {outside} labelled pixels", hint)
     evaluated = sum(total[key] for key in ("tp", "fp", "fn", "tn"))
-    if evaluated + total["unjudged"] == 0:
+    if evaluated + total["masked"] == 0:
         hint = "add labels with 'sarcd ingest --label'"
         raise SceneError(f"no pixel of '{layers.truth}' is labelled", source=layers.source, hint=hint)
     if evaluated == 0:
-        raise layers.wrong(layers.variable, f"is unknown at every one of the {total['unjudged']} labelled pixels")
+        raise layers.wrong(layers.variable, f"is unknown at all {total['masked']} labelled pixels")
 
 
 def _warn_one_sided(site: str, truth: str, counts: np.ndarray) -> None:
-    """Warn of a scene whose judged pixels are all of one class."""
+    """Warn if the evaluated pixels of a scene are all of one class."""
     total: dict[str, int] = dict(zip(COUNTS, counts.tolist(), strict=True))
-    said = one_sided(total["tp"] + total["fn"], total["fp"] + total["tn"], "evaluate")
-    if said is not None:
-        _LOG.warning("%s: '%s': %s", site, truth, said)
+    warning = one_sided(total["tp"] + total["fn"], total["fp"] + total["tn"], "evaluate")
+    if warning is not None:
+        _LOG.warning("%s: '%s': %s", site, truth, warning)
 
 
 def _attrs(

@@ -1,4 +1,4 @@
-"""From counts to the scores of a pair, a site or all, each named and explained."""
+"""Tables of the scores of a pair, a site or all sites, each named and explained."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from sarcd.metrics.kernels.reliability import Bins, Kind
 from sarcd.metrics.results import COARSE, FINE, Bootstrap, Summary
 
 _EXPLAINED = {
-    "tp": "changes found",
+    "tp": "changes detected",
     "fp": "false alarms",
     "fn": "changes missed",
-    "tn": "pixels rightly left alone",
+    "tn": "unchanged pixels predicted as unchanged",
     "overall_error": "false alarms and missed changes, OE",
-    "unjudged_pixels": "labelled pixels without a prediction, which are in no score",
+    "masked_pixels": "labelled pixels without a prediction, which enter no score",
     "labelled_pixels": "labelled pixels",
     "f1": "harmonic mean of precision and recall",
-    "precision": "share of the claimed changes that are real",
-    "recall": "share of the real changes that are claimed",
-    "iou": "intersection over union of claimed and real changes",
+    "precision": "fraction of the predicted changes that are true",
+    "recall": "fraction of the true changes that are detected",
+    "iou": "intersection over union of predicted and true changes",
     "kappa": "Cohen's kappa",
-    "overall_accuracy": "share of the pixels that are judged rightly, PCC",
+    "overall_accuracy": "fraction of the pixels that are classified correctly, PCC",
     "average_precision": "mean precision over the recall, over all thresholds",
-    "average_precision_error": "how far the order of scores within a bin can move average precision",
-    "expected_calibration_error": "mean gap between probability and share of changes, over the bins",
+    "average_precision_error": "bound on the effect of the order of scores within a bin on average precision",
+    "expected_calibration_error": "mean gap between probability and fraction of changes, over the bins",
     "brier": "mean squared difference of probability and truth",
-    "log_loss": "mean negative logarithm of the probability that was given to the truth, nats",
-    "objects_detected": "real objects that were found",
-    "objects_missed": "real objects that were not found",
-    "objects_confirmed": "claimed objects that touch a real one",
-    "objects_false": "claimed objects that touch nothing real",
-    "object_precision": "share of the claimed objects that touch a real one",
-    "object_recall": "share of the real objects that were found",
+    "log_loss": "mean negative logarithm of the probability of the true class, nats",
+    "objects_detected": "reference objects that were detected",
+    "objects_missed": "reference objects that were missed",
+    "objects_confirmed": "detected objects that touch a reference object",
+    "objects_false": "detected objects that touch no reference object",
+    "object_precision": "fraction of the detected objects that touch a reference object",
+    "object_recall": "fraction of the reference objects that were detected",
     "object_f1": "harmonic mean of object precision and object recall",
-    "false_objects_per_km2": "false objects for each square kilometre of judged ground without change",
-    "patches": "patches of ground that intervals were drawn from",
+    "false_objects_per_km2": "false objects per square kilometre of evaluated area without change",
+    "patches": "patches that intervals were resampled from",
 }
 _WITH_INTERVALS = ("f1", "precision", "recall", "iou", "kappa", "average_precision")
 _RECALLS = np.arange(1, 101) / 100
@@ -52,16 +52,16 @@ def scores_of(summary: Summary, kind: Kind | None, bootstrap: Bootstrap | None) 
     Parameters
     ----------
     summary : Summary
-        Of a pair, a site or all.
+        Counts of a pair, a site or all sites.
     kind : {"probability", "score"} or None
-        What is judged; None for a map.
+        Kind of the evaluated layer; None for a map.
     bootstrap : Bootstrap or None
-        How intervals are drawn.
+        Bootstrap of confidence intervals, if any.
     """
-    tp, fp, fn, tn, unjudged = (int(count) for count in summary.counts[:5])
+    tp, fp, fn, tn, masked = (int(count) for count in summary.counts[:5])
     values: dict[str, Any] = {name: float(value) for name, value in kernel.scores(tp, fp, fn, tn).items()}
     values |= {"tp": tp, "fp": fp, "fn": fn, "tn": tn, "overall_error": fp + fn}
-    values |= {"labelled_pixels": tp + fp + fn + tn + unjudged, "unjudged_pixels": unjudged}
+    values |= {"labelled_pixels": tp + fp + fn + tn + masked, "masked_pixels": masked}
     if kind is not None:
         values |= _rank_scores(summary, kind, tp + fp + fn + tn)
     if summary.objects is not None:
@@ -118,7 +118,7 @@ def _intervals(
         units, scores, resamples=bootstrap.resamples, seed=bootstrap.seed, level=bootstrap.level
     )
     if kind is not None and len(units):
-        # The patches' bins are coarser than those of the score itself: their shift is taken out.
+        # The bins of the patches are coarser than those of the score itself: remove the shift that this causes.
         total = units.sum(axis=0, dtype=np.int64)[np.newaxis]
         shift = values["average_precision"] - float(
             curves.smooth_average_precision(_histograms(total, COARSE[kind]))[0]
@@ -164,7 +164,7 @@ def curves_dataset(over: Sequence[str], summaries: Sequence[Summary], kind: Kind
         "curve_threshold": (
             ("over", "recall_level"),
             np.stack([threshold for threshold, _ in found]),
-            {"long_name": "highest threshold at which the recall is reached"},
+            {"long_name": "highest threshold that reaches the recall"},
         ),
         "curve_precision": (
             ("over", "recall_level"),
@@ -177,9 +177,9 @@ def curves_dataset(over: Sequence[str], summaries: Sequence[Summary], kind: Kind
         counts = np.stack([summary.sums["reliability"] for summary in summaries])
         mean, changed = reliability.reliability(counts)
         variables |= {
-            "bin_pixels": (("over", "bin"), counts[..., 0], {"long_name": "judged pixels in the bin"}),
+            "bin_pixels": (("over", "bin"), counts[..., 0], {"long_name": "evaluated pixels in the bin"}),
             "bin_probability": (("over", "bin"), mean, {"long_name": "mean probability in the bin"}),
-            "bin_changed": (("over", "bin"), changed, {"long_name": "share of them that is changed"}),
+            "bin_changed": (("over", "bin"), changed, {"long_name": "fraction of them that is changed"}),
         }
         ends = np.linspace(0, 1, counts.shape[1] + 1)
         coords |= {"bin_low": ("bin", ends[:-1]), "bin_high": ("bin", ends[1:])}

@@ -1,4 +1,4 @@
-"""Thresholds chosen on labelled scenes: by precision, by false alarms an area, or by the best F1."""
+"""Thresholds chosen on labelled scenes: by precision, by false alarms per area, or by the highest F1."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from sarcd.metrics.scoring import Scenes, check_counts, named, no_area
 
 @dataclass(frozen=True)
 class ThresholdChoice:
-    """A threshold and what it gives on the scenes it was chosen on.
+    """A threshold and its scores on the scenes that it was chosen on.
 
     Parameters
     ----------
     threshold : float
         Score from which a pixel counts as changed.
     criterion : str
-        What it was chosen by, such as ``precision >= 0.9``.
+        Criterion of the choice, such as ``precision >= 0.9``.
     precision, recall, f1 : float
-        Of the pixels of all scenes.
+        Scores of the pixels of all scenes.
     false_objects : int
-        Claimed objects that touch nothing real.
+        Detected objects that touch no reference object.
     false_objects_per_km2 : float
-        The same for each square kilometre of judged ground without change; NaN where the area is not known.
+        The same per square kilometre of evaluated area without change; NaN where the area is unknown.
     min_pixels : int
-        Judged pixels from which an object counts.
+        Minimum number of evaluated pixels of an object.
     """
 
     threshold: float
@@ -60,29 +60,30 @@ def choose_threshold(
     variable: str = "change_probability",
     truth: str = "label",
 ) -> ThresholdChoice:
-    """Choose a threshold on labelled scenes, all their pairs together.
+    """Choose a threshold on labelled scenes, pooled over all their pairs.
 
-    The thresholds that are looked at are lower edges of bins of the score, narrower than a 1/8000 of the distance to
-    0 or 1. Exactly one of `precision`, `false_alarms_per_km2` and `best` is given.
+    Candidate thresholds are the lower edges of bins of the score, narrower than 1/8000 of the distance to 0 or 1.
+    Exactly one of `precision`, `false_alarms_per_km2` and `best` must be given.
 
     Parameters
     ----------
     scenes : mapping or sequence of xr.Dataset
-        Scenes with `truth` and `variable`: not those that the network learnt from, nor those it is judged on at last.
+        Scenes with `truth` and `variable`: neither those that the network was trained on, nor those of the final
+        evaluation.
     precision : float, optional
-        The lowest threshold whose precision is at least this (which has the highest recall of those), 0 to 1.
+        Choose the lowest threshold with at least this precision, and so the highest recall among these, 0 to 1.
     false_alarms_per_km2 : float, optional
-        The lowest threshold from which upward the false objects of at least `min_pixels`, for each square kilometre
-        of judged ground without change, are not more than this. False objects merge as a threshold falls, so their
-        number may fall again further down: the search comes from above and stops at the first threshold that exceeds
-        it. It tries some, each with a quarter more false pixels than the one before, then closer ones, until two
-        differ by a hundredth; between those it tried, the number may be exceeded.
+        Choose the lowest threshold from which on no higher one has more false objects of at least `min_pixels` per
+        square kilometre of evaluated area without change. False objects merge as the threshold falls, so their number
+        may decrease again further down: the search starts at the top and stops at the first threshold that exceeds the
+        rate. It tries thresholds with a quarter more false pixels each, then closer ones, until two differ by a
+        hundredth; between tried thresholds the rate may be exceeded.
     best : {"f1"}, optional
-        The threshold of the highest F1; the highest one where several serve equally.
+        Choose the threshold with the highest F1, the highest threshold among equals.
     min_pixels : int
-        Judged pixels from which an object counts.
+        Minimum number of evaluated pixels of an object.
     variable, truth : str
-        What is judged, and by what. Thresholds of a probability lie between 0 and 1, both excluded.
+        Evaluated layer and labels. Thresholds of a probability lie between 0 and 1, both excluded.
 
     Returns
     -------
@@ -91,10 +92,10 @@ def choose_threshold(
     Raises
     ------
     OptionError
-        If not exactly one criterion is given, or it is no number that can be met.
+        If not exactly one criterion is given, or it cannot be met by any threshold.
     SceneError
-        If no threshold meets the criterion (and what is the best there is), or as in `evaluate`; with
-        `false_alarms_per_km2` also if a scene does not know its pixel spacing.
+        If no threshold meets the criterion (the message gives the best one), or as in `evaluate`; for
+        `false_alarms_per_km2` also if the pixel spacing of a scene is unknown.
 
     Examples
     --------
@@ -118,13 +119,13 @@ def choose_threshold(
     ]
     for layer in layers:
         if layer.evaluated.dtype.kind != "f":
-            hint = "use 'change_probability', which 'sarcd predict' makes"
-            raise OptionError(f"'{variable}' is no score and has no threshold", option="variable", hint=hint)
+            hint = "use 'change_probability', which 'sarcd predict' writes"
+            raise OptionError(f"'{variable}' is not a score and has no threshold", option="variable", hint=hint)
     areas = [pixel_area_m2(layer.scene) for layer in layers]
     if false_alarms_per_km2 is not None:
         for layer, area in zip(layers, areas, strict=True):
             if area is None:
-                raise no_area(layer.source, "a number of false alarms per km2")
+                raise no_area(layer.source, "a rate of false alarms per km2")
     ranking = rank(layers, areas, "probability" if is_probability(variable) else "score")
     rules = Rules(min_pixels)
     if false_alarms_per_km2 is not None:
@@ -156,37 +157,38 @@ def _check_options(
     given = [value for value in (precision, false_alarms_per_km2, best) if value is not None]
     if len(given) != 1:
         hint = "give one of precision, false_alarms_per_km2 and best='f1'"
-        raise OptionError(f"{len(given)} criteria for one threshold", option="choose_threshold", hint=hint)
+        raise OptionError(f"got {len(given)} criteria for one threshold", option="choose_threshold", hint=hint)
     if precision is not None and not 0 < precision <= 1:
-        raise OptionError(f"precision is {precision}", option="precision", hint="use a share above 0, up to 1")
+        raise OptionError(f"invalid precision {precision}", option="precision", hint="use a fraction above 0, up to 1")
     if false_alarms_per_km2 is not None and not 0 <= false_alarms_per_km2 < math.inf:
-        hint = "use a number from 0"
-        raise OptionError(f"is {false_alarms_per_km2}", option="false_alarms_per_km2", hint=hint)
+        hint = "use a rate of 0 or more"
+        raise OptionError(f"invalid rate {false_alarms_per_km2}", option="false_alarms_per_km2", hint=hint)
     if best not in (None, "f1"):
-        raise OptionError(f"best is {best!r}", option="best", hint="use 'f1'")
+        raise OptionError(f"unknown criterion {best!r}", option="best", hint="use 'f1'")
     if min_pixels < 1:
-        raise OptionError(f"least size of {min_pixels} pixels", option="min_pixels", hint="use a whole number from 1")
+        message = f"invalid minimum size of {min_pixels} pixels"
+        raise OptionError(message, option="min_pixels", hint="use a whole number of 1 or more")
 
 
-_TOGETHER = 8  # thresholds that one pass over the scenes tries
-_STEP = 1.25  # ratio of false pixels from one threshold that is tried to the next, on the way down
-_CLOSE = 1.01  # ratio of false pixels between two thresholds that need no third one between them
+_TOGETHER = 8  # thresholds tried in one pass over the scenes
+_STEP = 1.25  # ratio of false pixels between successive thresholds, from the top
+_CLOSE = 1.01  # ratio of false pixels between two thresholds that need no other between them
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All thresholds that part the scores, from the highest down, and what each claims.
+    """All thresholds that separate the scores, from the highest down, and their detections.
 
     Parameters
     ----------
     thresholds : (N,) float64
-        Falling.
+        In descending order.
     tp, fp : (N,) int64
-        Claimed pixels with and without change.
+        Detected pixels with and without change.
     positives : int
         Changed pixels.
     unchanged_km2 : float
-        Judged ground without change, NaN where the area is not known.
+        Area of the evaluated pixels without change, NaN where unknown.
     """
 
     thresholds: np.ndarray
@@ -197,7 +199,7 @@ class Ranking:
 
     @property
     def precision(self) -> np.ndarray:
-        """Share of the claimed pixels that are changed, at each threshold."""
+        """Fraction of the detected pixels that are changed, at each threshold."""
         return np.asarray(self.tp / (self.tp + self.fp))
 
     @property
@@ -222,17 +224,17 @@ def rank(layers: Sequence[Layers], areas: Sequence[float | None], kind: Kind) ->
     positives = int(tp[-1])
     if positives == 0:
         source = ", ".join(layer.source or "the scenes" for layer in layers)
-        raise SceneError("no labelled pixel is changed, so there is nothing to choose by", source=source)
+        raise SceneError("no labelled pixel is changed, so no threshold can be chosen", source=source)
     usable = np.isfinite(thresholds)
     if kind == "probability":
         usable = (thresholds > 0) & (thresholds < 1)
     if not usable.any():
-        raise SceneError("no threshold between 0 and 1 parts the probabilities", source=layers[0].source)
+        raise SceneError("no threshold between 0 and 1 separates the probabilities", source=layers[0].source)
     return Ranking(thresholds[usable], tp[usable], fp[usable], positives, unchanged_m2 / 1e6)
 
 
 def by_precision(ranking: Ranking, wanted: float) -> int:
-    """Return the place of the lowest threshold with that precision."""
+    """Return the index of the lowest threshold with at least that precision."""
     enough = np.flatnonzero(ranking.precision >= wanted)
     if len(enough):
         return int(enough[-1])
@@ -240,16 +242,16 @@ def by_precision(ranking: Ranking, wanted: float) -> int:
     raise SceneError(
         f"no threshold reaches a precision of {wanted}: the highest is {ranking.precision[best]:.4f}, at "
         f"{ranking.thresholds[best]:.6g}",
-        hint="ask for less, or for --best-f1",
+        hint="ask for less, or use --best-f1",
     )
 
 
 def by_false_objects(layers: Sequence[Layers], ranking: Ranking, rate: float, rules: Rules) -> int:
-    """Return the place of the lowest threshold from which upward there are no more false objects than allowed."""
+    """Return the index of the lowest threshold with no more false objects than allowed, as every higher one."""
     if ranking.unchanged_km2 == 0:
         return len(ranking.thresholds) - 1
     allowed = math.floor(rate * ranking.unchanged_km2 * (1 + 1e-12))
-    # As many false pixels cannot make more objects than that: with these thresholds nothing need be counted.
+    # Fewer false pixels than this cannot form more objects than allowed: these thresholds need no counting.
     good = int(np.searchsorted(ranking.fp, (allowed + 1) * rules.min_pixels)) - 1
     bad: int | None = None
     last = len(ranking.thresholds) - 1
@@ -269,7 +271,7 @@ def by_false_objects(layers: Sequence[Layers], ranking: Ranking, rate: float, ru
         raise SceneError(
             f"no threshold keeps false objects at {rate} per km2: the fewest are "
             f"{fewest / ranking.unchanged_km2:.4g}, at {ranking.thresholds[0]:.6g}",
-            hint="allow more, or count larger objects alone (--min-pixels)",
+            hint="allow more, or count only larger objects (--min-pixels)",
         )
     return good
 
@@ -279,7 +281,7 @@ def _are_close(ranking: Ranking, good: int, bad: int) -> bool:
 
 
 def _next_places(ranking: Ranking, good: int, bad: int | None) -> list[int]:
-    """Return places to try, rising: a quarter more false pixels each time, or evenly between two."""
+    """Return indices to try, ascending: a quarter more false pixels each time, or evenly between two."""
     if good < 0:
         return [0]
     first = max(int(ranking.fp[good]), 1)
@@ -289,7 +291,7 @@ def _next_places(ranking: Ranking, good: int, bad: int | None) -> list[int]:
     else:
         targets = first * (ranking.fp[bad] / first) ** (np.arange(1, _TOGETHER + 1) / (_TOGETHER + 1))
         highest = bad - 1
-    # The last place with no more than that: no step is wider, but where one score has more pixels.
+    # The last index with no more than that: steps are wider only where one score has more pixels.
     places = np.searchsorted(ranking.fp, targets, side="right") - 1
     return [int(place) for place in np.unique(np.clip(places, good + 1, highest))]
 

@@ -1,4 +1,4 @@
-"""Networks by name; they know tensors, and nothing of scenes, files or dask."""
+"""Networks by name, which work on tensors and are independent of scenes, files and dask."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a network is built: its class, and the options in which it differs from the defaults of the class.
+    """How a network is built: its class, and the options that differ from the defaults of the class.
 
-    The class takes the number of input channels and then keyword-only options of plain values, which it checks.
+    The class takes the number of input channels, then keyword-only options of plain values, which it checks.
     """
 
     build: Callable[..., Network]
@@ -56,21 +56,21 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 
 
 def create_model(name: str, in_channels: int, **options: Any) -> Network:
-    """Build a network with random weights, drawn from torch's global generator.
+    """Build a network with random weights, from torch's global generator.
 
     Parameters
     ----------
     name : str
         A key of `ARCHITECTURES`.
     in_channels : int
-        Channels of the input: 3 with coherence, 2 without.
+        Number of input channels: 3 with coherence, 2 without.
     **options
-        Options of the network, such as ``widths``; what is not given is as the name says.
+        Options of the network, such as ``widths``; others have the defaults of the name.
 
     Returns
     -------
     Network
-        (B, in_channels, H, W) to logits (B, 1, H, W).
+        Maps (B, in_channels, H, W) to logits (B, 1, H, W).
 
     Raises
     ------
@@ -87,7 +87,7 @@ def create_model(name: str, in_channels: int, **options: Any) -> Network:
 
 
 def model_options(name: str, **options: Any) -> dict[str, Any]:
-    """Return every option of a network, as given, by the name, or by default: what a model file has to keep.
+    """Return every option of a network, given or default, as a model file stores them.
 
     Raises
     ------
@@ -100,11 +100,11 @@ def model_options(name: str, **options: Any) -> dict[str, Any]:
     {'widths': (16, 32, 64, 128), 'bottleneck': 256, 'convolutions': 2}
     """
     if name not in ARCHITECTURES:
-        raise OptionError(f"unknown network {name!r}", option="model", hint=f"known are {', '.join(ARCHITECTURES)}")
+        raise OptionError(f"unknown network {name!r}", option="model", hint=f"use one of {', '.join(ARCHITECTURES)}")
     architecture = ARCHITECTURES[name]
     parameters = inspect.signature(architecture.build).parameters.values()
     known = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise OptionError(f"{name} has no option {unknown[0]!r}", option="model", hint=f"known are {', '.join(known)}")
+        raise OptionError(f"{name} has no option {unknown[0]!r}", option="model", hint=f"use one of {', '.join(known)}")
     return {**known, **architecture.options, **options}

@@ -1,4 +1,4 @@
-"""First parts of torchvision's networks, taken for other images than photographs; parameters keep their names."""
+"""First stages of torchvision's networks, for images other than photographs; parameters keep their names."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor, nn
 
 from sarcd.optional import require
 
-_STAGES = 4  # of the EfficientNet: one at H / 2 that is passed through, then H / 2, H / 4 and H / 8
+_STAGES = 4  # of the EfficientNet: one at H / 2 whose output is not used, then H / 2, H / 4 and H / 8
 
 RESNET_WIDTHS = (64, 128, 256, 512)
 
 
 class Backbone(nn.Module):
-    """Part of a network of torchvision.
+    """Part of a torchvision network.
 
     Attributes
     ----------
     source : str
-        Name of the function of torchvision that builds the whole.
+        Name of the torchvision function that builds the whole network.
     first : str
-        Name of the weights that see the channels of the image.
+        Name of the weights applied to the channels of the image.
     """
 
     source: str
@@ -35,7 +35,7 @@ class EfficientNetBackbone(Backbone):
     Parameters
     ----------
     backbone : {"b4", "b0"}
-        Which.
+        Variant of the EfficientNet.
     in_channels : int
         Channels of the input.
     """
@@ -56,7 +56,7 @@ class EfficientNetBackbone(Backbone):
         self.widths = [_width(stage) for stage in self.features]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the input, and what the stages but the first found."""
+        """Return the input, and the features of all stages but the first."""
         found = [x]
         x = self.features[0](x)  # (B, width_0, H / 2, W / 2)
         for stage in self.features[1:]:
@@ -99,7 +99,7 @@ class ResNetBackbone(Backbone):
         return self.layer1, self.layer2, self.layer3, self.layer4
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return what each stage found: (B, 64, H / 4, W / 4) to (B, 512, H / 32, W / 32)."""
+        """Return the features of each stage: (B, 64, H / 4, W / 4) to (B, 512, H / 32, W / 32)."""
         found = [self.stem(x)]
         for stage in self.stages():
             found.append(stage(found[-1]))
@@ -107,7 +107,7 @@ class ResNetBackbone(Backbone):
 
 
 def _with_channels(convolution: nn.Conv2d, in_channels: int) -> nn.Conv2d:
-    """Return the like of a convolution without bias that takes another number of channels."""
+    """Return a convolution like another one without bias, for another number of channels."""
     return nn.Conv2d(
         in_channels,
         convolution.out_channels,
@@ -119,9 +119,9 @@ def _with_channels(convolution: nn.Conv2d, in_channels: int) -> nn.Conv2d:
 
 
 def _draw_weights(backbone: nn.Module) -> None:
-    """Give memory to a backbone that has none, on the device in force, and weights drawn as torchvision does.
+    """Allocate a backbone that has no memory, on the default device, and initialise it as torchvision does.
 
-    What is left out of a network would otherwise have been drawn as well, which takes seconds.
+    Drawing the weights of the parts that are not used as well would take seconds.
     """
     backbone.to_empty(device=torch.get_default_device())
     for module in backbone.modules():

@@ -1,4 +1,4 @@
-"""ChangerEx: two dates in one ResNet that exchanges parts of what it finds, and a decoder that aligns them."""
+"""ChangerEx: a shared ResNet for two dates with feature exchange, and a decoder that aligns them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from sarcd.networks.backbones import RESNET_WIDTHS, Backbone, ResNetBackbone
 from sarcd.networks.base import Network
-from sarcd.networks.checks import share
+from sarcd.networks.checks import fraction
 from sarcd.networks.siamese import CoherenceInput, check_streams, split_dates
 
 _WIDTH = 128
@@ -17,22 +17,22 @@ _WIDTH = 128
 class ChangerEx(Network):
     """ChangerEx [1]_ with ResNet-18, about 11.37 million parameters.
 
-    The backbone sees one date after the other. After its second stage the dates exchange their even columns, after the
-    third and the fourth their even channels. What the stages found is joined at H / 4 for each date; each date is
-    warped by a learnt flow and the other taken from it, and both differences together make the logits, at last four
-    times as large. The flow's instance norm looks at the whole input.
+    The backbone processes one date after the other. After its second stage the dates exchange their even columns, after
+    the third and the fourth their even channels. The features of all stages are joined at H / 4 for each date; each
+    date is warped by a predicted flow and the other date subtracted, and both differences together give the logits,
+    which are upsampled four times at the end. The instance norm of the flow depends on the whole input.
 
-    With `coherence` ``stream`` a backbone of its own sees the shared channels, exchanges nothing, and what it found is
+    With `coherence` ``stream`` a separate backbone processes the shared channels without exchange, and its features are
     joined with the differences.
 
     Parameters
     ----------
     in_channels : int
-        Amplitude before, amplitude after, and those that both dates share.
+        Amplitude before, amplitude after, and the channels that both dates share.
     coherence : {"date", "stream"}
-        Where shared channels go: beside each date's amplitude, or into a stream of their own.
+        Input of the shared channels: with the amplitude of each date, or in a separate stream.
     dropout : float
-        Share of the channels before the last convolution that training leaves out.
+        Fraction of the channels before the last convolution that is dropped in training.
 
     References
     ----------
@@ -53,7 +53,7 @@ class ChangerEx(Network):
         super().__init__()
         per_date, shared = check_streams(in_channels, coherence)
         self.in_channels, self.coherence = in_channels, coherence
-        self.dropout = share("dropout", dropout)
+        self.dropout = fraction("dropout", dropout)
         self.values_per_pixel = 95.0 + (30.0 if shared else 0.0)
         self.trunk, self.neck = ResNetBackbone(per_date), _Neck()
         self.shared_trunk = ResNetBackbone(shared) if shared else None
@@ -66,7 +66,7 @@ class ChangerEx(Network):
 
     @property
     def backbones(self) -> tuple[Backbone, ...]:
-        """Parts whose weights can come from a network trained on photographs."""
+        """Parts whose weights can be loaded from a network trained on photographs."""
         return (self.trunk,) if self.shared_trunk is None else (self.trunk, self.shared_trunk)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ class ChangerEx(Network):
         return functional.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
 
     def _stages(self, before: Tensor, after: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Return what each stage found of each date, exchanged: (B, 64, H / 4) to (B, 512, H / 32)."""
+        """Return the features of each stage for each date, after exchange: (B, 64, H / 4) to (B, 512, H / 32)."""
         found: tuple[list[Tensor], list[Tensor]] = [], []
         dates = self.trunk.stem(before), self.trunk.stem(after)
         for number, stage in enumerate(self.trunk.stages()):
@@ -95,12 +95,12 @@ class ChangerEx(Network):
 
 
 def exchange(first: Tensor, second: Tensor, *, axis: int) -> tuple[Tensor, Tensor]:
-    """Exchange what lies at even places along an axis.
+    """Exchange the features of two dates at even positions along an axis.
 
     Parameters
     ----------
     first, second : (B, C, H, W)
-        Findings of the two dates.
+        Features of the two dates.
     axis : int
         -1 for columns, -3 for channels.
 
@@ -116,7 +116,7 @@ def exchange(first: Tensor, second: Tensor, *, axis: int) -> tuple[Tensor, Tenso
 
 
 class _Neck(nn.Module):
-    """What the stages found of one date, brought to one width and to the size of the first."""
+    """Features of all stages of one date, joined at one width and at the size of the first stage."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class _Neck(nn.Module):
 
 
 class _Alignment(nn.Module):
-    """Flow dual alignment: each date warped towards the other, and the other taken from it."""
+    """Flow dual alignment: each date is warped towards the other, and the other subtracted."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -152,9 +152,9 @@ class _Alignment(nn.Module):
 
 
 def _warp(x: Tensor, flow: Tensor) -> Tensor:
-    """Sample (B, C, H, W) where a flow (B, 2, H, W), along x then y in half pixels, points; in float32 at the least."""
+    """Sample (B, C, H, W) at a flow (B, 2, H, W) in half pixels, along x then y; in float32 or better."""
     height, width = x.shape[-2:]
-    kind = torch.promote_types(x.dtype, torch.float32)  # shorter numbers cannot tell the columns of a wide tile apart
+    kind = torch.promote_types(x.dtype, torch.float32)  # lower precision cannot distinguish the columns of a wide tile
     columns = torch.linspace(-1, 1, width, device=x.device, dtype=kind).expand(height, width)
     rows = torch.linspace(-1, 1, height, device=x.device, dtype=kind)[:, None].expand(height, width)
     shift = flow.to(kind).movedim(1, -1)  # (B, H, W, 2)
@@ -163,7 +163,7 @@ def _warp(x: Tensor, flow: Tensor) -> Tensor:
 
 
 class _MixFeedForward(nn.Module):
-    """Pixel by pixel, then with its neighbours channel by channel, then pixel by pixel, added to what came in."""
+    """Pixelwise, depthwise 3 x 3 and pixelwise convolution with a residual connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class _MixFeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the shape that came in."""
+        """Return a tensor of the same shape."""
         y: Tensor = x + self.layers(x)
         return y
 

@@ -1,4 +1,4 @@
-"""Checks of the options of networks, which may come from a file that anybody made."""
+"""Checks of network options, which may come from an untrusted file."""
 
 from __future__ import annotations
 
@@ -6,40 +6,39 @@ from typing import Any
 
 from sarcd.errors import OptionError
 
-MOST_CHANNELS = 4096
-"""Far beyond any use, and small enough that a model file cannot ask for a network that nobody could hold."""
+MAX_CHANNELS = 4096
+"""Far above any practical value, but small enough that a model file cannot request an impossibly large network."""
 
 
-def whole(name: str, value: Any, least: int, most: int) -> int:
-    """Return a whole number within bounds, or say which it may be.
+def whole(name: str, value: Any, minimum: int, maximum: int) -> int:
+    """Validate and return a whole number within bounds.
 
     Examples
     --------
     >>> whole("convolutions", 2, 1, 8)
     2
     """
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise OptionError(
-            f"{name} is {str(value)[:40]}", option=name, hint=f"use a whole number from {least} to {most}"
-        )
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+        hint = f"use a whole number from {minimum} to {maximum}"
+        raise OptionError(f"invalid {name} {str(value)[:40]}", option=name, hint=hint)
     return value
 
 
-def share(name: str, value: Any) -> float:
-    """Return a number from 0, up to but not 1, or say what it may be.
+def fraction(name: str, value: Any) -> float:
+    """Validate and return a number from 0 up to, but not including, 1.
 
     Examples
     --------
-    >>> share("dropout", 0)
+    >>> fraction("dropout", 0)
     0.0
     """
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1:
-        raise OptionError(f"{name} is {str(value)[:40]}", option=name, hint="use a number from 0, below 1")
+        raise OptionError(f"invalid {name} {str(value)[:40]}", option=name, hint="use a number from 0 to below 1")
     return float(value)
 
 
 def choice(name: str, value: Any, known: tuple[str, ...]) -> str:
-    """Return a word that is known, or say which are.
+    """Validate and return one of several known words.
 
     Examples
     --------
@@ -47,5 +46,5 @@ def choice(name: str, value: Any, known: tuple[str, ...]) -> str:
     'diff'
     """
     if not isinstance(value, str) or value not in known:
-        raise OptionError(f"{name} is {str(value)[:40]!r}", option=name, hint=f"use {' or '.join(known)}")
+        raise OptionError(f"unknown {name} {str(value)[:40]!r}", option=name, hint=f"use {' or '.join(known)}")
     return value

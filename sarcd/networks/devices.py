@@ -1,4 +1,4 @@
-"""The device that a network runs on."""
+"""Choice of the device that a network runs on."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from sarcd.errors import OptionError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return a device that is there.
+    """Return an available device.
 
     Parameters
     ----------
     name : str
-        ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or ``auto``: the first CUDA device, else mps, else the CPU.
+        ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or ``auto``: the first CUDA device, otherwise mps, otherwise the CPU.
 
     Raises
     ------
     OptionError
-        If the name is none of these, or the device is not there.
+        If the name is none of these, or the device is not available.
 
     Examples
     --------
@@ -38,11 +38,11 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("cpu")
     if kind == "mps":
         if not torch.backends.mps.is_available():
-            raise OptionError("there is no mps device", option="device", hint="use auto or cpu")
+            raise OptionError("no mps device is available", option="device", hint="use auto or cpu")
         return torch.device("mps")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count == 0:
-        raise OptionError("there is no CUDA device", option="device", hint="use auto or cpu")
+        raise OptionError("no CUDA device is available", option="device", hint="use auto or cpu")
     if int(number or 0) >= count:
-        raise OptionError(f"there is no {name}", option="device", hint=f"the last one is cuda:{count - 1}")
+        raise OptionError(f"device {name} is not available", option="device", hint=f"use cuda:0 to cuda:{count - 1}")
     return torch.device("cuda", int(number or 0))

@@ -1,4 +1,4 @@
-"""A network made quick for prediction: the same function of its input, with less arithmetic."""
+"""Optimisation of a network for prediction: the same function with less arithmetic."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from sarcd.errors import OptionError
 from sarcd.networks.base import Network
 
-_MOST_GRAPHS = 64
+_MAX_GRAPHS = 64
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def for_inference(network: Network, *, precision: Precision = "float32", compiled: bool = False) -> Network:
-    """Return a copy of a network that predicts faster; the network itself stays as it is.
+    """Return a copy of a network that predicts faster; the network itself is not changed.
 
-    Batch norms are folded into the convolutions before them, and weights lie channels last, as the fastest convolutions
-    of CPUs and GPUs want them.
+    Batch norms are folded into the preceding convolutions, and weights are stored channels last, as the fastest
+    convolutions of CPUs and GPUs need them.
 
     Parameters
     ----------
     network : Network
         In eval mode.
     precision : {"float32", "bfloat16", "float16"}
-        Type of weights and activations. Only float32 gives the same map for any tile.
+        Type of weights and activations. Only float32 gives the same map for any tile size.
     compiled : bool
-        Compile with ``torch.compile``, which takes a minute or two and needs a C++ compiler where the device is a CPU.
+        Compile with ``torch.compile``, which takes a minute or two and needs a C++ compiler if the device is a CPU.
 
     Returns
     -------
     Network
-        In eval mode, on the same device. In float32 its logits are the network's own but for rounding.
+        In eval mode, on the same device. In float32 its logits equal those of the network up to rounding.
 
     Raises
     ------
     OptionError
-        If it cannot be compiled on this machine.
+        If the network cannot be compiled on this machine.
     ValueError
         If the network is in training mode.
 
@@ -55,9 +55,9 @@ def for_inference(network: Network, *, precision: Precision = "float32", compile
     True
     """
     if network.training:
-        raise ValueError("a network in training has no fixed batch norms to fold; call eval() first")
+        raise ValueError("a network in training mode has no fixed batch norms to fold; call eval() first")
     device = next(network.parameters()).device
-    quick = copy.deepcopy(network).requires_grad_(False).cpu()  # folded in float64, which not every device has
+    quick = copy.deepcopy(network).requires_grad_(False).cpu()  # folded in float64, which not every device supports
     for module in quick.modules():
         _fold_batch_norms(module)
     dtype: torch.dtype = getattr(torch, precision)
@@ -68,33 +68,33 @@ def for_inference(network: Network, *, precision: Precision = "float32", compile
 
 
 def compile_network(network: Network, device: torch.device) -> None:
-    """Compile a network in place, for inputs of any shape: tiles at a scene's edges and last batches have their own.
+    """Compile a network in place for inputs of any shape, such as tiles at the edges of a scene or last batches.
 
     Raises
     ------
     OptionError
-        If it cannot be compiled on this machine.
+        If the network cannot be compiled on this machine.
     """
-    # One shape learnt becomes one graph for a range of sizes; how many ranges there are depends on what torch's kernels
-    # ask of the sizes at each level, and past its limit of 8 torch would go on uncompiled without a word.
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MOST_GRAPHS)
+    # A graph covers a range of sizes; the number of ranges depends on what the kernels of torch require of the sizes at
+    # each level, and beyond the default limit of 8 torch would silently continue without compilation.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MAX_GRAPHS)
     network.compile(dynamic=True)
     training = network.training
-    network.eval()  # else batch norms would remember what they see now
+    network.eval()  # otherwise batch norms would update their statistics
     side = 4 * network.stride
     tile = torch.zeros(1, network.in_channels, side, side, device=device, dtype=next(network.parameters()).dtype)
     try:
         with torch.inference_mode():
-            network(tile.to(memory_format=torch.channels_last))  # now, and not when results are on their way
+            network(tile.to(memory_format=torch.channels_last))  # compiles now rather than in the middle of the work
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:120]
-        hint = "install a C++ compiler (on a GPU: Triton), or leave --compile out"
+        hint = "install a C++ compiler (on a GPU: Triton), or omit --compile"
         raise OptionError(f"the network cannot be compiled here ({reason})", option="compiled", hint=hint) from error
     network.train(training)
 
 
 def _fold_batch_norms(module: nn.Module) -> None:
-    """Fold what follows each other in a sequence, and what is named so in a residual block: bn1 follows conv1."""
+    """Fold adjacent modules of a sequence, and by their names those of a residual block: bn1 follows conv1."""
     children = dict(module.named_children())
     if isinstance(module, nn.Sequential):
         names = list(pairwise(children))

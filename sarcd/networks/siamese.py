@@ -1,4 +1,4 @@
-"""Siamese U-Net: each date goes through the same encoder, and the decoder sees both at every level."""
+"""Siamese U-Net: one encoder for both dates, and a decoder that uses the features of both at every level."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sarcd.errors import OptionError
 from sarcd.networks.base import Network
-from sarcd.networks.checks import MOST_CHANNELS, choice, share, whole
+from sarcd.networks.checks import MAX_CHANNELS, choice, fraction, whole
 
 _WIDTHS = (16, 32, 64, 128)
 _CONVOLUTIONS = (2, 2, 3, 3)  # of each level, in encoder and decoder
@@ -19,21 +19,21 @@ class SiameseUNet(Network):
     """FC-Siam-conc and FC-Siam-diff [1]_.
 
     The encoder takes one date after the other: 16, 16 | 32, 32 | 64, 64, 64 | 128, 128, 128 channels of [3 x 3
-    convolution, batch norm, ReLU, dropout], and 2 x 2 max-pools between. The decoder starts from the last date's, and
-    joins at every level what the encoder found there: of both dates (``conc``), or how much they differ (``diff``).
-    So neither is symmetric in time. With `coherence` ``stream`` an encoder of its own sees the shared channels, and
-    what it found is joined as well.
+    convolution, batch norm, ReLU, dropout], with 2 x 2 max-pools in between. The decoder starts from the features of
+    the second date, and joins the encoder's features at every level: those of both dates (``conc``), or their absolute
+    difference (``diff``). Neither is therefore symmetric in time. With `coherence` ``stream`` a separate encoder
+    processes the shared channels, and its features are joined too.
 
     Parameters
     ----------
     in_channels : int
-        Amplitude before, amplitude after, and those that both dates share.
+        Amplitude before, amplitude after, and the channels that both dates share.
     fusion : {"conc", "diff"}
-        What the decoder sees of the dates.
+        Combination of the dates in the skip connections.
     coherence : {"date", "stream"}
-        Where shared channels go: beside each date's amplitude, or into a stream of their own.
+        Input of the shared channels: with the amplitude of each date, or in a separate stream.
     dropout : float
-        Share of the channels that training leaves out after each convolution.
+        Fraction of the channels that is dropped in training after each convolution.
 
     References
     ----------
@@ -62,7 +62,7 @@ class SiameseUNet(Network):
         per_date, shared = check_streams(in_channels, coherence)
         self.in_channels, self.coherence = in_channels, coherence
         self.fusion = choice("fusion", fusion, ("conc", "diff"))
-        self.dropout = share("dropout", dropout)
+        self.dropout = fraction("dropout", dropout)
         self.stride = 2 ** len(_WIDTHS)
         spans = [_seen(pixel) for pixel in range(self.stride)]
         self.reach = max(max(pixel - first, last - pixel) for pixel, (first, last) in enumerate(spans))
@@ -76,14 +76,14 @@ class SiameseUNet(Network):
         self.up, self.decoder = nn.ModuleList(), nn.ModuleList()
         for level in reversed(range(len(_WIDTHS))):
             width, below = _WIDTHS[level], _WIDTHS[level - 1]
-            outs = [width] * (_CONVOLUTIONS[level] - 1) + ([below] if level else [])  # the very last is the head
+            outs = [width] * (_CONVOLUTIONS[level] - 1) + ([below] if level else [])  # the very last one is the head
             self.up.append(nn.ConvTranspose2d(width, width, kernel_size=3, stride=2, padding=1, output_padding=1))
             self.decoder.append(self._convolutions(joined * width, outs))
         self.head = nn.Conv2d(_WIDTHS[0], 1, kernel_size=3, padding=1)
 
     @property
     def tile_halo(self) -> int:
-        """What a tile needs around it that starts and ends on multiples of `stride`."""
+        """Halo of a tile that starts and ends on multiples of `stride`."""
         return -(-self._aligned_reach // self.stride) * self.stride
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class SiameseUNet(Network):
         return logits
 
     def _encode(self, encoder: nn.ModuleList, x: Tensor) -> list[Tensor]:
-        """Return what each level found, the one at full resolution first."""
+        """Return the features of each level, the one at full resolution first."""
         found: list[Tensor] = []
         for level in encoder:
             found.append(level(self.pool(found[-1]) if found else x))
@@ -123,11 +123,11 @@ class SiameseUNet(Network):
 
 
 def _seen(pixel: int) -> tuple[int, int]:
-    """Return the first and the last input pixel, along one axis, that can move an output pixel.
+    """Return the first and the last input pixel, along one axis, that affect an output pixel.
 
-    Down through the decoder: a convolution widens the span by one at each end; the transposed convolution (k3, s2,
-    p1, one more at the end) makes an even cell of the cell it lies in, and an odd one of that and the next. Up through
-    the encoder: a pooled cell is two, and convolutions widen again. What is seen deepest is widest.
+    Down through the decoder: a convolution widens the span by one at each end; the transposed convolution (k3, s2, p1,
+    one more at the end) computes an even cell from the cell it lies in, and an odd one from that and the next. Up
+    through the encoder: a pooled cell is two, and convolutions widen again. The deepest level has the widest span.
     """
     first = last = pixel
     for count in _CONVOLUTIONS:
@@ -138,39 +138,39 @@ def _seen(pixel: int) -> tuple[int, int]:
 
 
 CoherenceInput = Literal["date", "stream"]
-"""Where shared channels go: beside each date's amplitude, or into a stream of their own."""
+"""Input of the shared channels: with the amplitude of each date, or in a separate stream."""
 
 
 def check_streams(in_channels: Any, coherence: Any) -> tuple[int, int]:
-    """Return the channels that a network sees of each date, and those of a third stream (0 for none).
+    """Return the number of channels of each date, and of a third stream (0 for none).
 
     Parameters
     ----------
     in_channels : int
-        Channels of the input: those of the two dates, one each, then those that both dates share, such as coherence.
+        Number of input channels: one for each of the two dates, then those that both share, such as coherence.
     coherence : {"date", "stream"}
-        Where shared channels go.
+        Input of the shared channels.
 
     Raises
     ------
     OptionError
-        If there are fewer than two channels, or none to make a stream of.
+        If there are fewer than two channels, or none for a separate stream.
 
     Examples
     --------
     >>> check_streams(3, "date"), check_streams(3, "stream"), check_streams(2, "date")
     ((2, 0), (1, 1), (1, 0))
     """
-    shared = whole("in_channels", in_channels, 2, MOST_CHANNELS) - 2
+    shared = whole("in_channels", in_channels, 2, MAX_CHANNELS) - 2
     if choice("coherence", coherence, ("date", "stream")) == "date":
         return 1 + shared, 0
     if not shared:
-        raise OptionError("coherence is 'stream', and the input has none", option="coherence", hint="use date")
+        raise OptionError("coherence is 'stream', but the input has no coherence", option="coherence", hint="use date")
     return 1, shared
 
 
 def split_dates(x: Tensor, coherence: str) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Take an input apart.
+    """Split an input into dates and shared channels.
 
     Parameters
     ----------

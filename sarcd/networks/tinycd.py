@@ -1,4 +1,4 @@
-"""TinyCD: the first layers of an EfficientNet, whose findings of both dates are mixed channel by channel."""
+"""TinyCD: first stages of an EfficientNet, and channelwise mixing of the features of both dates."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ _DECODER = (64, 64, 32)
 
 
 class TinyCD(Network):
-    """TinyCD [1]_: 285,128 parameters with three channels a date, 79,208 with the smaller backbone.
+    """TinyCD [1]_: 285,128 parameters with three channels per date, 79,208 with the smaller backbone.
 
-    A backbone of EfficientNet's first stages sees one date after the other. At the input, at H / 2 and at H / 4 a
-    mixing of the two dates becomes a mask of one channel; from a mixing at H / 8 the decoder goes up, at each step
-    multiplied by the mask of that level. Its instance norms and squeeze-excitations look at the whole input.
+    A backbone of the first stages of an EfficientNet processes one date after the other. At the input, at H / 2 and at
+    H / 4 the mixed features of the two dates give a mask of one channel; starting from the mixed features at H / 8, the
+    decoder goes up and multiplies by the mask of each level. Its instance norms and squeeze-excitations depend on the
+    whole input.
 
-    With `coherence` ``stream`` a backbone of its own sees the shared channels, and mixings are of three.
+    With `coherence` ``stream`` a separate backbone processes the shared channels, and three streams are mixed.
 
     Parameters
     ----------
     in_channels : int
-        Amplitude before, amplitude after, and those that both dates share.
+        Amplitude before, amplitude after, and the channels that both dates share.
     backbone : {"b4", "b0"}
-        Which EfficientNet the backbone is of.
+        Variant of the EfficientNet.
     coherence : {"date", "stream"}
-        Where shared channels go: beside each date's amplitude, or into a stream of their own.
+        Input of the shared channels: with the amplitude of each date, or in a separate stream.
 
     References
     ----------
@@ -46,7 +47,7 @@ class TinyCD(Network):
     """
 
     exact_tiles = False
-    stride = 16  # two cells a side at H / 8: of a single one, instance norm knows no spread
+    stride = 16  # two cells per side at H / 8: instance norm needs more than one
     reach = None
 
     def __init__(self, in_channels: int, *, backbone: str = "b4", coherence: CoherenceInput = "date") -> None:
@@ -61,7 +62,7 @@ class TinyCD(Network):
         fine, coarse, coarsest = self.trunk.widths[1:]
         self.masks = nn.ModuleList(
             [
-                # at the input streams need not be of one width: with a third one, a date has a single channel
+                # at the input the streams may differ in width: with a third stream, a date has a single channel
                 _Mask(2 * per_date + shared, per_date, [per_date, 10, 5, 1]),
                 _Mask(streams * fine, fine, [fine, fine // 2, fine // 4, 1]),
                 _Mask(streams * coarse, coarse, [coarse, coarse // 2, coarse // 4, 1]),
@@ -75,7 +76,7 @@ class TinyCD(Network):
 
     @property
     def backbones(self) -> tuple[Backbone, ...]:
-        """Parts whose weights can come from a network trained on photographs."""
+        """Parts whose weights can be loaded from a network trained on photographs."""
         return (self.trunk,) if self.shared_trunk is None else (self.trunk, self.shared_trunk)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +95,7 @@ class TinyCD(Network):
 
 
 class _Mixing(nn.Module):
-    """Streams channel by channel: each output channel is a convolution of one channel of every stream."""
+    """Channelwise mixing of streams: each output channel is a convolution of one channel of every stream."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -105,7 +106,7 @@ class _Mixing(nn.Module):
         )
 
     def forward(self, streams: Sequence[Tensor]) -> Tensor:
-        """Mix streams (B, C, H, W), or at the input of one channel a date (B, 1, H, W) and others."""
+        """Mix streams (B, C, H, W); at the input they may be (B, 1, H, W) per date and others."""
         first = streams[0]
         if all(stream.shape[1] == first.shape[1] for stream in streams):
             mixed = torch.stack(list(streams), dim=2).flatten(1, 2)  # (B, C x streams, H, W), streams in turn
@@ -116,7 +117,7 @@ class _Mixing(nn.Module):
 
 
 class _Mask(nn.Module):
-    """A mixing that is thinned out to one channel, pixel by pixel."""
+    """Mixing followed by a pixelwise reduction to one channel."""
 
     def __init__(self, in_channels: int, out_channels: int, widths: list[int]) -> None:
         super().__init__()
@@ -130,7 +131,7 @@ class _Mask(nn.Module):
 
 
 class _UpMask(nn.Module):
-    """Twice as large, times a mask, and convolved channel by channel, then pixel by pixel."""
+    """Upsampling by two, multiplication by a mask, and depthwise and pixelwise convolution."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -145,7 +146,7 @@ class _UpMask(nn.Module):
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, out_channels, 2 H, 2 W) of (B, in_channels, H, W) and a mask (B, 1, 2 H, 2 W)."""
+        """Return (B, out_channels, 2 H, 2 W) from (B, in_channels, H, W) and a mask (B, 1, 2 H, 2 W)."""
         y: Tensor = self.convolutions(self.up(x) * mask)
         return y
 

@@ -1,4 +1,4 @@
-"""Early-fusion U-Net: both dates and their coherence enter as channels of one image."""
+"""Early-fusion U-Net: both dates and their coherence are channels of one input."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from torch import Tensor, nn
 
 from sarcd.errors import OptionError
 from sarcd.networks.base import Network
-from sarcd.networks.checks import MOST_CHANNELS, whole
+from sarcd.networks.checks import MAX_CHANNELS, whole
 
-_MOST_LEVELS, _MOST_CONVOLUTIONS = 8, 8
+_MAX_LEVELS, _MAX_CONVOLUTIONS = 8, 8
 
-_VALUES_PER_PIXEL_AND_WIDTH = 5.5  # as measured with 16 and 32 channels on a CPU: 20 to 23 bytes in float32
+_VALUES_PER_PIXEL_AND_WIDTH = 5.5  # measured with 16 and 32 channels on a CPU: 20 to 23 bytes in float32
 
 
 class UNet(Network):
-    """U-Net with batch normalisation, one logit a pixel.
+    """U-Net with batch normalisation and one logit per pixel.
 
     Each level of the encoder is `convolutions` times [3 x 3 convolution, batch norm, ReLU], followed by a 2 x 2
-    max-pool; each level of the decoder a transposed convolution, the encoder's output of that level beside it, and
-    convolutions again. A 1 x 1 convolution makes the logit.
+    max-pool; each level of the decoder is a transposed convolution, concatenation with the encoder's output of that
+    level, and convolutions again. A 1 x 1 convolution gives the logit.
 
     Parameters
     ----------
     in_channels : int
-        Channels of the input.
+        Number of input channels.
     widths : sequence of int
         Channels of each encoder level, the one at full resolution first.
     bottleneck : int
         Channels of a level below the last pooling; 0 for none.
     convolutions : int
-        Convolutions a level.
+        Number of convolutions per level.
 
     References
     ----------
@@ -60,10 +60,10 @@ class UNet(Network):
         convolutions: int = 2,
     ) -> None:
         super().__init__()
-        self.in_channels = whole("in_channels", in_channels, 1, MOST_CHANNELS)
+        self.in_channels = whole("in_channels", in_channels, 1, MAX_CHANNELS)
         self.widths = _checked_widths(widths)
-        self.bottleneck = whole("bottleneck", bottleneck, 0, MOST_CHANNELS)
-        self.convolutions = whole("convolutions", convolutions, 1, _MOST_CONVOLUTIONS)
+        self.bottleneck = whole("bottleneck", bottleneck, 0, MAX_CHANNELS)
+        self.convolutions = whole("convolutions", convolutions, 1, _MAX_CONVOLUTIONS)
         self.stride = 2 ** len(self.widths)
         self.values_per_pixel = _VALUES_PER_PIXEL_AND_WIDTH * self.widths[0]
         self.reach = reach_of(len(self.widths), convolutions, convolutions if bottleneck else 0)
@@ -85,7 +85,7 @@ class UNet(Network):
 
     @property
     def tile_halo(self) -> int:
-        """What a tile needs around it that starts and ends on multiples of `stride`."""
+        """Halo of a tile that starts and ends on multiples of `stride`."""
         reach = aligned_reach_of(len(self.widths), self.convolutions, self.convolutions if self.bottleneck else 0)
         return -(-reach // self.stride) * self.stride
 
@@ -99,26 +99,26 @@ class UNet(Network):
             x = self.pool(x)  # (B, width_l, H / 2^(l + 1), W / 2^(l + 1))
         x = self.bottom(x)  # (B, bottleneck or width_last, H / stride, W / stride)
         for up, level in zip(self.up, self.decoder, strict=True):
-            x = torch.cat([up(x), skips.pop()], dim=1)  # (B, 2 width_l, H / 2^l, W / 2^l); the skip is not kept longer
+            x = torch.cat([up(x), skips.pop()], dim=1)  # (B, 2 width_l, H / 2^l, W / 2^l); the skip is then freed
             x = level(x)  # (B, width_l, H / 2^l, W / 2^l)
         logits: Tensor = self.head(x)  # (B, 1, H, W)
         return logits
 
 
 def reach_of(depth: int, convolutions: int, bottom_convolutions: int) -> int:
-    """Return how far the output of a U-Net looks, in pixels along y or x.
+    """Return the reach of the output of a U-Net, in pixels along y or x.
 
     A 3 x 3 convolution at level l reaches 2^l pixels, in encoder and decoder; the poolings and their inverses together
-    reach one pixel less than the stride, since a cell's far corner moves its near corner.
+    reach one pixel less than the stride, since the far corner of a cell affects its near corner.
 
     Parameters
     ----------
     depth : int
-        Poolings.
+        Number of poolings.
     convolutions : int
-        3 x 3 convolutions a level, n.
+        Number n of 3 x 3 convolutions per level.
     bottom_convolutions : int
-        Those below the last pooling.
+        Number of those below the last pooling.
 
     Examples
     --------
@@ -130,10 +130,10 @@ def reach_of(depth: int, convolutions: int, bottom_convolutions: int) -> int:
 
 
 def aligned_reach_of(depth: int, convolutions: int, bottom_convolutions: int) -> int:
-    """Return how far before its start a tile looks that starts on a multiple of the stride.
+    """Return the reach before its start of a tile that starts on a multiple of the stride.
 
-    Less than `reach_of`: the outputs that look farthest lie inside a cell of the deepest level, the first one of a cell
-    looks no farther than whole cells do. By symmetry the same holds beyond the end.
+    Less than `reach_of`: the outputs with the largest reach lie inside a cell of the deepest level, while the first one
+    of a cell reaches only whole cells. By symmetry the same holds beyond the end.
 
     Parameters
     ----------
@@ -145,12 +145,12 @@ def aligned_reach_of(depth: int, convolutions: int, bottom_convolutions: int) ->
     >>> aligned_reach_of(4, 2, 0), aligned_reach_of(4, 2, 2)
     (62, 94)
     """
-    first = 0  # first cell that is seen, at the level at hand, counted from the tile's first
+    first = 0  # first cell within reach, at the current level, counted from the first cell of the tile
     for _ in range(depth):
-        first = (first - convolutions) // 2  # through a decoder's level, down one level
+        first = (first - convolutions) // 2  # through a level of the decoder, and down one level
     first -= bottom_convolutions
     for _ in range(depth):
-        first = 2 * first - convolutions  # up one level, through an encoder's level
+        first = 2 * first - convolutions  # up one level, and through a level of the encoder
     return -first
 
 
@@ -164,7 +164,7 @@ def _convolutions(in_channels: int, out_channels: int, count: int) -> nn.Sequent
 
 
 def _checked_widths(widths: Any) -> tuple[int, ...]:
-    if not isinstance(widths, (tuple, list)) or not 1 <= len(widths) <= _MOST_LEVELS:
-        hint = f"use 1 to {_MOST_LEVELS} whole numbers, such as 16,32,64"
-        raise OptionError(f"widths are {str(widths)[:60]}", option="widths", hint=hint)
-    return tuple(whole("widths", width, 1, MOST_CHANNELS) for width in widths)
+    if not isinstance(widths, (tuple, list)) or not 1 <= len(widths) <= _MAX_LEVELS:
+        hint = f"use 1 to {_MAX_LEVELS} whole numbers, such as 16,32,64"
+        raise OptionError(f"invalid widths {str(widths)[:60]}", option="widths", hint=hint)
+    return tuple(whole("widths", width, 1, MAX_CHANNELS) for width in widths)

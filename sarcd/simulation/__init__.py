@@ -1,1 +1,1 @@
-"""Simulated scenes of open-pit mines, with known truth."""
+"""Simulated scenes of open-pit mines with known truth."""

@@ -1,4 +1,4 @@
-"""Simulated sites as scenes: three mines with truth, and others like them, in memory or streamed to a store."""
+"""Simulated sites as scenes: three mines with truth, and random variants, in memory or streamed to a store."""
 
 from __future__ import annotations
 
@@ -43,33 +43,33 @@ def simulate(
 ) -> xr.Dataset:
     """Simulate a site as a scene in memory.
 
-    A and C are seen from an ascending orbit, B from a descending one and with the most varied land cover; their
-    calibration, noise and sampling differ too. Labels mark changes of interest only: wet ground, vegetation, water,
-    traffic and vehicles lose coherence or change brightness without being labelled.
+    A and C are imaged from an ascending orbit, B from a descending one and with the most varied land cover; their
+    calibration, noise and sampling also differ. Labels mark changes of interest only: wet ground, vegetation, water,
+    traffic and vehicles lose coherence or change intensity without being labelled.
 
     Parameters
     ----------
     name : {"A", "B", "C"} or SiteOptions
-        Which site, or one of your own: ``dataclasses.replace(SITES["A"], incidence_deg=28.0)``, or `varied`.
+        Name of a site, or your own: ``dataclasses.replace(SITES["A"], incidence_deg=28.0)``, or `varied`.
     size : int or (y, x)
-        In pixels, 64 or more a side. A small scene lies around a change; from 640 on scenes hold whole mines.
+        Size in pixels, 64 or more per side. A small scene lies near a change; from 640 on scenes hold whole mines.
     seed : int
-        The same seed gives the same bytes; another seed, another mine of the same kind.
+        The same seed gives the same bytes; another seed gives another mine of the same kind.
     dates : int
         Number of images, 2 or more.
     interval_days : float or sequence of float
         Days between images: one for all, or one for each step.
     truth : bool
-        Add what only a simulation knows: `true_coherence` (pair, y, x) float32, `pseudo_change` (pair, y, x) uint8
-        and `land_cover` (y, x) uint8.
+        Add layers that only a simulation can provide: `true_coherence` (pair, y, x) float32, `pseudo_change`
+        (pair, y, x) uint8 and `land_cover` (y, x) uint8.
     invalid : bool
         Leave a border and a hole without data, as coregistration does.
 
     Returns
     -------
     xr.Dataset
-        `slc` (time, y, x) complex64, linear amplitude; `label` (pair, y, x) uint8, 255 on layover and shadow, pairs
-        being consecutive dates; `mask` (y, x) uint8, 1 layover and 2 shadow at any date. y is azimuth and x is slant
+        `slc` (time, y, x) complex64, linear amplitude; `label` (pair, y, x) uint8, 255 on layover and shadow, for pairs
+        of consecutive dates; `mask` (y, x) uint8, 1 layover and 2 shadow at any date. y is azimuth and x is slant
         range, pixel centres in metres.
 
     Raises
@@ -122,32 +122,32 @@ def write_site(
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> dict[str, float]:
-    """Simulate a site into a new store, part by part: the memory does not grow with the scene.
+    """Simulate a site into a new store, part by part, so that memory does not grow with the scene.
 
-    The store has the images, `label`, `mask` and `true_coherence`, with the same bytes as `site` gives.
+    The store has the images, `label`, `mask` and `true_coherence`, with the same bytes as `simulate`.
 
     Parameters
     ----------
     path : str or Path
-        Where the store will be, by path or URL; it appears there when it is whole.
+        Path or URL of the store, which appears there once it is complete.
     name, size, seed, dates, interval_days
-        As `site` has them.
+        As in `simulate`.
     overwrite : bool
-        Replace a scene that is there.
+        Replace an existing scene.
     progress : callable
-        Called with a description and a total; gives a context whose value is called with each advance.
+        Called with a description and a total; returns a context manager whose value is called with each advance.
 
     Returns
     -------
     dict
-        `changed_share` of the pixels that can be judged, and `unjudged_share` of all, over all pairs.
+        `changed_fraction` of the pixels that are not masked, and `masked_fraction` of all pixels, over all pairs.
 
     Raises
     ------
     OptionError
         If the site is unknown, or size, dates or intervals cannot be used.
     StoreError
-        If something is at `path` already.
+        If `path` exists already.
     """
     options, shape, days = _options(name), _shape(size), _days(dates, interval_days)
     times = _times(options, days)
@@ -161,7 +161,7 @@ def write_site(
     )
     pairs, counts = len(days) - 1, np.zeros(3, np.int64)
     making = parts(options, shape, days, seed=seed, part_px=schema.CHUNK)
-    first = next(making)  # what cannot be simulated is refused before a store is begun
+    first = next(making)  # invalid options are rejected before a store is created
     new = NewScene(path, layout, overwrite=overwrite)
     with new as store:
         new.create_image(store, "label", pairs, {schema.COMPLETE: [True] * pairs})
@@ -177,15 +177,15 @@ def write_site(
                 targets["mask"][part.y, part.x] = part.mask
                 counts += [(part.label == 1).sum(), (part.label == schema.NO_LABEL).sum(), part.label.size]
                 advance(part.mask.size)
-    changed, unjudged, total = (int(count) for count in counts)
-    return {"changed_share": changed / max(total - unjudged, 1), "unjudged_share": unjudged / total}
+    changed, masked, total = (int(count) for count in counts)
+    return {"changed_fraction": changed / max(total - masked, 1), "masked_fraction": masked / total}
 
 
 def _options(name: SiteName | SiteOptions) -> SiteOptions:
     if isinstance(name, SiteOptions):
         return name
     if name not in get_args(SiteName):
-        raise OptionError(f"no site {name!r}", option="site", hint=f"use one of {', '.join(get_args(SiteName))}")
+        raise OptionError(f"unknown site {name!r}", option="site", hint=f"use one of {', '.join(get_args(SiteName))}")
     return SITES[name]
 
 
@@ -193,20 +193,20 @@ def _shape(size: int | tuple[int, int]) -> tuple[int, int]:
     """Return (y, x) in pixels."""
     sides = np.atleast_1d(size)
     if sides.size not in (1, 2) or sides.dtype.kind not in "iu":
-        raise OptionError(f"size is {size!r}", option="size", hint="use one whole number of pixels, or (y, x)")
+        raise OptionError(f"invalid size {size!r}", option="size", hint="use one whole number of pixels, or (y, x)")
     return int(sides[0]), int(sides[-1])
 
 
 def _days(dates: int, interval_days: float | Sequence[float]) -> tuple[float, ...]:
     """Return the dates in days after the first."""
     if dates < 2:
-        raise OptionError(f"{dates} date makes no pair", option="dates", hint="use 2 or more")
+        raise OptionError(f"a pair needs two dates, got {dates}", option="dates", hint="use 2 or more")
     steps = [float(step) for step in np.atleast_1d(interval_days)]
     if np.ndim(interval_days) == 0:
         steps *= dates - 1
     if len(steps) != dates - 1:
         raise OptionError(
-            f"{len(steps)} intervals for {dates} dates", option="interval_days", hint=f"give one, or {dates - 1}"
+            f"got {len(steps)} intervals for {dates} dates", option="interval_days", hint=f"give one, or {dates - 1}"
         )
     if any(not step > 0 for step in steps):
         raise OptionError("an interval is not above 0 days", option="interval_days", hint="use positive numbers")
@@ -256,7 +256,7 @@ def _flags(long_name: str, classes: type[Cover] | type[Pseudo]) -> dict[str, obj
 
 
 def _cut(scene: Part, options: SiteOptions, shape: tuple[int, int], seed: int) -> None:
-    """Take the data of a slanting border and of a hole away, in place, as coregistration leaves it."""
+    """Remove the data of a slanting border and of a hole, in place, as coregistration leaves them."""
     rng = RandomStreams(seed, options.site).stream("no data")
     height, width = shape
     y, x = np.ogrid[:height, :width]

@@ -1,4 +1,4 @@
-"""Features without holes, and which patches a model is sure of."""
+"""Filling of holes in features, and choice of the patches for which a model is confident."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from numba import njit
 
 @dataclass(frozen=True)
 class CellCounts:
-    """What probabilities say of each cell of a grid of patches.
+    """Counts of the pixels of each cell of a grid of patches.
 
     Parameters
     ----------
     confident : (...,) int64
-        Pixels of which the model is confident.
+        Pixels for which the model is confident.
     changed : (...,) int64
-        Pixels that it calls changed, p > 0.5.
-    sureness : (...,) float64
+        Pixels predicted as changed, p > 0.5.
+    certainty : (...,) float64
         Mean of max(p, 1 - p) over the pixels that have a probability; 0 where none has.
     """
 
     confident: np.ndarray
     changed: np.ndarray
-    sureness: np.ndarray
+    certainty: np.ndarray
 
 
 def count_cells(probability: np.ndarray, size: int, *, confidence: float, either: bool) -> CellCounts:
@@ -35,7 +35,7 @@ def count_cells(probability: np.ndarray, size: int, *, confidence: float, either
     Parameters
     ----------
     probability : (Y, X) float32
-        Of change; NaN, which is sure of nothing, where the images are invalid. Both sides multiples of `size`.
+        Probability of change; NaN, never confident, where the images are invalid. Both sides multiples of `size`.
     size : int
         Side of a patch in pixels.
     confidence : float
@@ -61,11 +61,11 @@ def count_cells(probability: np.ndarray, size: int, *, confidence: float, either
     """
     cells = probability.reshape(probability.shape[0] // size, size, probability.shape[1] // size, size)
     with np.errstate(invalid="ignore"):
-        sure = np.maximum(cells, 1 - cells)
-        confident = ((sure if either else cells) > confidence).sum(axis=(1, 3))
+        certainty = np.maximum(cells, 1 - cells)
+        confident = ((certainty if either else cells) > confidence).sum(axis=(1, 3))
         changed = (cells > 0.5).sum(axis=(1, 3))
     valid = np.isfinite(cells).sum(axis=(1, 3))
-    total = np.where(np.isfinite(sure), sure, 0).sum(axis=(1, 3), dtype=np.float64)
+    total = np.where(np.isfinite(certainty), certainty, 0).sum(axis=(1, 3), dtype=np.float64)
     return CellCounts(confident, changed, total / np.maximum(valid, 1))
 
 
@@ -77,23 +77,23 @@ def choose_cells(
     Parameters
     ----------
     counts : CellCounts
-        Flat, of all patches there are.
+        Flat, for all patches.
     pixels : int
-        Pixels of a patch.
+        Number of pixels of a patch.
     min_confident : float
-        q of Eq. 13: a patch qualifies if more than this share of its pixels is confident.
+        q of Eq. 13: a patch qualifies if more than this fraction of its pixels is confident.
     max_cells : int
-        N: largest number of patches that is chosen.
+        N: maximum number of patches to choose.
     stratified : bool
-        Where more qualify: half of N with predicted change, the surest first, and as many without, drawn by `seed`;
-        what one kind lacks the other fills. Else all are drawn by `seed`.
+        If more qualify: half of N with predicted change, most certain first, and half without, drawn at random; if one
+        kind has too few, the other fills up. Otherwise all are drawn at random.
     seed : int
-        Of the draws.
+        Seed of the random draws.
 
     Returns
     -------
     bool array
-        Which patches, in their order.
+        Whether each patch is chosen, in order.
 
     References
     ----------
@@ -111,7 +111,7 @@ def choose_cells(
     if len(qualified) > max_cells and stratified:
         is_changed = counts.changed[drawn] > 0
         changed, unchanged = drawn[is_changed], drawn[~is_changed]
-        changed = changed[np.argsort(-counts.sureness[changed], kind="stable")]
+        changed = changed[np.argsort(-counts.certainty[changed], kind="stable")]
         of_changed = min(len(changed), max(max_cells // 2, max_cells - len(unchanged)))
         drawn = np.concatenate([changed[:of_changed], unchanged[: max_cells - of_changed]])
     chosen[drawn[:max_cells]] = True
@@ -121,18 +121,18 @@ def choose_cells(
 def fill_interleaved(
     layers: Sequence[np.ndarray], constants: Sequence[float], label: np.ndarray, ignored: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put channels side by side, with holes filled, and mark the holes in the labels.
+    """Interleave channels, fill their holes, and mark the holes in the labels.
 
     Parameters
     ----------
     layers : sequence of C (Y, X) float32
         Channels, NaN where invalid.
     constants : sequence of C float
-        What holes are filled with.
+        Values that holes are filled with.
     label : (Y, X) uint8
         Labels.
     ignored : int
-        Value of pixels that take no part.
+        Value of masked pixels.
 
     Returns
     -------
@@ -143,7 +143,7 @@ def fill_interleaved(
 
     Notes
     -----
-    One pass over what `sarcd.estimation.channels.fill_holes` takes several over.
+    One pass, where `sarcd.estimation.channels.fill_holes` takes several.
 
     Examples
     --------

@@ -69,5 +69,5 @@ def test_bad_options(rng):
         lambda: opening(change, radius=0),
         lambda: closing(change, radius=1.5),
     ):
-        with pytest.raises(OptionError, match="whole number, 1 or more"):
+        with pytest.raises(OptionError, match="whole number of at least 1"):
             clean()

@@ -79,12 +79,12 @@ def test_nothing_computes_until_asked(rng, raise_if_dask_computes):
 
 def test_what_is_refused(rng):
     scene = memory_scene(rng)
-    with pytest.raises(SceneError, match="three dates are the least"):
+    with pytest.raises(SceneError, match="at least three dates are needed"):
         coherence_loss(scene)
     three = memory_scene(rng, (3, 20, 20))
     with pytest.raises(OptionError, match="Use fisher or z"):
         coherence_loss(three, scale="magic")
-    with pytest.raises(OptionError, match="Use a share"):
+    with pytest.raises(OptionError, match="expected a fraction"):
         never_coherent(three, false_alarm=2)
     with pytest.raises(SceneError, match="no phase"):
         coherence_loss(xr.Dataset({"amplitude": abs(three.slc).astype("float32")}, coords=three.coords))

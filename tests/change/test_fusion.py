@@ -54,7 +54,7 @@ def test_what_is_refused(rng):
         fuse([image], method="magic")
     with pytest.raises(OptionError, match="no difference images"):
         fuse([])
-    with pytest.raises(OptionError, match="of one scene and the same pairs"):
+    with pytest.raises(OptionError, match="from one scene and the same pairs"):
         fuse([image, image[:, :10]])
     with pytest.raises(OptionError, match="is signed"):
         fuse([image, log_ratio(scene, signed=True)])

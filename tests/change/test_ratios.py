@@ -94,7 +94,7 @@ def test_bad_options(difference, rng):
         difference(scene, window=4)
     with pytest.raises(OptionError, match="Use power or amplitude"):
         difference(scene, domain="decibel")
-    with pytest.raises(OptionError, match="0 or above"):
+    with pytest.raises(OptionError, match="0 or more"):
         difference(scene, floor=-1)
     with pytest.raises(SceneError, match="change needs 2"):
         difference(scene.isel(time=[0]))

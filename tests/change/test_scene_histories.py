@@ -84,7 +84,9 @@ def test_bad_dates_are_named_by_their_option():
 
     assert lines(0.6, 0.5, 0.6, 0.7, 0.4) == []
     (line,) = lines(0.6, 0.1, 0.2, 0.7, 0.6)
-    assert line.startswith("coherence of both pairs of 2023-01-03 is far below the others' (0.1 and 0.2, others 0.6)")
+    assert line.startswith(
+        "coherence of both pairs of 2023-01-03 is far below that of the others (0.1 and 0.2, others 0.6)"
+    )
     assert line.endswith("--exclude-date 2023-01-03")
     (line,) = lines(0.1, 0.2, 0.6, 0.7, 0.6)  # and not of the first date, which has but the pair with the bad one
     assert "2023-01-02" in line

@@ -76,7 +76,7 @@ def test_table(stored, capsys):
     assert err == ""
     assert lines[0] == "change_probability at 0.4 against label"
     assert lines[1].split() == [
-        "over", "F1", "precision", "recall", "IoU", "kappa", "accuracy", "FP", "FN", "OE", "labelled", "unjudged",
+        "over", "F1", "precision", "recall", "IoU", "kappa", "accuracy", "FP", "FN", "OE", "labelled", "masked",
     ]  # fmt: skip
     expected = evaluate(open_scene(stored))
     assert lines[2].split() == [
@@ -87,7 +87,7 @@ def test_table(stored, capsys):
         str(int(expected["fn"][0])),
         str(int(expected["fp"][0] + expected["fn"][0])),
         str(int(expected["labelled_pixels"][0])),
-        str(int(expected["unjudged_pixels"][0])),
+        str(int(expected["masked_pixels"][0])),
     ]
     assert lines[4].split() == ["2023-03-19/2023-03-31", *"------", *"00000"]
     assert len({len(line) for line in lines[1:5]}) == 1
@@ -168,8 +168,11 @@ def test_help_names_every_option(capsys):
     ("words", "line"),
     [
         (["--variable", "coherence"], "no 'coherence' in the scene. Run 'sarcd coherence' on the scene first"),
-        (["--objects", "--min-area", "30"], "pixel spacing is not known, which a least area needs. Ingest it with"),
-        (["--bootstrap", "10", "--patch", "2"], "patch: patch is 2. Use 8 pixels or more"),
+        (
+            ["--objects", "--min-area", "30"],
+            "the pixel spacing is unknown, but a minimum area requires it. Ingest it with",
+        ),
+        (["--bootstrap", "10", "--patch", "2"], "patch: invalid patch size 2. Use 8 pixels or more"),
         (["--threshold", "0.5"], "threshold: 'change' is a map of 0 and 1 and takes no threshold. Leave it out"),
     ],
 )
@@ -183,7 +186,10 @@ def test_errors_are_one_line(stored, words, line, capsys):
 
 def test_one_scene_named_twice_and_options_without_their_own(stored, capsys):
     assert main(["evaluate", str(stored), str(stored)]) == 1
-    assert capsys.readouterr().err == f"error: {stored}: is named twice, and would count twice. Name each scene once.\n"
+    assert (
+        capsys.readouterr().err
+        == f"error: {stored}: is named twice and would be counted twice. Name each scene once.\n"
+    )
     assert main(["evaluate", str(stored), "--patch", "64"]) == 2
     assert "--patch requires --bootstrap" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ def test_a_site_is_written(tmp_path, capsys):
     assert main(["simulate", where, *arguments, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["shape"] == [96, 128]
-    assert 0 < told["changed_share"] < 1
+    assert 0 < told["changed_fraction"] < 1
     scene = xr.open_zarr(where)
     wanted = simulate("B", size=(96, 128), seed=3, dates=3, interval_days=4)
     np.testing.assert_array_equal(scene["slc"].values, wanted["slc"].values)
@@ -30,7 +30,7 @@ def test_options_of_the_site_can_be_set(tmp_path, capsys):
     where = str(tmp_path / "scene.zarr")
     arguments = ["--size", "64", "--no-change", "--set", "incidence_deg=28", "--set", "gain_db=10"]
     assert main(["simulate", where, *arguments, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["changed_share"] == 0
+    assert json.loads(capsys.readouterr().out)["changed_fraction"] == 0
     scene = xr.open_zarr(where)
     assert scene.attrs["incidence_deg"] == 28
     assert not (scene["label"] == 1).any()
@@ -41,7 +41,7 @@ def test_options_of_the_site_can_be_set(tmp_path, capsys):
     [
         (["--size", "big"], "use 1024"),
         (["--size", "32"], "Use 64 or more"),
-        (["--set", "colour=red"], "no option 'colour'"),
+        (["--set", "colour=red"], "unknown site option 'colour'"),
         (["--set", "incidence_deg=80"], "Use a value from 20 to 50"),
         (["--interval", "0"], "Use positive numbers"),
     ],

@@ -76,10 +76,10 @@ def test_what_cannot_be_reached_is_one_line_and_leaves_the_model(stored, model, 
     before = model.read_bytes()
     assert main(["threshold", str(stored), "--false-alarms-per-km2", "1", "--model", str(model)]) == 1
     err = capsys.readouterr().err
-    assert "pixel spacing is not known" in err
+    assert "pixel spacing is unknown" in err
     assert err.count("\n") == 1
     assert main(["threshold", str(stored), "--precision", "1.5", "--model", str(model)]) == 1
-    assert capsys.readouterr().err == "error: precision: precision is 1.5. Use a share above 0, up to 1.\n"
+    assert capsys.readouterr().err == "error: precision: invalid precision 1.5. Use a fraction above 0, up to 1.\n"
     assert main(["threshold", str(stored), "--best-f1", "--model", str(model) + ".no"]) == 1
     assert "no such file" in capsys.readouterr().err
     assert model.read_bytes() == before

@@ -167,7 +167,7 @@ def test_a_map_by_an_option_that_is_no_more_is_refused(capsys, scene):
 def test_info_and_scores_are_those_of_then(capsys, scene):
     for name, options in (("info", ()), ("evaluate", ("--variable", "change_test"))):
         text = (FILES / f"{name}.json").read_text()
-        for then, now in (("share", "min_confident"), ("most", "max_patches")):  # options of pseudo-labels
+        for then, now in (("share", "min_confident"), ("most", "max_patches"), ("unjudged_pixels", "masked_pixels")):
             text = text.replace(f'"{then}":', f'"{now}":')
         assert_alike(flat(run(capsys, name, scene, *options)), flat(json.loads(text)))
 

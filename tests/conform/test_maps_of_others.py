@@ -37,7 +37,7 @@ def summary(scene):
 def test_a_map_with_nan_is_the_map_with_unknown(scene, tmp_path, lazy):
     given = as_floats(scene).chunk(y=7) if lazy else as_floats(scene)
     xr.testing.assert_equal(summary(given).compute(), summary(scene))
-    names = ["tp", "fp", "fn", "tn", "unjudged_pixels"]
+    names = ["tp", "fp", "fn", "tn", "masked_pixels"]
     xr.testing.assert_equal(given.sarcd.evaluate(threshold=0.5)[names], scene.sarcd.evaluate()[names])
     with pytest.raises(OptionError, match=r"needs a threshold.*fillna\(255\)"):
         given.sarcd.evaluate()
@@ -77,7 +77,7 @@ def test_percents_and_grey_levels_are_no_map(scene, tmp_path, suffix):
 
 def test_percents_are_no_probability(scene):
     given = scene.assign(change_probability=scene["label"] * np.float32(90))
-    with pytest.raises(SceneError, match="Divide percents by 100"):
+    with pytest.raises(SceneError, match="Divide percentages by 100"):
         given.sarcd.summarise("change_probability", persistence=False)
-    with pytest.raises(SceneError, match="Divide percents by 100"):
+    with pytest.raises(SceneError, match="Divide percentages by 100"):
         given.sarcd.evaluate(variable="change_probability")

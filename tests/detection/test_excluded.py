@@ -37,7 +37,7 @@ def test_a_bad_date_is_named_with_the_option(path):
     notes = []
     jobs.detect(path, DetectOptions(METHOD), note=notes.append)
     (line,) = [text for text in notes if "--exclude-date" in text]
-    assert line.startswith(f"coherence of both pairs of {BAD} is far below the others'")
+    assert line.startswith(f"coherence of both pairs of {BAD} is far below that of the others")
     parameters = parameters_of(xr.open_zarr(path).change)
     assert parameters["history"] == "matched"
     assert "exclude_dates" not in parameters  # what was made without is the same result
@@ -46,7 +46,7 @@ def test_a_bad_date_is_named_with_the_option(path):
 def test_without_its_date_the_scene_is_as_one_that_never_had_it(path, tmp_path, images):
     options, notes = DetectOptions(METHOD, exclude_dates=("20230412",)), []
     assert jobs.detect(path, options, note=notes.append).pairs == 2
-    assert f"{BAD} left out, and so 2 pairs; --pairs 2023-03-31:2023-04-24 maps across" in notes
+    assert f"excluded {BAD}, which drops 2 pairs; use --pairs 2023-03-31:2023-04-24 to map across" in notes
     assert not any("far below" in text for text in notes)
     lazy = open_scene(path).sarcd.detect(method=options)
     stored = xr.open_zarr(path)
@@ -69,7 +69,7 @@ def test_what_lies_across_may_be_mapped(path):
 def test_what_is_refused(path):
     with pytest.raises(OptionError, match="matches no date"):
         jobs.detect(path, DetectOptions(METHOD, exclude_dates=("snow",)))
-    with pytest.raises(OptionError, match="every pair holds a date that is left out"):
+    with pytest.raises(OptionError, match="every pair contains an excluded date"):
         jobs.detect(path, DetectOptions("ratio-test", exclude_dates=(BAD,)), pairs=f"{BAD}:2023-04-24")
     jobs.detect(path, DetectOptions("log-ratio"))
     with pytest.raises(MismatchError, match="exclude_dates"):
@@ -81,4 +81,4 @@ def test_command(path, capsys):
     assert main(["detect", str(path), *given, "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["pairs"] == 1
-    assert captured.err.startswith(f"{BAD}, 2023-05-06 left out, and so 3 pairs")
+    assert captured.err.startswith(f"excluded {BAD}, 2023-05-06, which drops 3 pairs")

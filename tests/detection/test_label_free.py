@@ -167,9 +167,9 @@ def test_refusals(path, tmp_path, rng):
     scene = open_scene(path)
     with pytest.raises(OptionError, match="min_pixels: pretrained does not look at it"):
         scene.sarcd.detect(method=DetectOptions("pretrained", min_pixels=4))
-    with pytest.raises(OptionError, match="device: cpu is for the pretrained network"):
+    with pytest.raises(OptionError, match="device: cpu applies to the pretrained network only"):
         scene.sarcd.detect(method="log-ratio", device="cpu")
-    with pytest.raises(OptionError, match="device: cpu is for the pretrained network"):
+    with pytest.raises(OptionError, match="device: cpu applies to the pretrained network only"):
         jobs.detect(path, DetectOptions("log-ratio"), device="cpu")
     with pytest.raises(OptionError, match="method"):
         scene.sarcd.detect(method="magic")

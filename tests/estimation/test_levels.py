@@ -70,7 +70,7 @@ def test_matched_tests_keep_their_rate(rng):
 
 @pytest.mark.parametrize("gains", [(1.0, 2.0), (0.0,), (float("nan"),)])
 def test_gains_that_do_not_fit(rng, gains):
-    with pytest.raises(OptionError, match="for 1 pairs"):
+    with pytest.raises(OptionError, match="each of 1 pairs"):
         change.log_ratio(memory_scene(rng), match_gain=gains)
 
 

@@ -165,5 +165,5 @@ def test_one_image_for_two_dates_is_told(tmp_path):
 
 
 def test_labels_are_not_judged_by_themselves(scene):
-    with pytest.raises(OptionError, match="judged by itself"):
+    with pytest.raises(OptionError, match="evaluated against itself"):
         xr.open_zarr(scene).sarcd.evaluate(variable="label")

@@ -24,7 +24,7 @@ SHAPES = {"a.zarr": (3, 50, 70), "b.zarr": (2, 32, 90)}  # with rows and columns
 
 
 def made_up_map(rng, shape):
-    """Probabilities (pair, y, x): cells of unlike sureness, some changed in part or all over; some pixels have none."""
+    """Probabilities (pair, y, x): cells of differing certainty, some changed in part or all over; some have none."""
     pairs, height, width = shape[0] - 1, *shape[1:]
     out = np.empty((pairs, height, width), "float32")
     for y in range(0, height, PATCH):
@@ -108,7 +108,7 @@ def test_at_most_as_many_as_the_network_learnt_from_over_all_scenes(maps, model)
     result = pseudo_label(list(maps), model, replace(OPTIONS, max_patches=None))
     chosen = labelled(maps)
     assert result.chosen == len(chosen) == LEARNT_FROM < len(expected) == result.qualified
-    changed = sorted((sureness for is_changed, sureness in expected.values() if is_changed), reverse=True)
+    changed = sorted((certainty for is_changed, certainty in expected.values() if is_changed), reverse=True)
     taken = sorted((expected[key][1] for key in chosen if expected[key][0]), reverse=True)
     assert result.with_change == LEARNT_FROM // 2 < len(changed)
     np.testing.assert_allclose(taken, changed[: LEARNT_FROM // 2])

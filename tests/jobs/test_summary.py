@@ -237,7 +237,7 @@ def test_pairs_by_policy(path, pairs, capsys):
         assert min(shares_right(xr.open_zarr(path)).values()) > 0.95
         return
     line = failure(capsys, "summarise", path, "--of", "change")
-    assert "change: no change from 2023-03-" in line
+    assert "change: no change map from 2023-03-" in line
     assert "with pairs 'consecutive'" in line
     detect(path, pairs="consecutive")
     assert main(["summarise", str(path), "--of", "change"]) == 0
@@ -273,12 +273,12 @@ def test_refusals(path, detected, tmp_path, rng, capsys):
     pair = stored_scene(tmp_path / "pair.zarr", rng, (2, 40, 40))
     assert "time has 2 dates; a summary needs 3. Add images" in failure(capsys, "summarise", pair)
     assert "no 'change' in the scene. Run 'sarcd predict' or" in failure(capsys, "summarise", path, "--of", "change")
-    assert "'slc' is no map of change" in failure(capsys, "summarise", path, "--of", "slc")
+    assert "'slc' is not a change map" in failure(capsys, "summarise", path, "--of", "slc")
     assert "false_alarms: a rate" in failure(capsys, "summarise", path, "--false-alarms", 0)
     assert "--memory" in failure(capsys, "summarise", path, "--memory", 0.01, "--of", "omnibus")
     for words, line in (
-        (("--of", "change", "--threshold", 0.4), "threshold: change is decided already. Leave it out"),
-        (("--of", "change_score"), "threshold: where 'change_score' is cut is not known. Tell it"),
+        (("--of", "change", "--threshold", 0.4), "threshold: change is already thresholded. Leave it out"),
+        (("--of", "change_score"), "threshold: the threshold of 'change_score' is unknown. Give one"),
         (("--of", "change", "--no-persistence", "--looks", 20), "looks: without persistence no dates are compared"),
         (("--of", "change", "--name", "a b"), "is not a variable of a scene"),
     ):
@@ -293,7 +293,7 @@ def test_detected_images(tmp_path, images, capsys):
     found = scene.sarcd.summarise("omnibus", looks=25)
     shares = shares_right(found)
     assert min(share for (kind, _), share in shares.items() if kind != "twice") > 0.95, shares
-    with pytest.raises(sarcd.errors.OptionError, match="looks of detected images"):
+    with pytest.raises(sarcd.errors.OptionError, match="looks of amplitude images"):
         scene.sarcd.summarise()
 
 

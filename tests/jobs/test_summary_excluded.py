@@ -35,7 +35,7 @@ def path(tmp_path, images):
 
 def test_as_of_a_stack_that_never_had_the_date(path, images):
     path, options = path
-    with pytest.raises(OptionError, match=f"no change from {ACROSS.replace(':', ' to ')}.*{ACROSS} for this one"):
+    with pytest.raises(OptionError, match=f"no change map from {ACROSS.replace(':', ' to ')}.*{ACROSS} for this one"):
         jobs.summarise(path, OPTIONS)
     jobs.detect(path, options, pairs=ACROSS)
     notes = []

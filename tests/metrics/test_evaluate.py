@@ -32,7 +32,7 @@ def test_by_hand(scene):
     assert result["fn"].values.tolist() == [1, 1, 0, 0]
     assert result["tn"].values.tolist() == [8, 2, 6, 0]
     assert result["labelled_pixels"].values.tolist() == [13, 7, 6, 0]
-    assert result["unjudged_pixels"].values.tolist() == [1, 1, 0, 0]
+    assert result["masked_pixels"].values.tolist() == [1, 1, 0, 0]
     np.testing.assert_allclose(result["f1"], [2 / 3, 2 / 3, 1, np.nan])
     np.testing.assert_allclose(result["precision"], [2 / 3, 2 / 3, 1, np.nan])
     np.testing.assert_allclose(result["recall"], [2 / 3, 2 / 3, 1, np.nan])
@@ -41,7 +41,7 @@ def test_by_hand(scene):
     # pe of the pool: (3 * 3 + 9 * 9) / 144; of the first pair: (3 * 3 + 3 * 3) / 36
     np.testing.assert_allclose(result["kappa"], [(10 / 12 - 90 / 144) / (1 - 90 / 144), 1 / 3, 1, np.nan])
     assert result.attrs == {"variable": "change", "truth": "label"}
-    assert {result[name].dtype for name in ("tp", "labelled_pixels", "unjudged_pixels")} == {np.dtype("int64")}
+    assert {result[name].dtype for name in ("tp", "labelled_pixels", "masked_pixels")} == {np.dtype("int64")}
 
 
 def test_a_probability_has_a_default_threshold_and_another_score_needs_one():
@@ -50,19 +50,19 @@ def test_a_probability_has_a_default_threshold_and_another_score_needs_one():
     scene = scene_of(label, change_probability=probability, change_score=probability)
     result = evaluate(scene, variable="change_probability")
     assert result.attrs["threshold"] == 0.5
-    assert [int(result[name][1]) for name in ("tp", "fp", "fn", "tn", "unjudged_pixels")] == [1, 1, 1, 0, 1]
+    assert [int(result[name][1]) for name in ("tp", "fp", "fn", "tn", "masked_pixels")] == [1, 1, 1, 0, 1]
     assert int(evaluate(scene, variable="change_probability", threshold=0.61)["fp"][0]) == 0
     assert int(evaluate(scene, variable="change_score", threshold=0.1)["tp"][0]) == 2
     with pytest.raises(OptionError, match="'change_score' needs a threshold"):
         evaluate(scene, variable="change_score")
-    with pytest.raises(OptionError, match="threshold is nan"):
+    with pytest.raises(OptionError, match="invalid threshold nan"):
         evaluate(scene, variable="change_score", threshold=float("nan"))
 
 
 def test_other_truth(scene):
     result = evaluate(scene.assign(pseudo_label=scene["change"]), truth="pseudo_label")
     assert float(result["f1"][0]) == 1
-    assert int(result["unjudged_pixels"][0]) == 0
+    assert int(result["masked_pixels"][0]) == 0
 
 
 @pytest.mark.filterwarnings("ignore:.*no labelled pixel is:UserWarning")
@@ -130,7 +130,7 @@ def test_pooled_is_the_sum_of_the_pairs(rng):
     change = rng.choice([0, 1, 255], label.shape).astype(np.uint8)
     scene = scene_of(label, change=change)
     result = evaluate(scene)
-    for name in ("tp", "fp", "fn", "tn", "labelled_pixels", "unjudged_pixels"):
+    for name in ("tp", "fp", "fn", "tn", "labelled_pixels", "masked_pixels"):
         assert int(result[name][0]) == int(result[name][1:].sum())
     one = evaluate(scene.isel(pair=[2]))
     for name in SCORES:
@@ -144,7 +144,7 @@ def test_refuses_what_has_no_score(scene):
         evaluate(scene, threshold=0.5)
     with pytest.raises(SceneError, match="no pixel of 'label' is labelled"):
         evaluate(scene.isel(pair=[2]))
-    with pytest.raises(SceneError, match="unknown at every one of the 13 labelled pixels"):
+    with pytest.raises(SceneError, match="unknown at all 13 labelled pixels"):
         evaluate(scene.assign(change=xr.full_like(scene["change"], 255)))
     with pytest.raises(SceneError, match="'change' holds values other than 0, 1 and 255 in 2 pixels"):
         evaluate(scene.assign(change=_with_threes(scene)))

@@ -225,7 +225,7 @@ def test_several_sites(rng):
         alone = evaluate(scene, **options)
         for name in alone.data_vars:
             np.testing.assert_array_equal(result.scores[name][start : start + alone.sizes["over"]], alone[name])
-    counts = ("tp", "fp", "fn", "tn", "unjudged_pixels", "objects_detected", "objects_false", "patches")
+    counts = ("tp", "fp", "fn", "tn", "masked_pixels", "objects_detected", "objects_false", "patches")
     for name in counts:
         assert int(result.scores[name][0]) == int(result.scores[name][[1, 4]].sum()), name
     both = [np.concatenate(parts) for parts in zip(in_play(one), in_play(other), strict=True)]
@@ -270,7 +270,7 @@ def test_refuses_what_cannot_be_counted(rng):
     above = scene.assign(change_probability=scene["change_probability"] + 1)
     with pytest.raises(SceneError, match="'change_probability' holds values below 0 or above 1 in"):
         evaluate(above, variable="change_probability")
-    with pytest.raises(SceneError, match=r"pixel spacing is not known, which a least area needs[.] Ingest it with"):
+    with pytest.raises(SceneError, match=r"pixel spacing is unknown, but a minimum area requires it[.] Ingest it with"):
         evaluate(scene, objects=ObjectRules(min_area_m2=100))
     with pytest.raises(OptionError, match="Put it in a list"):
         report(scene)
@@ -283,19 +283,19 @@ def test_refuses_what_cannot_be_counted(rng):
     with pytest.raises(SceneError, match="a score in some scenes and a map in others"):
         report([scene, twice], variable="change_probability")
     for options, message in (
-        ({"bootstrap": 0}, "0 resamples"),
-        ({"bins": 0}, "0 bins"),
+        ({"bootstrap": 0}, "invalid number of resamples 0"),
+        ({"bins": 0}, "invalid number of bins 0"),
     ):
         with pytest.raises(OptionError, match=message):
             evaluate(scene, **options)
     for make, message in (
-        (lambda: Bootstrap(patch=4), r"patch is 4[.] Use 8"),
-        (lambda: Bootstrap(seed=-1), "seed is -1"),
-        (lambda: Bootstrap(level=1), "level is 1"),
-        (lambda: ObjectRules(min_pixels=0), "least size of 0 pixels"),
-        (lambda: ObjectRules(min_area_m2=-1), "least area of -1"),
-        (lambda: ObjectRules(min_pixels=2, min_area_m2=5), "excludes min_pixels"),
-        (lambda: ObjectRules(min_overlap=1.1), "least overlap is 1.1"),
+        (lambda: Bootstrap(patch=4), "invalid patch size 4. Use 8"),
+        (lambda: Bootstrap(seed=-1), "invalid seed -1"),
+        (lambda: Bootstrap(level=1), "invalid level 1"),
+        (lambda: ObjectRules(min_pixels=0), "minimum size of 0 pixels"),
+        (lambda: ObjectRules(min_area_m2=-1), "invalid minimum area of -1"),
+        (lambda: ObjectRules(min_pixels=2, min_area_m2=5), "cannot be combined with min_pixels"),
+        (lambda: ObjectRules(min_overlap=1.1), "invalid minimum overlap 1.1"),
     ):
         with pytest.raises(OptionError, match=message):
             make()

@@ -156,7 +156,7 @@ def test_a_threshold_of_a_probability_lies_between_0_and_1():
     assert choose_threshold([scene], precision=1).threshold == 0.5
     assert choose_threshold([scene], precision=0.5).threshold == 0.5  # 0 would claim all, and is no threshold
     sure = scene.assign(change_probability=xr.ones_like(scene["change_probability"]))
-    with pytest.raises(SceneError, match="no threshold between 0 and 1 parts the probabilities"):
+    with pytest.raises(SceneError, match="no threshold between 0 and 1 separates the probabilities"):
         choose_threshold([sure], best="f1")
 
 
@@ -171,16 +171,16 @@ def test_refuses(rng):
     for options, message in (
         ({}, "0 criteria for one threshold"),
         ({"precision": 0.5, "best": "f1"}, "2 criteria for one threshold"),
-        ({"precision": 0}, "precision is 0"),
-        ({"precision": float("nan")}, "precision is nan"),
-        ({"false_alarms_per_km2": -1}, "false_alarms_per_km2: is -1"),
-        ({"best": "kappa"}, "best is 'kappa'"),
-        ({"best": "f1", "min_pixels": 0}, "least size of 0 pixels"),
-        ({"best": "f1", "variable": "change"}, "'change' is no score and has no threshold"),
+        ({"precision": 0}, "invalid precision 0"),
+        ({"precision": float("nan")}, "invalid precision nan"),
+        ({"false_alarms_per_km2": -1}, "false_alarms_per_km2: invalid rate -1"),
+        ({"best": "kappa"}, "unknown criterion 'kappa'"),
+        ({"best": "f1", "min_pixels": 0}, "minimum size of 0 pixels"),
+        ({"best": "f1", "variable": "change"}, "'change' is not a score and has no threshold"),
     ):
         with pytest.raises(OptionError, match=message):
             choose_threshold([scene], **options)
-    with pytest.raises(SceneError, match="pixel spacing is not known, which a number of false alarms per km2 needs"):
+    with pytest.raises(SceneError, match="pixel spacing is unknown, but a rate of false alarms per km2 requires it"):
         choose_threshold([scene], false_alarms_per_km2=1.0)
     with pytest.raises(SceneError, match="no labelled pixel is changed"):
         choose_threshold([scene.assign(label=scene["label"] * 0)], best="f1")

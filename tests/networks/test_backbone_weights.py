@@ -86,7 +86,7 @@ def test_damaged_and_hostile_files_are_refused(states, tmp_path, capsys, suffix)
     network = create_model("changerex", 3)
     path = tmp_path / f"bad{suffix}"
     refused(network, path, "no such file", capsys)
-    refused(network, tmp_path, "is no file", capsys)
+    refused(network, tmp_path, "is not a file", capsys)
     path.write_bytes(b"nothing of the kind" * 9)
     refused(network, path, "cannot be read as weights", capsys)
     path.write_bytes(b"")
@@ -103,16 +103,22 @@ def test_damaged_and_hostile_files_are_refused(states, tmp_path, capsys, suffix)
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda state: [state], "holds no table of weights"),
-        (lambda state: {"state_dict": state}, "holds no table of weights"),
+        (lambda state: [state], "holds no state dict"),
+        (lambda state: {"state_dict": state}, "holds no state dict"),
         (
             lambda state: {"conv1.weight": state["conv1.weight"]},
-            "another network: 99 of 100 weights are missing",
+            "another network: 99 of 100 weights missing",
         ),
-        (lambda state: state | {"conv1.weight": state["conv1.weight"][:, :1]}, "'conv1.weight' is 64 x 1 x 7 x 7"),
-        (lambda state: state | {"bn1.weight": state["bn1.weight"].long()}, "'bn1.weight' is 64"),
-        (lambda state: state | {"bn1.bias": state["bn1.bias"] / 0}, "'bn1.bias' holds values that no weights have"),
-        (lambda state: state | {"bn1.running_var": -state["bn1.running_var"]}, "'bn1.running_var' holds values"),
+        (
+            lambda state: state | {"conv1.weight": state["conv1.weight"][:, :1]},
+            "'conv1.weight', got 64 x 1 x 7 x 7 float32",
+        ),
+        (lambda state: state | {"bn1.weight": state["bn1.weight"].long()}, "'bn1.weight', got 64 int64"),
+        (lambda state: state | {"bn1.bias": state["bn1.bias"] / 0}, "'bn1.bias' holds invalid values"),
+        (
+            lambda state: state | {"bn1.running_var": -state["bn1.running_var"]},
+            "'bn1.running_var' holds invalid values",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(states, tmp_path, capsys, spoil, message):
@@ -121,8 +127,9 @@ def test_what_does_not_fit_is_refused(states, tmp_path, capsys, spoil, message):
 
 
 def test_weights_of_another_network_and_networks_without_a_trunk(states, resnet, tmp_path, capsys):
-    refused(create_model("tinycd", 3), resnet, "of another network.*torchvision's efficientnet_b4 is wanted", capsys)
-    refused(create_model("unet-small", 3), resnet, "UNet takes no such weights", capsys)
+    message = "to another network.*use the state dict of torchvision's efficientnet_b4"
+    refused(create_model("tinycd", 3), resnet, message, capsys)
+    refused(create_model("unet-small", 3), resnet, "UNet has no backbone to load", capsys)
     torch.save(states["efficientnet_b0"], tmp_path / "b0.pth")
     # the smaller one has other widths, or other names
-    refused(create_model("tinycd", 3), tmp_path / "b0.pth", "is wanted", capsys)
+    refused(create_model("tinycd", 3), tmp_path / "b0.pth", "use the state dict of", capsys)

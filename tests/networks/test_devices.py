@@ -39,10 +39,10 @@ def test_named_devices(machine):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cuda", "there is no CUDA device[.] Use auto or cpu"),
-        ("cuda:0", "there is no CUDA device"),
-        ("mps", "there is no mps device"),
-        ("gpu", "unknown device 'gpu'[.] Use auto, cpu, cuda, cuda:N or mps"),
+        ("cuda", "no CUDA device is available. Use auto or cpu"),
+        ("cuda:0", "no CUDA device is available"),
+        ("mps", "no mps device is available"),
+        ("gpu", "unknown device 'gpu'. Use auto, cpu, cuda, cuda:N or mps"),
         ("cuda:", "unknown device"),
         ("cuda:one", "unknown device"),
         ("cuda:-1", "unknown device"),
@@ -59,5 +59,5 @@ def test_what_is_not_there_is_refused(machine, name, message):
 
 def test_a_number_too_high_is_refused(machine):
     machine(cuda=2)
-    with pytest.raises(OptionError, match=r"there is no cuda:2[.] The last one is cuda:1"):
+    with pytest.raises(OptionError, match=r"device cuda:2 is not available[.] Use cuda:0 to cuda:1"):
         choose_device("cuda:2")

@@ -68,4 +68,4 @@ def test_where_nothing_compiles_it_is_said_at_once(monkeypatch):
     monkeypatch.setattr(nn.Module, "compile", fail)
     with pytest.raises(OptionError, match=r"cannot be compiled here \(no compiler\)") as caught:
         for_inference(random_network(widths=(4,)), compiled=True)
-    assert "leave --compile out" in caught.value.hint
+    assert "omit --compile" in caught.value.hint

@@ -27,9 +27,9 @@ def test_names_differ_in_width():
 
 
 def test_unknown_names_and_options_are_refused():
-    with pytest.raises(OptionError, match=r"unknown network 'resnet'[.] Known are unet, unet-small, unet-classic"):
+    with pytest.raises(OptionError, match=r"unknown network 'resnet'[.] Use one of unet, unet-small, unet-classic"):
         create_model("resnet", 3)
-    with pytest.raises(OptionError, match=r"unet has no option 'depth'[.] Known are widths, bottleneck, convolutions"):
+    with pytest.raises(OptionError, match=r"unet has no option 'depth'[.] Use one of widths, bottleneck, convolutions"):
         create_model("unet", 3, depth=4)
 
 

@@ -102,14 +102,14 @@ def test_dropout_is_of_training_alone():
 @pytest.mark.parametrize(
     ("channels", "options", "message"),
     [
-        (3, {"fusion": "sum"}, "fusion is 'sum'[.] Use conc or diff"),
-        (3, {"coherence": ["date"]}, r"coherence is \"\['date'\]\"[.] Use date or stream"),
-        (2, {"coherence": "stream"}, "the input has none[.] Use date"),
-        (1, {}, "in_channels is 1[.] Use a whole number from 2"),
-        (10**9, {}, "in_channels is 1000000000"),
-        (3, {"dropout": 1.0}, "dropout is 1.0[.] Use a number from 0, below 1"),
-        (3, {"dropout": float("nan")}, "dropout is nan"),
-        (3, {"dropout": True}, "dropout is True"),
+        (3, {"fusion": "sum"}, "unknown fusion 'sum'. Use conc or diff"),
+        (3, {"coherence": ["date"]}, r"unknown coherence \"\['date'\]\". Use date or stream"),
+        (2, {"coherence": "stream"}, "the input has no coherence. Use date"),
+        (1, {}, "invalid in_channels 1. Use a whole number from 2"),
+        (10**9, {}, "invalid in_channels 1000000000"),
+        (3, {"dropout": 1.0}, "invalid dropout 1.0. Use a number from 0 to below 1"),
+        (3, {"dropout": float("nan")}, "invalid dropout nan"),
+        (3, {"dropout": True}, "invalid dropout True"),
     ],
 )
 def test_absurd_options_are_refused(channels, options, message):

@@ -36,12 +36,12 @@ def test_settings_as_text():
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("colour=red", "no option 'colour'"),
-        ("site=Q", "no option 'site'"),
-        ("gain_db=loud", "Write it as"),
-        ("gain_db", "Write it as"),
-        ("changes=3", "Write it as 3,4"),
-        ("town=maybe", "Write it as false"),
+        ("colour=red", "unknown site option 'colour'"),
+        ("site=Q", "unknown site option 'site'"),
+        ("gain_db=loud", "write it as"),
+        ("gain_db", "write it as"),
+        ("changes=3", "write it as 3,4"),
+        ("town=maybe", "write it as false"),
         ("vegetation=3", "Use a value from 0 to 1"),
     ],
 )

@@ -140,7 +140,7 @@ def test_pixels_without_data_are_nan_and_unlabelled():
 def test_a_streamed_site_has_the_same_bytes(tmp_path, monkeypatch):
     wanted = simulate("C", size=(150, 200), seed=2, dates=3, truth=True)
     monkeypatch.setattr(schema, "CHUNK", 64)
-    shares = write_site(tmp_path / "site.zarr", "C", size=(150, 200), seed=2, dates=3)
+    fractions = write_site(tmp_path / "site.zarr", "C", size=(150, 200), seed=2, dates=3)
     stored = xr.open_zarr(tmp_path / "site.zarr")
     assert set(stored.data_vars) == {"slc", "label", "mask", "true_coherence"}
     for name, array in stored.data_vars.items():
@@ -151,8 +151,8 @@ def test_a_streamed_site_has_the_same_bytes(tmp_path, monkeypatch):
         np.testing.assert_array_equal(stored[name].values, wanted[name].values)
     assert stored.attrs["spacing_m"] == wanted.attrs["spacing_m"]
     label = wanted["label"].values
-    assert shares["changed_share"] == pytest.approx((label == 1).sum() / (label != 255).sum())
-    assert shares["unjudged_share"] == pytest.approx((label == 255).mean())
+    assert fractions["changed_fraction"] == pytest.approx((label == 1).sum() / (label != 255).sum())
+    assert fractions["masked_fraction"] == pytest.approx((label == 255).mean())
     schema.validate(stored)
     with pytest.raises(StoreError, match="already exists"):
         write_site(tmp_path / "site.zarr", "C", size=64)

@@ -13,7 +13,7 @@ def test_counts_by_hand():
     either = count_cells(probability, 2, confidence=0.85, either=True)
     assert either.confident.tolist() == [[2, 0, 0], [0, 0, 4]]
     assert either.changed.tolist() == [[2, 0, 0], [0, 0, 0]]
-    np.testing.assert_allclose(either.sureness[0, 0], (0.86 + 0.85 + 0.86) / 3, rtol=1e-6)
+    np.testing.assert_allclose(either.certainty[0, 0], (0.86 + 0.85 + 0.86) / 3, rtol=1e-6)
     literal = count_cells(probability, 2, confidence=0.85, either=False)
     assert literal.confident.tolist() == [[1, 0, 0], [0, 0, 0]]
 
@@ -25,14 +25,14 @@ def test_the_printed_reading_keeps_only_patches_that_changed_all_over():
     probability = np.hstack([unchanged, mixed, changed]).astype("float32")
     for either, expected in ((True, [True, True, True]), (False, [False, False, True])):
         counts = count_cells(probability, 8, confidence=0.85, either=either)
-        flat = CellCounts(counts.confident.ravel(), counts.changed.ravel(), counts.sureness.ravel())
+        flat = CellCounts(counts.confident.ravel(), counts.changed.ravel(), counts.certainty.ravel())
         chosen = choose_cells(flat, 64, min_confident=0.9, max_cells=10, stratified=True, seed=0)
         assert chosen.tolist() == expected
 
 
-def counts_of(confident, changed, sureness=None):
+def counts_of(confident, changed, certainty=None):
     confident, changed = np.asarray(confident), np.asarray(changed)
-    return CellCounts(confident, changed, np.ones(len(confident)) if sureness is None else np.asarray(sureness))
+    return CellCounts(confident, changed, np.ones(len(confident)) if certainty is None else np.asarray(certainty))
 
 
 def test_a_patch_must_exceed_the_share():
@@ -46,17 +46,17 @@ def test_a_patch_must_exceed_the_share():
 
 def test_cap_and_strata():
     rng = np.random.default_rng(1)
-    changed, sureness = rng.random(200) < 0.2, rng.random(200)
-    counts = counts_of(np.full(200, 100), np.where(changed, 7, 0), sureness)
+    changed, certainty = rng.random(200) < 0.2, rng.random(200)
+    counts = counts_of(np.full(200, 100), np.where(changed, 7, 0), certainty)
     chosen = choose_cells(counts, 100, min_confident=0.9, max_cells=40, stratified=True, seed=0)
     assert chosen.sum() == 40
     assert (chosen & changed).sum() == 20
-    assert set(np.flatnonzero(chosen & changed)) == set(np.flatnonzero(changed)[np.argsort(-sureness[changed])[:20]])
+    assert set(np.flatnonzero(chosen & changed)) == set(np.flatnonzero(changed)[np.argsort(-certainty[changed])[:20]])
     # What one kind lacks the other fills.
-    few = counts_of(np.full(200, 100), np.where(np.arange(200) < 3, 7, 0), sureness)
+    few = counts_of(np.full(200, 100), np.where(np.arange(200) < 3, 7, 0), certainty)
     chosen = choose_cells(few, 100, min_confident=0.9, max_cells=40, stratified=True, seed=0)
     assert (chosen.sum(), chosen[:3].sum()) == (40, 3)
-    many = counts_of(np.full(200, 100), np.where(np.arange(200) < 195, 7, 0), sureness)
+    many = counts_of(np.full(200, 100), np.where(np.arange(200) < 195, 7, 0), certainty)
     chosen = choose_cells(many, 100, min_confident=0.9, max_cells=40, stratified=True, seed=0)
     assert (chosen.sum(), chosen[195:].sum()) == (40, 5)
 
@@ -72,13 +72,13 @@ def test_seed_decides(stratified):
     assert all(mask.sum() == 30 for mask in masks)
 
 
-def test_a_random_choice_knows_nothing_of_change_or_sureness():
+def test_a_random_choice_knows_nothing_of_change_or_certainty():
     """60 of 300 drawn: of the 30 with change about 6, hypergeometric, and not the surest."""
-    changed, sureness = np.arange(300) % 10 == 0, np.linspace(0.5, 1, 300)
-    counts = counts_of(np.full(300, 100), np.where(changed, 7, 0), sureness)
+    changed, certainty = np.arange(300) % 10 == 0, np.linspace(0.5, 1, 300)
+    counts = counts_of(np.full(300, 100), np.where(changed, 7, 0), certainty)
     masks = [
         choose_cells(counts, 100, min_confident=0.9, max_cells=60, stratified=False, seed=seed) for seed in range(50)
     ]
     drawn = [(mask & changed).sum() for mask in masks]
     assert np.mean(drawn) == pytest.approx(6, abs=4 * 2.1 / np.sqrt(50))
-    assert np.mean([sureness[mask].mean() for mask in masks]) == pytest.approx(0.75, abs=0.01)
+    assert np.mean([certainty[mask].mean() for mask in masks]) == pytest.approx(0.75, abs=0.01)

@@ -1,1 +1,1 @@
-"""Ratios, tests, thresholds and clean-up, on plain arrays: numba, numpy and scipy, ndarray in and ndarray out."""
+"""Ratios, tests, thresholds and post-processing on plain arrays: numba, numpy and scipy, ndarray in, ndarray out."""

@@ -1,4 +1,4 @@
-"""Coherence against what it was before on the same ground."""
+"""Loss of coherence relative to earlier pairs of the same ground."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 FAIR = 0.6
-"""Share of the best pair's coherence from which on an earlier pair tells what the ground is like."""
+"""Fraction of the best pair's coherence from which an earlier pair is informative about the ground."""
 
 _HIGHEST = 1 - 1e-6
-"""Coherence from which the transform grows no further."""
+"""Coherence at which the transform is clipped."""
 
 
 def fisher(coherence: np.ndarray) -> np.ndarray:
@@ -24,7 +24,7 @@ def fisher(coherence: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64
-        0 or above; NaN stays.
+        0 or above; NaN where NaN.
 
     Examples
     --------
@@ -35,20 +35,20 @@ def fisher(coherence: np.ndarray) -> np.ndarray:
 
 
 def matched(past: Sequence[np.ndarray], scales: Sequence[float] | None) -> list[np.ndarray]:
-    """Return past coherences as the scene would have them in the pair in question, without pairs that tell little.
+    """Scale earlier coherences to the level of the scene in the pair under test, without uninformative pairs.
 
     Parameters
     ----------
     past : sequence of M (Y, X) float32
         Coherence of earlier pairs.
     scales : sequence of M + 1 float, or None
-        Coherence of the scene in each of them, and last in the pair in question, over what it is as a rule; by None
-        they are alike.
+        Coherence of the scene in each of them, and last in the pair under test, relative to its usual value; None if
+        all are equal.
 
     Returns
     -------
     list of (Y, X) float32
-        Those of pairs that have at least `FAIR` of the coherence of the best.
+        Only pairs that have at least `FAIR` of the coherence of the best one.
 
     Examples
     --------
@@ -58,26 +58,28 @@ def matched(past: Sequence[np.ndarray], scales: Sequence[float] | None) -> list[
     """
     if not scales:
         return list(past)
-    least = FAIR * max(scales[:-1])
-    return [layer * np.float32(scales[-1] / one) for layer, one in zip(past, scales[:-1], strict=True) if one >= least]
+    minimum = FAIR * max(scales[:-1])
+    return [
+        layer * np.float32(scales[-1] / one) for layer, one in zip(past, scales[:-1], strict=True) if one >= minimum
+    ]
 
 
 def coherence_loss(event: np.ndarray, *past: np.ndarray, scales: Sequence[float] | None = None) -> np.ndarray:
-    """How much lower coherence is than in the mean before, after Fisher's transform.
+    """Return how far coherence lies below its mean over earlier pairs, after Fisher's transform.
 
     Parameters
     ----------
     event : (Y, X) float32
-        Coherence of the pair in question.
+        Coherence of the pair under test.
     past : (Y, X) float32, one or more
-        Coherence of earlier pairs; NaN where undefined, which takes no part.
+        Coherence of earlier pairs; NaN where undefined, which is ignored.
     scales : sequence of float, optional
-        Of the whole scene in these pairs, see `matched`.
+        Coherence of the whole scene in these pairs, see `matched`.
 
     Returns
     -------
     (Y, X) float32
-        Above 0 where coherence was lost; NaN where `event` or all the past is undefined.
+        Above 0 where coherence fell; NaN where `event` or all of `past` is undefined.
 
     Examples
     --------
@@ -91,7 +93,7 @@ def coherence_loss(event: np.ndarray, *past: np.ndarray, scales: Sequence[float]
 def coherence_z(
     event: np.ndarray, *past: np.ndarray, looks: float, prior: float, scales: Sequence[float] | None = None
 ) -> np.ndarray:
-    """How many of its own standard deviations coherence fell below its mean before.
+    """Return how far coherence lies below its mean over earlier pairs, in standard deviations.
 
     Parameters
     ----------
@@ -100,25 +102,25 @@ def coherence_z(
     looks : float
         Independent looks of the coherence window, above 1.5.
     prior : float
-        Degrees of freedom that theory's variance counts for beside what the pixel's past shows.
+        Degrees of freedom given to the theoretical variance, beside the pixel's own history.
 
     Returns
     -------
     (Y, X) float32
-        Above 0 where coherence was lost; where nothing changed, nearly standard normal. NaN where `event` or all the
-        past is undefined.
+        Above 0 where coherence fell; nearly standard normal where nothing changed. NaN where `event` or all of `past`
+        is undefined.
 
     Notes
     -----
-    ``(m - x) / sqrt(s^2 (1 + 1 / n))`` of transformed coherence x and the mean m of n past ones, with
-    ``s^2 = (prior s0^2 + sum (x_i - m)^2) / (prior + n - 1)`` [1]_ and ``s0^2 = 1 / (2 L - 3)``, the variance of
-    Fisher's transform of coherence over L looks, where it is not small: at none the variance is 0.44 of that, and fewer
-    than nominal are called changed. A variance from a handful of past pairs alone would be near 0 at some pixels by
-    chance, and call each of them changed.
+    ``(m - x) / sqrt(s^2 (1 + 1 / n))`` for transformed coherence x and the mean m of n earlier values, with ``s^2 =
+    (prior s0^2 + sum (x_i - m)^2) / (prior + n - 1)`` [1]_ and ``s0^2 = 1 / (2 L - 3)``, the variance of Fisher's
+    transform of a coherence that is not small over L looks: without coherence the variance is 0.44 of that, and fewer
+    pixels than nominal are called changed. A variance from a handful of earlier pairs alone would be near 0 at some
+    pixels by chance, and would call each of them changed.
 
     References
     ----------
-    .. [1] Smyth 2004, doi:10.2202/1544-6115.1027, Sec. 3, on variances moderated by what is known beforehand.
+    .. [1] Smyth 2004, doi:10.2202/1544-6115.1027, Sec. 3, on moderated variances.
 
     Examples
     --------
@@ -134,7 +136,7 @@ def coherence_z(
 
 
 def _past_moments(past: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, sum of squares about it and count of the transformed past at each pixel."""
+    """Return the mean, the sum of squares about it and the count of the transformed history at each pixel."""
     series = np.stack([fisher(layer) for layer in past])
     known = np.isfinite(series)
     count = known.sum(0)
@@ -146,27 +148,27 @@ def _past_moments(past: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, n
 def never_coherent(
     *past: np.ndarray, looks: float, false_alarm: float, scales: Sequence[float] | None = None
 ) -> np.ndarray:
-    """Mark ground whose coherence was never above what ground without any has.
+    """Mark ground whose coherence never exceeded that of incoherent ground.
 
     Parameters
     ----------
     past : (Y, X) float32, one or more
         Coherence of earlier pairs; NaN where undefined.
     looks : float
-        Independent pixels in the coherence window, above 1.
+        Independent looks of the coherence window, above 1.
     false_alarm : float
-        Share of ground without coherence that may pass for coherent, in (0, 1).
+        Fraction of incoherent ground that may pass as coherent, in (0, 1).
     scales : sequence of float, optional
-        As in `coherence_loss`: coherence that the scene lost in the pair in question cannot be lost in it once more.
+        As in `coherence_loss`: coherence that the whole scene lost in the pair under test cannot be lost again.
 
     Returns
     -------
     (Y, X) uint8
-        1 never coherent, 0 coherent at least once, 255 where all is undefined.
+        1 never coherent, 0 coherent at least once, 255 where every value is undefined.
 
     Notes
     -----
-    The greatest of n values at no coherence is below t with probability ``(1 - (1 - t^2)^(L - 1))^n`` [1]_.
+    The largest of n values without coherence is below t with probability ``(1 - (1 - t^2)^(L - 1))^n`` [1]_.
 
     References
     ----------
@@ -182,7 +184,7 @@ def never_coherent(
     series = np.stack(past)
     known = np.isfinite(series)
     count = known.sum(0)
-    greatest = np.where(known, series, -1).max(0)
-    share = (1 - false_alarm) ** (1 / np.maximum(count, 1))
-    limit = np.sqrt(1 - (1 - share) ** (1 / (looks - 1)))
-    return np.where(count == 0, 255, (greatest < limit).astype(np.uint8)).astype(np.uint8)
+    largest = np.where(known, series, -1).max(0)
+    quantile = (1 - false_alarm) ** (1 / np.maximum(count, 1))
+    limit = np.sqrt(1 - (1 - quantile) ** (1 / (looks - 1)))
+    return np.where(count == 0, 255, (largest < limit).astype(np.uint8)).astype(np.uint8)

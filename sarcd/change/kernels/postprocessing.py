@@ -1,4 +1,4 @@
-"""Maps of change without what is too small to be meant, and several difference images as one."""
+"""Post-processing of change maps on arrays, and fusion of several difference images."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sarcd.change.kernels.thresholds.histogram import Histogram
 _CHANGED, _UNKNOWN = 1, 255
 
 
-def remove_small_objects(change: np.ndarray, least: int) -> np.ndarray:
-    """Take out objects of fewer pixels; pixels that touch by side or corner are one object.
+def remove_small_objects(change: np.ndarray, min_pixels: int) -> np.ndarray:
+    """Remove objects of fewer pixels; pixels that touch by side or corner are one object.
 
     Parameters
     ----------
     change : (Y, X) uint8
         1 changed, 0 not, 255 unknown.
-    least : int
-        Pixels of the smallest object that stays.
+    min_pixels : int
+        Pixels of the smallest object that is kept.
 
     Returns
     -------
     (Y, X) uint8
-        0 where an object was taken out.
+        0 where an object was removed.
 
     Examples
     --------
@@ -34,25 +34,26 @@ def remove_small_objects(change: np.ndarray, least: int) -> np.ndarray:
     from scipy import ndimage
 
     numbers, _ = ndimage.label(change == _CHANGED, structure=np.ones((3, 3), bool))
-    small = np.bincount(numbers.ravel()) < least
+    small = np.bincount(numbers.ravel()) < min_pixels
     small[0] = False
     return np.where(small[numbers], np.uint8(0), change)
 
 
-def remove_small_holes(change: np.ndarray, most: int) -> np.ndarray:
-    """Fill unchanged holes of few pixels; pixels that touch by side are one hole.
+def remove_small_holes(change: np.ndarray, max_pixels: int) -> np.ndarray:
+    """Fill small holes of unchanged ground; pixels that touch by side are one hole.
 
     Parameters
     ----------
     change : (Y, X) uint8
         1 changed, 0 not, 255 unknown.
-    most : int
+    max_pixels : int
         Pixels of the largest hole that is filled.
 
     Returns
     -------
     (Y, X) uint8
-        1 where a hole was filled; one at unknown ground, or at the image's border, is a hole if it touches change too.
+        1 where a hole was filled; a hole beside unknown pixels or at the image's border counts if it touches change
+        too.
 
     Examples
     --------
@@ -63,22 +64,22 @@ def remove_small_holes(change: np.ndarray, most: int) -> np.ndarray:
 
     changed, cross = change == _CHANGED, ndimage.generate_binary_structure(2, 1)
     numbers, holes = ndimage.label(change == 0, structure=cross)
-    touching = np.zeros(holes + 1, bool)  # ground between unknown ground, with no change beside it, is no hole
+    touching = np.zeros(holes + 1, bool)  # an area between unknown pixels, without change beside it, is not a hole
     touching[numbers[ndimage.binary_dilation(changed, cross)]] = True
-    fill = touching & (np.bincount(numbers.ravel(), minlength=holes + 1) <= most)
+    fill = touching & (np.bincount(numbers.ravel(), minlength=holes + 1) <= max_pixels)
     fill[0] = False
     return np.where(fill[numbers], np.uint8(_CHANGED), change)
 
 
 def opened(change: np.ndarray, radius: int) -> np.ndarray:
-    """Take out what a disc does not fit into: thin lines, spurs and specks.
+    """Remove what a disc does not fit into: thin lines, spurs and specks.
 
     Parameters
     ----------
     change : (Y, X) uint8
         1 changed, 0 not, 255 unknown, which counts as unchanged and stays unknown.
     radius : int
-        Of the disc in pixels, 1 or more. Beyond the border of the image there is as much change as it needs.
+        Radius of the disc in pixels, 1 or more. Beyond the border of the image the disc always fits.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def opened(change: np.ndarray, radius: int) -> np.ndarray:
 
 
 def closed(change: np.ndarray, radius: int) -> np.ndarray:
-    """Fill what a disc of unchanged ground does not fit into: gaps, cracks and small holes.
+    """Fill unchanged ground that a disc does not fit into: gaps, cracks and small holes.
 
     Parameters
     ----------
@@ -130,22 +131,22 @@ def _kept_unknown(change: np.ndarray, changed: np.ndarray) -> np.ndarray:
 
 
 _BULK = 3.0
-"""Standard deviations up to which a pixel counts as ordinary where correlations are estimated."""
+"""Standard deviations up to which a pixel counts as typical where correlations are estimated."""
 
 
 def standardised_sum(
     *layers: np.ndarray, medians: Sequence[float], spreads: Sequence[float], deviation: float
 ) -> np.ndarray:
-    """Sum of standardised values over the standard deviation of such a sum.
+    """Sum standardised values, and divide by the standard deviation of such a sum.
 
     Parameters
     ----------
     layers : (Y, X) float32, one or more
         Difference images; NaN where invalid.
     medians, spreads : sequence of float
-        Of each over the whole scene; the spread is a standard deviation.
+        Of each image over the whole scene; the spread is a standard deviation.
     deviation : float
-        Of the sum of the standardised values of unchanged ground, from `sum_deviation`.
+        Standard deviation of the sum of standardised values over unchanged ground, from `sum_deviation`.
 
     Returns
     -------
@@ -154,7 +155,7 @@ def standardised_sum(
 
     References
     ----------
-    .. [1] Strube 1985, doi:10.1037/0033-2909.97.2.334, Stouffer's sum of scores that are correlated.
+    .. [1] Strube 1985, doi:10.1037/0033-2909.97.2.334, Stouffer's method for correlated scores.
 
     Examples
     --------
@@ -169,7 +170,7 @@ def standardised_sum(
 
 
 def sum_deviation(layers: Sequence[np.ndarray], medians: Sequence[float], spreads: Sequence[float]) -> float:
-    """Return the standard deviation of the sum of standardised values of ordinary pixels, by their correlations.
+    """Return the standard deviation of the sum of standardised values of typical pixels, from their correlations.
 
     Parameters
     ----------
@@ -182,7 +183,7 @@ def sum_deviation(layers: Sequence[np.ndarray], medians: Sequence[float], spread
     -------
     float
         ``sqrt(sum_ij r_ij)``, from near 0 to the number of layers; that of independent layers where too few pixels are
-        ordinary.
+        typical.
 
     Examples
     --------
@@ -191,28 +192,28 @@ def sum_deviation(layers: Sequence[np.ndarray], medians: Sequence[float], spread
     2.0
     """
     scores = np.stack([(layer - m) / s for layer, m, s in zip(layers, medians, spreads, strict=True)])
-    ordinary = scores[:, (np.abs(scores) < _BULK).all(0)]  # NaN is not below
-    if ordinary.shape[1] < 2 or not (ordinary.std(axis=1) > 0).all():
+    typical = scores[:, (np.abs(scores) < _BULK).all(0)]  # NaN is not below
+    if typical.shape[1] < 2 or not (typical.std(axis=1) > 0).all():
         return float(np.sqrt(len(scores)))
-    correlation = np.atleast_2d(np.corrcoef(ordinary))
+    correlation = np.atleast_2d(np.corrcoef(typical))
     return float(np.sqrt(max(correlation.sum(), 1e-6)))
 
 
 def rank_sum(*layers: np.ndarray, histograms: Sequence[Histogram]) -> np.ndarray:
-    """Mean negative logarithm of the share of the scene that is at least as extreme, over several difference images.
+    """Average ``-ln p`` over several difference images, p the fraction of the scene that is at least as extreme.
 
     Parameters
     ----------
     layers : (Y, X) float32, one or more
         Difference images, larger where more changed; NaN where invalid.
     histograms : sequence of Histogram
-        Of each over the whole scene.
+        Histogram of each over the whole scene.
 
     Returns
     -------
     (Y, X) float32
-        In nats, 0 or above: Fisher's sum of logarithms of p-values over twice their number, each p-value being a rank.
-        NaN where any layer is.
+        In nats, 0 or above: Fisher's sum of logarithms of p-values over twice their number, where each p-value is a
+        rank. NaN where any layer is.
 
     References
     ----------
@@ -227,7 +228,7 @@ def rank_sum(*layers: np.ndarray, histograms: Sequence[Histogram]) -> np.ndarray
     (True, True)
     """
     total = np.zeros(layers[0].shape)
-    for layer, processes in zip(layers, histograms, strict=True):
-        above = 1 - processes.share_below(layer)  # NaN stays
-        total -= np.log(np.maximum(above, 0.5 / processes.total))
+    for layer, values in zip(layers, histograms, strict=True):
+        above = 1 - values.share_below(layer)  # NaN where NaN
+        total -= np.log(np.maximum(above, 0.5 / values.total))
     return (total / len(layers)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Ratios of the brightness of two images: the difference images of amplitude."""
+"""Ratio images of two images: difference images of intensity or amplitude."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ def log_ratio(
     domain: Domain = "power",
     floor: float = 0.0,
 ) -> np.ndarray:
-    """Logarithm of the ratio of the mean brightness in a window.
+    """Compute the logarithm of the ratio of window means.
 
     Parameters
     ----------
     before, after : (Y, X) complex64 or float32
-        Complex images or amplitudes, linear; what is not finite takes no part.
+        Complex images or amplitudes, linear; values that are not finite are ignored.
     window : (int, int)
-        Odd size along y and x in pixels, cut at the border.
+        Odd size along y and x in pixels, truncated at the border.
     signed : bool
-        Keep the sign, above 0 where it became brighter, instead of the magnitude.
+        Keep the sign, positive where the intensity increased, instead of the magnitude.
     domain : {"power", "amplitude"}
         What is averaged.
     floor : float
-        Amplitude that is added to every pixel (its square, to power), so that dark pixels of 8-bit images have a
-        logarithm and a small difference between two of them stays small.
+        Amplitude added to every pixel (its square to power), so that dark pixels of 8-bit images have a logarithm and a
+        small difference between two of them stays small.
 
     Returns
     -------
@@ -59,12 +59,12 @@ def gauss_log_ratio(
     domain: Domain = "power",
     floor: float = 0.0,
 ) -> np.ndarray:
-    """Logarithm of the ratio of means with weights that fall from the centre: finer detail at the same noise.
+    """Compute the log-ratio of Gaussian-weighted means, with finer detail at the same noise.
 
     Parameters
     ----------
     before, after, window, signed, domain, floor
-        As in `log_ratio`; the window is 4 standard deviations of the Gaussian long.
+        As in `log_ratio`; the window spans 4 standard deviations of the Gaussian.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def mean_ratio(
     domain: Domain = "power",
     floor: float = 0.0,
 ) -> np.ndarray:
-    """One less the ratio of the darker to the brighter mean in a window.
+    """Return one minus the ratio of the smaller to the larger window mean.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def mean_ratio(
     Returns
     -------
     (Y, X) float32
-        ``1 - min(m1 / m2, m2 / m1)``, from 0, unchanged, to 1; NaN where either image is invalid or has no power.
+        ``1 - min(m1 / m2, m2 / m1)``, from 0 (unchanged) to 1; NaN where either image is invalid or has no power.
 
     References
     ----------
@@ -136,7 +136,7 @@ def neighbourhood_ratio(
     domain: Domain = "power",
     floor: float = 0.0,
 ) -> np.ndarray:
-    """Ratio of the pixel where the ground is rough, and of its neighbours where it is even.
+    """Combine the ratio of the pixel (heterogeneous ground) and of its neighbours (homogeneous areas).
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def neighbourhood_ratio(
     Returns
     -------
     (Y, X) float32
-        ``1 - [t min / max + (1 - t) sum_n min / sum_n max]``, from 0, unchanged, to 1: min and max of the two dates,
+        ``1 - [t min / max + (1 - t) sum_n min / sum_n max]``, from 0 (unchanged) to 1: min and max over the two dates,
         n the neighbours in the window, ``t = sigma / mean`` of the window over both dates, at most 1. NaN where either
         image is invalid, where nothing has power, and where no neighbour is valid.
 
@@ -169,11 +169,11 @@ def neighbourhood_ratio(
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = (all_low + all_high) / (2 * count)
         spread = np.sqrt(np.maximum(squares / (2 * count) - mean * mean, 0))
-        rough = np.clip(spread / mean, 0, 1)
-        # a pixel, or neighbours, dark on both dates did not change: 0 / 0 counts as 1
+        mixing = np.clip(spread / mean, 0, 1)
+        # a pixel, or neighbours, dark on both dates are unchanged: 0 / 0 counts as 1
         own = np.where(high > 0, low / high, 1.0)
         others = np.where(all_high - high > 0, (all_low - low) / (all_high - high), 1.0)
-    found = 1 - (rough * own + (1 - rough) * others)
+    found = 1 - (mixing * own + (1 - mixing) * others)
     return _result(found, valid & (count > 1) & (all_high > 0))
 
 
@@ -193,7 +193,7 @@ def _values(
 def _sums(
     before: np.ndarray, after: np.ndarray, weights: Weights, domain: Domain, floor: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return where both are valid, and sums over the same pixels of both: their number, and the border, cancel."""
+    """Return where both are valid, and sums over the same pixels of both: their number and the border cancel."""
     valid, first, second = _values(before, after, domain, floor)
     return valid, window_sum(first, weights), window_sum(second, weights)
 

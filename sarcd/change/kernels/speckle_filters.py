@@ -1,4 +1,4 @@
-"""Filters that average speckle where the ground is even and leave edges and bright points as they are."""
+"""Speckle filters that average over homogeneous areas and preserve edges and bright points."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numba import njit
 from sarcd.estimation.kernels.windows import box, window_moments, window_sum
 
 REFINED_WINDOW = 7
-"""Side in pixels of the window of `refined_lee`, whose halves are the published ones."""
+"""Side in pixels of the window of `refined_lee`, whose halves are those published."""
 
 
 def lee(power: np.ndarray, window: tuple[int, int], looks: float) -> np.ndarray:
-    """Lee filter: between the pixel and the mean of its window, by how much that varies more than speckle does.
+    """Apply the Lee filter, which weights pixel and window mean by how far the variance exceeds that of speckle.
 
     Parameters
     ----------
     power : (Y, X) float
-        Intensity, linear; NaN where invalid, which takes no part.
+        Intensity, linear; NaN where invalid, which is ignored.
     window : (int, int)
-        Odd size along y and x in pixels, cut at the border.
+        Odd size along y and x in pixels, truncated at the border.
     looks : float
         Equivalent number of looks of the image, above 0.
 
@@ -56,7 +56,7 @@ def _between(values: np.ndarray, mean: np.ndarray, variance: np.ndarray, looks: 
 
 
 def refined_lee(power: np.ndarray, looks: float) -> np.ndarray:
-    """Lee filter over that half of a 7 x 7 window which lies on the pixel's own side of an edge.
+    """Apply the Lee filter over that half of a 7 x 7 window which lies on the pixel's side of an edge.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def refined_lee(power: np.ndarray, looks: float) -> np.ndarray:
 
     Notes
     -----
-    The means of nine 3 x 3 parts, two pixels apart, tell the direction in which brightness changes most, of four. Of
-    the two halves that the edge through the pixel makes of the window, 28 pixels each with the edge itself, that one is
-    taken whose middle part is nearer to the central part in brightness.
+    The means of nine 3 x 3 blocks, two pixels apart, give the direction of the steepest intensity gradient, out of
+    four. The edge through the pixel divides the window into two halves of 28 pixels, each including the edge itself;
+    the one whose middle block is closer to the central block in intensity is used.
 
     References
     ----------
@@ -116,7 +116,7 @@ def _half_moments(values: Any, valid: Any, parts: Any, mean: Any, variance: Any)
             for dy in range(max(-3, -y), min(4, height - y)):
                 for dx in range(max(-3, -x), min(4, width - x)):
                     if dy * step_y + dx * step_x >= 0 and valid[y + dy, x + dx]:
-                        d = values[y + dy, x + dx] - own  # about the pixel's own value fewer digits are lost
+                        d = values[y + dy, x + dx] - own  # relative to the pixel's own value, to lose fewer digits
                         count += 1
                         total += d
                         square += d * d
@@ -132,7 +132,7 @@ def _steepest(m: Any) -> tuple[int, int]:
     down = abs(m[1, 2] + m[2, 1] + m[2, 2] - m[0, 0] - m[0, 1] - m[1, 0])
     up = abs(m[0, 1] + m[0, 2] + m[1, 2] - m[1, 0] - m[2, 0] - m[2, 1])
     best = max(along_x, along_y, down, up)
-    # where one corner alone differs three are equal, and the diagonal is right
+    # where only one corner differs, three are equal and the diagonal is right
     if best == down:
         return 1, 1
     if best == up:

@@ -1,4 +1,4 @@
-"""Changes of many dates in few layers: how many, when the first and the last, and whether the ground came back."""
+"""Summary layers of many dates: number of changes, first and last change, and persistence."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from sarcd.change.kernels.significance.omnibus import one_more_p
 from sarcd.estimation.kernels.boxcar import boxcar
 
 UNKNOWN, NO_DATE = 255, -1
-MOST_CHANGES = 254
+MAX_CHANGES = 254
 
 
 def count_changes(changed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count the changes of each pixel, and say when the first and the last show.
+    """Count the changes of each pixel, and find when the first and the last one show.
 
     Parameters
     ----------
     changed : (P, Y, X) uint8
-        Whether a date differs from the one before: 1, 0, or 255 where that is not known.
+        Whether a date differs from the one before: 1, 0, or 255 where unknown.
 
     Returns
     -------
     count : (Y, X) uint8
-        Number of changes, 254 if more; 255 where nothing is known of any date.
+        Number of changes, at most 254; 255 where all dates are unknown.
     first, last : (Y, X) int16
-        Position of the date that shows it, 1 ... P; 0 without a change, -1 where nothing is known.
+        Position of the date that shows it, 1 ... P; 0 without a change, -1 where all dates are unknown.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def count_changes(changed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     position = np.arange(1, len(changed) + 1, dtype=np.int16)[:, None, None]
     last = (is_change * position).max(0).astype(np.int16)
     first = np.where(is_change.any(0), is_change.argmax(0) + 1, 0).astype(np.int16)
-    count = np.minimum(is_change.sum(0), MOST_CHANGES).astype(np.uint8)
+    count = np.minimum(is_change.sum(0), MAX_CHANGES).astype(np.uint8)
     unknown = (changed == UNKNOWN).all(0)
     count[unknown], first[unknown], last[unknown] = UNKNOWN, NO_DATE, NO_DATE
     return count, first, last
@@ -57,46 +57,46 @@ def persistence(
     min_valid: float = 0.5,
     first_row: int = 0,
 ) -> np.ndarray:
-    """Share of the dates since the first change on which the ground still differs from what it was before.
+    """Return the fraction of the dates since the first change on which the ground still differs from before it.
 
     Parameters
     ----------
     images : sequence of K (Y, X) complex64 or float32
         Complex images or amplitudes, linear.
     changed : sequence of K - 1 (Y, X) uint8
-        Whether a date differs from the one before: 1, 0, or 255 where that is not known.
+        Whether a date differs from the one before: 1, 0, or 255 where unknown.
     window : (int, int)
         Odd size along y and x in pixels, for means of power and for coherence.
     looks : (float, float)
-        Independent looks of a mean over the window, as a ratio of powers and as coherence count them.
+        Independent looks of a mean over the window, for a ratio of powers and for coherence.
     false_alarms : float
-        Rate of the tests.
+        False-alarm rate of the tests.
     min_valid : float
-        Least share of valid pixels in a window.
+        Minimum fraction of valid pixels in a window.
     first_row : int
-        Row of the whole scene at which these images begin: told it, parts have the same bytes as the whole.
+        Row of the whole scene at which these images begin; with it, parts give the same bytes as the whole.
 
     Returns
     -------
     (Y, X) float32
-        From 0 (gone with the next image) to 1 (it stays). NaN without a change, where the first shows on the last
-        date so that nobody can tell yet, where the dates after it are invalid, and where this comparison does not tell
-        the date of the change from that before it: whatever saw the change there, it cannot be followed by this.
+        From 0 (reverted with the next image) to 1 (persistent). NaN without a change, where the first shows on the last
+        date so that persistence is unknown yet, where the dates after it are invalid, and where this comparison does
+        not detect the change itself, which it then cannot follow.
 
     Notes
     -----
-    With b the last date before the first change, a later date t has come back if its power does not differ from that
-    of b, and, on ground that is coherent, if t is coherent with b: speckle that is lost does not return, while wet
-    ground dries and a coherent echo comes back when what stood on it has left. Ground is coherent here if some two
-    consecutive dates without a change are. For amplitudes the power is compared with the mean of all dates up to b.
+    With b the last date before the first change, a later date t has reverted if its power does not differ from that of
+    b and, over coherent ground, if t is coherent with b: lost speckle does not return, while wet ground dries and a
+    coherent echo returns when what covered it has left. Ground is coherent here if any two consecutive dates without a
+    change are coherent. For amplitudes the power is compared with the mean of all dates up to b.
 
     Examples
     --------
     >>> dark, bright = np.full((1, 1), 1, "float32"), np.full((1, 1), 3, "float32")
     >>> one, none = np.ones((1, 1), "uint8"), np.zeros((1, 1), "uint8")
-    >>> stays = persistence([dark, bright, bright], [one, none], window=(1, 1), looks=(9, 9), false_alarms=0.01)
-    >>> back = persistence([dark, bright, dark], [one, one], window=(1, 1), looks=(9, 9), false_alarms=0.01)
-    >>> stays.tolist(), back.tolist()
+    >>> persistent = persistence([dark, bright, bright], [one, none], window=(1, 1), looks=(9, 9), false_alarms=0.01)
+    >>> reverted = persistence([dark, bright, dark], [one, one], window=(1, 1), looks=(9, 9), false_alarms=0.01)
+    >>> persistent.tolist(), reverted.tolist()
     ([[1.0]], [[0.0]])
     """
     first = count_changes(np.stack(changed))[1]
@@ -109,7 +109,7 @@ def persistence(
             if not at[0].size:
                 break
             known, other = _differs(stack, base, later, at, coherent[at], false_alarms)
-            if later == base + 1:  # what does not show as a change cannot be seen to come back
+            if later == base + 1:  # a change that is not detected cannot be seen to revert
                 at = at[0][known & other], at[1][known & other]
                 continue
             known_pairs[at] += known
@@ -118,10 +118,10 @@ def persistence(
 
 
 class _Stack:
-    """What windows of many dates hold, over the pixels that are valid on all dates of a comparison.
+    """Window statistics of many dates, over the pixels that are valid on all dates of a comparison.
 
-    Where every date is invalid at the same pixels, as in most scenes, powers and counts are those of any comparison,
-    and are kept.
+    Where every date is invalid at the same pixels, as in most scenes, powers and counts are the same for every
+    comparison, and are cached.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class _Stack:
         self._kept: dict[int, np.ndarray] = {}
 
     def valid(self, *dates: int) -> np.ndarray:
-        """Tell which pixels are valid on these dates."""
+        """Return which pixels are valid on these dates."""
         return np.asarray(np.logical_and.reduce([self._masks[date] for date in dates]))
 
     def count(self, *dates: int) -> np.ndarray:
@@ -154,11 +154,11 @@ class _Stack:
         return self._once(date, lambda: mean_power(self.images[date], self.valid(date, *others), self.window))
 
     def known(self, *dates: int) -> np.ndarray:
-        """Tell where the pixel itself is valid, and enough of its window."""
+        """Return where the pixel itself and enough of its window are valid."""
         return np.asarray(self.valid(*dates) & (self.count(*dates) >= self._min_valid * self._inside))
 
     def looks_of(self, kind: int, at: Any, *dates: int) -> np.ndarray:
-        """Return the independent looks at some pixels, as a ratio of powers (0) or as coherence (1) counts them."""
+        """Return the independent looks at some pixels, for a ratio of powers (0) or for coherence (1)."""
         return looks_of(self.count(*dates)[at], self.looks[kind], self.window[0] * self.window[1])
 
     def coherence(self, one: int, two: int) -> np.ndarray:
@@ -174,11 +174,11 @@ class _Stack:
 
 
 def _coherent(stack: _Stack, changed: Sequence[np.ndarray], wanted: np.ndarray, false_alarms: float) -> np.ndarray:
-    """Tell where some two consecutive dates without a change are coherent, of the pixels wanted."""
+    """Return where any two consecutive dates without a change are coherent, among the pixels of `wanted`."""
     coherent, at = np.zeros(wanted.shape, bool), np.nonzero(wanted)
     if not stack.with_phase or not at[0].size:
         return coherent
-    # every pair without a change has its chance to look coherent: together they have that of one test
+    # every pair without a change may look coherent by chance: together they have the rate of one test
     rate = false_alarms / (stack.dates - 1)
     for pair, layer in enumerate(changed):
         p = _correlation_p(stack, stack.coherence(pair, pair + 1)[at], at, pair, pair + 1)
@@ -187,7 +187,7 @@ def _coherent(stack: _Stack, changed: Sequence[np.ndarray], wanted: np.ndarray, 
 
 
 def _correlation_p(stack: _Stack, g: np.ndarray, at: Any, one: int, two: int) -> np.ndarray:
-    """Return the p-value of no correlation; 1 where it is not known."""
+    """Return the p-value of no correlation; 1 where unknown."""
     p = correlation_p(g, stack.looks_of(1, at, one, two))
     return np.where(np.isnan(p), 1.0, p)
 
@@ -195,7 +195,7 @@ def _correlation_p(stack: _Stack, g: np.ndarray, at: Any, one: int, two: int) ->
 def _differs(
     stack: _Stack, base: int, later: int, at: Any, coherent: np.ndarray, false_alarms: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return, of some pixels, where two dates can be compared, and where they differ."""
+    """Return where two dates can be compared, and where they differ, at some pixels."""
     known, n = stack.known(base, later)[at], stack.looks_of(0, at, base, later)
     with np.errstate(divide="ignore", invalid="ignore"):
         if stack.with_phase:

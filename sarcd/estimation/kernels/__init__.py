@@ -1,4 +1,4 @@
-"""Coherence, looks, bias and statistics of amplitude.
+"""Coherence, looks, bias and amplitude statistics.
 
 On plain arrays: numba, numpy and scipy, ndarray in and ndarray out.
 """

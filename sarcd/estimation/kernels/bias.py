@@ -1,4 +1,4 @@
-"""The bias of sample coherence, and its removal."""
+"""Bias of the sample coherence, and its removal."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numba import njit
 from scipy.special import gammaln
 
-LEAST_LOOKS = 1.25
-"""Fewest looks that are told apart: at one look every coherence is 1 and nothing can be removed."""
+MIN_LOOKS = 1.25
+"""Smallest number of looks: with one look every coherence is 1 and no bias can be removed."""
 
-_STEP = 1.05  # from one row of the table to the next, in looks
-_BINS = 512  # of the table along coherence
+_STEP = 1.05  # ratio of looks between successive rows of the table
+_BINS = 512  # number of bins of the table along coherence
 
 
 def mean_coherence(truth: np.ndarray, looks: float, power: int = 1) -> np.ndarray:
-    """Mean of the sample coherence over many windows, or of a power of it.
+    """Compute the mean of the sample coherence over many windows, or of a power of it.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def mean_coherence(truth: np.ndarray, looks: float, power: int = 1) -> np.ndarra
 
     Notes
     -----
-    ``Gamma(L) Gamma(1 + k/2) / Gamma(L + k/2) (1 - c^2)^L 3F2(1 + k/2, L, L; L + k/2, 1; c^2)`` [1]_, summed as what it
-    is: a mean over the negative binomial distribution of n with weights ``(L)_n / n! c^2n (1 - c^2)^L`` of
-    ``Gamma(L + n) Gamma(1 + k/2 + n) / (Gamma(L + k/2 + n) n!)``. All terms are positive, so none cancel.
+    ``Gamma(L) Gamma(1 + k/2) / Gamma(L + k/2) (1 - c^2)^L 3F2(1 + k/2, L, L; L + k/2, 1; c^2)`` [1]_, summed as a mean
+    over the negative binomial distribution of n with weights ``(L)_n / n! c^2n (1 - c^2)^L`` of
+    ``Gamma(L + n) Gamma(1 + k/2 + n) / (Gamma(L + k/2 + n) n!)``. All terms are positive, so there is no cancellation.
 
     References
     ----------
@@ -53,27 +53,27 @@ def mean_coherence(truth: np.ndarray, looks: float, power: int = 1) -> np.ndarra
     for i, square in enumerate(np.asarray(truth, float) ** 2):
         mean = looks * square / (1 - square)
         n = np.arange(int(mean + 12 * np.sqrt(mean / (1 - square))) + 60)
-        share = gammaln(looks + n) - gammaln(looks) - gammaln(n + 1) + looks * np.log1p(-square)
-        share += np.log(square) * n if square > 0 else np.where(n == 0, 0, -np.inf)
+        log_weight = gammaln(looks + n) - gammaln(looks) - gammaln(n + 1) + looks * np.log1p(-square)
+        log_weight += np.log(square) * n if square > 0 else np.where(n == 0, 0, -np.inf)
         term = gammaln(looks + n) + gammaln(1 + half + n) - gammaln(looks + half + n) - gammaln(n + 1)
-        out[i] = np.exp(share + term).sum()
+        out[i] = np.exp(log_weight + term).sum()
     return out
 
 
 def unbias(coherence: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
-    """Coherence whose expected estimate is what was found: `mean_coherence` inverted.
+    """Return the coherence whose expected estimate equals the sample coherence: `mean_coherence` inverted.
 
     Parameters
     ----------
     coherence : (Y, X) float32
         Sample coherence in [0, 1], or NaN.
     looks : float or (Y, X) float
-        Independent looks behind each; fewer than `LEAST_LOOKS` count as that.
+        Independent looks of each; fewer than `MIN_LOOKS` are clipped.
 
     Returns
     -------
     (Y, X) float32
-        In [0, 1], 0 where no more was found than is expected of no coherence at all; NaN stays.
+        In [0, 1], 0 where the sample coherence is at most that expected of incoherent ground; NaN where NaN.
 
     Examples
     --------
@@ -81,8 +81,8 @@ def unbias(coherence: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
     [[0.0, 0.30000001192092896, 0.8999999761581421]]
     """
     looks = np.ascontiguousarray(np.broadcast_to(np.asarray(looks, np.float32), coherence.shape))
-    most = float(looks.max(initial=LEAST_LOOKS))
-    rows = 2 + max(0, int(np.ceil(np.log(most / LEAST_LOOKS) / np.log(_STEP))))
+    largest = float(looks.max(initial=MIN_LOOKS))
+    rows = 2 + max(0, int(np.ceil(np.log(largest / MIN_LOOKS) / np.log(_STEP))))
     out = np.empty(coherence.shape, np.float32)
     _look_up(np.ascontiguousarray(coherence, np.float32), looks, _table(rows), out)
     return out
@@ -90,14 +90,14 @@ def unbias(coherence: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _table(rows: int) -> np.ndarray:
-    return np.stack([_inverse(LEAST_LOOKS * _STEP**row) for row in range(rows)])
+    return np.stack([_inverse(MIN_LOOKS * _STEP**row) for row in range(rows)])
 
 
 @functools.lru_cache(maxsize=1024)
 def _inverse(looks: float) -> np.ndarray:
-    """Square of the truth at which the mean is 0, 1 / _BINS ... 1, carried on below 0 where no truth has so low a mean.
+    """Square of the truth at which the mean is 0, 1 / _BINS ... 1, continued below 0 where no truth has such a mean.
 
-    The mean is a smooth function of the square, whose slope at 0 is not 0, so that both axes can be interpolated.
+    The mean is a smooth function of the square with a nonzero slope at 0, so it can be interpolated along both axes.
     """
     truth = np.linspace(0, 1, 101)
     square = truth**2
@@ -121,7 +121,7 @@ def _look_up(coherence: Any, looks: Any, table: Any, out: Any) -> None:
                 continue
             if looks[y, x] != known:
                 known = looks[y, x]
-                row = min(max(np.log(known / LEAST_LOOKS) * scale, 0.0), float(last))
+                row = min(max(np.log(known / MIN_LOOKS) * scale, 0.0), float(last))
                 place = min(int(row), last - 1)
                 low = row - place
             at = g * _BINS

@@ -1,4 +1,4 @@
-"""Fringe frequencies of an interferogram: of all of it, and of the window around each pixel."""
+"""Fringe frequencies of an interferogram: of the whole, and of the window around each pixel."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from scipy.ndimage import maximum_filter, uniform_filter
 from sarcd.estimation.kernels.weighted import as_complex64, products
 
 SIGNIFICANT = 2.5
-"""Standard errors by which a local frequency must differ from the ramp before it is believed."""
+"""Standard errors by which a local frequency must differ from the ramp to be significant."""
 
-_ONE = 2**14  # fixed point of unit phasors: sums of whole numbers are exact, so running sums hold for any chunking
+_ONE = 2**14  # fixed point of unit phasors: integer sums are exact, so running sums do not depend on the chunking
 
 
 def phase_steps(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Add up the steps that the interferogram's phase takes from pixel to pixel.
+    """Add the phase steps of the interferogram from pixel to pixel.
 
     Parameters
     ----------
     before, after : (Y, X) complex64
-        Coregistered single-look complex images; pixels not finite in either take no part.
+        Coregistered single-look complex images; pixels that are not finite in either are ignored.
 
     Returns
     -------
     (2, 4) float64
         Along y and x: re and im of the sum of ``p = u(x + 1) conj(u(x))``, u the interferogram of unit magnitude, the
-        sum of Re(p^2), and the number of summands; all but the last in units of 2^-14. Sums of several images can be
+        sum of Re(p^2), and the number of terms; all but the last in units of 2^-14. Sums of several images can be
         added; see `frequency`.
 
     Examples
@@ -51,12 +51,12 @@ def phase_steps(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def frequency(steps: np.ndarray) -> float:
-    """Return the mean frequency along an axis, in radians a pixel; 0 where it is not significant.
+    """Return the mean frequency along an axis, in radians per pixel; 0 where it is not significant.
 
     Parameters
     ----------
     steps : (4,) float64
-        A row of what `phase_steps` returns.
+        A row of the result of `phase_steps`.
     """
     out = np.empty(1)
     re, im, square_re, count = (np.array([value], float) for value in steps)
@@ -65,24 +65,24 @@ def frequency(steps: np.ndarray) -> float:
 
 
 TILE = 64
-"""Side in pixels of the tiles of an interferogram whose spectra are added up."""
+"""Side in pixels of the tiles of an interferogram whose spectra are added."""
 
 _PADDED = 2 * TILE
-_NEAR = 0.2  # radians a pixel: what lies closer to no frequency hides in its lobe, and costs a window little
+_NEAR = 0.2  # radians per pixel: smaller frequencies hide in the lobe at 0, and cost a window little
 
 
 def spectrum(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, int]:
-    """Add up the power spectra of the interferogram's tiles: of all frequencies in it, wherever each of them is.
+    """Add the power spectra of the tiles of the interferogram, over all frequencies in it.
 
     Parameters
     ----------
     before, after : (Y, X) complex64
-        Coregistered single-look complex images; pixels not finite in either take no part.
+        Coregistered single-look complex images; pixels that are not finite in either are ignored.
 
     Returns
     -------
     (128, 128) float64
-        Power by frequency along y and x, `numpy.fft.fftfreq` radians a pixel over 2 pi; of `before * conj(after)` at
+        Power by frequency along y and x, `numpy.fft.fftfreq` radians per pixel over 2 pi; of `before * conj(after)` at
         unit magnitude, weighted by a Hann window. Those of several images can be added; see `prominent`.
     int
         Number of tiles.
@@ -108,19 +108,19 @@ def spectrum(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def prominent(power: np.ndarray, tiles: int) -> tuple[float, float] | None:
-    """Return the frequency (y, x) of the highest peak of a spectrum beside that of no fringe, radians a pixel.
+    """Return the frequency (y, x) of the highest peak of a spectrum apart from that at 0, in radians per pixel.
 
     Parameters
     ----------
     power : (128, 128) float64
-        By `spectrum`.
+        From `spectrum`.
     tiles : int
-        How many tiles it is of.
+        Number of tiles in it.
 
     Returns
     -------
     (float, float) or None
-        None where no peak stands out of what lies around it by more than noise does.
+        None where no peak exceeds its surroundings by more than noise does.
     """
     frequencies = 2 * np.pi * np.fft.fftfreq(_PADDED)
     far = np.maximum(*np.abs(np.meshgrid(frequencies, frequencies, indexing="ij"))) > _NEAR
@@ -136,19 +136,19 @@ def prominent(power: np.ndarray, tiles: int) -> tuple[float, float] | None:
 
 
 def _vertex(values: np.ndarray) -> float:
-    """Return where the parabola through three values beside each other, the second the largest, has its top."""
+    """Return the position of the vertex of the parabola through three adjacent values, the second the largest."""
     curve = values[0] - 2 * values[1] + values[2]
     return float(0.5 * (values[0] - values[2]) / curve) if curve < 0 else 0.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def unit_phasors(re: Any, im: Any, out: Any) -> None:
-    """Fill re, im of the interferogram at unit magnitude, and 1; 0 where it is 0, as where a pixel is invalid."""
+    """Fill re, im of the interferogram at unit magnitude, and 1; all 0 where it is 0, as at invalid pixels."""
     zero, one = np.float32(0), np.float32(1)
     for y in range(re.shape[0]):
         r, i, u, v, known = re[y], im[y], out[0, y], out[1, y], out[2, y]
         for x in range(r.size):
-            real, imaginary = np.float64(r[x]), np.float64(i[x])  # whose squares stay in range
+            real, imaginary = np.float64(r[x]), np.float64(i[x])  # to keep the squares in range
             magnitude = np.sqrt(real * real + imaginary * imaginary)
             some = magnitude > 0
             u[x] = np.float32(real / magnitude) if some else zero
@@ -158,9 +158,9 @@ def unit_phasors(re: Any, im: Any, out: Any) -> None:
 
 @njit(nogil=True, cache=True)
 def _steps(units: Any, axis: int, ramp: float, out: Any) -> None:
-    """Fill re, im of the phase's step p from each pixel to the next less the ramp, re of p^2, and 1, in fixed point.
+    """Fill re, im of the phase step p from each pixel to the next minus the ramp, re of p^2, and 1, in fixed point.
 
-    All are 0 where either pixel is unknown, and in the last row or column.
+    All are 0 where either pixel is invalid, and in the last row or column.
     """
     step_y, step_x = 1 - axis, axis
     height, width = units.shape[1] - step_y, units.shape[2] - step_x
@@ -199,13 +199,13 @@ def _both(known: Any, known_too: Any, out: Any) -> None:
 def local_frequencies(
     units: Any, axis: int, half_y: int, half_x: int, ramp: float, significant: float, out: Any
 ) -> None:
-    """Fill the frequency along an axis at every pixel inside the border of half a window that `units` has."""
+    """Fill the frequency along an axis at every pixel; `units` extends half a window beyond `out` on each side."""
     height, width = out.shape
     steps = np.zeros((4, units.shape[1], units.shape[2]), np.int32)
     _steps(units, axis, ramp, steps)
-    # steps that lie within the window: one less along the axis than pixels
+    # number of steps within the window: one less than pixels along the axis
     rows, columns = 2 * half_y + axis, 2 * half_x + 1 - axis
-    column = np.zeros((4, units.shape[2]), np.int32)  # room for 2^17 rows
+    column = np.zeros((4, units.shape[2]), np.int32)  # enough for 2^17 rows
     sums = np.empty((4, width))
     for t in range(rows - 1):
         for q in range(4):
@@ -243,7 +243,7 @@ def _running_sum(values: Any, length: int, out: Any) -> None:
 
 @njit(nogil=True, cache=True)
 def _angles(re: Any, im: Any, square_re: Any, count: Any, ramp: float, significant: float, out: Any) -> None:
-    for x in range(out.size):  # a loop that becomes vector instructions, before one with rare and slow calls
+    for x in range(out.size):  # a vectorised loop before one with rare and slow calls
         out[x] = _excess(re[x], im[x], square_re[x], count[x], significant)
     for x in range(out.size):
         out[x] = ramp + (np.arctan2(im[x], re[x]) if out[x] > 0 else 0.0)
@@ -251,10 +251,10 @@ def _angles(re: Any, im: Any, square_re: Any, count: Any, ramp: float, significa
 
 @njit(nogil=True, cache=True)
 def _excess(re: float, im: float, square_re: float, count: float, significant: float) -> float:
-    """Return by how much the square of a sum of phasors p differs from that of chance; above 0 it is significant.
+    """Return by how much the square of a sum of phasors p exceeds that expected by chance; significant if above 0.
 
-    What counts is how far the sum lies from the positive real axis, against sum Im(p)^2 and one summand more, since
-    few may agree by chance. `re`, `im` and `square_re` are in fixed point.
+    The distance of the sum from the positive real axis is compared with sum Im(p)^2 and one further term, since a few
+    terms may agree by chance. `re`, `im` and `square_re` are in fixed point.
     """
     beside = im * im + (re * re if re < 0 else 0.0)
     spread = (count - square_re * (1 / _ONE)) * 0.5 + 1

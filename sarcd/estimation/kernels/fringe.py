@@ -1,4 +1,4 @@
-"""Complex coherence with the local fringe removed before averaging."""
+"""Complex coherence with the local fringe frequency removed before averaging."""
 
 from __future__ import annotations
 
@@ -19,42 +19,43 @@ def fringe(
     ramp: tuple[float, float] = (0.0, 0.0),
     min_valid: float = 0.5,
 ) -> np.ndarray:
-    """Complex sample coherence over a window from which the local fringe frequency has been removed.
+    """Estimate the complex coherence over a window from which the local fringe frequency has been removed.
 
     Parameters
     ----------
     before, after : (Y, X) complex64
-        Coregistered single-look complex images, linear; pixels not finite in either take no part.
+        Coregistered single-look complex images, linear; pixels that are not finite in either are ignored.
     window : (int, int)
         Odd size of the window along y and x, in pixels.
     ramp : (float, float)
-        Frequency of the interferogram along y and x that all of the image shares, or a part of it, in radians a pixel;
-        removed where it is found. See `sarcd.estimation.looks.measure_ramp`.
+        Fringe frequency along y and x, in radians per pixel, of the whole image or of a part of it; it is removed where
+        it is found. See `sarcd.estimation.looks.measure_ramp`.
     min_valid : float
-        Least share of valid pixels, of those of the window within the image.
+        Minimum fraction of valid pixels, of those of the window within the image.
 
     Returns
     -------
     (Y, X) complex64
-        Magnitude in [0, 1] but for rounding. The phase is that of ``before * conj(after)`` at the centre of the window:
-        fringes are still in it. NaN as for `sarcd.estimation.kernels.boxcar.boxcar`.
+        Magnitude in [0, 1] up to rounding. The phase is that of ``before * conj(after)`` at the centre of the window,
+        which still contains the fringes. NaN as in `sarcd.estimation.kernels.boxcar.boxcar`.
 
     Notes
     -----
     With u the interferogram of unit magnitude, the frequency along x is ``ramp + arg A``, A the sum of
     ``p = u(x + 1) conj(u(x)) exp(-j ramp)`` over a window `FREQUENCY_WINDOW` times as large [1]_; unit magnitude keeps
-    bright targets from deciding it. Were there no fringe but the ramp, Im(A) would have the variance ``sum Im(p)^2``:
-    where it is less than `SIGNIFICANT` standard errors from 0 (for Re(A) < 0: where A is), the ramp alone is removed,
-    since noise in the frequency would cost more coherence than the fringe does. Frequencies are computed in float64.
+    bright targets from dominating it. Without a fringe other than the ramp, Im(A) would have the variance
+    ``sum Im(p)^2``: where it is less than `SIGNIFICANT` standard errors from 0 (for Re(A) < 0: where A is), only the
+    ramp is removed, since noise in the frequency would cost more coherence than the fringe does. Frequencies are
+    computed in float64.
 
-    A ramp is that of a place only if u, summed over the eight windows beside the centre's, is larger without it than as
-    it is; else all of this is done with a ramp of 0. The centre's own window has no say, so that the choice does not
-    raise the coherence of ground that has none, as the larger of two estimates would.
+    A ramp applies at a place only if u, summed over the eight windows around the central one, is larger without it
+    than with it; otherwise the same is done with a ramp of 0. The central window itself is not used, so that the choice
+    does not raise the coherence of incoherent ground, as the larger of two estimates would.
 
     References
     ----------
-    .. [1] The lag-one autocorrelation of Madsen 1989, IEEE Trans. Aerosp. Electron. Syst. 25(2), 134-140; what fringes
-       do to coherence: Zebker and Chen 2005, IEEE Geosci. Remote Sens. Lett. 2(2), 124-127.
+    .. [1] The lag-one autocorrelation of Madsen 1989, IEEE Trans. Aerosp. Electron. Syst. 25(2), 134-140; on the
+       effect of fringes on coherence: Zebker and Chen 2005, IEEE Geosci. Remote Sens. Lett. 2(2), 124-127.
 
     Examples
     --------
@@ -137,7 +138,7 @@ def _fringe(
 def _where_none(
     units: Any, rows: int, columns: int, ramp_y: float, ramp_x: float, significant: float, along_y: Any, along_x: Any
 ) -> None:
-    """Replace frequencies by those about no ramp where the windows around have no ramp."""
+    """Replace frequencies by those without a ramp where the surrounding windows do not contain the ramp."""
     height, width = along_y.shape
     wide_y, wide_x = FREQUENCY_WINDOW * rows // 2, FREQUENCY_WINDOW * columns // 2
     with_ramp, without = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
@@ -154,9 +155,9 @@ def _where_none(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _around(units: Any, rows: int, columns: int, ramp_y: float, ramp_x: float, out: Any) -> None:
-    """Fill the square of the sum of unit phasors, less a ramp, over the eight windows beside each pixel's own."""
+    """Fill the square of the sum of unit phasors, minus a ramp, over the eight windows around each pixel's own."""
     height, width = out.shape
-    # sums over one window, everywhere a window fits into what there is
+    # sums over one window, wherever a window fits into the padded image
     lines = np.zeros((2, units.shape[1], units.shape[2] - columns + 1), np.float32)
     sums = np.zeros((2, units.shape[1] - rows + 1, lines.shape[2]), np.float32)
     for i in range(columns):
@@ -169,7 +170,7 @@ def _around(units: Any, rows: int, columns: int, ramp_y: float, ramp_x: float, o
         for y in range(sums.shape[1]):
             _add_turned_by(lines[0, y + j], lines[1, y + j], cosine, sine, sums[0, y], sums[1, y])
     total = np.empty((2, width), np.float32)
-    # as far as the window reaches that frequencies are estimated in, which is 3 times as large
+    # as far as the window in which frequencies are estimated, which is 3 times as large
     for y in range(height):
         total[:] = 0
         for j in range(3):
@@ -186,7 +187,7 @@ def _around(units: Any, rows: int, columns: int, ramp_y: float, ramp_x: float, o
 
 @njit(nogil=True, cache=True)
 def _add_turned_by(re: Any, im: Any, cosine: Any, sine: Any, total_re: Any, total_im: Any) -> None:
-    """Add (re + j im) (cosine - j sine), the same for all."""
+    """Add (re + j im) (cosine - j sine) with the same phasor for all."""
     for i in range(total_re.size):
         total_re[i] += re[i] * cosine + im[i] * sine
         total_im[i] += im[i] * cosine - re[i] * sine
@@ -202,9 +203,9 @@ def _add_turned(re: Any, im: Any, cosine: Any, sine: Any, total_re: Any, total_i
 
 @njit(nogil=True, cache=True)
 def _phasors(frequency: Any, ramp: float, out: Any) -> None:
-    """Fill cos and sin of frequency * (k - half) for k < out.shape[1], by turning step after step from the centre."""
+    """Fill cos and sin of frequency * (k - half) for k < out.shape[1], by rotating step by step from the centre."""
     half = out.shape[1] // 2
-    cosine, sine = out[0, half], out[1, half]  # for a while, of one step
+    cosine, sine = out[0, half], out[1, half]  # of one step, until they are set to 1 and 0 below
     common = np.cos(ramp), np.sin(ramp)
     for x in range(frequency.size):
         same, none = frequency[x] == ramp, frequency[x] == 0

@@ -1,4 +1,4 @@
-"""How many independent looks a window over correlated pixels has, and the looks of a detected image."""
+"""Independent looks of a window over correlated pixels, and looks of an amplitude image."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ Axes = tuple[np.ndarray, np.ndarray]
 
 
 def lag_correlation(image: np.ndarray, lags: tuple[int, int]) -> Axes:
-    """Correlation of an image with itself, moved along y and along x, about the centre of its spectrum at each place.
+    """Compute the autocorrelation of an image along y and x, relative to the local centre of its spectrum.
 
     Parameters
     ----------
     image : (Y, X) complex64
-        Part of a single-look complex image; pixels not finite take no part.
+        Part of a single-look complex image; pixels that are not finite are ignored.
     lags : (int, int)
-        Largest shift along y and x, in pixels.
+        Largest lag along y and x, in pixels.
 
     Returns
     -------
     (lags[0],) float64, (lags[1],) float64
-        Real part of r_l for l = 1, 2 ..., the image turned back to the centre of its spectrum: all of r_l where the
-        spectrum is symmetric about its centre, wherever that lies and however it moves. In [-1, 1], NaN where no two
-        pixels so far apart have power.
+        Real part of r_l for l = 1, 2 ..., with the image shifted to the centre of its spectrum: all of r_l where the
+        spectrum is symmetric about its centre, wherever the centre lies and however it varies. In [-1, 1], NaN where no
+        two pixels at that distance have power.
 
     Notes
     -----
-    The Doppler centroid of a TOPS burst that was not deramped crosses the whole spectrum in 150 rows or so, and a sum
-    of lagged products over more than a few of them cancels. The phase that the image gains from one pixel to the next
-    is therefore taken from the products of `_AROUND` pixels around, and their running sum taken off the image [1]_. The
-    product that it is taken off is not among them, or noise would look correlated with itself.
+    The Doppler centroid of a TOPS burst that was not deramped crosses the whole spectrum in about 150 rows, and a sum
+    of lagged products over more than a few of them cancels. The phase increment from one pixel to the next is therefore
+    estimated from the products of `_AROUND` pixels around it, and its running sum is removed from the image [1]_. The
+    product itself is excluded from its own estimate, or noise would appear correlated.
 
     References
     ----------
@@ -53,23 +53,23 @@ def lag_correlation(image: np.ndarray, lags: tuple[int, int]) -> Axes:
     values = np.where(valid, image, 0).astype(np.complex128)
     power = np.abs(values) ** 2
     both = []
-    for axis, most in enumerate(lags):
-        turned = _about_centre(values, axis)
-        moved = np.full(most, np.nan)
-        for lag in range(1, min(most, image.shape[axis] - 1) + 1):
+    for axis, max_lag in enumerate(lags):
+        centred = _about_centre(values, axis)
+        moved = np.full(max_lag, np.nan)
+        for lag in range(1, min(max_lag, image.shape[axis] - 1) + 1):
             here, there = ((slice(None),) * axis + (part,) for part in (slice(None, -lag), slice(lag, None)))
             scale = np.sqrt((power[here] * valid[there]).sum() * (power[there] * valid[here]).sum())
             if scale > 0:
-                moved[lag - 1] = np.vdot(turned[here], turned[there]).real / scale
+                moved[lag - 1] = np.vdot(centred[here], centred[there]).real / scale
         both.append(np.clip(moved, -1, 1))
     return both[0], both[1]
 
 
-_AROUND = (9, 65)  # pixels along the axis, and across it, whose phase steps make the centroid of a place
+_AROUND = (9, 65)  # pixels along the axis, and across it, whose phase steps give the local centroid
 
 
 def _about_centre(values: np.ndarray, axis: int) -> np.ndarray:
-    """Return an image turned so that its spectrum along an axis is centred at frequency 0, place by place."""
+    """Return an image shifted so that its spectrum along an axis is locally centred at frequency 0."""
     if values.shape[axis] < 2:
         return values
     along = np.moveaxis(values, axis, 0)
@@ -107,7 +107,7 @@ def valid_count(before: np.ndarray, after: np.ndarray, window: tuple[int, int]) 
 def _count(a: Any, b: Any, rows: int, columns: int, out: Any) -> None:
     height, width = out.shape
     half_y, half_x = rows // 2, columns // 2
-    down = np.zeros(width + 2 * half_x, np.int32)  # of whole numbers, sums can be reduced by subtraction
+    down = np.zeros(width + 2 * half_x, np.int32)  # integer sums can be reduced by subtraction
     for y in range(-half_y, height):
         if y + half_y < height:
             _add_valid(1, a[y + half_y], b[y + half_y], down[half_x : half_x + width])
@@ -126,7 +126,7 @@ def _count(a: Any, b: Any, rows: int, columns: int, out: Any) -> None:
 def _add_valid(sign: int, a: Any, b: Any, total: Any) -> None:
     for x in range(total.size):
         power = a[x].real * a[x].real + a[x].imag * a[x].imag + (b[x].real * b[x].real + b[x].imag * b[x].imag)
-        total[x] += sign if power - power == 0 else 0  # NaN and infinity are not
+        total[x] += sign if power - power == 0 else 0  # not 0 for NaN and infinity
 
 
 def effective_looks(weights: Axes, correlation: Axes) -> float:
@@ -137,7 +137,7 @@ def effective_looks(weights: Axes, correlation: Axes) -> float:
     weights : (M,), (N,) float
         Weights of the window along y and x.
     correlation : (>= M - 1,), (>= N - 1,) float
-        r_l of the images along y and x, l = 1, 2 ..., as `lag_correlation` returns.
+        r_l of the images along y and x, l = 1, 2 ..., from `lag_correlation`.
 
     Returns
     -------
@@ -147,8 +147,8 @@ def effective_looks(weights: Axes, correlation: Axes) -> float:
     Notes
     -----
     A product over the axes of ``(sum w)^2 / sum_ij w_i w_j abs(r_|i - j|)^2``, for equal weights
-    ``M / (1 + 2 sum_l (1 - l / M) abs(r_l)^2)``: the mean of Gaussian speckle has the variance of so many independent
-    pixels [1]_.
+    ``M / (1 + 2 sum_l (1 - l / M) abs(r_l)^2)``: the number of independent pixels whose mean has the same variance for
+    Gaussian speckle [1]_.
 
     References
     ----------
@@ -170,7 +170,7 @@ def effective_looks(weights: Axes, correlation: Axes) -> float:
 
 
 def floor_looks(weights: Axes, correlation: Axes) -> float:
-    """Return the number of independent pixels whose coherence has the mean square that images without any have here.
+    """Return the number of independent pixels with the same mean square coherence for incoherent images.
 
     Parameters
     ----------
@@ -184,11 +184,11 @@ def floor_looks(weights: Axes, correlation: Axes) -> float:
 
     Notes
     -----
-    With R the correlation of the window's pixels times their weights' roots and z1, z2 independent, ``E[g^2]`` is the
-    sum over the eigenvalues of R of ``k_i^2``, ``k_i = E[l_i e_i / sum l_j e_j]`` for exponential e. Since
-    ``1 / s = integral exp(-s t) dt``, ``k_i = integral l_i / (1 + l_i t) prod_j 1 / (1 + l_j t) dt``. Speckle that is
-    correlated has slightly more looks by this measure than by `effective_looks`: 8.9 instead of 8.3 in 5 x 5 pixels of
-    a spectrum with Hamming weight 0.6, 1.2 times oversampled.
+    With R the correlation of the pixels of the window times the roots of their weights, and z1, z2 independent,
+    ``E[g^2]`` is the sum over the eigenvalues of R of ``k_i^2``, ``k_i = E[l_i e_i / sum l_j e_j]`` for exponential e.
+    Since ``1 / s = integral exp(-s t) dt``, ``k_i = integral l_i / (1 + l_i t) prod_j 1 / (1 + l_j t) dt``. Correlated
+    speckle has slightly more looks by this measure than by `effective_looks`: 8.9 instead of 8.3 in 5 x 5 pixels of a
+    spectrum with Hamming weight 0.6, 1.2 times oversampled.
 
     Examples
     --------
@@ -200,12 +200,12 @@ def floor_looks(weights: Axes, correlation: Axes) -> float:
     u, step = np.linspace(-40, 60, 1001, retstep=True)
     t = np.exp(u)[:, None]
     remaining = np.exp(-np.log1p(values * t).sum(1) + u)
-    shares = (values / (1 + values * t) * remaining[:, None]).sum(0) * step
-    return float(1 / np.sum(shares**2))
+    fractions = (values / (1 + values * t) * remaining[:, None]).sum(0) * step
+    return float(1 / np.sum(fractions**2))
 
 
 def eigenvalues(weights: Axes, correlation: Axes) -> np.ndarray:
-    """Return the shares of independent exponential variables that a mean power over the window is a sum of; sum 1."""
+    """Return the weights of independent exponential variables whose sum is a mean power over the window; sum 1."""
     spread = [
         np.linalg.eigvalsh(np.sqrt(np.outer(axis, axis)) * _toeplitz(lagged, len(axis)))
         for axis, lagged in zip(weights, correlation, strict=True)
@@ -224,7 +224,7 @@ _CELLS = 512
 
 
 def local_looks(power: np.ndarray, window: int) -> np.ndarray:
-    """Mean squared over variance of intensity in every window that is whole and valid.
+    """Compute mean squared over variance of intensity in every complete valid window.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def local_looks(power: np.ndarray, window: int) -> np.ndarray:
     Returns
     -------
     (N,) float64
-        Above 0; windows without any variance, saturated or empty, are left out.
+        Above 0; windows without variance, saturated or empty, are left out.
 
     Examples
     --------
@@ -255,27 +255,28 @@ def local_looks(power: np.ndarray, window: int) -> np.ndarray:
 
 
 def looks_mode(local: Sequence[np.ndarray]) -> float | None:
-    """Return the looks that windows most often have: those of even ground, where speckle alone varies.
+    """Return the most frequent looks among windows: those of homogeneous areas, where only speckle varies.
 
     Parameters
     ----------
     local : sequence of (N,) float
-        What `local_looks` found in the parts of an image.
+        Results of `local_looks` for the parts of an image.
 
     Returns
     -------
     float or None
-        Mode of the smoothed density of their logarithm; None where there is no window.
+        Mode of the smoothed density of their logarithm; None if there is no window.
 
     Notes
     -----
-    Windows over texture and edges have fewer looks and are spread widely; those over even ground gather at the looks of
-    the image. Where most of the ground has one and the same texture, its looks are found instead. In windows of 9 x 9
-    pixels of simulated speckle the mode is 6 % high at one look, under 4 % from two on.
+    Windows over texture and edges have fewer looks and are spread widely; those over homogeneous areas concentrate at
+    the looks of the image. Where most of the ground has the same texture, the mode is the looks of that texture
+    instead. In windows of 9 x 9 pixels of simulated speckle the mode is 6 % high at one look, and less than 4 % from
+    two looks on.
 
     References
     ----------
-    .. [1] Anfinsen, Doulgeris and Eltoft 2009, doi:10.1109/TGRS.2009.2019269, which takes the mode likewise.
+    .. [1] Anfinsen, Doulgeris and Eltoft 2009, doi:10.1109/TGRS.2009.2019269, which also uses the mode.
 
     Examples
     --------
@@ -291,8 +292,8 @@ def looks_mode(local: Sequence[np.ndarray]) -> float | None:
     if not high > low:
         return float(np.exp(low))
     counts, edges = np.histogram(values, _CELLS, (low, high))
-    quarter = np.subtract(*np.quantile(values, [0.75, 0.25])) / 1.34
-    spread = min(float(values.std()), float(quarter)) or float(values.std())
+    quartile_spread = np.subtract(*np.quantile(values, [0.75, 0.25])) / 1.34
+    spread = min(float(values.std()), float(quartile_spread)) or float(values.std())
     # Silverman's rule, for a tenth of the windows: neighbours overlap and are not independent
     width = 0.9 * spread * (values.size / 10) ** -0.2
     smooth = gaussian_filter1d(counts.astype(float), width / (edges[1] - edges[0]), mode="constant")

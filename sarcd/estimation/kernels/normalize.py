@@ -8,26 +8,26 @@ import numpy as np
 from numba import njit
 
 SCALE = 0.6745
-"""Median absolute deviation of a standard normal distribution, which makes z-scores of MADs (Eq. 3)."""
+"""Median absolute deviation of a standard normal distribution, which turns MADs into z-scores (Eq. 3)."""
 
 SATURATION = 3.0
 """W of Eq. 4: the z-score beyond which tanh saturates."""
 
 
 def modified_tanh(amplitude: np.ndarray, median: float, mad: float) -> np.ndarray:
-    """Bring amplitudes to (0, 1) by a modified z-score under a hyperbolic tangent.
+    """Map amplitudes to (0, 1) by a modified z-score and a hyperbolic tangent.
 
     Parameters
     ----------
     amplitude : ndarray of float32 or complex64
-        Linear amplitude; complex values count by their magnitude.
+        Linear amplitude; of complex values the magnitude is used.
     median, mad : float
         Median and median absolute deviation of the amplitude over the scene, linear; `mad` above 0.
 
     Returns
     -------
     ndarray of float32
-        In [0, 1], 0.5 at the median; NaN stays NaN.
+        In [0, 1], 0.5 at the median; NaN where NaN.
 
     References
     ----------
@@ -41,7 +41,7 @@ def modified_tanh(amplitude: np.ndarray, median: float, mad: float) -> np.ndarra
     magnitude = np.abs(amplitude) if np.iscomplexobj(amplitude) else np.asarray(amplitude, np.float32)
     out = np.empty(magnitude.shape, np.float32)
     _scale(magnitude.ravel(), median, SCALE / (mad * SATURATION), out.ravel())
-    np.tanh(out, out=out)  # numpy's has vector instructions, the compiler's has not
+    np.tanh(out, out=out)  # numpy's tanh is vectorised, the compiler's is not
     out += 1
     out *= 0.5
     return out
@@ -60,20 +60,20 @@ BINS = 1 << 16
 def upper_histogram(values: np.ndarray, centre: float | None = None) -> np.ndarray:
     """Count finite non-negative values by the upper 16 bits of their float32 pattern.
 
-    Non-negative floats sort like their bits, so that the bin of the median is known after one pass; a second pass with
-    `lower_histogram` inside that bin finds the median itself.
+    Non-negative floats sort like their bits, so one pass finds the bin of the median; a second pass with
+    `lower_histogram` within that bin finds the median itself.
 
     Parameters
     ----------
     values : ndarray of complex64 or float32
-        Complex values count by their magnitude, ``np.abs`` in float32. What is not finite is left out.
+        Of complex values the magnitude is used, ``np.abs`` in float32. Values that are not finite are ignored.
     centre : float, optional
         Count ``abs(value - centre)`` instead, the difference taken in float64 and rounded to float32.
 
     Returns
     -------
     (65536,) int64
-        Counts, which add up over chunks.
+        Counts, which can be added over chunks.
     """
     counts = np.zeros(BINS, np.int64)
     _count_upper(_magnitudes(values), centre is not None, centre or 0.0, counts)
@@ -81,12 +81,12 @@ def upper_histogram(values: np.ndarray, centre: float | None = None) -> np.ndarr
 
 
 def lower_histogram(values: np.ndarray, upper: int, centre: float | None = None) -> np.ndarray:
-    """Count by the lower 16 bits the values whose upper 16 bits are `upper`; see `upper_histogram`.
+    """Count the values whose upper 16 bits are `upper` by their lower 16 bits; see `upper_histogram`.
 
     Returns
     -------
     (65536,) int64
-        Counts, which add up over chunks.
+        Counts, which can be added over chunks.
     """
     counts = np.zeros(BINS, np.int64)
     _count_lower(_magnitudes(values), upper, centre is not None, centre or 0.0, counts)
@@ -146,10 +146,10 @@ def median_from_histograms(upper: np.ndarray, lower_low: np.ndarray, lower_high:
     >>> median_from_histograms(upper, *(lower_histogram(values, bin) for bin in middle_bins(upper)))
     3.5
     """
-    processes = _middle_ranks(int(upper.sum()))
+    ranks = _middle_ranks(int(upper.sum()))
     below = np.concatenate([[0], np.cumsum(upper)])
     middle = []
-    for rank, top, lower in zip(processes, middle_bins(upper), (lower_low, lower_high), strict=True):
+    for rank, top, lower in zip(ranks, middle_bins(upper), (lower_low, lower_high), strict=True):
         bottom = int(np.searchsorted(np.cumsum(lower), rank - below[top], side="right"))
         middle.append(float(np.array([top << 16 | bottom], np.uint32).view(np.float32)[0]))
     return (middle[0] + middle[1]) / 2

@@ -1,4 +1,4 @@
-"""Coherence over weighted and over adaptive windows: their shared products, and both estimators."""
+"""Coherence over weighted and over adaptive windows: both estimators, and the products that they share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sarcd.config import BRIGHTNESS_WINDOW as CORE
 
 
 def gaussian_weights(size: int) -> np.ndarray:
-    """Weights of a Gaussian window along one axis: the window is 4 standard deviations long.
+    """Return the weights of a Gaussian window along one axis, 4 standard deviations long.
 
     Parameters
     ----------
@@ -36,27 +36,27 @@ def gaussian_weights(size: int) -> np.ndarray:
 def weighted(
     before: np.ndarray, after: np.ndarray, weights: tuple[np.ndarray, np.ndarray], min_valid: float = 0.5
 ) -> np.ndarray:
-    """Complex sample coherence over a window with weights, around every pixel.
+    """Estimate the complex coherence over a weighted window around every pixel.
 
     Parameters
     ----------
     before, after : (Y, X) complex64
-        Coregistered single-look complex images, linear; pixels not finite in either take no part.
+        Coregistered single-look complex images, linear; pixels that are not finite in either are ignored.
     weights : (M,) float32, (N,) float32
-        Weights along y and x, above 0, M and N odd; all equal make a boxcar.
+        Weights along y and x, above 0, M and N odd; equal weights give a boxcar.
     min_valid : float
-        Least share of valid pixels, of those of the window within the image.
+        Minimum fraction of valid pixels, of those of the window within the image.
 
     Returns
     -------
     (Y, X) complex64
-        Magnitude in [0, 1] but for rounding, phase that of ``before * conj(after)``; NaN as for
+        Magnitude in [0, 1] up to rounding, phase that of ``before * conj(after)``; NaN as in
         `sarcd.estimation.kernels.boxcar.boxcar`.
 
     Notes
     -----
-    sum w z1 conj(z2) / sqrt(sum w abs(z1)^2 sum w abs(z2)^2). Every sum is taken afresh in one order, so that neither a
-    bright target nor the chunking leaves anything behind.
+    sum w z1 conj(z2) / sqrt(sum w abs(z1)^2 sum w abs(z2)^2). Each sum is computed independently in a fixed order, so
+    neither a bright target nor the chunking affects other windows.
 
     Examples
     --------
@@ -98,42 +98,43 @@ def _weighted(a: Any, b: Any, down: Any, along: Any, min_valid: float, out: Any)
 
 
 THRESHOLD = 6.0
-"""Likelihood ratio, -2 ln Lambda, summed over both dates, above which two means count as different.
+"""Likelihood ratio, -2 ln Lambda, summed over both dates, above which two means are considered different.
 
-The quantile of chi-square(2) that one in twenty exceeds; on simulated speckle 2 to 5 in a hundred pixels did.
+The 95 % quantile of chi-square(2); on simulated speckle 2 to 5 % of the pixels exceeded it.
 """
 
 
 def adaptive(
     before: np.ndarray, after: np.ndarray, window: tuple[int, int], core_looks: float, min_valid: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Complex sample coherence over the pixels of a window that are as bright as its centre.
+    """Estimate the complex coherence over the pixels of a window with the same intensity as its centre.
 
     Parameters
     ----------
     before, after : (Y, X) complex64
-        Coregistered single-look complex images, linear; pixels not finite in either take no part.
+        Coregistered single-look complex images, linear; pixels that are not finite in either are ignored.
     window : (int, int)
-        Odd size of the window along y and x in pixels: the largest neighbourhood.
+        Odd size of the window along y and x in pixels, the largest neighbourhood.
     core_looks : float
         Effective looks of the core: 3 x 3 pixels (`BRIGHTNESS_WINDOW`).
     min_valid : float
-        Least share of valid pixels, of those of the window within the image.
+        Minimum fraction of valid pixels, of those of the window within the image.
 
     Returns
     -------
     coherence : (Y, X) complex64
-        Magnitude in [0, 1] but for rounding, phase that of ``before * conj(after)``; NaN as for
-        `sarcd.estimation.kernels.boxcar.boxcar`, and where the centre's own brightness is unknown: no valid pixel, or
+        Magnitude in [0, 1] up to rounding, phase that of ``before * conj(after)``; NaN as in
+        `sarcd.estimation.kernels.boxcar.boxcar`, and where the intensity of the centre is unknown: no valid pixel, or
         no power, in the core around it.
     count : (Y, X) float32
-        Pixels averaged.
+        Number of pixels averaged.
 
     Notes
     -----
     Let a and b be the intensities of one date averaged over the core around the centre and around another pixel of the
-    window. That pixel takes part unless ``2 N (2 ln((a + b) / 2) - ln a - ln b)``, the likelihood ratio of one mean
-    against two at N looks [1]_, summed over both dates, exceeds `THRESHOLD`. Pixels of the centre's own core always do.
+    window. That pixel is used unless ``2 N (2 ln((a + b) / 2) - ln a - ln b)``, the likelihood ratio of one mean
+    against two at N looks [1]_, summed over both dates, exceeds `THRESHOLD`. Pixels of the central core are always
+    used.
 
     References
     ----------
@@ -147,12 +148,12 @@ def adaptive(
     (np.float32(1.0), np.float32(9.0))
     """
     out = np.empty(before.shape, np.complex64), np.empty(before.shape, np.float32)
-    # the product over both dates of (a + b)^2 / (4 a b) stays under this
-    most = np.float32(np.exp(min(THRESHOLD / (2 * core_looks), 80)))
+    # the product over both dates of (a + b)^2 / (4 a b) must not exceed this
+    limit = np.float32(np.exp(min(THRESHOLD / (2 * core_looks), 80)))
 
     def strip(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         part = np.empty(first.shape, np.complex64), np.empty(first.shape, np.float32)
-        _adaptive(first, second, window[0], window[1], most, min_valid, *part)
+        _adaptive(first, second, window[0], window[1], limit, min_valid, *part)
         return part
 
     in_strips(strip, before, after, window[0] // 2 + CORE // 2, out)
@@ -160,10 +161,10 @@ def adaptive(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _adaptive(a: Any, b: Any, rows: int, columns: int, most: Any, min_valid: float, out: Any, count: Any) -> None:
+def _adaptive(a: Any, b: Any, rows: int, columns: int, limit: Any, min_valid: float, out: Any, count: Any) -> None:
     height, width = out.shape
     half_y, half_x, core = rows // 2, columns // 2, CORE // 2
-    # a border of the core's reach too, where the means are found as they are at the image's edge
+    # padded by the core too, so that means at the image's edge are computed like elsewhere
     image = np.empty((5, height + 2 * (half_y + core), width + 2 * (half_x + core)), np.float32)
     products(a, b, half_y + core, half_x + core, image)
     means = _means(image)
@@ -188,7 +189,7 @@ def _adaptive(a: Any, b: Any, rows: int, columns: int, most: Any, min_valid: flo
                             ratio,
                         )
                 for q in range(5):
-                    _add_alike(ratio, most, image[q, u, v : v + width], sums[q])
+                    _add_alike(ratio, limit, image[q, u, v : v + width], sums[q])
                 add_weighted(one, image[4, u, v : v + width], valid)
         normalise(sums[0], sums[1], sums[2], sums[3], out[y])
         blank(sums[4], valid, y, half_y, half_x, min_valid, out)
@@ -200,7 +201,7 @@ def _adaptive(a: Any, b: Any, rows: int, columns: int, most: Any, min_valid: flo
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _means(image: Any) -> Any:
-    """Return the mean intensity of each core's valid pixels at both dates, 0 where there is none, and 1 / it."""
+    """Return the mean intensity of the valid pixels of each core at both dates, 0 where there is none, and 1 / it."""
     height, width = image.shape[1] - CORE + 1, image.shape[2] - CORE + 1
     out = np.empty((4, height, width), np.float32)
     sums = np.empty((3, width), np.float32)
@@ -220,12 +221,12 @@ def _means(image: Any) -> Any:
     return out
 
 
-# One loop over all eighteen rows would read better, but is beyond what the compiler makes vector instructions of.
+# One loop over all eighteen rows would read better, but the compiler does not vectorise it.
 
 
 @njit(nogil=True, cache=True)
 def _compare(mean: Any, inverse: Any, other: Any, other_inverse: Any, ratio: Any) -> None:
-    """Multiply `ratio` by (a + b)^2 / (4 a b); products of powers alone would leave float32's range."""
+    """Multiply `ratio` by (a + b)^2 / (4 a b), in an order that keeps products of powers in the range of float32."""
     half = np.float32(0.5)
     for x in range(mean.size):
         total = half * (mean[x] + other[x])
@@ -233,25 +234,25 @@ def _compare(mean: Any, inverse: Any, other: Any, other_inverse: Any, ratio: Any
 
 
 @njit(nogil=True, cache=True)
-def _add_alike(ratio: Any, most: Any, values: Any, total: Any) -> None:
+def _add_alike(ratio: Any, limit: Any, values: Any, total: Any) -> None:
     zero = np.float32(0)
     for x in range(total.size):
-        total[x] += values[x] if ratio[x] <= most else zero
+        total[x] += values[x] if ratio[x] <= limit else zero
 
 
-# Rows handled at once: the products of a strip of 64 x 1024 pixels stay in the L2 and L3 caches, whatever the image.
+# Rows processed at once: the products of a strip of 64 x 1024 pixels fit the L2 and L3 caches for any image.
 STRIP = 64
 
 Strip = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
 
 
 def in_strips(estimate: Strip, before: np.ndarray, after: np.ndarray, reach: int, out: tuple[np.ndarray, ...]) -> None:
-    """Fill `out` by an estimator of rows, strip by strip.
+    """Fill `out` strip by strip with an estimator that works on rows.
 
     Parameters
     ----------
     estimate : callable
-        Takes rows of both images, (y, X) complex64, and returns as many arrays of that shape as there are in `out`.
+        Takes rows of both images, (y, X) complex64, and returns as many arrays of that shape as `out` holds.
     before, after : (Y, X) complex64
         Images.
     reach : int
@@ -270,7 +271,7 @@ def in_strips(estimate: Strip, before: np.ndarray, after: np.ndarray, reach: int
 
 
 def as_complex64(image: np.ndarray) -> np.ndarray:
-    """Return an image as contiguous complex64, copied only where it is not."""
+    """Return an image as contiguous complex64, copied only if necessary."""
     return np.ascontiguousarray(image, dtype=np.complex64)
 
 
@@ -296,7 +297,7 @@ def _multiply(a: Any, b: Any, re: Any, im: Any, power_a: Any, power_b: Any, vali
         p, q, r, s = a[x].real, a[x].imag, b[x].real, b[x].imag
         first, second = p * p + q * q, r * r + s * s
         total = first + second
-        finite = total - total == zero  # not so for NaN and infinity
+        finite = total - total == zero  # False for NaN and infinity
         re[x] = p * r + q * s if finite else zero
         im[x] = q * r - p * s if finite else zero
         power_a[x] = first if finite else zero
@@ -306,14 +307,14 @@ def _multiply(a: Any, b: Any, re: Any, im: Any, power_a: Any, power_b: Any, vali
 
 @njit(nogil=True, cache=True)
 def add_weighted(weight: Any, values: Any, total: Any) -> None:
-    """Add weight * values to total, all of one length."""
+    """Add weight * values to total, all of the same length."""
     for i in range(total.size):
         total[i] += weight * values[i]
 
 
 @njit(nogil=True, cache=True)
 def blank(averaged: Any, valid: Any, y: int, half_y: int, half_x: int, min_valid: float, out: Any) -> None:
-    """Put NaN in row y where fewer than two pixels were averaged, or too few of those inside the image are valid."""
+    """Set row y to NaN where fewer than two pixels were averaged, or too few of those inside the image are valid."""
     height, width = out.shape
     inside_y = _pixels_inside(y, half_y, height)
     for x in range(width):
@@ -330,8 +331,8 @@ def _pixels_inside(position: int, half: int, size: int) -> int:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def normalise(re: Any, im: Any, power_a: Any, power_b: Any, out: Any) -> None:
-    """Write the complex coherence of one row of sums, NaN without power; rounding may leave it a little above 1."""
+    """Write the complex coherence of one row of sums, NaN without power; rounding may leave it slightly above 1."""
     for i in range(out.size):
-        # the product of roots, not the root of the product: powers squared would leave float32's range
+        # the product of roots, not the root of the product: squared powers would leave the range of float32
         scale = np.sqrt(power_a[i]) * np.sqrt(power_b[i])
         out[i] = complex(re[i] / scale, im[i] / scale) if scale > 0 else complex(np.nan, np.nan)

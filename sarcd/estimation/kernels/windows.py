@@ -1,4 +1,4 @@
-"""Weighted sums over a sliding window, the same to the last bit wherever the image is cut."""
+"""Weighted sums over a sliding window, identical to the last bit however the image is cut."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def box(window: tuple[int, int]) -> Weights:
 
 
 def window_sum(values: np.ndarray, weights: Weights) -> np.ndarray:
-    """Sum the values in the window around each pixel, with weights; outside the image they are 0.
+    """Compute weighted sums over the window around each pixel; values outside the image are 0.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ def window_sum(values: np.ndarray, weights: Weights) -> np.ndarray:
 
     Notes
     -----
-    Every sum is taken afresh in one order. A running sum (`scipy.ndimage.uniform_filter`) differs in its last bits with
-    where the image begins, and leaves a rest of a bright target where there is no power at all.
+    Each sum is computed independently in a fixed order. A running sum (`scipy.ndimage.uniform_filter`) differs in its
+    last bits with the origin of the image, and leaves a residue of a bright target where there is no power at all.
 
     Examples
     --------
@@ -50,14 +50,14 @@ def window_sum(values: np.ndarray, weights: Weights) -> np.ndarray:
 
 
 def window_moments(values: np.ndarray, valid: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the valid values in the window around each pixel.
+    """Compute mean and variance of the valid values in the window around each pixel.
 
     Parameters
     ----------
     values : (Y, X) float64
-        Anything where invalid.
+        Arbitrary where invalid.
     valid : (Y, X) bool
-        What takes part.
+        Valid values.
     weights : (M,), (N,) float64
         As in `window_sum`.
 

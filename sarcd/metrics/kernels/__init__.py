@@ -1,1 +1,1 @@
-"""Scores, curves and objects, on plain arrays: numba, numpy and scipy, ndarray in and ndarray out."""
+"""Scores, curves and objects on plain arrays: numba, numpy and scipy, ndarray in and ndarray out."""

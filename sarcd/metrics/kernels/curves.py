@@ -1,4 +1,4 @@
-"""The precision-recall curve and average precision, from histograms that add up over chunks."""
+"""Precision-recall curve and average precision, from histograms that can be added over chunks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CountArray = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def score_histogram(values: np.ndarray, changed: np.ndarray, bins: Bins) -> CountArray:
-    """Count scores by bin, apart for pixels without and with change.
+    """Count scores by bin, separately for pixels without and with change.
 
     Parameters
     ----------
@@ -23,24 +23,24 @@ def score_histogram(values: np.ndarray, changed: np.ndarray, bins: Bins) -> Coun
     changed : (N,) bool
         The truth.
     bins : Bins
-        How scores are cut.
+        Binning of the scores.
 
     Returns
     -------
     (2, bins.count) int64
-        Unchanged, changed. Adds up over chunks.
+        Unchanged, changed. Can be added over chunks.
     """
     index = bins.index(values) + bins.count * changed
     return np.bincount(index, minlength=2 * bins.count).astype(np.int64, copy=False).reshape(2, bins.count)
 
 
 def pack(histogram: np.ndarray) -> CountArray:
-    """Return the entries of a histogram that are not 0, as few bins are used in a block.
+    """Return the nonzero entries of a histogram, since a block fills few bins.
 
     Returns
     -------
     (M, 2) int64
-        Place in the flattened histogram, rising, and count.
+        Index in the flattened histogram, ascending, and count.
     """
     flat = histogram.reshape(-1)
     place = np.flatnonzero(flat)
@@ -48,7 +48,7 @@ def pack(histogram: np.ndarray) -> CountArray:
 
 
 def packed_histogram(values: np.ndarray, changed: np.ndarray, bins: Bins) -> CountArray:
-    """Return `pack` of `score_histogram`, without the whole histogram where there are few scores."""
+    """Return `pack` of `score_histogram`, without making the whole histogram where there are few scores."""
     if len(values) > bins.count:
         return pack(score_histogram(values, changed, bins))
     place, counts = np.unique(bins.index(values) + bins.count * changed, return_counts=True)
@@ -56,7 +56,7 @@ def packed_histogram(values: np.ndarray, changed: np.ndarray, bins: Bins) -> Cou
 
 
 def add_packed(parts: Sequence[np.ndarray]) -> CountArray:
-    """Add up packed histograms.
+    """Add packed histograms.
 
     Examples
     --------
@@ -75,9 +75,9 @@ def unpack(packed: np.ndarray, bins: Bins) -> tuple[CountArray, CountArray]:
     Returns
     -------
     number : (K,) int64
-        The bins that hold a score, rising.
+        Bins that hold a score, ascending.
     histogram : (2, K) int64
-        Their counts: all that is needed of a histogram here.
+        Their counts.
     """
     number, group = np.unique(packed[:, 0] % bins.count, return_inverse=True)
     histogram = np.zeros((2, len(number)), np.int64)
@@ -86,7 +86,7 @@ def unpack(packed: np.ndarray, bins: Bins) -> tuple[CountArray, CountArray]:
 
 
 def _predicted(histogram: np.ndarray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return for each bin, the highest first: pixels in it with and without change, and of both in all bins above."""
+    """Return for each bin, from the highest: its pixels with and without change, and those of all bins above it."""
     downward = np.asarray(histogram, np.float64)[..., ::-1]
     negative, positive = downward[..., 0, :], downward[..., 1, :]
     return (
@@ -97,20 +97,20 @@ def _predicted(histogram: np.ndarray) -> tuple[FloatArray, FloatArray, FloatArra
     )
 
 
-def _share(total: FloatArray, histogram: np.ndarray) -> FloatArray:
+def _ratio(total: FloatArray, histogram: np.ndarray) -> FloatArray:
     changed = np.asarray(histogram, np.float64)[..., 1, :].sum(axis=-1)
     return np.where(changed > 0, total / np.where(changed > 0, changed, 1), np.nan)
 
 
 def average_precision(histogram: np.ndarray) -> FloatArray:
-    """Mean precision over the recall: sum of (R_n - R_n-1) P_n over the thresholds, the highest first [1]_.
+    """Compute average precision: the sum of (R_n - R_n-1) P_n over the thresholds, from the highest [1]_.
 
-    Pixels of one bin are claimed together, as pixels of equal score are in scikit-learn's `average_precision_score`.
+    Pixels of one bin are detected together, like pixels of equal score in scikit-learn's `average_precision_score`.
 
     Parameters
     ----------
     histogram : (..., 2, B) of int
-        Of `score_histogram`.
+        From `score_histogram`.
 
     Returns
     -------
@@ -128,24 +128,24 @@ def average_precision(histogram: np.ndarray) -> FloatArray:
     0.9166666666666666
     """
     positive, negative, found, false = _predicted(histogram)
-    claims = positive + negative + found + false
-    precision = (positive + found) / np.where(claims > 0, claims, 1)
-    return _share((positive * precision).sum(axis=-1), histogram)
+    detections = positive + negative + found + false
+    precision = (positive + found) / np.where(detections > 0, detections, 1)
+    return _ratio((positive * precision).sum(axis=-1), histogram)
 
 
 def average_precision_bounds(histogram: np.ndarray, tied: np.ndarray | None = None) -> tuple[FloatArray, FloatArray]:
-    """Lowest and highest average precision that the scores behind a histogram can have, in whatever order in a bin.
+    """Bound the average precision of the scores behind a histogram, over every order of the scores within a bin.
 
-    With k changed pixels in a bin, g others, and c of n claims above it true, the least is, all others first,
-    ``sum_i (c + i) / (n + g + i) = k - (n + g - c) (psi(n + g + k + 1) - psi(n + g + 1))``, and the most, all others
-    last, ``k (c + k) / (n + k)``.
+    With k changed pixels in a bin, g others, and c of n detections above it true, the minimum is, with all others
+    first, ``sum_i (c + i) / (n + g + i) = k - (n + g - c) (psi(n + g + k + 1) - psi(n + g + 1))``, and the maximum,
+    with all others last, ``k (c + k) / (n + k)``.
 
     Parameters
     ----------
     histogram : (..., 2, B) of int
-        Of `score_histogram`.
+        From `score_histogram`.
     tied : (B,) bool, optional
-        Bins whose scores are all equal, so that there is no order in them: `Bins.single`.
+        Bins whose scores are all equal, and so have no order: `Bins.single`.
 
     Returns
     -------
@@ -160,27 +160,27 @@ def average_precision_bounds(histogram: np.ndarray, tied: np.ndarray | None = No
 
     positive, negative, found, false = _predicted(histogram)
     before = found + false + negative
-    least = positive - (false + negative) * (digamma(before + positive + 1) - digamma(before + 1))
-    claims = positive + found + false
-    most = positive * (positive + found) / np.where(claims > 0, claims, 1)
+    lowest = positive - (false + negative) * (digamma(before + positive + 1) - digamma(before + 1))
+    detections = positive + found + false
+    highest = positive * (positive + found) / np.where(detections > 0, detections, 1)
     if tied is not None:
-        claims = claims + negative
-        together = positive * (positive + found) / np.where(claims > 0, claims, 1)
-        least, most = (np.where(tied[::-1], together, total) for total in (least, most))
-    return tuple(_share(total.sum(axis=-1), histogram) for total in (least, most))  # type: ignore[return-value]
+        detections = detections + negative
+        together = positive * (positive + found) / np.where(detections > 0, detections, 1)
+        lowest, highest = (np.where(tied[::-1], together, total) for total in (lowest, highest))
+    return tuple(_ratio(total.sum(axis=-1), histogram) for total in (lowest, highest))  # type: ignore[return-value]
 
 
 def smooth_average_precision(histogram: np.ndarray) -> FloatArray:
-    """Average precision if the scores within each bin are in random order: nearly free of the bins' width.
+    """Compute average precision with the scores of each bin in random order, nearly independent of the bin width.
 
-    The i-th of k changed pixels of a bin has, on the average, ``i g / (k + 1)`` of its g others above it. With c of n
-    claims above the bin true and ``b = 1 + g / (k + 1)``, the bin adds ``sum_i (c + i) / (n + b i)
+    The i-th of k changed pixels of a bin has on average ``i g / (k + 1)`` of its g others above it. With c of n
+    detections above the bin true and ``b = 1 + g / (k + 1)``, the bin adds ``sum_i (c + i) / (n + b i)
     = k / b + (c - n / b) / b (psi(n / b + k + 1) - psi(n / b + 1))``; compare [1]_, section 4.
 
     Parameters
     ----------
     histogram : (..., 2, B) of int or float
-        Of `score_histogram`.
+        From `score_histogram`.
 
     Returns
     -------
@@ -203,7 +203,7 @@ def smooth_average_precision(histogram: np.ndarray) -> FloatArray:
     step = 1 + negative / (positive + 1)
     above = (found + false) / step
     growth = digamma(above + positive + 1) - digamma(above + 1)
-    return _share((positive / step + (found - above) / step * growth).sum(axis=-1), histogram)
+    return _ratio((positive / step + (found - above) / step * growth).sum(axis=-1), histogram)
 
 
 def precision_at_recall(histogram: np.ndarray, edges: np.ndarray, levels: np.ndarray) -> tuple[FloatArray, FloatArray]:
@@ -212,7 +212,7 @@ def precision_at_recall(histogram: np.ndarray, edges: np.ndarray, levels: np.nda
     Parameters
     ----------
     histogram : (2, B) int
-        Of `score_histogram`.
+        From `score_histogram`.
     edges : (B,) float
         Lower edge of each bin.
     levels : (L,) float
@@ -221,7 +221,7 @@ def precision_at_recall(histogram: np.ndarray, edges: np.ndarray, levels: np.nda
     Returns
     -------
     threshold, precision : (L,) float64
-        The highest lower edge of a bin at which that recall is reached, and precision there; NaN without any change.
+        The highest lower edge of a bin that reaches that recall, and its precision; NaN without any change.
 
     Examples
     --------
@@ -231,9 +231,9 @@ def precision_at_recall(histogram: np.ndarray, edges: np.ndarray, levels: np.nda
     >>> [values.tolist() for values in precision_at_recall(histogram, bins.edges(), np.array([0.5, 1.0]))]
     [[0.875, 0.25], [1.0, 0.6666666666666666]]
     """
-    hits, claims = (np.cumsum(counts[::-1]) for counts in (histogram[1], histogram.sum(axis=0)))
+    hits, detections = (np.cumsum(counts[::-1]) for counts in (histogram[1], histogram.sum(axis=0)))
     if hits.max(initial=0) == 0:
         return np.full(len(levels), np.nan), np.full(len(levels), np.nan)
     needed = np.maximum(np.ceil(np.asarray(levels) * hits[-1] * (1 - 1e-12)), 1)
     place = np.searchsorted(hits, needed)
-    return edges[::-1][place].astype(np.float64), hits[place] / claims[place]
+    return edges[::-1][place].astype(np.float64), hits[place] / detections[place]

@@ -1,4 +1,4 @@
-"""Scores by objects: events found, missed and falsely reported, counted block by block and joined across the blocks."""
+"""Scores by object: detected, missed and false objects, counted block by block and joined across blocks."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 OBJECT_COUNTS = ("detected", "missed", "confirmed", "false")
-"""What the entries of `object_counts` are: real objects that were found and that were not, claimed objects that touch a
-real one and that do not."""
+"""Entries of `object_counts`: reference objects detected and missed, detected objects that touch a reference object and
+that do not."""
 
 _SIDES = ("top", "bottom", "left", "right")
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What makes an object, and when it is found.
+    """Rules for what counts as an object, and for when it is detected.
 
     Parameters
     ----------
     min_pixels : int
-        Judged pixels from which an object counts, real or claimed.
+        Minimum number of evaluated pixels of an object, reference or detected.
     min_overlap : float
-        Share of a real object's judged pixels that claimed objects must cover, at least one pixel.
+        Minimum fraction of the evaluated pixels of a reference object that detected objects must cover; at least one.
     """
 
     min_pixels: int = 1
@@ -35,12 +35,12 @@ class Rules:
 
 @dataclass(frozen=True)
 class Parts:
-    """Objects of one kind, or the parts of objects that lie in a block.
+    """Objects of one kind, or the parts of objects within a block.
 
     Parameters
     ----------
     sizes : (N,) int64
-        Judged pixels of each.
+        Evaluated pixels of each.
     sides : dict of (Y,) or (X,) int64
         Number of the object, from 1, at each pixel of the block's `top`, `bottom`, `left` and `right`; 0 for none.
     """
@@ -51,18 +51,18 @@ class Parts:
 
 @dataclass(frozen=True)
 class BlockObjects:
-    """What must be known of a block to join its objects with those of its neighbours.
+    """Information on a block that is needed to join its objects with those of its neighbours.
 
     Parameters
     ----------
     origin, shape : (int, int)
-        Where the block begins in the scene, and its size.
-    real, claimed : Parts
-        Objects that reach a side, and all that overlap with such.
+        Position of the block in the scene, and its size.
+    real, predicted : Parts
+        Reference and detected objects that reach a side, and all that overlap with such objects.
     overlap : (M, 3) int64
-        Real object, claimed object (from 1) and the pixels they share.
+        Reference object, detected object (from 1) and the number of shared pixels.
     closed : (4,) int64
-        `object_counts` of all others.
+        `object_counts` of all other objects.
     """
 
     origin: tuple[int, int]
@@ -81,20 +81,20 @@ def block_objects(
     Parameters
     ----------
     changed : (Y, X) bool
-        Ground that is labelled as changed.
-    claimed : (Y, X) bool
-        Ground that the map claims as changed, also where nothing is labelled: an object is not cut there.
-    judged : (Y, X) bool
-        Ground that is labelled and has a prediction. Only its pixels count, in sizes and overlaps.
+        Pixels labelled as changed.
+    predicted : (Y, X) bool
+        Pixels predicted as changed, also where nothing is labelled, so that objects are not cut there.
+    evaluated : (Y, X) bool
+        Pixels with a label and a prediction. Only these count in sizes and overlaps.
     rules : Rules
-        What makes an object.
+        Rules for objects.
     origin : (int, int)
         Row and column of the block in the scene.
 
     Returns
     -------
     BlockObjects
-        Small, however large the block: objects that cannot reach beyond it are counted and forgotten.
+        Small for any block size: objects that cannot extend beyond it are counted and dropped.
     """
     real, real_numbers = _parts(changed, evaluated)
     reported, reported_numbers = _parts(predicted, evaluated)
@@ -117,7 +117,7 @@ def _parts(where: np.ndarray, evaluated: np.ndarray) -> tuple[Parts, IntArray]:
 
 
 def _forget_closed(block: BlockObjects, rules: Rules) -> BlockObjects:
-    """Count the objects that have nothing to do with any that reaches a side, and leave them out."""
+    """Count the objects that are not connected to any that reaches a side, and drop them."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -156,19 +156,19 @@ def _kept(parts: Parts, keep: np.ndarray) -> tuple[Parts, IntArray]:
 
 
 def object_counts(real: np.ndarray, predicted: np.ndarray, overlap: np.ndarray, rules: Rules) -> IntArray:
-    """Count objects by what became of them.
+    """Count detected, missed, confirmed and false objects.
 
-    Claimed objects that are too small are taken out of the map first. Real ones that are too small need not be found,
-    and a claim that touches nothing but such is neither confirmed nor false.
+    Detected objects that are too small are removed from the map first. Reference objects that are too small need not be
+    detected, and a detected object that touches only such objects is neither confirmed nor false.
 
     Parameters
     ----------
-    real, claimed : (N,), (M,) int
-        Judged pixels of each object.
+    real, predicted : (N,), (M,) int
+        Evaluated pixels of each reference and each detected object.
     overlap : (K, 3) int
-        Number of a real and of a claimed object, from 1, and the pixels they share.
+        Number of a reference and of a detected object, from 1, and of the pixels they share.
     rules : Rules
-        What makes an object, and when it is found.
+        Rules for objects.
 
     Returns
     -------
@@ -197,14 +197,14 @@ def object_counts(real: np.ndarray, predicted: np.ndarray, overlap: np.ndarray, 
 
 
 def join_objects(blocks: Sequence[BlockObjects], rules: Rules) -> IntArray:
-    """Join the objects of the blocks of a scene across their borders, and count all.
+    """Join the objects of the blocks of a scene across their borders, and count them all.
 
     Parameters
     ----------
     blocks : sequence of BlockObjects
         A regular grid that covers the scene, in any order.
     rules : Rules
-        As they were found by.
+        Those that the blocks were made with.
 
     Returns
     -------
@@ -244,7 +244,7 @@ def _summed(number: IntArray, parts: Sequence[Parts]) -> IntArray:
 
 
 def _joined(blocks: Sequence[BlockObjects], parts: Sequence[Parts]) -> tuple[IntArray, IntArray]:
-    """Return the object of each part, and how many parts come before each block's."""
+    """Return the object of each part, and how many parts precede those of each block."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -265,9 +265,9 @@ def _joined(blocks: Sequence[BlockObjects], parts: Sequence[Parts]) -> tuple[Int
 
 
 def _touching(blocks: Sequence[BlockObjects], lines: Sequence[dict[str, IntArray]], axis: int) -> IntArray:
-    """Return pairs of parts, (2, K), that touch across the borders that cross an axis: along whole lines of the scene.
+    """Return pairs of parts, (2, K), that touch across the borders perpendicular to an axis.
 
-    A whole line knows the corners where four blocks meet too.
+    Whole lines of the scene are compared, to include the corners where four blocks meet.
     """
     along = 1 - axis
     last, first = ("bottom", "top") if axis == 0 else ("right", "left")

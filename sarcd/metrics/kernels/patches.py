@@ -1,4 +1,4 @@
-"""Scores patch by patch, and intervals from drawing the patches anew."""
+"""Counts per patch, and confidence intervals from resampling the patches."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from sarcd.metrics.kernels.reliability import Bins
 CountArray = np.ndarray[Any, np.dtype[np.int64]]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
-_DRAWN_TOGETHER = 64  # resamples
+_BATCH = 64  # resamples
 
 
 def patch_counts(
     changed: np.ndarray, predicted: np.ndarray, evaluated: np.ndarray, *, origin: tuple[int, int], patch: int
 ) -> tuple[CountArray, CountArray]:
-    """Count hits, false alarms, misses and correct rejections in each patch of ground.
+    """Count hits, false alarms, misses and correct rejections in each patch.
 
     Parameters
     ----------
-    changed, claimed, judged : (Y, X) bool
-        Truth, map, and where both are known.
+    changed, predicted, evaluated : (Y, X) bool
+        Truth, map, and pixels where both are known.
     origin : (int, int)
-        Row and column of the first pixel in the scene, whose patches begin at (0, 0).
+        Row and column of the first pixel in the scene; patches start at (0, 0).
     patch : int
-        Side of a patch, pixels.
+        Side of a patch in pixels.
 
     Returns
     -------
     place : (N, 2) int64
-        Row and column of the patches that have any judged pixel.
+        Row and column of the patches that have any evaluated pixel.
     counts : (N, 4) int64
         tp, fp, fn, tn of each.
     """
@@ -68,7 +68,7 @@ def patch_histograms(
 def windows(
     shape: tuple[int, ...], origin: tuple[int, int], patch: int
 ) -> list[tuple[tuple[int, int], tuple[slice, slice]]]:
-    """Return place and window of each patch, or part of one, in a block of a scene.
+    """Return index and window of each patch, or part of one, in a block of a scene.
 
     Examples
     --------
@@ -93,21 +93,21 @@ def _confusion(changed: np.ndarray, predicted: np.ndarray, evaluated: np.ndarray
 
 
 def merge_patches(place: np.ndarray, values: Sequence[np.ndarray]) -> tuple[CountArray, list[np.ndarray]]:
-    """Add up what parts of one patch have, and sort by place.
+    """Add the values of the parts of each patch, and sort by position.
 
     Parameters
     ----------
     place : (N, 2) int64
         Row and column of a patch; several may be equal.
     values : sequence of (N, ...) arrays
-        What is added up.
+        Values to add.
 
     Returns
     -------
     place : (M, 2) int64
         Each patch once.
     values : list of (M, ...) arrays
-        Of the dtypes they had.
+        With their dtypes unchanged.
     """
     unique, group = np.unique(place, axis=0, return_inverse=True)
     group = group.reshape(-1)
@@ -130,25 +130,25 @@ def bootstrap_intervals(
     seed: int,
     level: float,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals [1]_ of scores of sums, from drawing as many units as there are, with replacement.
+    """Compute percentile intervals [1]_ of scores of sums, from resampling the units with replacement.
 
     Parameters
     ----------
     units : (N, K) of int
-        What each unit, such as a patch, adds to the sums.
+        Contribution of each unit, such as a patch, to the sums.
     scores : callable
-        Gives, from sums (R, K), each score as (R,); NaN where it is not defined.
+        Maps sums (R, K) to each score (R,); NaN where it is undefined.
     resamples : int
-        How often the units are drawn anew: each time ``rng.integers(0, N, N)`` of one generator with this seed.
+        Number of resamples: ``rng.integers(0, N, N)`` each, from one generator with this seed.
     seed : int
-        Of `numpy.random.default_rng`.
+        Seed of `numpy.random.default_rng`.
     level : float
-        Share of the resamples within the interval, half of the others on either side.
+        Confidence level: fraction of the resamples within the interval, with the others split equally.
 
     Returns
     -------
     dict
-        Low and high end of each score, NaN with fewer than two units or where no resample has the score.
+        Lower and upper end of each score, NaN with fewer than two units or where no resample has the score.
 
     References
     ----------
@@ -166,8 +166,8 @@ def bootstrap_intervals(
         return dict.fromkeys(scores(np.zeros((1, units.shape[1]))), (np.nan, np.nan))
     rng = np.random.default_rng(seed)
     drawn: dict[str, list[FloatArray]] = {}
-    for first in range(0, resamples, _DRAWN_TOGETHER):
-        together = min(_DRAWN_TOGETHER, resamples - first)
+    for first in range(0, resamples, _BATCH):
+        together = min(_BATCH, resamples - first)
         times = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(together)])
         for name, values in scores(_weighted_sums(times, units)).items():
             drawn.setdefault(name, []).append(values)

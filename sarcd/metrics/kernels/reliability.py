@@ -1,4 +1,4 @@
-"""How far probabilities can be believed: calibration and loss, from whole numbers that add up over chunks."""
+"""Calibration and loss of probabilities, from integers that can be added over chunks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 CountArray = np.ndarray[Any, np.dtype[np.int64]]
 
-# Sums of fractions are kept as whole numbers of these units: their sum does not depend on the order of the chunks, and
-# 2^33 pixels fit. A loss is 16 at most, a probability and its square 1.
+# Sums of fractions are kept as integers in these units: their sum does not depend on the order of the chunks, and 2^33
+# pixels fit. A loss is at most 16, a probability and its square at most 1.
 _UNIT = 2.0**-30
 _LOSS_UNIT = 2.0**-26
-_SMALLEST = 2.0**-23  # a probability counts as no nearer than this to 0 and 1 in the logarithm: float32's epsilon
+_SMALLEST = 2.0**-23  # probabilities are clipped this far from 0 and 1 in the logarithm: float32's epsilon
 
 
 def reliability_counts(probability: np.ndarray, changed: np.ndarray, bins: int) -> CountArray:
-    """Count what `reliability` needs.
+    """Count the pixels that `reliability` needs.
 
     Parameters
     ----------
@@ -28,16 +28,16 @@ def reliability_counts(probability: np.ndarray, changed: np.ndarray, bins: int) 
     changed : (N,) bool
         The truth.
     bins : int
-        Number of bins of equal width; each holds its lower edge, the last its upper one too.
+        Number of bins of equal width; each includes its lower edge, the last one also its upper edge.
 
     Returns
     -------
     (bins, 3) int64
-        Pixels, their probabilities added up in units of 2^-30, changed pixels. Adds up over chunks.
+        Pixels, sum of their probabilities in units of 2^-30, changed pixels. Can be added over chunks.
     """
     probability = np.asarray(probability, np.float64)
     index = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    whole = np.rint(probability / _UNIT)  # bincount adds in float64: exact below 2^53, which 2^23 pixels do not reach
+    whole = np.rint(probability / _UNIT)  # bincount adds in float64, exact below 2^53, which 2^23 pixels do not reach
     parts = range(0, max(len(index), 1), 1 << 22)
     added = sum(
         np.bincount(index[i : i + (1 << 22)], whole[i : i + (1 << 22)], minlength=bins).astype(np.int64) for i in parts
@@ -48,16 +48,16 @@ def reliability_counts(probability: np.ndarray, changed: np.ndarray, bins: int) 
 
 
 def reliability(counts: np.ndarray) -> tuple[FloatArray, FloatArray]:
-    """Return mean probability and share of changed pixels of each bin; NaN where a bin is empty.
+    """Return mean probability and fraction of changed pixels of each bin; NaN where a bin is empty.
 
     Parameters
     ----------
     counts : (..., bins, 3) int
-        Of `reliability_counts`.
+        From `reliability_counts`.
 
     Returns
     -------
-    mean_probability, changed_share : (..., bins) float64
+    mean_probability, changed_fraction : (..., bins) float64
     """
     pixels, added, changed = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
     some = np.where(pixels > 0, pixels, np.nan)
@@ -65,12 +65,12 @@ def reliability(counts: np.ndarray) -> tuple[FloatArray, FloatArray]:
 
 
 def calibration_error(counts: np.ndarray) -> FloatArray:
-    """Return the expected calibration error: sum over bins of n_b / N abs(mean probability - share changed) [1]_.
+    """Return the expected calibration error: sum over bins of n_b / N abs(mean probability - fraction changed) [1]_.
 
     Parameters
     ----------
     counts : (..., bins, 3) int
-        Of `reliability_counts`.
+        From `reliability_counts`.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def calibration_error(counts: np.ndarray) -> FloatArray:
     References
     ----------
     .. [1] M. P. Naeini, G. F. Cooper, M. Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning",
-       AAAI 2015, doi:10.1609/aaai.v29i1.9602; of the probability of change, not of the likelier class.
+       AAAI 2015, doi:10.1609/aaai.v29i1.9602; here for the probability of change, not of the more likely class.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def calibration_error(counts: np.ndarray) -> FloatArray:
 
 
 def loss_sums(probability: np.ndarray, changed: np.ndarray) -> CountArray:
-    """Add up squared error and logarithmic loss.
+    """Add squared error and logarithmic loss.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def loss_sums(probability: np.ndarray, changed: np.ndarray) -> CountArray:
     Returns
     -------
     (2,) int64
-        In units of 2^-30 and 2^-26. Adds up over chunks.
+        In units of 2^-30 and 2^-26. Can be added over chunks.
     """
     probability = np.asarray(probability, np.float64)
     of_truth = np.where(changed, probability, 1 - probability)
@@ -117,19 +117,19 @@ def loss_sums(probability: np.ndarray, changed: np.ndarray) -> CountArray:
 
 
 def mean_losses(sums: np.ndarray, pixels: Any) -> tuple[FloatArray, FloatArray]:
-    """Return Brier score and mean negative logarithm of the probability given to the truth, in nats.
+    """Return Brier score and mean negative logarithm of the probability of the true class, in nats.
 
     Parameters
     ----------
     sums : (..., 2) int
-        Of `loss_sums`.
+        From `loss_sums`.
     pixels : (...) int
-        How many were summed.
+        Number of pixels.
 
     Returns
     -------
     brier, log_loss : (...) float64
-        NaN without any pixel. A probability counts as no nearer than 2^-23 to 0 and 1 in the logarithm.
+        NaN without any pixel. Probabilities are clipped 2^-23 from 0 and 1 in the logarithm.
 
     Examples
     --------
@@ -145,25 +145,25 @@ Float32Array = np.ndarray[Any, np.dtype[np.float32]]
 IndexArray = np.ndarray[Any, np.dtype[np.int64]]
 Kind = Literal["probability", "score"]
 
-_MANTISSA = 23  # bits of a float32's fraction
-# Octaves that have bins of their own; what is smaller, or larger, shares one. Above 0.5 a float32 is a multiple of
-# 2^-24, so that no two probabilities near 1 share a bin because of the lower end.
+_MANTISSA = 23  # bits of the mantissa of float32
+# Octaves with bins of their own; smaller values share one bin, as do larger ones. Above 0.5 a float32 is a multiple of
+# 2^-24, so no two probabilities near 1 share a bin because of the lower limit.
 _OCTAVES: dict[Kind, tuple[int, int]] = {"probability": (-25, -1), "score": (-32, 32)}
 
 
 @dataclass(frozen=True)
 class Bins:
-    """A cut of the scores into bins that rise with the score; each holds its lower edge.
+    """Binning of scores, ascending; each bin includes its lower edge.
 
-    A probability is cut finely towards 0 and towards 1: a bin is narrower than ``2**-bits`` of the distance to the
-    nearer of the two. Any other score is cut finely towards 0, from both sides.
+    Bins of a probability are fine towards 0 and 1: narrower than ``2**-bits`` of the distance to the nearer of the two.
+    Those of any other score are fine towards 0, from both sides.
 
     Parameters
     ----------
     kind : {"probability", "score"}
-        What is cut: 0 to 1, or any number.
+        Range of the score: 0 to 1, or any number.
     bits : int
-        Bins in an octave, as a power of two: 0 to 23, which would part all float32 values.
+        Bins per octave, as a power of two: 0 to 23, which would separate all float32 values.
 
     Examples
     --------
@@ -184,7 +184,7 @@ class Bins:
 
     @property
     def _top(self) -> int:
-        """Rank of what lies above all octaves."""
+        """Rank of values above all octaves."""
         lowest, highest = _OCTAVES[self.kind]
         return ((highest - lowest) << self.bits) + 1
 
@@ -211,7 +211,7 @@ class Bins:
         return np.where(negative, self._top - rank, self._top + 1 + rank)
 
     def _rank(self, size: Float32Array, *, closed_above: np.ndarray) -> IndexArray:
-        """Return 0 below all octaves, else the number of the part of an octave, closed below or above."""
+        """Return 0 below all octaves, otherwise the number of the part of an octave, closed below or above."""
         shift = _MANTISSA - self.bits
         pattern = np.ascontiguousarray(size).view(np.uint32).astype(np.int64) & 0x7FFFFFFF  # -0.0 is 0
         rank = ((pattern - closed_above) >> shift) - (_pattern(2.0 ** _OCTAVES[self.kind][0]) >> shift) + 1
@@ -222,7 +222,7 @@ class Bins:
         return _edges(self)
 
     def single(self) -> np.ndarray:
-        """Return, as bool, which bins have room for one float32 alone."""
+        """Return, as bool, which bins can hold only a single float32."""
         edges = self.edges()
         return np.append(np.nextafter(edges[:-1], np.float32(np.inf)) >= edges[1:], self.kind == "probability")
 
@@ -239,7 +239,7 @@ def _edges(bins: Bins) -> Float32Array:
     if bins.kind == "probability":
         upper = 1 - starts[::-1].astype(np.float64)
         rounded = upper.astype(np.float32)
-        # A float32 between the edge and its neighbour below must not pass for one of this bin.
+        # A float32 between the edge and its lower neighbour must not fall into this bin.
         above = np.where(rounded < upper, np.nextafter(rounded, np.float32(2)), rounded)
         edges = np.concatenate([[np.float32(0)], starts[:-1], above])
     else:

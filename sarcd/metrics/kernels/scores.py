@@ -1,4 +1,4 @@
-"""Scores of a change map against labels: counts of agreement, what follows from them, and the best threshold."""
+"""Scores of a change map against labels: confusion counts, derived scores, and the best threshold."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 CountArray = np.ndarray[Any, np.dtype[np.int64]]
 
 UNKNOWN = 255
-COUNTS = ("tp", "fp", "fn", "tn", "unjudged", "foreign_truth", "foreign_prediction")
-"""What the entries of `confusion_counts` are: hits, false alarms, misses, correct rejections, labelled pixels without a
-prediction, and values that are neither 0, 1 nor 255 in the truth, and in a prediction that is a map."""
+COUNTS = ("tp", "fp", "fn", "tn", "masked", "foreign_truth", "foreign_prediction")
+"""Entries of `confusion_counts`: hits, false alarms, misses, correct rejections, labelled pixels without a prediction,
+and values other than 0, 1 and 255 in the truth, and in a prediction that is a map."""
 
 
 def confusion_counts(truth: np.ndarray, prediction: np.ndarray, *, threshold: float | None = None) -> CountArray:
-    """Count how a prediction agrees with the truth.
+    """Count agreement and disagreement of a prediction with the truth.
 
     Parameters
     ----------
     truth : uint8 or bool, any shape
-        1 change, 0 none, 255 not labelled; pixels that are not labelled count nowhere.
+        1 change, 0 no change, 255 not labelled; unlabelled pixels are not counted.
     prediction : same shape
-        A map of 1, 0 and 255 for unknown (integers or bool), or a score (floating point) in which NaN is unknown.
+        A map of 1, 0 and 255 for unknown (integers or bool), or a score (floating point), where NaN is unknown.
     threshold : float, optional
         Score from which a pixel counts as changed; needed for a score.
 
@@ -43,10 +43,10 @@ def confusion_counts(truth: np.ndarray, prediction: np.ndarray, *, threshold: fl
     >>> truth = np.array([1, 1, 0, 0, 1, 255], np.uint8)
     >>> prediction = np.array([1, 0, 1, 0, 255, 1], np.uint8)
     >>> dict(zip(COUNTS[:5], confusion_counts(truth, prediction).tolist()))
-    {'tp': 1, 'fp': 1, 'fn': 1, 'tn': 1, 'unjudged': 1}
+    {'tp': 1, 'fp': 1, 'fn': 1, 'tn': 1, 'masked': 1}
     """
     if truth.shape != prediction.shape:
-        raise ValueError(f"truth is {truth.shape}, prediction {prediction.shape}")
+        raise ValueError(f"truth has shape {truth.shape}, prediction {prediction.shape}")
     is_score = prediction.dtype.kind == "f"
     if is_score != (threshold is not None):
         raise ValueError("a score needs a threshold, and a map of 0 and 1 takes none")
@@ -61,9 +61,9 @@ def confusion_counts(truth: np.ndarray, prediction: np.ndarray, *, threshold: fl
     positives, negatives = _count(positive), _count(negative)
     tp, fp = _count(positive & predicted), _count(negative & predicted)
     fn, tn = _count(positive & denied), _count(negative & denied)
-    unjudged = positives + negatives - tp - fp - fn - tn
+    masked = positives + negatives - tp - fp - fn - tn
     foreign_truth = truth.size - positives - negatives - _count(truth == UNKNOWN)
-    return np.array([tp, fp, fn, tn, unjudged, foreign_truth, foreign], np.int64)
+    return np.array([tp, fp, fn, tn, masked, foreign_truth, foreign], np.int64)
 
 
 def _count(where: np.ndarray) -> int:
@@ -71,9 +71,9 @@ def _count(where: np.ndarray) -> int:
 
 
 def precision(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike) -> FloatArray:
-    """Share of the claimed changes that are real.
+    """Return the fraction of the predicted changes that are true.
 
-    Without any claim: 1 if nothing was missed, else 0.
+    Without any predicted change: 1 if nothing was missed, else 0.
 
     Examples
     --------
@@ -85,9 +85,9 @@ def precision(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike) -> FloatArray:
 
 
 def recall(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike) -> FloatArray:
-    """Share of the real changes that are claimed.
+    """Return the fraction of the true changes that are predicted.
 
-    Without any real change: 1 if nothing was falsely claimed, else 0.
+    Without any true change: 1 if nothing was falsely predicted, else 0.
 
     Examples
     --------
@@ -98,9 +98,9 @@ def recall(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike) -> FloatArray:
 
 
 def f1(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike) -> FloatArray:
-    """Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN).
+    """Return the harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN).
 
-    1 where there is nothing to find and nothing is claimed.
+    1 where there is nothing to find and nothing is predicted.
 
     Examples
     --------
@@ -112,9 +112,9 @@ def f1(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike) -> FloatArray:
 
 
 def iou(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike) -> FloatArray:
-    """Intersection of claimed and real changes over their union, TP / (TP + FP + FN).
+    """Return the intersection of predicted and true changes over their union, TP / (TP + FP + FN).
 
-    1 where there is nothing to find and nothing is claimed.
+    1 where there is nothing to find and nothing is predicted.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def iou(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike) -> FloatArray:
 
 
 def overall_accuracy(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> FloatArray:
-    """Share of the pixels that are judged rightly; NaN where there are none.
+    """Return the fraction of the pixels that are classified correctly; NaN where there are none.
 
     Examples
     --------
@@ -138,9 +138,9 @@ def overall_accuracy(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike)
 
 
 def kappa(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> FloatArray:
-    """Cohen's kappa [1]_: agreement beyond that of chance, (po - pe) / (1 - pe).
+    """Return Cohen's kappa [1]_, the agreement beyond chance, (po - pe) / (1 - pe).
 
-    1 on total agreement, also where all pixels are of one class; NaN where there are no pixels.
+    1 for complete agreement, also where all pixels are of one class; NaN where there are no pixels.
 
     References
     ----------
@@ -153,14 +153,14 @@ def kappa(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> FloatAr
     [0.4, 1.0, nan]
     """
     tp, fp, fn, tn = _float(tp, fp, fn, tn)
-    # po and pe over their common denominator: no difference of nearly equal numbers where one class is rare. The
-    # denominator is 0 only where all pixels, if any, are agreed to be of one class.
+    # po and pe over their common denominator avoid a difference of nearly equal numbers where one class is rare. The
+    # denominator is 0 only where all pixels, if any, agree on one class.
     chance = (tp + fp) * (fp + tn) + (tp + fn) * (fn + tn)
     return _ratio(2 * (tp * tn - fp * fn), chance, otherwise=np.where(tp + tn > 0, 1.0, np.nan))
 
 
 def scores(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> dict[str, FloatArray]:
-    """Return all scores by name; each is NaN where not one pixel was judged, and a number everywhere else.
+    """Return all scores by name; each is NaN where no pixel was evaluated, and a number everywhere else.
 
     Parameters
     ----------
@@ -186,21 +186,21 @@ def scores(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> dict[s
 
 
 def best_threshold(truth: np.ndarray, score: np.ndarray) -> tuple[float, float]:
-    """Find the threshold at which a score has its highest F1, exactly.
+    """Find the threshold that maximises the F1 of a score, exactly.
 
     Parameters
     ----------
     truth : uint8 or bool, any shape
-        1 change, 0 none, 255 not labelled.
+        1 change, 0 no change, 255 not labelled.
     score : floating point, same shape
-        The higher, the more likely a change: pass ``1 - coherence`` for coherence. NaN is left out.
+        The higher, the more likely a change: use ``1 - coherence`` for coherence. NaN is ignored.
 
     Returns
     -------
     threshold : float
-        A value of `score`: with ``score >= threshold`` a pixel counts as changed. The highest one where several serve
-        equally; infinity, which claims no finite score, where there is no change to find; NaN where there is no
-        labelled pixel with a score.
+        A value of `score`: a pixel with ``score >= threshold`` counts as changed. The highest one of several equally
+        good; infinity, which detects no finite score, where there is no change to find; NaN where there is no labelled
+        pixel with a score.
     f1 : float
         F1 at this threshold.
 
@@ -210,7 +210,7 @@ def best_threshold(truth: np.ndarray, score: np.ndarray) -> tuple[float, float]:
     (0.4, 0.8571428571428571)
     """
     if truth.shape != score.shape:
-        raise ValueError(f"truth is {truth.shape}, score {score.shape}")
+        raise ValueError(f"truth has shape {truth.shape}, score {score.shape}")
     evaluated = ((truth == 0) | (truth == 1)) & ~np.isnan(score)
     values, positive = score[evaluated], truth[evaluated] == 1
     positives = _count(positive)
@@ -221,10 +221,10 @@ def best_threshold(truth: np.ndarray, score: np.ndarray) -> tuple[float, float]:
     order = np.argsort(values)[::-1]
     values = values[order]
     hits = np.cumsum(positive[order])
-    # Pixels of one value are claimed together: only the last of each run of equal values is a threshold.
+    # Pixels of one value are detected together: only the last of each run of equal values is a threshold.
     last = np.append(np.flatnonzero(values[1:] != values[:-1]), values.size - 1)
-    claims = last + 1
-    reached = 2 * hits[last] / (claims + positives)  # 2 TP / (2 TP + FP + FN)
+    detections = last + 1
+    reached = 2 * hits[last] / (detections + positives)  # 2 TP / (2 TP + FP + FN)
     best = int(np.argmax(reached))
     return float(values[last[best]]), float(reached[best])
 

@@ -1,4 +1,4 @@
-"""What changes of interest do to the terrain: benches cut and blasted, walls that slump, waste tipped and heaped."""
+"""Effect of changes of interest on the terrain: cut and blasted benches, slumped walls, tipped and heaped waste."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from sarcd.simulation.core.outlines import Point, wrapped
 from sarcd.simulation.core.plan import Dump, Mine, Pit, Pond
 
 ROUGH_EDGE = 0.15
-"""How far the detail of the ground moves the edge of a change, as a share of its half width."""
+"""Displacement of the edge of a change by the detail of the ground, as a fraction of its half width."""
 
 KEPT = (Cover.WATER, Cover.BUILDINGS, Cover.TAILINGS_WET)
-"""Classes that no change of interest touches."""
+"""Classes that no change of interest affects."""
 
 
 @dataclass
 class Moved:
-    """What the changes of one pair did to a region.
+    """Effect of the changes of one pair on a region.
 
     Parameters
     ----------
     changed : (Y, X) bool
         Ground that was moved.
     coherence : (Y, X) float32
-        That is left; 1 where nothing was moved.
+        Remaining coherence; 1 where nothing was moved.
     """
 
     changed: NDArray[np.bool_]
@@ -44,14 +44,14 @@ class Moved:
 
 
 def apply_edits(ground: Ground, edits: list[Edit]) -> Moved:
-    """Change the ground, in place, and return where and how much of its coherence is left.
+    """Change the ground, in place, and return where it was moved and how much of its coherence remains.
 
     Parameters
     ----------
     ground : Ground
-        Cover, height and brightness are edited.
+        Cover, height and intensity are edited.
     edits : list of Edit
-        In order; those that do not reach into the region do nothing.
+        In order; those that do not reach the region have no effect.
     """
     moved = Moved.nothing(ground.region.shape)
     mines = {mine.cell: mine for mine in ground.mines}
@@ -79,7 +79,7 @@ def _on_ring(
 ) -> NDArray[np.bool_]:
     """Edit part of a pit or dump; return the pixels of the box that were moved."""
     inside = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), bool)
-    # The host's arrays cover a box of their own: the edit is where the two overlap.
+    # The arrays of the host cover a box of their own: the edit lies in the overlap of both.
     top, left = max(box[0].start, placed.box[0].start), max(box[1].start, placed.box[1].start)
     bottom, right = min(box[0].stop, placed.box[0].stop), min(box[1].stop, placed.box[1].stop)
     if bottom <= top or right <= left:
@@ -117,7 +117,7 @@ def _move_pit(
     found: NDArray[np.bool_],
     here: tuple[slice, slice],
 ) -> None:
-    """Push the wall back, lay a muck pile on it, or let it slide."""
+    """Cut the wall back, add a muck pile, or let the wall slide."""
     height, rough = ground.height_m[here], ground.rough[here]
     if edit.kind == "cut":
         inward[found] += np.float32(edit.amount) * np.minimum(2 * depth[found], 1)
@@ -130,13 +130,13 @@ def _move_pit(
         return
     if edit.kind == "blast":
         rise = np.float32(edit.amount) * np.minimum(1.5 * depth, 1) * (1 + np.float32(0.15) * rough)
-    else:  # what is missing at the top of a slide lies at its foot
+    else:  # a slide moves material from its top to its foot
         rise = (
             np.float32(edit.amount) * np.minimum(1.5 * depth, 1) * -np.tanh(across / np.float32(0.4 * edit.across_px))
             + np.float32(0.5) * rough * depth
         )
     height[found] += rise[found]
-    # Rubble: neither floor nor face, about as bright as both together.
+    # Rubble: between floor and face, with a backscatter about that of both together.
     ground.cover[here][found] = Cover.BENCH_FLOOR
     ground.tone_db[here][found] = np.float32(1.2 + edit.offset_db)
 
@@ -150,7 +150,7 @@ def _move_dump(
     found: NDArray[np.bool_],
     here: tuple[slice, slice],
 ) -> NDArray[np.bool_]:
-    """Push the edge of a dump out, or set truckloads on top of it; return where."""
+    """Advance the edge of a dump, or place truckloads on top of it; return the pixels that were moved."""
     height = ground.height_m[here]
     sigma0 = table("sigma0_db")
     offset = np.float32(edit.offset_db)
@@ -159,7 +159,7 @@ def _move_dump(
         top = heap_m(dump, inward, ground.spacing_m)
         found = found & ((top > height + 0.3) | (inward > edit.amount))
         height[found] = np.maximum(height, top)[found]
-        # Against the mean of what it covers, part dump and part ground.
+        # Relative to the mean of what it covers, part dump and part ground.
         offset += np.float32(0.5 * (sigma0[Cover.GROUND] - sigma0[Cover.DUMP]))
     else:
         y, x = (np.arange(side.start, side.stop) for side in here)
@@ -182,20 +182,20 @@ def _on_pond(ground: Ground, edit: Edit, pond: Pond, box: tuple[slice, slice]) -
     inside = (depth + np.float32(ROUGH_EDGE) * ground.rough[box] > 0) & ~np.isin(cover, KEPT)
     rise = np.float32(edit.amount) * np.clip(1.5 * depth, 0, 1)
     ground.height_m[box][inside] += rise[inside]
-    # Fresh tailings also where they lie on the dam.
+    # Also paint fresh tailings where they lie on the dam.
     ground.paint(box, inside, Cover.TAILINGS)
     ground.tone_db[box][inside] = np.float32(edit.offset_db)
     return np.asarray(inside, bool)
 
 
 LOWEST_COHERENCE, HIGHEST_COHERENCE = 0.0, 0.1
-"""Coherence over ground that was moved."""
+"""Range of coherence over ground that was moved."""
 
 QUIET_DB, LOUDEST_DB = 1.0, 4.0
-"""Quiet changes stay within the first, so that amplitude alone cannot find them; none is drawn beyond the second."""
+"""Quiet changes stay within the first, so that amplitude alone cannot detect them; the second is the maximum."""
 
 KINDS = {"cut": 0.34, "blast": 0.18, "slump": 0.1, "lobe": 0.2, "heaps": 0.1, "tailings": 0.08}
-"""How often each kind of change is drawn."""
+"""Probability of each kind of change."""
 
 
 @dataclass(frozen=True)
@@ -207,23 +207,23 @@ class Edit:
     kind : str
         One of `KINDS`.
     cell : (int, int)
-        Of the mine.
+        Grid cell of the mine.
     host : int
-        -1 for the mine's pit, -2 for its pond, else the number of its dump.
+        -1 for the pit of the mine, -2 for its pond, otherwise the number of its dump.
     centre : (y, x)
-        On the ground, pixels.
+        On the ground, in pixels.
     sector : float
-        Direction from the host's centre, radians; along the pond, pixels.
+        Direction from the centre of the host, radians; along the pond, pixels.
     level_px : float
-        How far inside the host's edge its middle lies.
+        Distance of its middle from the edge of the host, inwards.
     along_px, across_px : float
-        Half its length along the edge, half its width across.
+        Half length along the edge, half width across it.
     amount : float
-        Metres the ground rises (falls, below 0); for cuts and lobes pixels by which the edge moves.
+        Rise of the ground in metres (below 0 it falls); for cuts and lobes, pixels by which the edge moves.
     offset_db : float
-        Change of brightness.
+        Change of backscatter.
     coherence : float
-        That is left.
+        Remaining coherence.
     """
 
     kind: str
@@ -240,30 +240,30 @@ class Edit:
 
     @property
     def reach_px(self) -> float:
-        """Return a distance from the centre beyond which it changes nothing."""
+        """Return a distance from the centre beyond which nothing is changed."""
         return 1.6 * math.hypot(self.along_px, self.across_px) + 24
 
 
 def draw_edits(streams: RandomStreams, options: SiteOptions, mine: Mine, pair: int) -> list[Edit]:
     """Draw the changes of interest of one mine between two dates.
 
-    Most lie in the active sectors of pit and dumps, as mining does; the first cuts the pit's active wall, always.
+    Most lie in the active sectors of pit and dumps, as in mining; the first always cuts the active wall of the pit.
 
     Parameters
     ----------
     streams : RandomStreams
-        Random numbers.
+        Source of random numbers.
     options : SiteOptions
-        How many, how large, how quiet.
+        Number, size and strength of the changes.
     mine : Mine
-        Where.
+        Mine to change.
     pair : int
-        0 between the first two dates.
+        Index of the pair, 0 for the first two dates.
 
     Returns
     -------
     list of Edit
-        Later ones lie on top of earlier ones.
+        Later changes lie on top of earlier ones.
     """
     rng = streams.stream("changes", *mine.cell, pair)
     number = int(rng.integers(options.changes[0], options.changes[1], endpoint=True))
@@ -273,7 +273,7 @@ def draw_edits(streams: RandomStreams, options: SiteOptions, mine: Mine, pair: i
             break
         kind = "cut" if attempt == 0 else str(rng.choice(list(KINDS), p=list(KINDS.values())))
         edit = _draw(rng, mine, kind, options, first=attempt == 0)
-        # Objects lie apart, so that each is seen as one.
+        # Changes are kept apart, so that each is a separate object.
         if edit is not None and all(
             math.dist(edit.centre, other.centre) > 0.8 * (edit.along_px + other.along_px) for other in edits
         ):
@@ -328,7 +328,7 @@ def _draw(rng: np.random.Generator, mine: Mine, kind: str, options: SiteOptions,
 
 
 def _draw_tailings(rng: np.random.Generator, mine: Mine, size: float, offset: float, coherence: float) -> Edit | None:
-    """Raise a dam and lay the fan of tailings that is spread behind it, away from the water."""
+    """Raise a dam and spread a fan of tailings behind it, away from the water."""
     pond = mine.pond
     if pond is None:
         return None

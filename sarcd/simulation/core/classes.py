@@ -1,4 +1,4 @@
-"""Land cover of a mine: what X-band radar sees of each class, and its texture."""
+"""Land cover of a mine: X-band backscatter, coherence and texture of each class."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class Backscatter:
     Parameters
     ----------
     sigma0_db : float
-        Mean reflectivity on flat ground, dB.
+        Mean sigma nought on flat ground, dB.
     coherence : float
         Temporal coherence over `REFERENCE_DAYS`.
     coherence_end : float
-        Coherence that is left after a long time.
+        Coherence that remains after a long time.
     decay_days : float
-        Time constant of the loss between.
+        Time constant of the decay in between.
     texture_order : float
-        Order of the gamma-distributed texture; large is smooth.
+        Order of the gamma-distributed texture; large values are smooth.
     """
 
     sigma0_db: float
@@ -58,10 +58,10 @@ class Backscatter:
 
 
 REFERENCE_DAYS = 22.0
-"""Revisit time to which the coherences of `SIGNATURES` belong."""
+"""Revisit time that the coherences of `SIGNATURES` refer to."""
 
-# Guesses for X-band over 11 to 33 days: nobody has published such a table. The decay constants keep the coherence at
-# zero days below 1; ground that is lost at once has long ones, since there is nothing left to lose.
+# Assumed values for X-band over 11 to 33 days, since no such table is published. The decay constants keep the coherence
+# at zero days below 1; ground that decorrelates at once has long ones, since nothing is left to lose.
 SIGNATURES: dict[Cover, Backscatter] = {
     Cover.GROUND: Backscatter(-12.0, 0.65, 0.35, 60.0, 8.0),
     Cover.BENCH_FLOOR: Backscatter(-10.0, 0.75, 0.45, 120.0, 10.0),
@@ -79,7 +79,7 @@ SIGNATURES: dict[Cover, Backscatter] = {
 
 
 def table(name: str) -> NDArray[np.float32]:
-    """Return one column of `SIGNATURES` as an array indexed by the class's value.
+    """Return one column of `SIGNATURES` as an array indexed by the class value.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def table(name: str) -> NDArray[np.float32]:
 
 
 CORRELATION_PX = 1.5
-"""Standard deviation of the smoothing that correlates the texture, in pixels."""
+"""Standard deviation in pixels of the smoothing that correlates the texture."""
 
 _LIMIT, _STEPS = 5.0, 1000
 
@@ -107,18 +107,18 @@ def gamma_table() -> FloatArray:
 
 
 def texture(streams: RandomStreams, region: Region, *field: str | int, cover: NDArray[np.uint8]) -> FloatArray:
-    """Return the texture of a land-cover map.
+    """Simulate the texture of a land-cover map.
 
-    A correlated normal field is turned into gamma-distributed numbers of unit mean and variance ``1 / order`` by
-    quantiles, so that neighbours stay correlated. Together with speckle it makes the products K-distributed: the
-    normalised second moment of intensity is ``2 (1 + 1 / order)`` instead of 2.
+    A correlated normal field is mapped by quantiles to gamma-distributed numbers of unit mean and variance ``1 /
+    order``, so that neighbours remain correlated. Multiplied by speckle it is K-distributed: the normalised second
+    moment of intensity is ``2 (1 + 1 / order)`` instead of 2.
 
     Parameters
     ----------
     streams : RandomStreams
-        Random numbers.
+        Source of random numbers.
     region : Region
-        Where.
+        Region of the plane.
     *field : str or int
         Name of the field.
     cover : (Y, X) uint8
@@ -135,7 +135,7 @@ def texture(streams: RandomStreams, region: Region, *field: str | int, cover: ND
 
 @numba.njit(nogil=True, cache=True)
 def _quantiles(normal: Any, cover: Any, tables: Any) -> Any:
-    """Look up each normal number in its class's table; beyond 5 standard deviations it is clipped."""
+    """Look up each normal number in the table of its class, clipped at 5 standard deviations."""
     last = tables.shape[1] - 1
     for y in range(normal.shape[0]):
         for x in range(normal.shape[1]):

@@ -1,7 +1,7 @@
-"""Random fields over an endless plane of pixels: white noise by blocks, natural (fractal) fields, filtered noise.
+"""Random fields over an unbounded plane of pixels: blockwise white noise, natural (fractal) fields, filtered noise.
 
-Every value depends on seed, field and pixel alone. What part of the plane is asked for, and in which order, changes no
-byte, so that scenes of any size are made piece by piece.
+Every value depends on seed, field and pixel alone. Neither the requested part of the plane nor the order of requests
+changes a byte, so that scenes of any size can be simulated piece by piece.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ FloatArray: TypeAlias = NDArray[np.float32]
 Shape: TypeAlias = tuple[int, int]
 
 BLOCK_PX = 64
-"""Side of the blocks of white noise, each drawn by a generator of its own."""
+"""Side of the blocks of white noise, each from a generator of its own."""
 
 _SPLINE_POWER = 0.55
-"""Integral of the squared quadratic B-spline: variance that one axis of the subdivision leaves of white noise."""
+"""Integral of the squared quadratic B-spline: variance of white noise after subdivision along one axis."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of the plane, in whole pixels; it may begin below 0.
+    """A rectangle of the plane in whole pixels; it may start below 0.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Region:
         return np.arange(self.left, self.left + self.width, dtype=np.float64)[None]
 
     def around(self, centre: tuple[float, float], reach_px: float) -> tuple[slice, slice] | None:
-        """Return the slices of this region's arrays within `reach_px` of a point, or None where there are none."""
+        """Return the slices of this region's arrays within `reach_px` of a point, or None if there are none."""
         sides = []
         for first, size, middle in zip((self.top, self.left), self.shape, centre, strict=True):
             low = max(math.floor(middle - reach_px) - first, 0)
@@ -80,10 +80,10 @@ class Region:
 
 @dataclass(frozen=True)
 class RandomStreams:
-    """All random numbers of one seed at one site.
+    """Random streams of one seed at one site.
 
-    Philox is counter-based: a stream depends on its key alone, so that adding a field to the simulator, or drawing the
-    fields in another order, changes no other field.
+    Philox is counter-based: a stream depends on its key alone, so that adding a field to the simulator, or drawing
+    fields in another order, does not change any other field.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ class RandomStreams:
         return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=size).digest(), "little")
 
     def stream(self, *field: str | int) -> np.random.Generator:
-        """Return the random numbers of one named field, for example ``"mine", 3, 1``."""
+        """Return the random stream of a named field, for example ``"mine", 3, 1``."""
         return np.random.Generator(np.random.Philox(key=self._digest(field, 16)))
 
     def white(self, region: Region, *field: str | int, parts: int = 1) -> FloatArray:
@@ -118,11 +118,11 @@ class RandomStreams:
         Parameters
         ----------
         region : Region
-            Where.
+            Region of the plane.
         *field : str or int
             Name of the field.
         parts : int
-            Numbers a pixel, side by side along x: 2 for complex noise.
+            Numbers per pixel, interleaved along x: 2 for complex noise.
 
         Returns
         -------
@@ -137,7 +137,7 @@ class RandomStreams:
             for column in range(region.left // BLOCK_PX, (region.left + region.width - 1) // BLOCK_PX + 1):
                 x0, x1 = _overlap(column, region.left, region.width)
                 state["state"]["key"][:] = key, np.uint64((row & 0xFFFFFFFF) << 32 | (column & 0xFFFFFFFF))
-                bits.state = state  # counter 0: the block's own beginning
+                bits.state = state  # counter 0: the start of the block
                 target = out[y0 - region.top : y1 - region.top, parts * (x0 - region.left) : parts * (x1 - region.left)]
                 top, left = y0 - row * BLOCK_PX, parts * (x0 - column * BLOCK_PX)
                 _normals(bits.random_raw(number), _BULK, _TAIL, parts * BLOCK_PX, top, left, target)
@@ -148,19 +148,19 @@ class RandomStreams:
     ) -> FloatArray:
         """Return a natural-looking field: Gaussian, zero mean, unit variance.
 
-        A coarse lattice of normal numbers is refined by subdivision (quadratic B-spline), and each octave adds detail
-        of its own. Every pixel depends on few lattice points, unlike a field made by a scene-wide Fourier transform.
+        A coarse lattice of normal numbers is refined by subdivision (quadratic B-spline), and each octave adds its own
+        detail. Every pixel depends on few lattice points, unlike in a field made by a scene-wide Fourier transform.
 
         Parameters
         ----------
         region : Region
-            Where.
+            Region of the plane.
         *field : str or int
             Name of the field.
         coarsest, finest : int
-            Lattice spacings in pixels between which there is detail; rounded to powers of two.
+            Range of lattice spacings in pixels that contribute detail; rounded to powers of two.
         roughness : float
-            Amplitude of an octave relative to the one above it; ``2 ** -H`` for a Hurst exponent H.
+            Amplitude of an octave relative to the next coarser one; ``2 ** -H`` for a Hurst exponent H.
 
         Returns
         -------
@@ -183,15 +183,15 @@ class RandomStreams:
         return values
 
 
-# Quantiles of the normal distribution at multiples of 1 / 4096, and inside the first 1 / 4096: uniform numbers become
-# normal ones by interpolation, four times as quickly as by numpy's rejection.
+# Quantiles of the normal distribution at multiples of 1 / 4096, and within the first 1 / 4096: interpolation turns
+# uniform numbers into normal ones, four times faster than numpy's rejection method.
 _BULK = special.ndtri(np.arange(4097) / 4096).astype(np.float32)
 _TAIL = special.ndtri(np.append(0.25, np.arange(1, 4097)) / 4096**2).astype(np.float32)
 
 
 @numba.njit(nogil=True, cache=True)
 def _normals(raw: Any, bulk: Any, tail: Any, width: int, top: int, left: int, out: Any) -> None:
-    """Turn the uniform numbers of a block, two in each 64 bits, into normal ones, and keep a part of them."""
+    """Turn the uniform numbers of a block, two per 64 bits, into normal ones, and keep a part of them."""
     rest = np.float32(2.0**-20)
     for y in range(out.shape[0]):
         for x in range(out.shape[1]):
@@ -199,13 +199,13 @@ def _normals(raw: Any, bulk: Any, tail: Any, width: int, top: int, left: int, ou
             bits = (raw[place >> 1] >> np.uint64(32 * (place & 1))) & np.uint64(0xFFFFFFFF)
             i, low = np.int64(bits >> np.uint64(20)), np.int64(bits & np.uint64(0xFFFFF))
             if 0 < i < 4095:
-                share = np.float32(low) * rest
-                out[y, x] = bulk[i] + share * (bulk[i + 1] - bulk[i])
+                part = np.float32(low) * rest
+                out[y, x] = bulk[i] + part * (bulk[i + 1] - bulk[i])
             else:
-                if i > 0:  # the upper tail is the lower one turned round
+                if i > 0:  # the upper tail mirrors the lower one
                     low = 0xFFFFF - low
-                j, share = low >> 8, np.float32(low & 0xFF) / np.float32(256)
-                value = tail[j] + share * (tail[j + 1] - tail[j])
+                j, part = low >> 8, np.float32(low & 0xFF) / np.float32(256)
+                value = tail[j] + part * (tail[j + 1] - tail[j])
                 out[y, x] = value if i == 0 else -value
 
 
@@ -213,12 +213,12 @@ _NO_NOISE = np.zeros((0, 0), np.float32)
 
 
 def _overlap(block: int, first: int, size: int) -> tuple[int, int]:
-    """Return the first pixel and the end of what a block of noise has in common with a side of a region."""
+    """Return the start and the end of the overlap of a block of noise with one side of a region."""
     return max(block * BLOCK_PX, first), min((block + 1) * BLOCK_PX, first + size)
 
 
 def _coarser(region: Region) -> Region:
-    """Return the lattice points of twice the spacing that a region is refined from."""
+    """Return the lattice points at twice the spacing from which a region is refined."""
     top, left = region.top >> 1, region.left >> 1
     bottom, right = (region.top + region.height - 1) >> 1, (region.left + region.width - 1) >> 1
     return Region(top, left, bottom + 2 - top, right + 2 - left)
@@ -226,7 +226,7 @@ def _coarser(region: Region) -> Region:
 
 @numba.njit(nogil=True, cache=True)
 def _refine(coarse: Any, odd_y: int, odd_x: int, height: int, width: int, noise: Any, size: Any) -> Any:
-    """Double the sampling along both axes (Chaikin's corner cutting) and add `size` times `noise`, if there is any."""
+    """Double the sampling along both axes (Chaikin's corner cutting) and add `size` times `noise`, if any."""
     out = np.empty((height, width), np.float32)
     line = np.empty(coarse.shape[1], np.float32)
     near, far = np.float32(0.75), np.float32(0.25)
@@ -247,15 +247,15 @@ def _refine(coarse: Any, odd_y: int, odd_x: int, height: int, width: int, noise:
     return out
 
 
-def above(share: float) -> np.float32:
-    """Return the value that a share of a field of unit variance exceeds.
+def above(fraction: float) -> np.float32:
+    """Return the value that a fraction of a field of unit variance exceeds.
 
     Examples
     --------
     >>> round(float(above(0.025)), 2)
     1.96
     """
-    return np.float32(special.ndtri(1 - min(max(share, 1e-9), 1 - 1e-9)))
+    return np.float32(special.ndtri(1 - min(max(fraction, 1e-9), 1 - 1e-9)))
 
 
 def gaussian_kernel(sigma_px: float) -> FloatArray:
@@ -268,14 +268,14 @@ def gaussian_kernel(sigma_px: float) -> FloatArray:
 def correlated(
     streams: RandomStreams, region: Region, *field: str | int, kernels: tuple[FloatArray, FloatArray], parts: int = 1
 ) -> FloatArray:
-    """Return stationary Gaussian noise filtered along y and x by kernels of unit energy.
+    """Return stationary Gaussian noise, filtered along y and x with kernels of unit energy.
 
     Parameters
     ----------
     streams : RandomStreams
-        Where the numbers come from.
+        Source of random numbers.
     region : Region
-        Where.
+        Region of the plane.
     *field : str or int
         Name of the field.
     kernels : (ky, kx), 1-D of odd length
@@ -294,7 +294,7 @@ def correlated(
 
 @numba.njit(nogil=True, cache=True)
 def filtered(values: Any, ky: Any, kx: Any, parts: int) -> Any:
-    """Filter along both axes and keep what the kernels wholly cover; values of a pixel lie side by side along x."""
+    """Filter along both axes and keep what the kernels cover completely; values of a pixel are interleaved along x."""
     height, width = values.shape[0] - len(ky) + 1, values.shape[1] - parts * (len(kx) - 1)
     out = np.zeros((height, width), np.float32)
     column = np.empty(values.shape[1], np.float32)

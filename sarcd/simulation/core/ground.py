@@ -1,4 +1,4 @@
-"""The ground of a part of a site: natural cover and relief, with the forms of the mines drawn into both."""
+"""Ground of a part of a site: natural cover and relief, with the forms of the mines drawn into both."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FACE_DEG, DUMP_DEG = 65.0, 37.0
 """Slopes of bench faces, and of tipped waste (its angle of repose)."""
 
 LIFT_PX = 0.35
-"""The second lift of a dump begins at this share of its radius."""
+"""Start of the second lift of a dump, as a fraction of its radius."""
 
 
 def stairs_m(pit: Pit, inward_px: FloatArray, spacing_m: float) -> FloatArray:
-    """Return the height of a pit's benches at so many pixels inside its rim; it goes on rising outside."""
+    """Return the height of the benches of a pit at a distance in pixels inside its rim; it keeps rising outside."""
     face_px = np.float32(pit.bench_m / math.tan(math.radians(FACE_DEG)) / spacing_m)
     steps = np.minimum(inward_px / np.float32(pit.bench_px), np.float32(pit.benches))
     whole = np.floor(steps)
@@ -31,7 +31,7 @@ def stairs_m(pit: Pit, inward_px: FloatArray, spacing_m: float) -> FloatArray:
 
 
 def classes_of(pit: Pit, inward_px: FloatArray, spacing_m: float) -> tuple[NDArray[np.bool_], FloatArray]:
-    """Return where a pit has faces, and the brightness of the rock of its benches, dB."""
+    """Return where a pit has faces, and the relative backscatter of the rock of its benches in dB."""
     face_px = max(pit.bench_m / math.tan(math.radians(FACE_DEG)) / spacing_m, 1.5)
     steps = inward_px / np.float32(pit.bench_px)
     whole = np.floor(steps)
@@ -40,7 +40,7 @@ def classes_of(pit: Pit, inward_px: FloatArray, spacing_m: float) -> tuple[NDArr
 
 
 def heap_m(dump: Dump, inward_px: FloatArray, spacing_m: float) -> FloatArray:
-    """Return the height of a dump at so many pixels inside its edge: two lifts with slopes at the angle of repose."""
+    """Return the height of a dump at a distance in pixels inside its edge: two lifts at the angle of repose."""
     rise = np.float32(math.tan(math.radians(DUMP_DEG)) * spacing_m)
     lift = np.float32(dump.lift_m)
     second = inward_px - np.float32(LIFT_PX * dump.outline.radius_px)
@@ -50,7 +50,7 @@ def heap_m(dump: Dump, inward_px: FloatArray, spacing_m: float) -> FloatArray:
 
 
 def pond_frame(pond: Pond, region: Region, warp: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return coordinates along and across a pond, and how far inside its edge each pixel lies, all in pixels."""
+    """Return coordinates along and across a pond, and the distance inside its edge, all in pixels."""
     along, across = turned(region, pond.centre, pond.turn)
     edge = np.minimum(np.float32(pond.long_px) - np.abs(along), np.float32(pond.short_px) - np.abs(across))
     return along, across, np.asarray(edge + 3 * warp, np.float32)
@@ -59,15 +59,15 @@ def pond_frame(pond: Pond, region: Region, warp: FloatArray) -> tuple[FloatArray
 Box = tuple[slice, slice]
 
 ROAD_PX, DAM_PX = 8, 8
-"""Widths of a ramp and of a dam's crest."""
+"""Widths of a ramp and of the crest of a dam."""
 
 DAM_M, DAM_DEG = 4.0, 27.0
-"""Height of a tailings dam over its beach, and its slope."""
+"""Height of a tailings dam above its beach, and its slope."""
 
 
 @dataclass
 class Placed:
-    """Where the pixels of a box lie in a pit or dump; `inward_px` follows its changes."""
+    """Position of the pixels of a box within a pit or dump; `inward_px` follows its changes."""
 
     box: Box
     inward_px: FloatArray
@@ -77,26 +77,26 @@ class Placed:
 
 @dataclass
 class Ground:
-    """A part of the plane as it is built up and changed: arrays over a region.
+    """A part of the plane as it is built and changed: arrays over a region.
 
     Parameters
     ----------
     region : Region
-        Where.
+        Region of the plane.
     spacing_m : float
-        Of the pixels.
+        Pixel spacing.
     cover : (Y, X) uint8
         Classes (`Cover`).
     height_m : (Y, X) float32
-        Terrain.
+        Terrain height.
     tone_db : (Y, X) float32
-        Brightness against the mean of the class.
+        Backscatter relative to the mean of the class.
     warp, rough : (Y, X) float32
-        Fields of unit variance that make outlines natural, at large and in detail.
+        Fields of unit variance that give outlines a natural shape, on large and small scales.
     mines : list of Mine
-        That reach into the region.
+        Mines that reach into the region.
     placed : dict
-        Where the pixels lie in each pit and dump, by the mine's cell and -1 for its pit or the number of its dump.
+        Position of the pixels in each pit and dump, by the cell of the mine and -1 (pit) or the number of the dump.
     """
 
     region: Region
@@ -110,7 +110,7 @@ class Ground:
     placed: dict[tuple[tuple[int, int], int], Placed] = field(default_factory=dict)
 
     def paint(self, box: Box, where: NDArray[np.bool_], cover: Cover) -> None:
-        """Give the pixels of a box that are marked another class."""
+        """Assign a class to the marked pixels of a box."""
         self.cover[box][where] = cover
 
 
@@ -120,11 +120,11 @@ def build(streams: RandomStreams, options: SiteOptions, region: Region) -> Groun
     Parameters
     ----------
     streams : RandomStreams
-        Random numbers.
+        Source of random numbers.
     options : SiteOptions
-        What the ground is made of.
+        Composition of the ground.
     region : Region
-        Where.
+        Region of the plane.
     """
     warp = streams.fractal(region, "warp", coarsest=64, roughness=0.47)
     rough = streams.fractal(region, "rough", coarsest=16, roughness=0.6)
@@ -157,7 +157,7 @@ def build(streams: RandomStreams, options: SiteOptions, region: Region) -> Groun
 
 
 def _natural(ground: Ground, streams: RandomStreams, options: SiteOptions, terrain: FloatArray) -> None:
-    """Bare soil, vegetation, farmed parcels, lakes in the hollows, and a river."""
+    """Paint bare soil, vegetation, farmed parcels, lakes in depressions, and a river."""
     region, cover = ground.region, ground.cover
     growth = streams.fractal(region, "vegetation", coarsest=128, roughness=0.62)
     growth -= np.float32(0.35) * terrain  # valleys are greener
@@ -171,7 +171,7 @@ def _natural(ground: Ground, streams: RandomStreams, options: SiteOptions, terra
         cover[hollow < level] = Cover.WATER
         np.maximum(ground.height_m, level * np.float32(options.relief_m), out=ground.height_m)
     if options.river:
-        # The zero line of a smooth field meanders by itself.
+        # The zero line of a smooth field meanders naturally.
         course = streams.fractal(region.grown(1, 1), "river", coarsest=512, finest=32, roughness=0.35)
         y, x = (course[2:, 1:-1] - course[:-2, 1:-1]) / 2, (course[1:-1, 2:] - course[1:-1, :-2]) / 2
         away_px = np.abs(course[1:-1, 1:-1]) / np.maximum(np.hypot(y, x), np.float32(2e-4))
@@ -179,8 +179,8 @@ def _natural(ground: Ground, streams: RandomStreams, options: SiteOptions, terra
         cover[away_px < 8 + 2 * ground.warp] = Cover.WATER
 
 
-def _fields(ground: Ground, streams: RandomStreams, share: float) -> None:
-    """Parcels on a turned grid, with hedges."""
+def _fields(ground: Ground, streams: RandomStreams, fraction: float) -> None:
+    """Paint parcels on a rotated grid, with hedges."""
     region = ground.region
     angle = streams.stream("parcels").uniform(0.2, 1.2)
     along, across = turned(region, (0.0, 0.0), angle)
@@ -189,7 +189,7 @@ def _fields(ground: Ground, streams: RandomStreams, share: float) -> None:
     lots = Region(top, left, int(row.max()) - top + 1, int(column.max()) - left + 1)
     crop = streams.white(lots, "crop")[row - top, column - left]
     tone = streams.white(lots, "crop tone")[row - top, column - left]
-    farmed = streams.fractal(region, "fields", coarsest=256, finest=64) > above(share)
+    farmed = streams.fractal(region, "fields", coarsest=256, finest=64) > above(fraction)
     ground.paint((slice(None), slice(None)), farmed & (crop < 0), Cover.GROUND)
     ground.paint((slice(None), slice(None)), farmed & (crop >= 0), Cover.VEGETATION)
     hedge = (along % 62 < 2) | (across % 41 < 2)
@@ -198,21 +198,21 @@ def _fields(ground: Ground, streams: RandomStreams, share: float) -> None:
 
 
 def _lease(ground: Ground, mine: Mine) -> None:
-    """Level the ground of a mine to some degree, and strip it of plants and water."""
+    """Flatten the ground of a mine in part, and clear it of vegetation and water."""
     box = ground.region.around(mine.centre, min(1.3 * mine.lease.reach_px, mine.reach_px))
     if box is None:
         return
     part = ground.region.part(box)
     inward, _, _ = mine.lease.over(part, ground.warp[box])
-    share = np.clip(np.float32(1) + inward / np.float32(0.3 * mine.lease.radius_px), 0, 1)
-    # Both ends of the blend are smooth, so that no edge shows.
-    share = share * share * (3 - 2 * share) * np.float32(FLATTENED)
-    ground.height_m[box] *= 1 - share
+    weight = np.clip(np.float32(1) + inward / np.float32(0.3 * mine.lease.radius_px), 0, 1)
+    # Both ends of the blend are smooth, so that no edge is visible.
+    weight = weight * weight * (3 - 2 * weight) * np.float32(FLATTENED)
+    ground.height_m[box] *= 1 - weight
     ground.paint(box, inward > 0, Cover.GROUND)
 
 
 def _pit(ground: Ground, pit: Pit, key: tuple[tuple[int, int], int]) -> None:
-    """Dig a pit: bench floors and faces round a flat bottom, and a spiral ramp down to it."""
+    """Dig a pit: bench floors and faces around a flat bottom, and a spiral ramp down to it."""
     box = ground.region.around(pit.outline.centre, 1.25 * pit.outline.reach_px)
     if box is None:
         return
@@ -220,7 +220,7 @@ def _pit(ground: Ground, pit: Pit, key: tuple[tuple[int, int], int]) -> None:
     ground.placed[key] = Placed(box, inward, angle, distance)
     height = ground.height_m[box]
     bottom = stairs_m(pit, inward, ground.spacing_m)
-    # Where the ground rises above the rim a few more benches are cut into it.
+    # Where the ground rises above the rim, a few more benches are cut into it.
     dug = (bottom < height) & (inward > -3 * pit.bench_px)
     height[dug] = bottom[dug]
     face, tone = classes_of(pit, inward, ground.spacing_m)
@@ -239,7 +239,7 @@ def _pit(ground: Ground, pit: Pit, key: tuple[tuple[int, int], int]) -> None:
 
 
 def _dump(ground: Ground, dump: Dump, key: tuple[tuple[int, int], int]) -> None:
-    """Heap a waste dump in lifts, one sector of its edge active."""
+    """Build a waste dump in lifts, with one active sector of its edge."""
     box = ground.region.around(dump.outline.centre, 1.25 * dump.outline.reach_px)
     if box is None:
         return
@@ -255,7 +255,7 @@ def _dump(ground: Ground, dump: Dump, key: tuple[tuple[int, int], int]) -> None:
 
 
 def _pond(ground: Ground, pond: Pond, wet: float) -> None:
-    """Lay a flat tailings pond behind straight dams: dry beach, wet beach, water at the decant end."""
+    """Build a flat tailings pond behind straight dams: dry beach, wet beach, water at the decant end."""
     box = ground.region.around(pond.centre, pond.reach_px)
     if box is None:
         return
@@ -280,7 +280,7 @@ def _pond(ground: Ground, pond: Pond, wet: float) -> None:
 
 
 def _yard(ground: Ground, yard: Yard) -> None:
-    """Set rows of buildings; streets between those of a town."""
+    """Place rows of buildings, with streets between those of a town."""
     box = ground.region.around(yard.outline.centre, yard.outline.reach_px)
     if box is None:
         return
@@ -310,7 +310,7 @@ def _yard(ground: Ground, yard: Yard) -> None:
 
 
 def _road(ground: Ground, road: Road) -> None:
-    """Draw a road; it keeps off pits and water and goes over everything else."""
+    """Draw a road, which avoids pits and water and crosses everything else."""
     region, reach = ground.region, road.width_px // 2
     near = road.path[
         (road.path[:, 0] > region.top - reach - 1)

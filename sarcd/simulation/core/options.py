@@ -1,4 +1,4 @@
-"""What a simulated site is made of, the radar that watches it, and the sites that come with sarcd."""
+"""Options of a simulated site and of the radar that images it, and the sites that come with sarcd."""
 
 from __future__ import annotations
 
@@ -13,68 +13,68 @@ from sarcd.simulation.core.speckle import HAMMING
 
 Range = tuple[float, float]
 
-_SHARES = ("vegetation", "water", "fields", "wet")
+_FRACTIONS = ("vegetation", "water", "fields", "wet")
 
 
 @dataclass(frozen=True)
 class SiteOptions:
-    """A site and the radar that watches it. `dataclasses.replace` makes others of it.
+    """Options of a site and of the radar that images it. Use `dataclasses.replace` to change some of them.
 
     Parameters
     ----------
     site : str
-        Name, part of the key of every random number.
+        Name, which is part of the key of every random stream.
     vegetation, water : float
-        Shares of the natural ground, outside mines.
+        Fractions of the natural ground, outside mines.
     fields : float
-        Share of the natural ground that is farmed in parcels; every second one bears a crop.
+        Fraction of the natural ground that is farmed in parcels, half of which bear a crop.
     river, town : bool
         Whether a river crosses the site, and whether each mine has a town.
     cell_px : int
-        There is one mine to each square of this side.
+        Side of the grid cells, each of which has one mine.
     pit, dump, tailings : float
-        Mean radii in pixels; tailings ponds are left out at 0.
+        Mean radii in pixels; 0 means no tailings ponds.
     wet : float
-        Share of a tailings pond that is wet or under water.
+        Fraction of a tailings pond that is wet or under water.
     relief_m : float
         Standard deviation of the natural terrain.
     changes : (int, int)
-        Between these numbers of changes of interest a mine and pair; (0, 0) leaves pseudo-changes alone.
+        Range of the number of changes of interest per mine and pair; (0, 0) leaves only pseudo-changes.
     change_size : float
         Factor on the length and width of changes.
     quiet : float
-        Share of the changes whose mean brightness stays within 1 dB.
+        Fraction of the changes whose mean intensity changes by less than 1 dB.
     moist : (float, float)
-        Between these shares of the porous ground and of the dry tailings are wet at a date after the first.
+        Range of the fraction of porous ground and of dry tailings that is wet at a date after the first.
     vehicles : float
-        Vehicles a million pixels of busy road at a date; quieter roads, benches and active dumps have fewer.
+        Vehicles per million pixels of busy road at a date; quieter roads, benches and active dumps have fewer.
     gain_db : float
-        Calibration of the images: factor on their power.
+        Calibration of the images: gain on their power.
     noise_db : float
-        Noise-equivalent sigma nought, before gain.
+        Noise-equivalent sigma nought, before the gain.
     incidence_deg : float
-        On flat ground, 20 to 50.
+        Incidence angle on flat ground, 20 to 50.
     look : {"right", "left"}
         Direction along x in which the radar looks.
     oversampling : (y, x)
-        Sampling rate over bandwidth, 1 or more; independent looks in a window fall with it.
+        Sampling rate over bandwidth, 1 or more; the independent looks of a window decrease with it.
     hamming : float
-        Coefficient of the Hamming weight on the spectrum, 0.5 to 1 (none): products differ in it (0.6 at X-band, 0.7
-        to 0.75 on Sentinel-1), and with it in looks and in the side lobes of bright targets.
+        Coefficient of the Hamming weighting of the spectrum, 0.5 to 1 (none): products differ in it (0.6 at X-band, 0.7
+        to 0.75 for Sentinel-1), and therefore in looks and in the side lobes of bright targets.
     spacing_m : float
-        Of the pixels along azimuth, and of level ground along range.
+        Pixel spacing along azimuth, and on level ground along range.
     coherence : float
-        Factor on the temporal coherence of every class, which never rises above 0.97.
+        Factor on the temporal coherence of every class, which never exceeds 0.97.
     decay : float
-        Factor on the time in which coherence is lost.
+        Factor on the time constant of the loss of coherence.
     baseline_m : float
         Standard deviation over the dates of the perpendicular baseline: geometric decorrelation and fringes.
     height_error_m : float
-        Standard deviation of the error of the heights whose phase was removed.
+        Standard deviation of the error of the heights used to remove the topographic phase.
     turbulence_rad : float
-        Standard deviation of the phase of the troposphere at a date.
+        Standard deviation of the tropospheric phase of a date.
     ramp : (y, x)
-        Residual phase ramp from one date to the next, cycles a pixel.
+        Residual phase ramp from one date to the next, cycles per pixel.
     """
 
     site: str
@@ -109,7 +109,7 @@ class SiteOptions:
     ramp: tuple[float, float] = (0.002, -0.001)
 
     def __post_init__(self) -> None:
-        for name in _SHARES:
+        for name in _FRACTIONS:
             _between(name, getattr(self, name), 0, 1)
         _between("quiet", self.quiet, 0, 1)
         _between("hamming", self.hamming, 0.5, 1)
@@ -133,25 +133,26 @@ class SiteOptions:
         for name in ("changes", "moist"):
             low, high = getattr(self, name)
             if not 0 <= low <= high:
-                raise OptionError(f"{name} is ({low}, {high})", option=name, hint="use two numbers from 0, in order")
+                hint = "use two ascending numbers of 0 or more"
+                raise OptionError(f"invalid {name} ({low}, {high})", option=name, hint=hint)
         if self.look not in ("right", "left"):
-            raise OptionError(f"look is {self.look!r}", option="look", hint="use right or left")
+            raise OptionError(f"unknown look {self.look!r}", option="look", hint="use right or left")
 
     @property
     def view(self) -> View:
-        """Return how the radar sees the ground."""
+        """Return the viewing geometry."""
         return View(self.incidence_deg, self.spacing_m, self.look)
 
 
 def _between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise OptionError(f"{name} is {value}", option=name, hint=f"use a value from {low:g} to {high:g}")
+        raise OptionError(f"invalid {name} {value}", option=name, hint=f"use a value from {low:g} to {high:g}")
 
 
 SITES: dict[str, SiteOptions] = {
-    # Arid, one large pit, seen ascending.
+    # Arid, one large pit, ascending orbit.
     "A": SiteOptions(site="A", vegetation=0.12, water=0.01, noise_db=-22.0),
-    # Farmland, a river and a town: the most varied, seen descending, brighter and noisier.
+    # Farmland, a river and a town: the most varied, descending orbit, higher gain and noise.
     "B": SiteOptions(
         site="B",
         vegetation=0.25,
@@ -176,7 +177,7 @@ SITES: dict[str, SiteOptions] = {
         spacing_m=3.0,
         ramp=(-0.001, 0.003),
     ),
-    # Wooded hills with lakes, seen ascending at a flat angle, darker.
+    # Wooded hills with lakes, ascending orbit at a large incidence angle, lower gain.
     "C": SiteOptions(
         site="C",
         vegetation=0.5,
@@ -196,21 +197,21 @@ SITES: dict[str, SiteOptions] = {
         ramp=(0.001, 0.001),
     ),
 }
-"""What the three sites are made of, and the radar that watches them."""
+"""The three sites, and the radar that images them."""
 
 
 def varied(seed: int, *, no_change: bool = False) -> SiteOptions:
-    """Return a site like no other: what a network that is to serve anywhere should learn from.
+    """Draw the options of a random site, to train networks that generalise.
 
-    Calibration, looks (oversampling and spectral weight), incidence, look side, level and decay of coherence, noise,
-    prevalence, land cover and sizes are drawn, each over more than the three sites span.
+    Calibration, looks (oversampling and spectral weighting), incidence, look side, level and decay of coherence, noise,
+    prevalence, land cover and sizes are drawn, each over a wider range than the three sites span.
 
     Parameters
     ----------
     seed : int
         The same seed gives the same options.
     no_change : bool
-        With pseudo-changes alone: moisture, vegetation, water, traffic.
+        Pseudo-changes only: moisture, vegetation, water, traffic.
 
     Examples
     --------
@@ -258,19 +259,19 @@ def varied(seed: int, *, no_change: bool = False) -> SiteOptions:
 
 
 def with_settings(options: SiteOptions, settings: Sequence[str]) -> SiteOptions:
-    """Return options with some fields given as text, as a command line has them.
+    """Return options with some fields set from text, as given on a command line.
 
     Parameters
     ----------
     options : SiteOptions
-        Those to begin with.
+        Initial options.
     settings : sequence of str
-        Each ``name=value``; numbers in brackets or with a comma between them make a pair.
+        Each ``name=value``; numbers in brackets or separated by a comma make a pair.
 
     Raises
     ------
     OptionError
-        If a name is unknown or a value is of another kind.
+        If a name is unknown or a value has another type.
 
     Examples
     --------
@@ -282,17 +283,17 @@ def with_settings(options: SiteOptions, settings: Sequence[str]) -> SiteOptions:
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in known:
-            raise OptionError(f"no option {name!r} of a site", option="--set", hint=f"use one of {', '.join(known)}")
+            raise OptionError(f"unknown site option {name!r}", option="--set", hint=f"use one of {', '.join(known)}")
         try:
             values[name] = _value(known[name], text)
         except ValueError:
             hint = f"write it as {_text(known[name])}"
-            raise OptionError(f"{name} is {text!r}", option="--set", hint=hint) from None
+            raise OptionError(f"invalid {name} {text!r}", option="--set", hint=hint) from None
     return replace(options, **values)
 
 
 def _value(like: Any, text: str) -> Any:
-    """Return text as a value of the kind of another."""
+    """Convert text to the type of another value."""
     if isinstance(like, tuple):
         items = text.strip("()[] ").split(",")
         if len(items) != len(like):

@@ -1,4 +1,4 @@
-"""Natural outlines: closed shapes described by how far inside them each pixel lies."""
+"""Natural outlines: closed shapes described by the distance of each pixel from their edge."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _LOBES = (2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Outline:
-    """A lobed ellipse whose edge follows a fractal field.
+    """A lobed ellipse whose edge is displaced by a fractal field.
 
     Parameters
     ----------
     centre : (y, x)
-        In pixels of the plane.
+        Position in pixels of the plane.
     radius_px : float
         Mean radius.
     stretch : float
@@ -32,9 +32,9 @@ class Outline:
     turn : float
         Direction of the long axis, radians.
     lobes : (8,) float64
-        Sizes of the lobes, in radii, then their phases.
+        Sizes of the lobes, in radii, followed by their phases.
     warp_px : float
-        How far the field moves the edge.
+        Displacement of the edge by the field.
     """
 
     centre: Point
@@ -46,12 +46,12 @@ class Outline:
 
     @property
     def reach_px(self) -> float:
-        """Return a distance from the centre beyond which nothing of the shape is."""
+        """Return a distance from the centre beyond which the shape does not extend."""
         size = 1 + float(np.abs(self.lobes[:4]).sum())
         return self.radius_px * size * math.sqrt(self.stretch) + 4 * self.warp_px
 
     def rim(self, angle: float, inward_px: float) -> Point:
-        """Return the point in a direction from the centre that lies so far inside the edge, the field left out."""
+        """Return the point in a direction from the centre at a distance inside the edge, without the field."""
         along = math.cos(angle - self.turn) / math.sqrt(self.stretch)
         across = math.sin(angle - self.turn) * math.sqrt(self.stretch)
         size = 1.0
@@ -61,23 +61,23 @@ class Outline:
         return self.centre[0] + distance * math.sin(angle), self.centre[1] + distance * math.cos(angle)
 
     def over(self, region: Region, warp: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return where the pixels of a region lie in the shape.
+        """Return the position of the pixels of a region relative to the shape.
 
         Parameters
         ----------
         region : Region
-            Where.
+            Region of the plane.
         warp : (height, width) float32
-            Field of unit variance that moves the edge.
+            Field of unit variance that displaces the edge.
 
         Returns
         -------
         inward_px : (height, width) float32
-            About how far inside the edge; negative outside.
+            Approximate distance inside the edge; negative outside.
         angle : (height, width) float32
             Direction from the centre, radians.
         distance_px : (height, width) float32
-            From the centre.
+            Distance from the centre.
         """
         return _over(  # type: ignore[no-any-return]
             region.top, region.left, warp, self.centre[0], self.centre[1], self.radius_px, self.stretch, self.turn,
@@ -94,7 +94,7 @@ def _over(  # noqa: PLR0913, PLR0917  a compiled loop
     inward = np.empty((height, width), np.float32)
     angle = np.empty((height, width), np.float32)
     distance = np.empty((height, width), np.float32)
-    # The lobes as a table over the angle: a cosine for each of them and pixel would be most of the work.
+    # The lobes are tabulated over the angle: a cosine for each lobe and pixel would take most of the time.
     steps = 2048
     reach = np.empty(steps + 1, np.float64)
     for i in range(steps + 1):
@@ -145,12 +145,12 @@ def draw_outline(
 
 
 def turned(region: Region, centre: Point, angle: float) -> tuple[FloatArray, FloatArray]:
-    """Return coordinates (along, across) in pixels of a region, about a centre, turned by an angle in radians."""
+    """Return coordinates (along, across) of a region in pixels about a centre, rotated by an angle in radians."""
     y, x = region.y() - centre[0], region.x() - centre[1]
     cosine, sine = math.cos(angle), math.sin(angle)
     return (cosine * x + sine * y).astype(np.float32), (cosine * y - sine * x).astype(np.float32)
 
 
 def wrapped(angle: FloatArray) -> FloatArray:
-    """Return angles within half a turn of 0."""
+    """Wrap angles to the range from -pi to pi."""
     return np.asarray((angle + np.float32(math.pi)) % np.float32(2 * math.pi) - np.float32(math.pi), np.float32)

@@ -1,4 +1,4 @@
-"""The ground of a simulated pair: what lies there, what changed, and what nobody calls change."""
+"""Ground of a simulated pair: its cover, its changes, and variations that are not labelled as change."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 KINDS = {"flood": 0.24, "parcels": 0.16, "blobs": 0.2, "stripes": 0.14, "shapes": 0.14, "lines": 0.12}
-"""Kinds of change and how often they are drawn."""
+"""Kinds of change and their probabilities."""
 
 _NEPER_DB = np.float32(10 * np.log10(np.e))
 
 
 def ground(rng: Rng, shape: Shape) -> tuple[Floats, Floats]:
-    """Draw the ground before anything changes.
+    """Draw the ground before any change.
 
     Returns
     -------
     sigma0_db, elevation : (Y, X) float32
-        Backscatter in dB about that of common ground, and the height that water follows, zero mean, unit variance.
+        Backscatter in dB relative to common ground, and the height that water follows, zero mean, unit variance.
     """
     sigma0 = _cover(rng, shape)
     elevation = fractal(rng, shape, coarsest=int(2 ** rng.integers(4, 8)), roughness=rng.uniform(0.25, 0.55))
@@ -40,7 +40,7 @@ def ground(rng: Rng, shape: Shape) -> tuple[Floats, Floats]:
         sigma0 = np.where(on_road, sigma0 + np.float32(rng.choice((-1, 1)) * rng.uniform(2, 7)), sigma0)
     if rng.random() < 0.35:
         sigma0 = sigma0 + _buildings(rng, shape)
-    if rng.random() < 0.3:  # ponds and greenhouses that are there on both dates
+    if rng.random() < 0.3:  # ponds and greenhouses present on both dates
         ponds = stripes(rng, shape, rng.uniform(0.01, 0.08))
         sigma0 = np.where(ponds, np.float32(rng.choice((float(low), 5.0))), sigma0)
     return sigma0.astype(np.float32), elevation
@@ -68,97 +68,97 @@ def _cover(rng: Rng, shape: Shape) -> Floats:
 
 
 def _buildings(rng: Rng, shape: Shape) -> Floats:
-    """Draw quarters of bright points; (Y, X) float32, dB above what is around."""
+    """Draw quarters of bright points; (Y, X) float32, dB above their surroundings."""
     where = fractal(rng, shape, coarsest=64) > rng.uniform(0.5, 2.2)
     points = where & (rng.random(shape) < rng.uniform(0.01, 0.15))
     bright = ndimage.gaussian_filter(points * rng.exponential(1, shape), rng.uniform(0.4, 1.0)).astype(np.float32)
     return np.asarray(_NEPER_DB * np.log1p(bright * np.float32(rng.uniform(5, 60))), np.float32)
 
 
-def change(rng: Rng, elevation: Floats, *, kind: str, share: float, contrast_db: float, sign: int) -> Floats:
-    """Draw where the ground changed, and how much.
+def change(rng: Rng, elevation: Floats, *, kind: str, fraction: float, contrast_db: float, sign: int) -> Floats:
+    """Draw where the ground changed, and by how much.
 
     Parameters
     ----------
     elevation : (Y, X) float32
-        What water follows.
+        Height that water follows.
     kind : str
         One of `KINDS`.
-    share : float
-        Of the ground that changes, about.
+    fraction : float
+        Approximate fraction of the ground that changes.
     contrast_db : float
-        Mean size of the change in dB.
+        Mean magnitude of the change in dB.
     sign : int
-        1 brighter, -1 darker, 0 some of each.
+        1 for an increase of intensity, -1 for a decrease, 0 for both.
 
     Returns
     -------
     (Y, X) float32
-        Change of sigma0 in dB, 0 where there is none.
+        Change of sigma nought in dB, 0 where there is none.
     """
     shape = elevation.shape
     sides = np.full(shape, 1 if sign == 0 else sign, np.float32)
     if kind == "parcels":
-        mask, own = _changed_parcels(rng, shape, share, sign)
+        mask, own = _changed_parcels(rng, shape, fraction, sign)
         sides = sides if own is None else own
     else:
-        mask = _outline(rng, elevation, kind, share)
+        mask = _outline(rng, elevation, kind, fraction)
     if sign == 0 and kind != "parcels":
         sides = np.where(fractal(rng, shape, coarsest=128, finest=64) > 0, 1, -1).astype(np.float32)
     inside = 1 + np.float32(rng.uniform(0, 0.3)) * fractal(rng, shape, coarsest=32)
     return np.where(mask, sides * np.float32(contrast_db) * np.maximum(inside, 0.3), 0).astype(np.float32)
 
 
-def _outline(rng: Rng, elevation: Floats, kind: str, share: float) -> Mask:
+def _outline(rng: Rng, elevation: Floats, kind: str, fraction: float) -> Mask:
     shape = elevation.shape
     if kind == "flood":
-        start = rng.uniform(0, max(0.0, 0.7 - share))
-        low, high = np.quantile(elevation, (start, start + share))
+        start = rng.uniform(0, max(0.0, 0.7 - fraction))
+        low, high = np.quantile(elevation, (start, start + fraction))
         return np.asarray((elevation >= low) & (elevation < high))
     if kind == "blobs":
         coarsest, finest = int(2 ** rng.integers(4, 8)), int(2 ** rng.integers(0, 3))
         field = fractal(rng, shape, coarsest=coarsest, finest=finest, roughness=rng.uniform(0.2, 0.55))
-        return np.asarray(field > np.quantile(field, 1 - share))
+        return np.asarray(field > np.quantile(field, 1 - fraction))
     if kind == "stripes":
-        return stripes(rng, shape, share)
+        return stripes(rng, shape, fraction)
     if kind == "shapes":
-        return plain_shapes(rng, shape, share)
-    return bands(rng, shape, min(share, 0.12))
+        return plain_shapes(rng, shape, fraction)
+    return bands(rng, shape, min(fraction, 0.12))
 
 
-def _changed_parcels(rng: Rng, shape: Shape, share: float, sign: int) -> tuple[Mask, Floats | None]:
+def _changed_parcels(rng: Rng, shape: Shape, fraction: float, sign: int) -> tuple[Mask, Floats | None]:
     cells, count = parcels(rng, shape, rng.uniform(6, 40))
     sizes = np.bincount(cells.ravel(), minlength=count)
     order = rng.permutation(np.flatnonzero(sizes))
-    chosen = order[: max(1, int(np.searchsorted(np.cumsum(sizes[order]), share * cells.size)))]
+    chosen = order[: max(1, int(np.searchsorted(np.cumsum(sizes[order]), fraction * cells.size)))]
     mask = np.isin(np.arange(count), chosen)[cells]
     sides = rng.choice((-1, 1), count).astype(np.float32)[cells] if sign == 0 else None
     return mask, sides
 
 
 def unlabelled(rng: Rng, sigma0: Floats, contrast_db: float) -> tuple[Floats, Floats]:
-    """Draw what differs between the dates and is not called change: moisture, growth, wind, ships, gain.
+    """Draw differences between the dates that are not labelled as change: moisture, growth, wind, ships, gain.
 
-    Its strength goes with that of the change: who looks for floods does not draw every field that dried a little.
+    Their strength scales with that of the change, since labels of strong changes ignore weak ones.
 
     Parameters
     ----------
     sigma0 : (Y, X) float32
         Ground in dB.
     contrast_db : float
-        Size of the change.
+        Magnitude of the change.
 
     Returns
     -------
     before, after : (Y, X) float32
-        In dB, to be added.
+        Terms to be added, in dB.
     """
     shape = sigma0.shape
     strength = rng.uniform(0, 0.45) * contrast_db if rng.random() < 0.8 else 0.0
     extra = np.zeros(shape, np.float32)
     if rng.random() < 0.6:  # moisture, incidence, gain along the swath
         extra += np.float32(rng.uniform(0.2, 0.6) * strength) * fractal(rng, shape, coarsest=128, finest=32)
-    if rng.random() < 0.5:  # fields that grow
+    if rng.random() < 0.5:  # growing fields
         cells, count = parcels(rng, shape, rng.uniform(15, 60))
         extra += (0.6 * min(strength, 4.0) * rng.standard_normal(count)).astype(np.float32)[cells]
     if rng.random() < 0.5:  # wet ground, snow
@@ -183,14 +183,14 @@ FloatArray: TypeAlias = NDArray[np.float32]
 Shape: TypeAlias = tuple[int, int]
 
 _SPLINE_POWER = 0.55
-"""Integral of the squared quadratic B-spline: variance that one axis of the subdivision leaves of white noise."""
+"""Integral of the squared quadratic B-spline: variance of white noise after subdivision along one axis."""
 
 
 def stream(seed: int, *field: str | int) -> np.random.Generator:
-    """Return the random numbers of one named field of one seed.
+    """Return the random stream of one named field of one seed.
 
-    Philox is counter-based: a stream depends on its key alone, so that adding a field to the simulator, or drawing the
-    fields in another order, changes no other field.
+    Philox is counter-based: a stream depends on its key alone, so that adding a field to the simulator, or drawing
+    fields in another order, does not change any other field.
 
     Parameters
     ----------
@@ -216,19 +216,19 @@ def fractal(
 ) -> FloatArray:
     """Draw a natural-looking field: Gaussian, zero mean, unit variance.
 
-    A coarse lattice of normal numbers is refined by subdivision (quadratic B-spline), and each octave adds detail of
-    its own. Every pixel depends on few lattice points, unlike a field made by a scene-wide Fourier transform.
+    A coarse lattice of normal numbers is refined by subdivision (quadratic B-spline), and each octave adds its own
+    detail. Every pixel depends on few lattice points, unlike in a field made by a scene-wide Fourier transform.
 
     Parameters
     ----------
     rng : np.random.Generator
-        Where the numbers come from.
+        Source of random numbers.
     shape : (Y, X)
         Size in pixels.
     coarsest, finest : int
-        Lattice spacings in pixels between which there is detail; rounded to powers of two.
+        Range of lattice spacings in pixels that contribute detail; rounded to powers of two.
     roughness : float
-        Amplitude of an octave relative to the one above it; ``2 ** -H`` for a Hurst exponent H.
+        Amplitude of an octave relative to the next coarser one; ``2 ** -H`` for a Hurst exponent H.
 
     Returns
     -------
@@ -276,12 +276,12 @@ def grid(shape: Shape) -> tuple[Floats, Floats]:
 
 
 def parcels(rng: Rng, shape: Shape, size_px: float) -> tuple[NDArray[np.intp], int]:
-    """Divide the ground into parcels: nearest of random points, in axes stretched and turned.
+    """Divide the ground into parcels, the cells of random points along stretched and rotated axes.
 
     Returns
     -------
     (Y, X) int, int
-        Number of each pixel's parcel, and how many numbers there are; some have no pixel.
+        Parcel number of each pixel, and how many numbers there are; some have no pixel.
     """
     angle, stretch = rng.uniform(0, np.pi), np.exp(rng.uniform(0, 0.6))
     y, x = grid(shape)
@@ -294,14 +294,14 @@ def parcels(rng: Rng, shape: Shape, size_px: float) -> tuple[NDArray[np.intp], i
     return nearest.reshape(shape), count
 
 
-def bands(rng: Rng, shape: Shape, share: float) -> Mask:
-    """Return winding bands, such as rivers, that cover about a share of the ground."""
+def bands(rng: Rng, shape: Shape, fraction: float) -> Mask:
+    """Return winding bands, such as rivers, that cover about a fraction of the ground."""
     field = fractal(rng, shape, coarsest=int(2 ** rng.integers(5, 9)), finest=8, roughness=0.35)
-    return np.asarray(np.abs(field) < np.quantile(np.abs(field), share))
+    return np.asarray(np.abs(field) < np.quantile(np.abs(field), fraction))
 
 
 def roads(rng: Rng, shape: Shape) -> Mask:
-    """Return up to eight straight roads, most of them parallel or square to one another."""
+    """Return up to eight straight roads, most of them parallel or perpendicular to one another."""
     y, x = grid(shape)
     out = np.zeros(shape, bool)
     turn = rng.uniform(0, np.pi)
@@ -313,47 +313,47 @@ def roads(rng: Rng, shape: Shape) -> Mask:
     return out
 
 
-def stripes(rng: Rng, shape: Shape, share: float) -> Mask:
-    """Return rectangles cut into strips, such as ponds between dams, until they cover a share of the ground."""
+def stripes(rng: Rng, shape: Shape, fraction: float) -> Mask:
+    """Return rectangles cut into strips, such as ponds between dams, that cover about a fraction of the ground."""
     out = np.zeros(shape, bool)
     for u, v in _turned_axes(rng, shape, 40):
         period, duty = rng.uniform(6, 22), rng.uniform(0.5, 0.85)
-        half = np.exp(rng.uniform(np.log(8), np.log(60), 2)) * min(1.0, 1.5 * np.sqrt(share) + 0.3)
+        half = np.exp(rng.uniform(np.log(8), np.log(60), 2)) * min(1.0, 1.5 * np.sqrt(fraction) + 0.3)
         out |= (np.abs(u) < half[0]) & (np.abs(v) < half[1]) & ((u / period) % 1 < duty)
-        if out.mean() >= share:
+        if out.mean() >= fraction:
             break
     return out
 
 
-def plain_shapes(rng: Rng, shape: Shape, share: float) -> Mask:
-    """Return ellipses and rectangles of many sizes, until they cover a share of the ground."""
+def plain_shapes(rng: Rng, shape: Shape, fraction: float) -> Mask:
+    """Return ellipses and rectangles of many sizes that cover about a fraction of the ground."""
     out = np.zeros(shape, bool)
-    largest = max(4.0, 0.6 * np.sqrt(share * shape[0] * shape[1]))
+    largest = max(4.0, 0.6 * np.sqrt(fraction * shape[0] * shape[1]))
     for u, v in _turned_axes(rng, shape, 60):
         half = np.exp(rng.uniform(np.log(2.5), np.log(largest), 2))
         if rng.random() < 0.5:
             out |= (u / half[0]) ** 2 + (v / half[1]) ** 2 < 1
         else:
             out |= (np.abs(u) < half[0]) & (np.abs(v) < half[1])
-        if out.mean() >= share:
+        if out.mean() >= fraction:
             break
     return out
 
 
 def as_drawn(rng: Rng, mask: Mask) -> Mask:
-    """Return what a person draws of a mask: smooth, without the smallest pieces and holes."""
-    least = int(rng.integers(4, 30))
+    """Return a mask as drawn by hand: smooth, without the smallest pieces and holes."""
+    min_pixels = int(rng.integers(4, 30))
     smooth = ndimage.median_filter(mask.view(np.uint8), size=int(rng.choice((1, 3, 3, 5)))) > 0
-    return ~_without_small(~_without_small(smooth, least), least)
+    return ~_without_small(~_without_small(smooth, min_pixels), min_pixels)
 
 
-def _without_small(mask: Mask, least: int) -> Mask:
+def _without_small(mask: Mask, min_pixels: int) -> Mask:
     parts, _ = ndimage.label(mask)
-    return np.asarray((np.bincount(parts.ravel()) >= least)[parts] & mask)
+    return np.asarray((np.bincount(parts.ravel()) >= min_pixels)[parts] & mask)
 
 
 def _turned_axes(rng: Rng, shape: Shape, times: int) -> Iterator[tuple[Floats, Floats]]:
-    """Yield the coordinates of all pixels about a random place, along axes turned at random."""
+    """Yield the coordinates of all pixels relative to a random position, along randomly rotated axes."""
     y, x = grid(shape)
     for _ in range(times):
         angle, at = rng.uniform(0, np.pi), rng.uniform(0, 1, 2) * shape

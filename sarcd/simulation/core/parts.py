@@ -1,4 +1,4 @@
-"""A part of a simulated scene: ground, what happens to it, and the complex images that a radar takes of it."""
+"""A part of a simulated scene: its ground, the changes of the ground, and complex radar images of it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sarcd.simulation.core.pseudo import Pseudo, Targets, Wetness, add_targets, 
 from sarcd.simulation.core.speckle import correlate, speckle_over, temporal_table
 
 NO_DATA = 255
-"""Label of pixels that cannot be judged."""
+"""Label of masked pixels."""
 
 VARIATION = 0.08
 """Relative standard deviation of coherence within a class."""
@@ -33,20 +33,20 @@ VARIATION = 0.08
 
 @dataclass(frozen=True)
 class Part:
-    """Images of a part of a scene and what is true of it.
+    """Images of a part of a scene, and the truth.
 
     Parameters
     ----------
     y, x : slice
-        Where in the scene.
+        Position in the scene.
     slc : (T, h, w) complex64
         Coregistered single-look complex images, linear amplitude.
     label : (P, h, w) uint8
-        1 change of interest, 0 none, 255 layover or shadow at either date; pairs are consecutive dates.
+        1 change of interest, 0 no change, 255 layover or shadow at either date; pairs are consecutive dates.
     mask : (h, w) uint8
         `projection.LAYOVER` and `projection.SHADOW`, at any date.
     coherence : (P, h, w) float32
-        Expected total coherence in [0, 1]: of time, causes, geometry, point targets and thermal noise.
+        Expected total coherence in [0, 1]: of time, changes, geometry, point targets and thermal noise.
     pseudo_change : (P, h, w) uint8
         Kind (`pseudo.Pseudo`) of pseudo-change; never where there is a change of interest.
     cover : (h, w) uint8
@@ -84,21 +84,21 @@ class _Seen:
 
 
 class Making:
-    """A part of a scene as it is made: the ground around it, then each date."""
+    """Simulation of a part of a scene: the ground around it, then each date."""
 
     def __init__(self, streams: RandomStreams, options: SiteOptions, region: Region, days: NDArray[np.float64]) -> None:
         self.streams, self.options, self.region, self.days = streams, options, region, days
         towards, away = options.view.reach_px()
         if options.look == "left":
             towards, away = away, towards
-        # Room for the point spread of targets that stand beside the part.
+        # Margin for the point spread of targets beside the part.
         self.reach = reach_px(options.hamming)
         self.land = region.grown(self.reach + 1, towards + self.reach, away + self.reach)
         self.ground = build(streams, options, self.land)
         self.grain = texture(streams, self.land, "texture", 0, cover=self.ground.cover)
 
     def part(self, y: slice, x: slice) -> Part:
-        """Return the part: what happens on the ground from date to date, then the images of it."""
+        """Return the part: the changes of the ground from date to date, then the images of it."""
         dates, ground = len(self.days), self.ground
         edits = [
             [edit for mine in ground.mines for edit in draw_edits(self.streams, self.options, mine, pair)]
@@ -113,7 +113,7 @@ class Making:
             moved = self._move(edits[date - 1], date) if date else Moved.nothing(self.land.shape)
             if date:
                 moves.append(moved)
-            # Ground that moves before the next date is fresh, too: moisture must not add to the brightness of a change.
+            # Ground that moves before the next date is dry too: moisture must not add to the intensity of a change.
             still_wet = (state.kind > 0) | moved.changed
             state = pseudo.wetness(self.streams, self.options, self.land, date, ground.cover, still_wet)
             seen.append(self._see(date, state))
@@ -128,7 +128,7 @@ class Making:
         return Part(y, x, slc, label, flags, coherence, kinds, at_first, power)
 
     def _move(self, edits: list[Edit], date: int) -> Moved:
-        """Change the ground before a date; what was moved has new texture."""
+        """Change the ground before a date, and renew the texture where it was moved."""
         moved = apply_edits(self.ground, edits)
         rows, columns = np.flatnonzero(moved.changed.any(axis=1)), np.flatnonzero(moved.changed.any(axis=0))
         if len(rows):
@@ -170,11 +170,11 @@ class Making:
         )
 
     def _gather(self, array: NDArray, source: NDArray[np.int32]) -> NDArray:  # type: ignore[type-arg]
-        """Return what lies on the ground that each pixel of the image sees most of."""
+        """Return the values of the ground that contributes most to each pixel of the image."""
         return gather(array, source, self.reach + 1)  # type: ignore[no-any-return]
 
     def _placed(self, targets: Targets) -> Targets:
-        """Return targets at their places in the image: height moves them towards the radar."""
+        """Return targets at their positions in the image: height displaces them towards the radar."""
         y = np.floor(targets.y).astype(np.int64) - self.land.top
         x = np.floor(targets.x).astype(np.int64) - self.land.left
         inside = (y >= 0) & (y < self.land.height) & (x >= 0) & (x < self.land.width)
@@ -183,7 +183,7 @@ class Making:
         return Targets(targets.y[inside], column, targets.amplitude[inside])
 
     def _truth(self, seen: list[_Seen], moves: list[Moved]) -> tuple[NDArray[np.uint8], FloatArray]:
-        """Return the label of each pair, and the coherence that moved ground keeps."""
+        """Return the label of each pair, and the coherence that moved ground retains."""
         labels, lefts = [], []
         for pair, moved in enumerate(moves):
             before, after = seen[pair], seen[pair + 1]
@@ -202,8 +202,8 @@ class Making:
     ) -> tuple[NDArray[np.complex64], FloatArray, list[NDArray[np.bool_]]]:
         """Return the images, the expected coherence of each pair, and where vehicles outshine the ground.
 
-        The order follows the physics, so that no cause of decorrelation counts twice: band-limited speckle, temporal
-        and geometric coherence, texture and brightness, point targets, phase, thermal noise, gain.
+        The order follows the physics, so that no cause of decorrelation is counted twice: band-limited speckle,
+        temporal and geometric coherence, texture and backscatter, point targets, phase, thermal noise, gain.
         """
         options, streams, region, dates = self.options, self.streams, self.region, len(self.days)
         spectrum: _Spectrum = {"oversampling": options.oversampling, "hamming": options.hamming}
@@ -262,13 +262,13 @@ class Making:
 
 
 SMALLEST = 64
-"""Least side of a scene in pixels: below it there is no room for a change."""
+"""Minimum side of a scene in pixels, below which there is no room for a change."""
 
 PART_PX = 1024
-"""Side of the parts in which scenes are made. It bounds the memory and changes no byte."""
+"""Side of the parts in which scenes are simulated. It bounds the memory and does not change any byte."""
 
 CLOSE_UP_PX = 640
-"""Scenes with a shorter side lie around a change of a mine; larger ones around the middle of whole mines."""
+"""Scenes with a shorter side are centred near a change of a mine; larger ones on whole mines."""
 
 
 def parts(
@@ -287,7 +287,7 @@ def parts(
     seed : int
         The same seed gives the same bytes.
     part_px : int
-        Side of a part; changes no byte.
+        Side of a part; it does not change any byte.
 
     Yields
     ------
@@ -296,14 +296,14 @@ def parts(
     Raises
     ------
     OptionError
-        If the scene is too small, or the days are fewer than two or not in order.
+        If the scene is too small, or there are fewer than two days or they are not ascending.
     """
     if min(shape) < SMALLEST:
         raise OptionError(
-            f"scene of {shape[0]} x {shape[1]} pixels", option="size", hint=f"use {SMALLEST} or more a side"
+            f"invalid size of {shape[0]} x {shape[1]} pixels", option="size", hint=f"use {SMALLEST} or more per side"
         )
     if len(days) < 2 or any(late <= early for early, late in pairwise(days)):
-        raise OptionError("a pair needs two dates, in order", option="days", hint="use rising numbers")
+        raise OptionError("a pair needs two dates in ascending order", option="days", hint="use ascending numbers")
     streams = RandomStreams(seed, options.site)
     top, left = origin(streams, options, shape)
     for y in range(0, shape[0], part_px):
@@ -336,7 +336,7 @@ def simulate_arrays(
 
 
 def origin(streams: RandomStreams, options: SiteOptions, shape: Shape) -> tuple[int, int]:
-    """Return where in the plane a scene begins: around whole mines, or, of a small scene, around a change."""
+    """Return the origin of a scene in the plane: around whole mines or, for a small scene, near a change."""
     if min(shape) >= CLOSE_UP_PX:
         cells = [max(1, round(size / options.cell_px)) for size in shape]
         top, left = ((number * options.cell_px - size) // 2 for number, size in zip(cells, shape, strict=True))
@@ -348,7 +348,7 @@ def origin(streams: RandomStreams, options: SiteOptions, shape: Shape) -> tuple[
     depth = edits[0].level_px / mine.pit.bench_px * mine.pit.bench_m if edits else 0.0
     shift = (depth - mine.pit.rim_m) * options.view.shift_px
     x += shift if options.look == "right" else -shift
-    # The change in a corner, and the pit in the rest.
+    # The change lies in a corner, and the pit in the rest.
     aside_y, aside_x = (size // 2 - min(size // 4, 40) for size in shape)
     y, x = y + math.copysign(aside_y, middle[0] - y), x + math.copysign(aside_x, middle[1] - x)
     return round(y) - shape[0] // 2, round(x) - shape[1] // 2

@@ -1,4 +1,4 @@
-"""Interferometric phase of a date, and what the baseline between two dates costs in coherence."""
+"""Interferometric phase of a date, and the loss of coherence with the baseline between two dates."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from sarcd.simulation.core.fields import FloatArray, RandomStreams, Region
 from sarcd.simulation.core.options import SiteOptions
 
 WAVELENGTH_M, RANGE_M = 0.0311, 620e3
-"""X-band from a low orbit."""
+"""X-band from a low Earth orbit."""
 
 STALE = 0.05
-"""Share of the terrain's own height by which the removed heights are wrong, besides their random error."""
+"""Relative error of the removed heights with respect to the terrain, besides their random error."""
 
 
 def baselines_m(streams: RandomStreams, options: SiteOptions, dates: int) -> NDArray[np.float64]:
-    """Return the perpendicular baseline of each date against the first, metres."""
+    """Return the perpendicular baseline of each date relative to the first, metres."""
     drawn = [streams.stream("baseline", date).normal(0, options.baseline_m) for date in range(1, dates)]
     return np.array([0.0, *drawn])
 
 
 def geometric_loss(options: SiteOptions, baselines: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the loss of coherence between all dates on ground that lies at 45 degrees to the radar, (T, T) float32.
+    """Return the loss of coherence between all dates on ground at a local incidence of 45 degrees, (T, T) float32.
 
     ``1 - g = |B| / B_critical`` with ``B_critical = lambda R tan(local incidence) / (2 resolution)``; `pull` is the
-    rest of it.
+    remaining factor.
     """
     resolution = options.spacing_m * math.sin(math.radians(options.incidence_deg)) * options.oversampling[1]
     apart = np.abs(baselines[:, None] - baselines[None])
@@ -44,18 +44,18 @@ def pull(slope: FloatArray, incidence_deg: float) -> FloatArray:
 def phase_of(
     streams: RandomStreams, options: SiteOptions, region: Region, date: int, baseline_m: float, height_m: FloatArray
 ) -> NDArray[np.complex64]:
-    """Return the phase factor of a date against the first: ramp, fringes of wrong heights, turbulence.
+    """Return the phase factor of a date relative to the first: ramp, fringes of height errors, turbulence.
 
     Parameters
     ----------
     streams, options : RandomStreams, SiteOptions
-        Random numbers and amounts.
+        Random numbers and magnitudes.
     region : Region
-        Of the image.
+        Region of the image.
     date : int
         Number of the image.
     baseline_m : float
-        Perpendicular, against the first date.
+        Perpendicular baseline relative to the first date.
     height_m : (Y, X) float32
         Terrain in radar geometry.
 
@@ -63,14 +63,14 @@ def phase_of(
     -------
     (Y, X) complex64, of magnitude 1
     """
-    # Two-dimensional turbulence: power spectrum with slope 8/3, hence 2 ** (-1/3) in amplitude from octave to octave.
+    # Two-dimensional turbulence: power spectrum with slope 8/3, so 2 ** (-1/3) in amplitude from octave to octave.
     turbulence = streams.fractal(region, "turbulence", date, coarsest=512, finest=8, roughness=2 ** (-1 / 3))
     error = streams.fractal(region, "height error", coarsest=128, finest=8, roughness=0.5)
     sine = math.sin(math.radians(options.incidence_deg))
     per_metre = 4 * math.pi * baseline_m / (WAVELENGTH_M * RANGE_M * sine)
     radians = np.float32(options.turbulence_rad) * turbulence
     radians += np.float32(per_metre) * (np.float32(options.height_error_m) * error + np.float32(STALE) * height_m)
-    # A ramp grows over the scene, so it is made in double precision.
+    # A ramp grows over the scene, so it is computed in double precision.
     along_y, along_x = (
         np.exp(-2j * np.pi * date * cycles * side).astype(np.complex64)
         for cycles, side in zip(options.ramp, (region.y(), region.x()), strict=True)

@@ -1,4 +1,4 @@
-"""The plan of a mine: where pit, dumps, tailings, plant, town and roads lie, before a pixel is drawn."""
+"""Plan of a mine: positions of pit, dumps, tailings, plant, town and roads, before any pixel is drawn."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sarcd.simulation.core.options import SiteOptions
 from sarcd.simulation.core.outlines import Outline, Point, draw_outline
 
 FLATTENED = 0.65
-"""Share of the natural relief that is missing in the middle of a mine."""
+"""Fraction of the natural relief that is removed in the middle of a mine."""
 
 
 @dataclass(frozen=True)
 class Pit:
-    """A terraced pit: benches are counted by how far inside the outline they lie, the rim being 0."""
+    """A terraced pit, whose benches are counted by their distance inside the outline, with the rim at 0."""
 
     outline: Outline
     bench_px: float
@@ -28,7 +28,7 @@ class Pit:
     """Direction of the sector that is being mined, radians."""
     rim_m: float
     tone_db: NDArray[np.float32]
-    """Brightness of the rock of each bench against the mean."""
+    """Backscatter of the rock of each bench relative to the mean."""
 
 
 @dataclass(frozen=True)
@@ -53,35 +53,35 @@ class Pond:
 
     @property
     def reach_px(self) -> float:
-        """Return a distance from the centre beyond which nothing of the pond is."""
+        """Return a distance from the centre beyond which the pond does not extend."""
         return math.hypot(self.long_px, self.short_px) + 40
 
 
 @dataclass(frozen=True)
 class Yard:
-    """Rows of buildings on a turned grid: the plant of a mine, or a town with streets."""
+    """Rows of buildings on a rotated grid: the plant of a mine, or a town with streets."""
 
     outline: Outline
     turn: float
     block_px: tuple[float, float]
     streets: bool
     lots: NDArray[np.float32]
-    """(8, rows, columns): sizes, presence, height, and places and strengths of metal corners, each from 0 to 1."""
+    """(8, rows, columns): sizes, presence, height, and positions and strengths of metal corners, each from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Road:
-    """A bending road."""
+    """A curved road."""
 
     path: NDArray[np.float64]
-    """(N, 2) points (y, x), half a pixel apart or less."""
+    """(N, 2) points (y, x), at most half a pixel apart."""
     busy: bool
     width_px: int
 
 
 @dataclass(frozen=True)
 class Mine:
-    """All that is planned of one mine."""
+    """The plan of one mine."""
 
     cell: tuple[int, int]
     centre: Point
@@ -96,7 +96,7 @@ class Mine:
 
     @property
     def reach_px(self) -> float:
-        """Return a distance from the centre beyond which nothing of the mine is."""
+        """Return a distance from the centre beyond which the mine does not extend."""
         return 1.15 * self.side_px
 
 
@@ -112,7 +112,7 @@ def mines_in(streams: RandomStreams, options: SiteOptions, region: Region) -> li
 
 
 def draw_mine(streams: RandomStreams, options: SiteOptions, row: int, column: int) -> Mine:
-    """Plan the mine of one cell: pit on one side, dumps on the other, pond and plant between."""
+    """Plan the mine of one cell: pit on one side, dumps on the other, pond and plant in between."""
     rng = streams.stream("mine", row, column)
     cell = options.cell_px
     side = options.pit / 0.27
@@ -137,7 +137,7 @@ def draw_mine(streams: RandomStreams, options: SiteOptions, row: int, column: in
     if options.town:
         yards.append(_draw_yard(rng, town_at, 0.1 * side, streets=True))
 
-    # The ramp meets the rim opposite to the active sector.
+    # The ramp meets the rim opposite the active sector.
     gate = pit.outline.rim(pit.active + math.pi, -12)
     roads = [_draw_road(rng, gate, place, busy=True, width_px=9) for place in places]
     roads += [_draw_road(rng, gate, place, busy=False, width_px=6) for place in (pond_at, plant_at)]
@@ -193,7 +193,7 @@ def _draw_road(rng: np.random.Generator, start: Point, end: Point, *, busy: bool
     begin, finish = np.array(start), np.array(end)
     length = float(np.hypot(*(finish - begin)))
     side = np.array([finish[1] - begin[1], begin[0] - finish[0]]) / max(length, 1.0)
-    bends = [begin + (finish - begin) * share + side * rng.normal(0, 0.12) * length for share in (0.33, 0.67)]
+    bends = [begin + (finish - begin) * fraction + side * rng.normal(0, 0.12) * length for fraction in (0.33, 0.67)]
     at = np.linspace(0, 1, int(3 * length) + 2)[:, None]
     path = (1 - at) ** 3 * begin + 3 * (1 - at) ** 2 * at * bends[0] + 3 * (1 - at) * at**2 * bends[1] + at**3 * finish
     return Road(path, busy, width_px)

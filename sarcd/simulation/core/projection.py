@@ -1,8 +1,8 @@
-"""From ground to radar geometry: what lies where in slant range, how bright, what is laid over and what is hidden.
+"""Projection of the ground to radar geometry: position in slant range, power, layover and shadow.
 
-The radar stands far away at the left and looks towards growing x, so its rays are parallel. Slant range is
+The radar is far away on the left and looks towards increasing x, so its rays are parallel. Slant range is
 ``r = x sin(theta) - h cos(theta)``; its columns are counted in ``r / sin(theta)``, so that flat ground at height 0
-keeps its place. For a radar at the right, turn the ground round before and the result after.
+keeps its position. For a radar on the right, flip the ground before and the result afterwards.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from numpy.typing import NDArray
 from sarcd.simulation.core.fields import FloatArray
 
 Look = Literal["right", "left"]
-"""Which way along x the radar looks: towards growing x ("right") or falling x ("left")."""
+"""Look direction along x: towards increasing x ("right") or decreasing x ("left")."""
 
 LOWEST_M, HIGHEST_M = -170.0, 130.0
-"""Limits of terrain height, which bound how far away a pixel's ground can be."""
+"""Limits of terrain height, which bound the distance between a pixel and its ground."""
 
 LAYOVER, SHADOW = 1, 2
-"""Bit flags of pixels that cannot be judged."""
+"""Bit flags of masked pixels."""
 
 COSINE_POWER = 1.5
-"""Reflectivity of a slope goes with this power of the cosine of local incidence."""
+"""Exponent of the cosine of local incidence in the reflectivity of a slope."""
 
-_THINNEST = 0.02  # of a column: ground steeper than this is a line of light
+_THINNEST = 0.02  # of a column: minimum width over which a piece of ground is spread
 
 
 @dataclass(frozen=True)
 class View:
-    """How the radar sees the ground.
+    """Viewing geometry of the radar.
 
     Parameters
     ----------
     incidence_deg : float
-        On flat ground.
+        Incidence angle on flat ground.
     spacing_m : float
-        Of ground pixels, along both axes.
+        Spacing of ground pixels, along both axes.
     look : {"right", "left"}
         Direction along x.
     """
@@ -52,11 +52,11 @@ class View:
 
     @property
     def shift_px(self) -> float:
-        """Columns towards the radar that a metre of height moves a point."""
+        """Columns towards the radar by which a metre of height displaces a point."""
         return 1 / (math.tan(math.radians(self.incidence_deg)) * self.spacing_m)
 
     def reach_px(self) -> tuple[int, int]:
-        """Return how many columns of ground an image needs on the radar's side and on the far side of it."""
+        """Return how many columns of ground an image needs on the near and on the far side of it."""
         shade = (HIGHEST_M - LOWEST_M) * math.tan(math.radians(self.incidence_deg)) / self.spacing_m
         return math.ceil(shade - LOWEST_M * self.shift_px) + 3, math.ceil(HIGHEST_M * self.shift_px) + 3
 
@@ -64,34 +64,34 @@ class View:
 def project(
     height_m: FloatArray, power: FloatArray, view: View, *, near: int, width: int, left: int = 0
 ) -> tuple[FloatArray, NDArray[np.int32], NDArray[np.uint8]]:
-    """Project the ground to radar geometry, for a radar at the left (`View.look` is not heeded).
+    """Project the ground to radar geometry, for a radar on the left (`View.look` is ignored).
 
     Each piece of ground between two pixels spreads its power, reflectivity times area times cos^p of local incidence
-    over that of flat ground, evenly over the columns it covers. Foreshortening, layover, shadow and outlines follow.
+    relative to flat ground, evenly over the columns it covers. Foreshortening, layover, shadow and outlines follow.
 
     Parameters
     ----------
     height_m : (Y + 2, G) float32
-        Terrain height, with one row more above and below for slopes along y.
+        Terrain height, with one further row above and below for slopes along y.
     power : (Y, G) float32, linear
         Reflectivity of level ground.
     view : View
-        Radar.
+        Viewing geometry.
     near : int
-        Columns of ground before the image's first.
+        Columns of ground before the first column of the image.
     width : int
         Columns of the image.
     left : int
-        The image's first column in the plane, from which all is counted: its cut changes no bit.
+        First column of the image in the plane, from which all columns are counted, so that cropping changes no bit.
 
     Returns
     -------
     power : (Y, width) float32, linear
-        0 where no ground is seen.
+        0 where no ground is visible.
     source : (Y, width) int32
-        Column of the ground that gives most of it; of the hidden ground where none is seen.
+        Column of the ground that contributes most; of the hidden ground where none is visible.
     flags : (Y, width) uint8
-        `LAYOVER` where several pieces of ground fall together, `SHADOW` where none is seen.
+        `LAYOVER` where several pieces of ground coincide, `SHADOW` where none is visible.
 
     Examples
     --------
@@ -131,20 +131,20 @@ def _project(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  a compiled loop
         pieces[:] = 0
         hidden[:] = 0
         line = height[y + 1]
-        end = first - line[0] * shift  # column where the piece of ground ends
+        end = first - line[0] * shift  # column at which the piece of ground ends
         horizon = -1e30  # highest ray so far
         ray = line[0] * sine + first * spacing * cosine
         for k in range(ground - 1):
             start, previous = end, ray
             end = (first + k + 1) - line[k + 1] * shift
             ray = line[k + 1] * sine + (first + k + 1) * spacing * cosine
-            if ray <= horizon or previous < horizon:  # in shadow, part of it at least
+            if ray <= horizon or previous < horizon:  # at least partly in shadow
                 first_hidden, last_hidden = (start, end) if start < end else (end, start)
                 for place in range(max(left, math.floor(first_hidden)), min(left + width, math.floor(last_hidden) + 1)):
                     hidden[place - left] = k
             if ray <= horizon:
                 continue
-            if previous < horizon:  # the far end of it comes out of the shadow
+            if previous < horizon:  # its far end is beyond the shadow
                 start = end - (end - start) * (ray - horizon) / (ray - previous)
                 seen = (ray - horizon) / (ray - previous)
             else:
@@ -188,7 +188,7 @@ def _project(  # noqa: PLR0912, PLR0913, PLR0915, PLR0917  a compiled loop
 
 @numba.njit(nogil=True, cache=True)
 def gather(array: Any, source: Any, first: int) -> Any:
-    """Return what lies on the ground that each pixel sees most of; row 0 of the image is row `first` of the ground."""
+    """Return the values of the ground that each pixel sees most of; image row 0 is row `first` of the ground."""
     out = np.empty(source.shape, array.dtype)
     for y in range(source.shape[0]):
         for x in range(source.shape[1]):

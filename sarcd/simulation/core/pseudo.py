@@ -1,4 +1,4 @@
-"""Pseudo-changes: what differs between two images of a mine although nothing of interest happened."""
+"""Pseudo-changes: differences between two images of a mine without a change of interest."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from sarcd.simulation.core.speckle import HAMMING, TAPS, response_at
 
 MOISTURE_DB = (2.0, 5.0)
 MOISTURE_KEEPS = (0.7, 1.0)
-"""Brightening of wetted soil, dB, and the share of its coherence that it keeps."""
+"""Increase of the backscatter of wet soil in dB, and the fraction of its coherence that it retains."""
 
 WET_TAILINGS_DB = -3.0
 WET_TAILINGS_KEEPS = 1 / 3
-"""The same for tailings whose beach is flooded: a smooth wet surface is darker."""
+"""The same for tailings whose beach is flooded: a smooth wet surface has a lower backscatter."""
 
 WEATHER_DB = {Cover.WATER: 2.0, Cover.VEGETATION: 0.5, Cover.TAILINGS_WET: 1.0}
-"""Standard deviation over the dates of a class's brightness: wind on water, wet leaves, dB."""
+"""Standard deviation over the dates of the backscatter of a class, dB: wind on water, wet leaves."""
 
 POROUS = (Cover.GROUND, Cover.BENCH_FLOOR, Cover.DUMP)
-"""Classes that brighten when wet."""
+"""Classes whose backscatter increases when wet."""
 
 TRAFFIC = {Cover.ROAD_BUSY: 1.0, Cover.ROAD: 0.3, Cover.DUMP_ACTIVE: 0.15, Cover.BENCH_FLOOR: 0.06}
-"""How many vehicles stand on a pixel of a class, against busy roads."""
+"""Density of vehicles on a class relative to busy roads."""
 
 _DRAWN_PX = 256
-"""Side of the blocks that vehicles are drawn by."""
+"""Side of the blocks in which vehicles are drawn."""
 
 
 class Pseudo(IntEnum):
@@ -47,16 +47,16 @@ class Pseudo(IntEnum):
 
 @dataclass(frozen=True)
 class Wetness:
-    """State of the ground's surface at one date, against dry ground.
+    """Surface state of the ground at one date relative to dry ground.
 
     Parameters
     ----------
     kind : (Y, X) uint8
         `Pseudo.MOISTURE`, `Pseudo.WET_TAILINGS` or 0.
     offset_db : (Y, X) float32
-        Change of brightness, dB.
+        Change of backscatter, dB.
     keeps : (Y, X) float32
-        Share of coherence kept with any other date.
+        Fraction of coherence retained with any other date.
     """
 
     kind: NDArray[np.uint8]
@@ -82,26 +82,26 @@ def wetness(
     Parameters
     ----------
     streams, options : RandomStreams, SiteOptions
-        Random numbers, and what share of the ground is wet.
+        Random numbers, and the fraction of the ground that is wet.
     region : Region
-        Where.
+        Region of the plane.
     date : int
         Number of the image; the first is dry.
     cover : (Y, X) uint8
         Classes (`Cover`).
     not_here : (Y, X) bool
-        Ground that is dry in any case: what was wet at the date before, so that each pair sees a pixel wetted or dried,
-        and what was moved since, whose brightness is to be its own.
+        Ground that is dry in any case: where it was wet at the previous date, so that each pair has pixels that became
+        wet or dry, and where it was moved since, so that moisture does not affect the intensity of a change.
     """
     state = dry(region.shape)
-    share = streams.stream("wet share", date).uniform(*options.moist)
-    if date == 0 or share <= 0:
+    fraction = streams.stream("wet share", date).uniform(*options.moist)
+    if date == 0 or fraction <= 0:
         return state
-    wet = (streams.fractal(region, "wet", date, coarsest=128, roughness=0.55) > above(share)) & ~not_here
-    # Beaches are flooded by the mine itself, so as large a share of them is wet whatever the weather does elsewhere.
+    wet = (streams.fractal(region, "wet", date, coarsest=128, roughness=0.55) > above(fraction)) & ~not_here
+    # Beaches are flooded by the mine itself, so the same fraction of them is wet in any weather.
     moist, flooded = wet & np.isin(cover, POROUS), wet & (cover == Cover.TAILINGS)
     state.kind[moist], state.kind[flooded] = Pseudo.MOISTURE, Pseudo.WET_TAILINGS
-    # A smooth strength within the stated limits: a soak is not equally wet all over.
+    # A smooth strength within these limits: wet areas are not uniformly wet.
     strength = streams.fractal(region, "wet strength", date, coarsest=64, finest=32)
     level = np.clip(np.float32(0.5) + np.float32(0.3) * strength[moist], 0, 1)
     state.offset_db[moist] = MOISTURE_DB[0] + (MOISTURE_DB[1] - MOISTURE_DB[0]) * level
@@ -112,7 +112,7 @@ def wetness(
 
 
 def weather_db(streams: RandomStreams, date: int) -> FloatArray:
-    """Draw the brightness of each class at one date against its mean, dB: a table indexed by class."""
+    """Draw the backscatter of each class at one date relative to its mean, dB: a table indexed by class."""
     rng = streams.stream("weather", date)
     column = np.zeros(len(Cover), np.float32)
     for cover, spread in WEATHER_DB.items():
@@ -122,7 +122,7 @@ def weather_db(streams: RandomStreams, date: int) -> FloatArray:
 
 @dataclass(frozen=True)
 class Targets:
-    """Point targets: place on the ground (y, x), pixels of the plane, and complex amplitude of the peak."""
+    """Point targets: position on the ground (y, x), pixels of the plane, and complex amplitude of the peak."""
 
     y: NDArray[np.float64]
     x: NDArray[np.float64]
@@ -132,9 +132,9 @@ class Targets:
 def vehicles(
     streams: RandomStreams, options: SiteOptions, region: Region, date: int, cover: NDArray[np.uint8]
 ) -> Targets:
-    """Park and drive vehicles on roads, bench floors and active dumps; every date has its own.
+    """Draw vehicles on roads, bench floors and active dumps, independently at each date.
 
-    Candidates are drawn by fixed blocks and kept as often as the ground they stand on has traffic.
+    Candidates are drawn in fixed blocks and kept with the probability of traffic on the ground below them.
     """
     weight = np.zeros(len(Cover))
     for kind, amount in TRAFFIC.items():
@@ -164,10 +164,10 @@ def vehicles(
 
 
 def reach_px(hamming: float) -> int:
-    """Return the half side of the stamped point spread, in pixels.
+    """Return half the side of the stamped point spread function, in pixels.
 
-    Its tail falls as ``(2 - 1 / hamming) / x``, which 6 pixels cut at -32 dB of the peak with the usual weight: a
-    lighter weight needs more of them, up to the length that speckle is filtered with.
+    Its tail decays as ``(2 - 1 / hamming) / x``, and 6 pixels truncate it at -32 dB of the peak with the usual
+    weighting; a weaker weighting needs more pixels, up to the length of the filter for speckle.
     """
     return int(np.clip(round(18 * (2 - 1 / hamming)), 6, TAPS // 2))
 
@@ -184,15 +184,15 @@ def add_targets(
     Parameters
     ----------
     image : (Y, X) complex64, linear amplitude
-        Changed in place.
+        Modified in place.
     region : Region
-        That the image covers.
+        Region that the image covers.
     targets : Targets
-        With places in pixels of the image's plane, which need not be whole; what falls outside is cut.
+        With positions in pixels of the image's plane, not necessarily integers; targets outside are cropped.
     oversampling : (y, x)
-        Of the image.
+        Oversampling of the image.
     hamming : float
-        Weight on its spectrum.
+        Hamming coefficient of its spectrum.
     """
     reach = reach_px(hamming)
     steps = np.arange(-reach, reach + 1)
@@ -200,7 +200,7 @@ def add_targets(
     for place, rate, first in zip((targets.y, targets.x), oversampling, (region.top, region.left), strict=True):
         whole = np.rint(place).astype(np.int64)
         spread = response_at(steps - (place - whole)[:, None], rate, hamming=hamming)
-        sides.append((whole - first, spread / hamming))  # which is the peak
+        sides.append((whole - first, spread / hamming))  # divided by the peak
     height, width = image.shape
     for row, spread_y, column, spread_x, peak in zip(*sides[0], *sides[1], targets.amplitude, strict=True):
         top, left = max(row - reach, 0), max(column - reach, 0)
@@ -213,7 +213,7 @@ def add_targets(
 
 
 def corners(yards: list[Yard]) -> Targets:
-    """Return the metal corners of buildings: some lots have one, which is there at every date with the same phase."""
+    """Return the metal corners of buildings: some lots have one, at every date with the same phase."""
     parts = []
     for yard in yards:
         _, rows, columns = yard.lots.shape

@@ -1,4 +1,4 @@
-"""Band-limited speckle, and dates that share it as far as their coherence says."""
+"""Band-limited speckle, and dates that share it according to their coherence."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from sarcd.simulation.core.classes import REFERENCE_DAYS, table
 from sarcd.simulation.core.fields import FloatArray, RandomStreams, Region, Shape, correlated, filtered
 
 TAPS = 33
-"""Length of the impulse response: its tail beyond is under -45 dB with the usual weight, -32 dB without any."""
+"""Length of the impulse response: its tail is below -45 dB with the usual weighting, -32 dB without any."""
 
 HAMMING = 0.6
-"""Coefficient of the weight on the spectrum that X-band products have."""
+"""Hamming coefficient of the spectral weighting of X-band products."""
 
 HIGHEST_COHERENCE = 0.97
-"""Of any class at zero days."""
+"""Maximum coherence of any class at zero days."""
 
 
 def impulse_response(oversampling: float, *, hamming: float = HAMMING, taps: int = TAPS) -> NDArray[np.float64]:
     """Return the impulse response of a radar image along one axis, of unit energy.
 
-    Its spectrum fills ``1 / oversampling`` of the sampled band with a Hamming weight ``hamming + (1 - hamming) cos``.
+    The spectrum fills ``1 / oversampling`` of the sampled band with a Hamming weight ``hamming + (1 - hamming) cos``.
 
     Parameters
     ----------
     oversampling : float
         Sampling rate over bandwidth, 1 or more.
     hamming : float
-        Coefficient of the weight; 1 is none.
+        Coefficient of the weighting; 1 is none.
     taps : int
         Odd length in pixels.
 
@@ -43,16 +43,16 @@ def impulse_response(oversampling: float, *, hamming: float = HAMMING, taps: int
 
     Examples
     --------
-    Correlation of neighbouring pixels at the sampling usual for X-band products:
+    Correlation of neighbouring pixels at the usual sampling of X-band products:
 
     >>> h = impulse_response(1.2)
     >>> [round(float(sum(h[lag:] * h[:-lag])), 3) for lag in (1, 2, 3)]
     [0.658, 0.185, 0.026]
     """
     if oversampling < 1:
-        raise OptionError(f"oversampling is {oversampling}", option="oversampling", hint="use 1 or more")
+        raise OptionError(f"invalid oversampling {oversampling}", option="oversampling", hint="use 1 or more")
     if taps < 1 or taps % 2 == 0:
-        raise OptionError(f"impulse response of {taps} taps", option="taps", hint="use an odd number")
+        raise OptionError(f"expected an odd number of taps, got {taps}", option="taps", hint="use an odd number")
     response = response_at(np.arange(taps) - taps // 2, oversampling, hamming=hamming)
     return np.asarray(response / np.sqrt(np.sum(response**2)), np.float64)
 
@@ -60,7 +60,7 @@ def impulse_response(oversampling: float, *, hamming: float = HAMMING, taps: int
 def response_at(
     pixels: NDArray[np.floating[Any]] | NDArray[np.integer[Any]], oversampling: float, *, hamming: float = HAMMING
 ) -> NDArray[np.float64]:
-    """Return the impulse response, of peak ``hamming``, at distances in pixels that need not be whole."""
+    """Return the impulse response, with peak ``hamming``, at distances in pixels that need not be integers."""
     at = pixels / oversampling
     response = hamming * np.sinc(at) + (1 - hamming) / 2 * (np.sinc(at - 1) + np.sinc(at + 1))
     return np.asarray(response, np.float64)
@@ -80,13 +80,13 @@ def speckle(
     Parameters
     ----------
     rng : np.random.Generator
-        Where the numbers come from.
+        Source of random numbers.
     shape : (Y, X)
         Size in pixels.
     oversampling : (y, x)
         Along azimuth and range.
     hamming : float
-        As `impulse_response` has it.
+        As in `impulse_response`.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def _complex(parts: FloatArray) -> NDArray[np.complex64]:
 
 
 def temporal_table(days: NDArray[np.float64], *, level: float = 1.0, decay: float = 1.0) -> FloatArray:
-    """Return the coherence between all dates that time alone leaves, by class.
+    """Return the temporal coherence between all dates, by class.
 
     ``g_ij = (g0 - g_end) exp(-|t_i - t_j| / T) + g_end`` for i != j, with g0 such that the class has its tabulated
     coherence over `REFERENCE_DAYS`, and ``g_ii = 1``.
@@ -124,7 +124,7 @@ def temporal_table(days: NDArray[np.float64], *, level: float = 1.0, decay: floa
     days : (T,) float64
         Dates in days.
     level : float
-        Factor on g0 and g_end; g0 stays below `HIGHEST_COHERENCE`.
+        Factor on g0 and g_end; g0 is limited to `HIGHEST_COHERENCE`.
     decay : float
         Factor on the time constants T.
 
@@ -147,28 +147,29 @@ def temporal_table(days: NDArray[np.float64], *, level: float = 1.0, decay: floa
 def correlate(
     looks: Any, table: Any, cover: Any, variety: Any, left: Any, keeps: Any, geometric: Any, pull: Any
 ) -> Any:
-    """Mix independent speckle into dates of known coherence, by Cholesky decomposition at each pixel, in place.
+    """Mix independent speckle into dates of given coherence, by Cholesky decomposition at each pixel, in place.
 
     For two dates this is ``z1 = n1, z2 = g n1 + sqrt(1 - g^2) n2``. The coherence of dates i < j is a product of
-    matrices that are each possible, hence possible itself: of time, by class, with its variety; of the ground moved
-    between them; of moisture at both; and of the angle between their lines of sight on the pixel's slope.
+    matrices that are each positive semi-definite, and so is the product: of time, by class, with its variation; of
+    ground moved between them; of moisture at both; and of the angle between their lines of sight on the slope of the
+    pixel.
 
     Parameters
     ----------
     looks : (T, Y, X) complex64
-        Independent speckle of unit mean intensity; becomes speckle of unit mean intensity with that coherence.
+        Independent speckle of unit mean intensity; replaced by speckle of unit mean intensity with that coherence.
     table : (T, T, classes) float32
         Temporal coherence of each class.
     cover : (Y, X) uint8
         Classes.
     variety : (Y, X) float32
-        Factor on temporal coherence.
+        Factor on the temporal coherence.
     left : (T - 1, Y, X) float32
-        Coherence that ground moved in a pair keeps, whatever its class would have kept; 1 where none moved.
+        Coherence that ground moved in a pair retains, whatever its class would have retained; 1 where none moved.
     keeps : (T, Y, X) float32
-        Share of coherence that a date keeps with any other.
+        Fraction of coherence that a date retains with any other.
     geometric : (T, T) float32
-        Loss by the baseline between two dates, for a slope of `pull` 1.
+        Loss due to the baseline between two dates, for a slope of `pull` 1.
     pull : (Y, X) float32
         Factor on that loss.
 

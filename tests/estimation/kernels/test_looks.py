@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import hyp2f1
 
-from sarcd.estimation.kernels.bias import LEAST_LOOKS, mean_coherence, unbias
+from sarcd.estimation.kernels.bias import MIN_LOOKS, mean_coherence, unbias
 from sarcd.estimation.kernels.looks import effective_looks, floor_looks, lag_correlation, valid_count
 from sarcd.estimation.kernels.weighted import gaussian_weights
 from sarcd.simulation.core.speckle import impulse_response, speckle
@@ -64,7 +64,7 @@ def test_unbias_at_its_ends():
     found = unbias(np.array([[0, floor - 0.01, floor, 1, np.nan]], "float32"), 9.0)[0]
     np.testing.assert_allclose(found, [0, 0, 0, 1, np.nan], atol=2e-2)
     few = unbias(np.array([[0.7, 1.0]], "float32"), np.array([[0.3, 1.0]], "float32"))
-    np.testing.assert_array_equal(few, unbias(np.array([[0.7, 1.0]], "float32"), LEAST_LOOKS))
+    np.testing.assert_array_equal(few, unbias(np.array([[0.7, 1.0]], "float32"), MIN_LOOKS))
 
 
 def test_looks_of_each_pixel_count():

@@ -27,7 +27,7 @@ def brute_counts(truth, prediction, threshold=None):
             found["foreign_prediction"] += value not in (0, 1, 255)
         found["foreign_truth"] += label not in (0, 1, 255)
         if label in (0, 1):
-            name = {(1, 1): "tp", (0, 1): "fp", (1, 0): "fn", (0, 0): "tn"}.get((label, claim), "unjudged")
+            name = {(1, 1): "tp", (0, 1): "fp", (1, 0): "fn", (0, 0): "tn"}.get((label, claim), "masked")
             found[name] += 1
     return found
 
@@ -40,11 +40,11 @@ def test_counts_by_hand():
     truth = np.array([[1, 1, 1, 0], [0, 0, 255, 255], [1, 0, 7, 255]], np.uint8)
     change = np.array([[1, 1, 0, 1], [0, 0, 1, 255], [255, 255, 1, 9]], np.uint8)
     assert named(confusion_counts(truth, change)) == {
-        "tp": 2, "fp": 1, "fn": 1, "tn": 2, "unjudged": 2, "foreign_truth": 1, "foreign_prediction": 1,
+        "tp": 2, "fp": 1, "fn": 1, "tn": 2, "masked": 2, "foreign_truth": 1, "foreign_prediction": 1,
     }  # fmt: skip
 
 
-def test_a_score_at_the_threshold_is_a_change_and_nan_is_unjudged():
+def test_a_score_at_the_threshold_is_a_change_and_nan_is_masked():
     truth = np.array([1, 1, 0, 0, 1, 255], np.uint8)
     score = np.array([0.5, 0.4999, 0.5, 0.1, np.nan, np.nan], np.float32)
     assert confusion_counts(truth, score, threshold=0.5).tolist() == [1, 1, 1, 1, 1, 0, 0]
@@ -69,7 +69,7 @@ def test_bool_and_wide_integers_are_maps():
 @pytest.mark.parametrize(
     ("prediction", "threshold", "message"),
     [
-        (np.zeros(3, np.uint8), None, "truth is"),
+        (np.zeros(3, np.uint8), None, "truth has shape"),
         (np.zeros(2, np.float32), None, "needs a threshold"),
         (np.zeros(2, np.uint8), 0.5, "takes none"),
     ],

@@ -1,4 +1,4 @@
-"""Tests of the sample coherence of two dates, of the ratio of their powers, and of both together."""
+"""Tests of the sample coherence of two dates, of the ratio of their powers, and of both combined."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from sarcd.errors import OptionError
 
 Kind = Literal["sample", "berger"]
 
-MOST = 0.9995
-"""Highest coherence that is told apart from 1."""
+MAX_COHERENCE = 0.9995
+"""Highest coherence that is distinguished from 1."""
 
-_GRID = 200  # coherences that a power is tabulated at
+_GRID = 200  # number of coherences at which a power is tabulated
 
 
 def more(kind: Kind) -> float:
-    """Return what is added to the looks for the second shape of the distribution of a coherence, see `coherence_cdf`.
+    """Return what is added to the looks for the second shape parameter of the distribution, see `coherence_cdf`.
 
     Raises
     ------
     OptionError
-        If there is no such estimate.
+        If there is no such estimator.
     """
     if kind not in ("sample", "berger"):
-        raise OptionError(f"unknown estimate of coherence {kind!r}", option="kind", hint="use sample or berger")
+        raise OptionError(f"unknown coherence estimator {kind!r}", option="kind", hint="use sample or berger")
     return -1.0 if kind == "sample" else -0.5
 
 
 def correlation_p(coherence: np.ndarray, looks: np.ndarray | float, kind: Kind = "sample") -> np.ndarray:
-    """Probability of a coherence at least so high where the dates have nothing in common.
+    """Return the probability of a coherence this high or higher for two uncorrelated dates.
 
     Parameters
     ----------
     coherence : any shape, float
-        Sample coherence, its bias not removed, in [0, 1].
+        Sample coherence, bias not removed, in [0, 1].
     looks : float, or broadcastable
         Independent looks, above 1 (above 1/2 for ``berger``).
     kind : {"sample", "berger"}
-        Which estimate it is.
+        Estimator of the coherence.
 
     Returns
     -------
     (...) float64
-        p-value: small where there is correlation. NaN where the looks are too few.
+        p-value: small where there is correlation. NaN where there are too few looks.
 
     Notes
     -----
-    ``(1 - g^2)^(L - 1)`` [1]_; for Berger's estimate, which takes the powers to be equal, ``(1 - g^2)^(L - 1/2)``.
+    ``(1 - g^2)^(L - 1)`` [1]_; for Berger's estimator, which assumes equal powers, ``(1 - g^2)^(L - 1/2)``.
 
     References
     ----------
@@ -72,31 +72,31 @@ def correlation_p(coherence: np.ndarray, looks: np.ndarray | float, kind: Kind =
 def coherence_cdf(
     coherence: np.ndarray, truth: np.ndarray | float, looks: np.ndarray | float, kind: Kind = "sample"
 ) -> np.ndarray:
-    """Probability of a sample coherence at most so high where the true coherence is known.
+    """Return the probability of a sample coherence this low or lower for a known true coherence.
 
     Parameters
     ----------
     coherence : any shape, float
-        Sample coherence, its bias not removed, in [0, 1].
+        Sample coherence, bias not removed, in [0, 1].
     truth : float, or broadcastable
-        True coherence, in [0, 1); higher than `MOST` counts as that.
+        True coherence, in [0, 1); clipped to `MAX_COHERENCE`.
     looks : float, or broadcastable
-        Independent looks, above 1 (above 1/2 for ``berger``); need not be whole.
+        Independent looks, above 1 (above 1/2 for ``berger``); not necessarily an integer.
     kind : {"sample", "berger"}
-        Which estimate it is; the theory of ``berger`` holds where both dates are equally bright.
+        Estimator of the coherence; the theory of ``berger`` holds where both dates have the same intensity.
 
     Returns
     -------
     (...) float64
-        p-value of lost coherence: small where less was found than such ground gives. Absolute error below 1e-12. NaN
-        where the looks are too few.
+        p-value of a loss of coherence: small where the coherence is lower than such ground gives. Absolute error below
+        1e-12. NaN where there are too few looks.
 
     Notes
     -----
     g^2 is Beta(N + 1, L - 1), N negative binomial with weights ``(L)_n / n! c^2n (1 - c^2)^L``: the series of [1]_ and
-    [2]_, all of whose terms are positive. The share of a Beta(n + 1, b) above x is itself a sum of terms
-    ``(b)_m / m! x^m (1 - x)^b``, m = 0 ... n, so that both sums are carried along together. Berger's estimate has the
-    same with b = L - 1/2, which follows from the Wishart density integrated over the difference of the powers.
+    [2]_, all of whose terms are positive. The fraction of a Beta(n + 1, b) above x is itself a sum of terms ``(b)_m /
+    m! x^m (1 - x)^b``, m = 0 ... n, so both sums are evaluated together. For Berger's estimator the same holds with b =
+    L - 1/2, which follows from the Wishart density integrated over the difference of the powers.
 
     References
     ----------
@@ -112,30 +112,30 @@ def coherence_cdf(
         np.asarray(coherence, np.float64), np.asarray(truth, np.float64), np.asarray(looks, np.float64)
     )
     out = np.empty(g.shape)
-    _cdf(g.ravel(), np.minimum(c, MOST).ravel(), n.ravel(), more(kind), out.reshape(-1))
+    _cdf(g.ravel(), np.minimum(c, MAX_COHERENCE).ravel(), n.ravel(), more(kind), out.reshape(-1))
     return out
 
 
 def power_of_loss(
     truth: np.ndarray, looks: np.ndarray | float, false_alarms: float, kind: Kind = "sample"
 ) -> np.ndarray:
-    """Probability that a complete loss of coherence is found, at a rate of false alarms, on ground of known coherence.
+    """Return the probability of detecting a complete loss of coherence over ground of known coherence.
 
     Parameters
     ----------
     truth : any shape, float
-        True coherence of the ground while nothing changes, in [0, 1); NaN stays.
+        True coherence of the ground without change, in [0, 1); NaN where NaN.
     looks : float, or broadcastable
         Independent looks, above 1; rounded to steps of 5 %.
     false_alarms : float
-        Rate of false alarms of the test.
+        False-alarm rate of the test.
     kind : {"sample", "berger"}
-        Which estimate it is.
+        Estimator of the coherence.
 
     Returns
     -------
     (...) float64
-        From `false_alarms` on ground without coherence, which cannot be judged by it, up to 1.
+        From `false_alarms` for incoherent ground, where the test is uninformative, up to 1.
 
     Examples
     --------
@@ -157,19 +157,19 @@ _STEP = 1.05
 
 
 def look_steps(looks: np.ndarray) -> np.ndarray:
-    """Return the number of the nearest step of 2 % from one look on; -1 where looks are NaN or not above 1."""
+    """Return the index of the nearest step of 5 % in looks, from one look; -1 where looks are NaN or not above 1."""
     known = np.asarray(looks) > 1
     return np.where(known, np.rint(np.log(np.where(known, looks, 1)) / log(_STEP)), -1).astype(np.int64)
 
 
 def looks_of_step(step: np.ndarray | int) -> np.ndarray:
-    """Return the looks of a step of `look_steps`."""
+    """Return the looks at a step of `look_steps`."""
     return np.asarray(_STEP ** np.maximum(np.asarray(step, float), 0.5))
 
 
 @functools.lru_cache(maxsize=1024)
 def _powers(looks: float, false_alarms: float, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
-    truth = np.linspace(0, MOST, _GRID)
+    truth = np.linspace(0, MAX_COHERENCE, _GRID)
     low, high = np.zeros(_GRID), np.ones(_GRID)
     for _ in range(40):
         middle = (low + high) / 2
@@ -196,16 +196,16 @@ def _cdf(g: Any, c: Any, looks: Any, added: float, out: Any) -> None:
 def _cdf_of(x: float, square: float, looks: float, b: float) -> float:
     """Return the sum over n of P(N = n) P(M > n), N and M negative binomial of (looks, square) and (b, x)."""
     n, weight = _begin(looks, square)
-    m, share = _begin(b, x)
+    m, term = _begin(b, x)
     below, total, weights = 0.0, 0.0, 0.0
     mean = looks * square / (1 - square)
     while True:
         while m <= n:
-            below += share
-            share *= (b + m) / (m + 1) * x
+            below += term
+            term *= (b + m) / (m + 1) * x
             m += 1
         if below > 1 - 1e-15:
-            break  # whatever N is, M is less
+            break  # for any N, M is smaller
         total += weight * (1 - below)
         weights += weight
         if n > mean and weight < 1e-15 * (1 - square):
@@ -217,7 +217,7 @@ def _cdf_of(x: float, square: float, looks: float, b: float) -> float:
 
 @njit(nogil=True, cache=True)
 def _begin(shape: float, x: float) -> tuple[int, float]:
-    """Return the first term of a negative binomial distribution that counts, and its probability."""
+    """Return the first term of a negative binomial distribution that is not negligible, and its probability."""
     mean = shape * x / (1 - x)
     start = max(int(mean - 12 * sqrt(mean / (1 - x))), 0)
     if start == 0:
@@ -226,7 +226,7 @@ def _begin(shape: float, x: float) -> tuple[int, float]:
 
 
 def fisher_p(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Probability of two independent p-values whose product is at most so small.
+    """Return the probability that two independent p-values have a product this small or smaller.
 
     Parameters
     ----------
@@ -237,15 +237,15 @@ def fisher_p(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     -------
     (...) float64
         ``q (1 - ln q)``, q their product: the chi-square distribution of ``-2 ln q`` with 4 degrees of freedom [1]_.
-        NaN where either is.
+        NaN where either is NaN.
 
     Notes
     -----
-    `coherent_ratio_p` and `coherence_cdf` of Berger's estimate are independent where nothing changed: the latter is a
-    function of S11 + S22 and S12, which are complete and sufficient for equal powers, and the former's distribution
-    knows neither brightness nor coherence (Basu's theorem). The likelihood ratio of "equal powers and coherence c"
-    factors into the same two statistics; Fisher's product has the exact rate of false alarms without tables, and
-    counts coherence only where it is too low.
+    `coherent_ratio_p` and `coherence_cdf` of Berger's estimator are independent where nothing changed: the latter is a
+    function of S11 + S22 and S12, which are complete and sufficient for equal powers, and the distribution of the
+    former depends on neither intensity nor coherence (Basu's theorem). The likelihood ratio of "equal powers and
+    coherence c" factors into the same two statistics; Fisher's product has the exact false-alarm rate without tables,
+    and uses coherence only where it is too low.
 
     References
     ----------
@@ -262,27 +262,27 @@ def fisher_p(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def ratio_p(ratio: np.ndarray, looks: np.ndarray | float, coherence: np.ndarray | float = 0.0) -> np.ndarray:
-    """Probability of a ratio of powers at least so far from 1, both ways, where the ground is equally bright.
+    """Return the probability of a ratio of powers this far from 1 or further, two-sided, for equal intensities.
 
     Parameters
     ----------
     ratio : any shape, float
         Mean power after over mean power before, both of `looks` independent looks; above 0.
     looks : float, or broadcastable
-        Independent looks, above 0; need not be whole.
+        Independent looks, above 0; not necessarily an integer.
     coherence : float, or broadcastable
         True coherence of the two dates, in [0, 1); 0 gives the F(2n, 2n) test of independent dates.
 
     Returns
     -------
     (...) float64
-        p-value, in [0, 1]; NaN stays.
+        p-value, in [0, 1]; NaN where NaN.
 
     Notes
     -----
     The density ``Gamma(2n) / Gamma(n)^2 (1 - c^2)^n (1 + w) w^(n-1) / [(1 + w)^2 - 4 c^2 w]^(n + 1/2)`` [1]_ of the
     ratio w becomes, with ``s = sinh(ln(w) / 2)``, one of ``(s^2 + 1 - c^2)^-(n + 1/2)``: ``s sqrt(2n / (1 - c^2))`` has
-    Student's t distribution with 2n degrees of freedom. That is what [2]_ and [3]_ found for real variables.
+    Student's t distribution with 2n degrees of freedom, as [2]_ and [3]_ found for real variables.
 
     References
     ----------
@@ -301,9 +301,9 @@ def ratio_p(ratio: np.ndarray, looks: np.ndarray | float, coherence: np.ndarray 
 
 
 def coherent_ratio_p(ratio: np.ndarray, looks: np.ndarray | float, sample: np.ndarray) -> np.ndarray:
-    """Probability of a ratio of powers at least so far from 1 where the ground is equally bright, at any coherence.
+    """Return the probability of a ratio of powers this far from 1 or further, for equal intensities at any coherence.
 
-    The coherence need not be known: its estimate over the same pixels is enough, bias and all.
+    The coherence need not be known: its estimate over the same pixels suffices, even with its bias.
 
     Parameters
     ----------
@@ -312,7 +312,7 @@ def coherent_ratio_p(ratio: np.ndarray, looks: np.ndarray | float, sample: np.nd
     looks : float, or broadcastable
         Independent looks, above 1.
     sample : broadcastable, float
-        Sample coherence of the very pixels whose powers are compared, its bias not removed, in [0, 1].
+        Sample coherence of the same pixels whose powers are compared, bias not removed, in [0, 1].
 
     Returns
     -------
@@ -321,11 +321,11 @@ def coherent_ratio_p(ratio: np.ndarray, looks: np.ndarray | float, sample: np.nd
 
     Notes
     -----
-    ``s sqrt((2n - 2) / (1 - g^2))``, s as in `ratio_p`, has Student's t distribution with 2n - 2 degrees of freedom
-    whatever the true coherence: in the plane of covariances with equal powers the changes of coordinates that keep the
-    powers equal reach every coherence from 0, and leave ``(S11 - S22)^2 / det S`` as it is; and at 0, s is a normal
-    variable over the root of a chi-square one of 2n, which times 1 - g^2, a Beta(n - 1, 1), is one of 2n - 2. Two
-    degrees of freedom are the price of not knowing the coherence.
+    ``s sqrt((2n - 2) / (1 - g^2))``, s as in `ratio_p`, has Student's t distribution with 2n - 2 degrees of freedom for
+    any true coherence: among covariances with equal powers, the changes of coordinates that preserve equal powers reach
+    every coherence from 0, and leave ``(S11 - S22)^2 / det S`` invariant; and at 0, s is a normal variable over the
+    root of a chi-square one of 2n, which times 1 - g^2, a Beta(n - 1, 1), is one of 2n - 2. Two degrees of freedom are
+    the price of not knowing the coherence.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Coherence against its own history, and how likely a pixel changed, given its p-value and those of the whole scene."""
+"""Test of coherence against its own history, and the probability of change from the p-values of a whole scene."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from scipy.special import gammaln, hyp2f1, xlogy
 from sarcd.change.kernels.significance.coherence import Kind, look_steps, looks_of_step, more
 from sarcd.change.kernels.thresholds.histogram import Histogram
 
-# Fisher's transform atanh evens out the spread of a coherence, so both tables are even in it.
+# Fisher's transform atanh equalises the spread of a coherence, so both tables are uniform in it.
 TRUTHS, _LAST_TRUTH = 96, 3.0
 FOUND, LAST_FOUND = 192, 4.0
 
-MOST_LOOKS = 300.0
-"""More looks than these count as that: the hypergeometric function would leave the range of float64."""
+MAX_LOOKS = 300.0
+"""Looks are clipped to this, beyond which the hypergeometric function would leave the range of float64."""
 
 
 def history_p(
@@ -34,47 +34,47 @@ def history_p(
     prior: np.ndarray | None = None,
     outliers: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of a coherence at most so high on ground that had such coherences before.
+    """Return the probability of a coherence this low or lower, given earlier coherences of the same ground.
 
     Parameters
     ----------
     now : (Y, X) float
-        Coherence that is judged, its bias not removed, in [0, 1].
+        Coherence under test, bias not removed, in [0, 1].
     looks : (Y, X) float
-        Independent looks of it, above 1; rounded to steps of 5 %.
+        Its independent looks, above 1; rounded to steps of 5 %.
     past : (M, Y, X) float
         Sample coherences of earlier pairs, M >= 1; NaN where unknown.
     past_looks : (M, Y, X) float
-        Independent looks of each.
+        Independent looks of each earlier pair.
     false_alarms : float
-        Rate of false alarms that `power` is for.
+        False-alarm rate that `power` is for.
     kind : {"sample", "berger"}
-        Which estimate `now` is.
+        Estimator of `now`.
     scales : sequence of M + 1 float, optional
-        True coherence of unchanged ground in each earlier pair, and last in the pair that is judged, over what it is
-        as a rule; see `sarcd.change.kernels.significance.levels`. 1 by default.
+        True coherence of unchanged ground in each earlier pair, and last in the pair under test, relative to its usual
+        value; see `sarcd.change.kernels.significance.levels`. 1 by default.
     prior : (96,) float, optional
-        How likely each coherence of that rule is beforehand; by default all are, evenly in Fisher's transform.
+        Prior probability of each usual coherence; by default uniform in Fisher's transform.
     outliers : float
-        Share of the earlier pairs in which ground may have lost its coherence, in [0, 1): one such pair says little of
-        what the ground is as a rule.
+        Fraction of the earlier pairs in which ground may have lost its coherence, in [0, 1): such a pair says little
+        about the usual coherence of the ground.
 
     Returns
     -------
     p : (Y, X) float32
-        p-value; NaN where `now` or all of the past is unknown.
+        p-value; NaN where `now` or the whole history is unknown.
     power : (Y, X) float32
-        Probability that a complete loss of coherence is found here, at that rate of false alarms: how far this ground
-        can be judged by its coherence.
+        Probability of detecting a complete loss of coherence here, at that false-alarm rate: how far coherence can show
+        a change of this ground.
 
     Notes
     -----
-    The true coherence c is one of a grid that is even in Fisher's transform; the earlier pairs say how likely each is,
-    by the density of the sample coherence [1]_, and p is the mean of `coherence_cdf` over what is likely. So a short
-    history makes the test more careful. Where `prior` is how the ground of the scene is distributed, the rate holds on
-    all ground with the same past, and so on that which `power` calls fit to be judged; with the flat one it holds over
-    all ground, but less coherent ground gets into what is judged by luck, and of that more is flagged. On coherent
-    ground fewer are, since pairs that share an image vary together.
+    The true coherence c is one of a grid that is uniform in Fisher's transform; the earlier pairs determine how likely
+    each is, by the density of the sample coherence [1]_, and p is the posterior mean of `coherence_cdf`, so a short
+    history makes the test more conservative. If `prior` is the distribution of the ground of the scene, the rate holds
+    over all ground with the same history, and so over ground with sufficient `power`; with the flat prior it holds over
+    all ground, but some less coherent ground has sufficient power by chance, and more than the rate of that is flagged.
+    Over coherent ground fewer are flagged, since pairs that share an image vary together.
 
     References
     ----------
@@ -87,7 +87,7 @@ def history_p(
     >>> bool(p[0, 0] < 0.01 < p[0, 1]), bool(power[0, 0] > 0.7), bool(power[0, 1] < 0.02)
     (True, True, True)
     """
-    steps, past_steps = look_steps(np.minimum(looks, MOST_LOOKS)), look_steps(np.minimum(past_looks, MOST_LOOKS))
+    steps, past_steps = look_steps(np.minimum(looks, MAX_LOOKS)), look_steps(np.minimum(past_looks, MAX_LOOKS))
     factors = [1.0] * (len(past) + 1) if scales is None else list(scales)
     tables: list[np.ndarray] = []
     past_places = np.full(past_steps.shape, -1)
@@ -115,7 +115,7 @@ def history_p(
 
 
 def truths() -> np.ndarray:
-    """Return the true coherences that are told apart; (96,)."""
+    """Return the true coherences of the grid; (96,)."""
     return np.tanh(np.linspace(0, _LAST_TRUTH, TRUTHS))
 
 
@@ -124,7 +124,7 @@ def _found() -> np.ndarray:
 
 
 def scaled(table: np.ndarray, factor: float) -> np.ndarray:
-    """Return a table (found, truth) for truths that are multiplied by a factor, as far as the table goes."""
+    """Return a table (found, truth) for truths multiplied by a factor, within the range of the table."""
     if factor == 1:
         return table
     at = np.arctanh(np.minimum(truths() * factor, truths()[-1])) * ((TRUTHS - 1) / _LAST_TRUTH)
@@ -134,34 +134,34 @@ def scaled(table: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _with_outliers(log_ratio: np.ndarray, outliers: float) -> np.ndarray:
-    """Return the logarithm of densities over that at no coherence, of ground that may have lost it."""
+    """Return the logarithm of densities relative to no coherence, for ground that may have lost its coherence."""
     if outliers == 0:
         return log_ratio
     return np.logaddexp(log_ratio + np.float32(np.log1p(-outliers)), np.float32(np.log(outliers)))
 
 
 def flat_prior() -> np.ndarray:
-    """Equal weights on a grid that is even in Fisher's transform.
+    """Return equal weights on a grid that is uniform in Fisher's transform.
 
-    There the spread of a coherence is the same everywhere, so that the difference of two estimates has one
-    distribution. With all coherences equally likely instead, coherent ground was flagged at 0.4 of the rate.
+    There the spread of a coherence is the same everywhere, so the difference of two estimates has one distribution.
+    With all coherences equally likely instead, coherent ground was flagged at 0.4 of the rate.
     """
     return np.full(TRUTHS, 1 / TRUTHS)
 
 
 @functools.lru_cache(maxsize=512)
 def likelihood(step: int) -> np.ndarray:
-    """Logarithm of the density of a sample coherence, less what no truth changes; (found, truth) float32."""
+    """Return the logarithm of the density of a sample coherence, up to terms without truth; (found, truth) float32."""
     looks = float(looks_of_step(step))
     square = (_found()[:, None] * truths()) ** 2
-    # Euler's transformation: what is left of the series is a sum of positive terms
+    # Euler's transformation: the remaining series is a sum of positive terms
     log_series = (1 - 2 * looks) * np.log1p(-square) + np.log(hyp2f1(1 - looks, 1 - looks, 1, square))
     return np.asarray(looks * np.log1p(-(truths() ** 2)) + log_series, np.float32)
 
 
 @functools.lru_cache(maxsize=512)
 def _distribution(step: int, kind: Kind) -> np.ndarray:
-    """Probability of at most so much; (found, truth) float32."""
+    """Return the probability of a coherence this low or lower; (found, truth) float32."""
     looks = float(looks_of_step(step))
     shape, square, x = looks + more(kind), truths() ** 2, _found() ** 2
     mean = looks * square[-1] / (1 - square[-1])
@@ -173,7 +173,7 @@ def _distribution(step: int, kind: Kind) -> np.ndarray:
 
 
 def _log_binomial(n: np.ndarray, shape: float, x: np.ndarray) -> np.ndarray:
-    """Logarithm of negative binomial probabilities; (x, n)."""
+    """Return the logarithm of negative binomial probabilities; (x, n)."""
     with np.errstate(divide="ignore"):
         return np.asarray(
             gammaln(shape + n) - gammaln(shape) - gammaln(n + 1) + shape * np.log1p(-x)[:, None] + xlogy(n, x[:, None])
@@ -248,21 +248,21 @@ _LN10 = float(np.log(10))
 
 @dataclass(frozen=True)
 class TwoGroups:
-    """A beta-uniform mixture of p-values: those of unchanged ground even, those of changed ground heaped at 0.
+    """Beta-uniform mixture of p-values: uniform for unchanged ground, concentrated at 0 for changed ground.
 
     Parameters
     ----------
     share : float
-        Of the pixels in the heap, in [0, 1); 0 where the p-values are those of unchanged ground alone.
+        Fraction of the pixels in the changed component, in [0, 1); 0 where all p-values are those of unchanged ground.
     exponent : float
-        The heap's density is ``exponent * p ** (exponent - 1)``, in (0, 1].
+        The density of the changed component is ``exponent * p ** (exponent - 1)``, in (0, 1].
     """
 
     share: float
     exponent: float
 
     def probability(self, scores: np.ndarray) -> np.ndarray:
-        """Return how likely each pixel changed.
+        """Return the probability of change of each pixel.
 
         Parameters
         ----------
@@ -272,8 +272,8 @@ class TwoGroups:
         Returns
         -------
         ndarray of float32
-            ``1 - f(1) / f(p)``, in [0, 1): the least that the mixture's density f says, since what it has left at
-            p = 1 is all taken for unchanged ground. It grows with the score, from 0 at p = 1. NaN where unknown.
+            ``1 - f(1) / f(p)``, in [0, 1): the lower bound from the mixture density f, since its value at p = 1 is
+            attributed to unchanged ground. It increases with the score, from 0 at p = 1. NaN where unknown.
 
         Examples
         --------
@@ -281,29 +281,29 @@ class TwoGroups:
         [0.0, 0.41, 1.0]
         """
         grown = np.exp((1 - self.exponent) * _LN10 * np.asarray(scores, np.float64))
-        even, heaped = 1 - self.share, self.share * self.exponent
-        return np.asarray(1 - (even + heaped) / (even + heaped * grown), np.float32)
+        uniform, changed = 1 - self.share, self.share * self.exponent
+        return np.asarray(1 - (uniform + changed) / (uniform + changed * grown), np.float32)
 
 
 def fit_two_groups(scores: Histogram, *, correlated: float = 1.0) -> TwoGroups:
-    """Fit the mixture by its likelihood, if there are two groups.
+    """Fit the mixture by maximum likelihood, if there are two groups.
 
     Parameters
     ----------
     scores : Histogram
-        Of -log10 of the p-values of a whole scene.
+        Histogram of -log10 of the p-values of a whole scene.
     correlated : float
-        Pixels that tell about as much as one, such as those of a window that moves by one pixel at a time.
+        Number of pixels that carry the information of one, such as those of a sliding window.
 
     Returns
     -------
     TwoGroups
-        With a share of 0 unless the two groups are likelier by more than Bayes' criterion asks of two parameters.
+        With a share of 0 unless two groups are more likely by the margin of Bayes' criterion for two parameters.
 
     Notes
     -----
-    ``-ln p`` of an even p-value is exponential with rate 1, that of the heap with rate `exponent`, so that the fit is
-    of a mixture of two exponentials, by expectation and maximisation [1]_.
+    ``-ln p`` of a uniform p-value is exponential with rate 1, that of the changed component with rate `exponent`, so
+    the mixture is one of two exponentials, fitted by expectation-maximisation [1]_.
 
     References
     ----------
@@ -321,16 +321,16 @@ def fit_two_groups(scores: Histogram, *, correlated: float = 1.0) -> TwoGroups:
     surprise, weights = scores.centres * _LN10, scores.counts / scores.total
     share, exponent = 0.1, 0.1
     for _ in range(_ROUNDS):
-        heaped = share * exponent * np.exp((1 - exponent) * surprise)
-        belongs = weights * heaped / (1 - share + heaped)
+        changed = share * exponent * np.exp((1 - exponent) * surprise)
+        belongs = weights * changed / (1 - share + changed)
         total = float(belongs.sum())
         moved = total, min(total / max(float((belongs * surprise).sum()), 1e-300), 1.0)
         done = abs(moved[0] - share) + abs(moved[1] - exponent) < _STEP
         share, exponent = moved
         if done:
             break
-    heaped = share * exponent * np.exp((1 - exponent) * surprise)
-    gain = float((weights * np.log(1 - share + heaped)).sum())  # over even p-values alone, in nats a pixel
+    changed = share * exponent * np.exp((1 - exponent) * surprise)
+    gain = float((weights * np.log(1 - share + changed)).sum())  # over uniform p-values alone, in nats per pixel
     number = scores.total / correlated
     if not gain * number > np.log(max(number, 1.0)):
         return TwoGroups(0.0, 1.0)

@@ -1,4 +1,4 @@
-"""How coherent the ground of a whole scene is in each pair: what makes pairs of unlike coherence comparable."""
+"""Level of coherence of a whole scene in each pair, which makes pairs of different coherence comparable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sarcd.change.kernels.significance.coherence import look_steps
 from sarcd.change.kernels.significance.history import (
     FOUND,
     LAST_FOUND,
-    MOST_LOOKS,
+    MAX_LOOKS,
     TRUTHS,
     flat_prior,
     likelihood,
@@ -19,19 +19,19 @@ from sarcd.change.kernels.significance.history import (
     truths,
 )
 
-_ROUNDS = 100  # of expectation-maximisation; more only make the distribution of truths spikier
+_ROUNDS = 100  # of expectation-maximisation; more would only make the distribution spikier
 _SCALES = np.exp(np.linspace(np.log(0.03), np.log(1.3), 128))
 _LOST = np.array([0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5])
-_FLAT = 0.1  # part of the prior that is flat: ground that the sample has not seen
+_FLAT = 0.1  # flat part of the prior, for ground that is not in the sample
 
 
 def histogram(coherence: np.ndarray) -> np.ndarray:
-    """Count sample coherences on the grid of the tests, which is even in Fisher's transform.
+    """Count sample coherences on the grid of the tests, which is uniform in Fisher's transform.
 
     Parameters
     ----------
     coherence : any shape, float
-        In [0, 1]; NaN takes no part.
+        In [0, 1]; NaN is ignored.
 
     Returns
     -------
@@ -50,23 +50,23 @@ def histogram(coherence: np.ndarray) -> np.ndarray:
 def fit_prior(
     histograms: Sequence[np.ndarray], looks: float, scales: Sequence[float] | None = None, *, flat: float = _FLAT
 ) -> np.ndarray:
-    """Estimate how the true coherence of the ground is distributed, from the sample coherences of some pairs.
+    """Estimate the distribution of the true coherence of the ground from the sample coherences of some pairs.
 
     Parameters
     ----------
     histograms : sequence of M (192,) float
-        By `histogram`.
+        From `histogram`.
     looks : float
         Independent looks of each coherence, above 1.
     scales : sequence of M float, optional
-        The true coherence in each pair over that which is estimated; 1 by default.
+        True coherence in each pair relative to the one estimated; 1 by default.
     flat : float
         Weight of a flat distribution that is mixed in.
 
     Returns
     -------
     (96,) float64
-        Weights that add up to 1, on the truths of `history_p`.
+        Weights that sum to 1, on the truths of `history_p`.
 
     Notes
     -----
@@ -99,26 +99,26 @@ def fit_prior(
 
 
 def fit_scale(counts: np.ndarray, prior: np.ndarray, looks: float) -> float:
-    """Estimate by how much the coherence of a whole scene is less, in a pair, than its ground has as a rule.
+    """Estimate the coherence of a whole scene in a pair relative to its usual value.
 
     Parameters
     ----------
     counts : (192,) float
-        Sample coherences of the pair, by `histogram`.
+        Sample coherences of the pair, from `histogram`.
     prior : (96,) float
-        How the true coherence is distributed as a rule, by `fit_prior`.
+        Usual distribution of the true coherence, from `fit_prior`.
     looks : float
         Independent looks, above 1.
 
     Returns
     -------
     float
-        The true coherence in the pair over that of the rule, from 0.03 to 1.3; 1 where nothing is known.
+        True coherence in the pair relative to its usual value, from 0.03 to 1.3; 1 where unknown.
 
     Notes
     -----
-    By maximum likelihood, together with the share of the ground, up to a half, that lost its coherence altogether: what
-    changed in the pair does not pass for a loss of the whole scene.
+    Maximum likelihood, jointly with the fraction of the ground, up to a half, that lost its coherence completely, so
+    that change in the pair is not mistaken for a loss over the whole scene.
 
     Examples
     --------
@@ -135,26 +135,26 @@ def fit_scale(counts: np.ndarray, prior: np.ndarray, looks: float) -> float:
         with np.errstate(divide="ignore", invalid="ignore"):
             each = np.where(counts > 0, counts * (np.log(mixed) + largest), 0)
         best[number] = each.sum(1).max()
-    best -= 0.5 * np.log(_SCALES) ** 2  # where the scene tells nothing, a pair is like the others
+    best -= 0.5 * np.log(_SCALES) ** 2  # where the scene is uninformative, a pair is like the others
     top = int(best[1:-1].argmax()) + 1
     before, at, after = best[top - 1 : top + 2]
     bend = before - 2 * at + after
-    between = 0.5 * (before - after) / bend if bend < 0 else 0.0  # the summit of a parabola through three of the steps
+    between = 0.5 * (before - after) / bend if bend < 0 else 0.0  # vertex of a parabola through three steps
     return round(float(_SCALES[top] * (_SCALES[1] / _SCALES[0]) ** np.clip(between, -1, 1)), 4)
 
 
 def _step(looks: float) -> int:
-    return max(int(look_steps(np.array(min(looks, MOST_LOOKS)))), 1)
+    return max(int(look_steps(np.array(min(looks, MAX_LOOKS)))), 1)
 
 
 def _log_ratio(step: int, scale: float) -> np.ndarray:
-    """Logarithm of the density of a sample coherence over that at no coherence; (found, truth)."""
+    """Return the logarithm of the density of a sample coherence relative to no coherence; (found, truth)."""
     return scaled(likelihood(step), scale).astype(np.float64)
 
 
 @functools.lru_cache(maxsize=2)
 def _ratios(step: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return, of each scale, that density (found, truth) over the largest of its row, and the logarithm of this."""
+    """Return, per scale, that density (found, truth) over the maximum of its row, and the logarithm of the maximum."""
     found = []
     for scale in _SCALES:
         logs = _log_ratio(step, float(scale))
@@ -164,5 +164,5 @@ def _ratios(step: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def mean_truth(prior: np.ndarray) -> float:
-    """Return the mean true coherence of a distribution by `fit_prior`."""
+    """Return the mean true coherence of a distribution from `fit_prior`."""
     return float(prior @ truths())

@@ -1,4 +1,4 @@
-"""What the tests take from a window: mean powers, coherence, and the independent looks behind them."""
+"""Window statistics of the tests: mean powers, coherence, and their independent looks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sarcd.estimation.kernels.windows import box, window_sum
 
 
 def ratio_looks(weights: Axes, correlation: Axes, false_alarms: float) -> float:
-    """Return the number of independent looks whose ratio of mean powers is as often as far from 1 as the window's.
+    """Return the independent looks whose ratio of mean powers has the same threshold as that of the window.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def ratio_looks(weights: Axes, correlation: Axes, false_alarms: float) -> float:
         Weights of the window along y and x, and r_l of the images, as in
         `sarcd.estimation.kernels.looks.effective_looks`.
     false_alarms : float
-        Rate at which the two agree: a test with these looks has it.
+        Rate at which the two thresholds agree, and which a test with these looks has.
 
     Returns
     -------
@@ -32,11 +32,11 @@ def ratio_looks(weights: Axes, correlation: Axes, false_alarms: float) -> float:
 
     Notes
     -----
-    A mean power of correlated pixels is a sum of exponential variables with the eigenvalues of the correlation as
-    weights, which is not quite a gamma variable: that with the same variance (`effective_looks`) has too wide a ratio,
-    and a test with so many looks flags half as much as it should. The threshold of the ratio is exact instead, by
-    Gil-Pelaez inversion [1]_ of the characteristic function of ``A - w B``, and the looks are those of the F test that
-    has the same threshold.
+    A mean power of correlated pixels is a sum of exponential variables weighted by the eigenvalues of the correlation,
+    which is not quite a gamma variable: the gamma variable of the same variance (`effective_looks`) has too wide a
+    ratio, and a test with that number of looks flags half as much as it should. Instead the threshold of the ratio is
+    exact, by Gil-Pelaez inversion [1]_ of the characteristic function of ``A - w B``, and the looks are those of the F
+    test with the same threshold.
 
     References
     ----------
@@ -63,14 +63,14 @@ def ratio_looks(weights: Axes, correlation: Axes, false_alarms: float) -> float:
 
 @dataclass(frozen=True)
 class StackLooks:
-    """Looks of a window as the tests of a stack of dates count them.
+    """Looks of a window for the tests of a stack of dates.
 
     Parameters
     ----------
     whole : tuple of float
-        Of the omnibus test of 2, 3 ... dates.
+        For the omnibus test of 2, 3 ... dates.
     one_more : tuple of float
-        Of the test of one more date after 1, 2 ... others.
+        For the test of one more date after 1, 2 ... others.
     """
 
     whole: tuple[float, ...]
@@ -78,16 +78,16 @@ class StackLooks:
 
 
 def stack_looks(weights: Axes, correlation: Axes, dates: int, false_alarms: float) -> StackLooks:
-    """Return the numbers of independent looks at which the tests of a stack have their rate over correlated pixels.
+    """Return the independent looks at which the tests of a stack have their rate over correlated pixels.
 
     Parameters
     ----------
     weights, correlation : (float arrays, float arrays)
-        As `ratio_looks` takes them.
+        As in `ratio_looks`.
     dates : int
-        Dates of the whole stack, 2 or more.
+        Number of dates of the whole stack, 2 or more.
     false_alarms : float
-        Rate at which tests with these looks agree with the window's.
+        Rate at which tests with these looks agree with those of the window.
 
     Returns
     -------
@@ -96,12 +96,12 @@ def stack_looks(weights: Axes, correlation: Axes, dates: int, false_alarms: floa
 
     Notes
     -----
-    The more dates, the further into its tails each date's power goes, and the fewer looks a window of correlated pixels
-    has there: two dates' looks give ten dates 1.4 times as many false alarms as were asked for at 1 %, twice as many at
-    0.1 %. With A of mean 1, ``h = A - 1 - ln A`` and ``D = sum (A - 1)``, the statistic of `omnibus_p` is
-    ``sum h - D + K ln(1 + D / K)``, whose distribution follows from that of the sums of both, K-fold convolved. The
-    same of gamma variables, whose quantile is known, takes the error of the grid away. For many dates the looks of some
-    numbers are computed, and those between lie on a line over the logarithm of the number.
+    The more dates, the further the power of each goes into its tails, where a window of correlated pixels has fewer
+    looks: the looks of two dates give ten dates 1.4 times the requested false alarms at 1 %, twice as many at 0.1 %.
+    With A of mean 1, ``h = A - 1 - ln A`` and ``D = sum (A - 1)``, the statistic of `omnibus_p` is ``sum h - D + K ln(1
+    + D / K)``, whose distribution follows from that of both sums, K-fold convolved. The same for gamma variables, whose
+    quantile is known, removes the error of the grid. For many dates the looks of some numbers are computed, and those
+    in between are interpolated linearly in the logarithm of the number.
 
     Examples
     --------
@@ -121,17 +121,17 @@ def stack_looks(weights: Axes, correlation: Axes, dates: int, false_alarms: floa
 
 
 Levels = tuple[tuple[float, ...], tuple[int, ...]]
-"""Different eigenvalues, and how many there are of each."""
+"""Distinct eigenvalues, and the multiplicity of each."""
 
 _COMPUTED = (2, 3, 4, 6, 10, 18, 40, 100)
 _LINE, _CELLS = 2**14, 512  # points of one date's distribution, and cells of the grid of sums along each side
 
 
-_MANY = 64  # eigenvalues beyond which those within a tenth of each other count as equal
+_MANY = 64  # number of eigenvalues above which those within a tenth of each other count as equal
 
 
 def _levels(values: np.ndarray) -> Levels:
-    """Return eigenvalues rounded, so that one scene's looks are computed once, and are the same whoever measured it."""
+    """Return rounded eigenvalues, so that the looks of a scene are computed once and are reproducible."""
     values = np.sort(values.round(9))
     if len(values) <= _MANY:
         return tuple(values.tolist()), (1,) * len(values)
@@ -142,8 +142,8 @@ def _levels(values: np.ndarray) -> Levels:
 
 @functools.lru_cache(maxsize=256)
 def _omnibus_looks(levels: Levels, dates: int, false_alarms: float, guess: float) -> float:
-    """Return the looks whose omnibus test has the threshold that the window's speckle asks for."""
-    from sarcd.change.kernels.significance.omnibus import omnibus_quantile  # which knows `StackLooks`
+    """Return the looks whose omnibus test has the threshold that the window's speckle requires."""
+    from sarcd.change.kernels.significance.omnibus import omnibus_quantile  # which imports `StackLooks`
 
     values, many = np.array(levels[0]), np.array(levels[1])
     pixels = int(many.sum())
@@ -166,20 +166,20 @@ def _omnibus_looks(levels: Levels, dates: int, false_alarms: float, guess: float
 def _sum_quantile(
     log_inverse: Callable[[np.ndarray], np.ndarray], dates: int, false_alarms: float, looks: float
 ) -> float:
-    """Return the value that the omnibus statistic exceeds at a rate.
+    """Return the value that the omnibus statistic exceeds at a given rate.
 
-    `log_inverse` is minus the logarithm of the characteristic function of one date's power, of mean 1 and of about that
-    many looks.
+    `log_inverse` is minus the logarithm of the characteristic function of the power of one date, of mean 1 and about
+    that number of looks.
     """
-    # the density of one date, from 0 to where nothing is left
-    most = 1 + 12 / np.sqrt(looks) + 30 / looks
-    density = np.fft.irfft(np.exp(-log_inverse(-2 * np.pi * np.arange(_LINE // 2 + 1) / most)), _LINE)
-    a = np.arange(_LINE) * (most / _LINE)
+    # the density of one date, from 0 to where it vanishes
+    extent = 1 + 12 / np.sqrt(looks) + 30 / looks
+    density = np.fft.irfft(np.exp(-log_inverse(-2 * np.pi * np.arange(_LINE // 2 + 1) / extent)), _LINE)
+    a = np.arange(_LINE) * (extent / _LINE)
     mass = np.clip(density, 0, None)
     mass[0] = 0
     mass /= mass.sum()
     a[0] = a[1]
-    # D and the sum of h on a grid that is periodic in both; what lies beyond has next to no probability
+    # D and the sum of h on a grid that is periodic in both; the probability beyond it is negligible
     spread = np.sqrt(dates / looks)
     lowest, length = -9 * spread, 9 * spread + 14 * spread + 25 / looks
     steep = (dates - 1 + 12 * np.sqrt(dates) + 80) / (2 * looks) * 1.5
@@ -199,11 +199,11 @@ def _sum_quantile(
     value = (np.arange(_CELLS) * (steep / _CELLS) - d + dates * np.log1p(d / dates)).ravel()
     order = np.argsort(value, kind="stable")
     above = np.cumsum(np.clip(sums.ravel()[order], 0, None)[::-1])[::-1]
-    first = int(np.searchsorted(-above, -false_alarms))  # the first cell that less than the rate lies beyond
+    first = int(np.searchsorted(-above, -false_alarms))  # the first cell beyond which less than the rate lies
     one, two = max(first - 1, 0), min(first, value.size - 1)
-    share = (above[one] - false_alarms) / max(above[one] - above[two], 1e-300)
+    part = (above[one] - false_alarms) / max(above[one] - above[two], 1e-300)
     low, high = value[order[one]], value[order[two]]
-    return float(low + np.clip(share, 0, 1) * (high - low))
+    return float(low + np.clip(part, 0, 1) * (high - low))
 
 
 @functools.lru_cache(maxsize=256)
@@ -214,9 +214,9 @@ def _one_more_looks(levels: Levels, count: int, false_alarms: float, guess: floa
 
     def excess(log_looks: float) -> float:
         n = float(np.exp(log_looks))
-        # the share of the date in the sum of all is Beta(n, count n): its two thresholds, as logarithms of the ratio
+        # the fraction of the date in the sum of all is Beta(n, count n): its two thresholds, as logarithms of the ratio
         low, high = (betaincinv(n, count * n, tail) for tail in (false_alarms / 2, 1 - false_alarms / 2))
-        low, high = (float(np.log(count) + logit(share)) for share in (low, high))
+        low, high = (float(np.log(count) + logit(fraction)) for fraction in (low, high))
         return _above(values, high, many, count) + 1 - _above(values, low, many, count) - false_alarms
 
     low, high = np.log(max(guess / 2, 0.5)), np.log(min(2 * guess, pixels + 1))
@@ -226,9 +226,9 @@ def _one_more_looks(levels: Levels, count: int, false_alarms: float, guess: floa
 
 
 def _above(values: np.ndarray, log_ratio: float, many: np.ndarray | None = None, count: int = 1) -> float:
-    """P(A > w B), A a sum of exponential variables, B the mean of `count` such sums, all independent.
+    """Return P(A > w B), A a sum of exponential variables, B the mean of `count` such sums, all independent.
 
-    The variables have the means `values`, so `many` of each.
+    The variables have the means `values`, each `many` times.
     """
     many = np.ones(len(values)) if many is None else many
     ratio = np.exp(log_ratio) / count
@@ -240,16 +240,16 @@ def _above(values: np.ndarray, log_ratio: float, many: np.ndarray | None = None,
 
 
 def mean_power(image: np.ndarray, valid: np.ndarray, window: tuple[int, int]) -> np.ndarray:
-    """Mean power over the valid pixels of a window around every pixel.
+    """Average power over the valid pixels of a window around every pixel.
 
     Parameters
     ----------
     image : (Y, X) complex64 or float32
         Complex image or amplitude, linear.
     valid : (Y, X) bool
-        Which pixels take part.
+        Pixels to use.
     window : (int, int)
-        Odd size along y and x in pixels, cut at the border.
+        Odd size along y and x in pixels, truncated at the border.
 
     Returns
     -------
@@ -281,16 +281,16 @@ def count_valid(valid: np.ndarray, window: tuple[int, int]) -> np.ndarray:
 
 
 def enough(valid: np.ndarray, window: tuple[int, int], min_valid: float) -> np.ndarray:
-    """Tell where at least a share `min_valid` of the window, as the border cuts it, is valid, and the pixel itself is.
+    """Return where the pixel and at least a fraction `min_valid` of its window, truncated at the border, are valid.
 
     Parameters
     ----------
     valid : (Y, X) bool
-        Which pixels take part.
+        Pixels to use.
     window : (int, int)
         Odd size along y and x in pixels.
     min_valid : float
-        Least share.
+        Minimum fraction.
 
     Returns
     -------
@@ -306,7 +306,7 @@ def enough(valid: np.ndarray, window: tuple[int, int], min_valid: float) -> np.n
 
 
 def looks_of(count: np.ndarray, looks: float, pixels: int) -> np.ndarray:
-    """Independent looks of windows of which `count` pixels are valid, where a whole window has `looks`.
+    """Return the independent looks of windows with `count` valid pixels, where a whole window has `looks`.
 
     Parameters
     ----------
@@ -320,7 +320,7 @@ def looks_of(count: np.ndarray, looks: float, pixels: int) -> np.ndarray:
     Returns
     -------
     (Y, X) float64
-        Exact for independent pixels and for a single one; correlated ones lie between the two.
+        Exact for independent pixels and for a single one; between the two for correlated pixels.
 
     Examples
     --------
@@ -334,7 +334,7 @@ def looks_of(count: np.ndarray, looks: float, pixels: int) -> np.ndarray:
 
 
 def berger(coherence: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Berger's coherence, ``2 abs(S12) / (S11 + S22)``: the best estimate where both powers are known to be equal.
+    """Return Berger's coherence, ``2 abs(S12) / (S11 + S22)``, the best estimate where both powers are equal.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Omnibus test of k dates: is the power the same on all of them, and if not, when did it change."""
+"""Omnibus test of k dates: whether the power is the same on all of them, and otherwise when it changed."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from scipy.special import betainc, loggamma
 
 from sarcd.change.kernels.significance.looks import StackLooks
 
-_NODES = 24  # of the contour: errors below 1e-10 down to a tenth of a decibel
+_NODES = 24  # of the contour, for errors below 1e-10 down to a tenth of a decibel
 _POINTS = 1024  # of the table along the root of -ln U
 
 
 def omnibus_p(powers: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
-    """Probability of powers at least so unequal where the ground is equally bright on all dates.
+    """Return the probability of powers at least this unequal where all dates have the same intensity.
 
     Parameters
     ----------
     powers : (K, ...) float
         Mean powers of K >= 2 independent dates, linear, above 0.
     looks : float, or (...) float
-        Independent looks of each, above 0; need not be whole.
+        Independent looks of each, above 0; not necessarily an integer.
 
     Returns
     -------
     (...) float64
-        p-value; NaN where any date is NaN or without power.
+        p-value; NaN where any date is NaN or has no power.
 
     Notes
     -----
-    ``ln Q = n (K ln K + sum ln I_i - K ln sum I_i)`` [1]_. Under equal brightness ``U = Q^(1/n)`` is a product of
-    independent Beta(n, j / K), j = 1 ... K - 1, which follows from its moments; the distribution of -ln U is found from
-    its Laplace transform along the contour of [2]_, once for each K and n. So it is exact for any number of looks,
-    where the usual approximation by chi-square distributions wants 4 and more.
+    ``ln Q = n (K ln K + sum ln I_i - K ln sum I_i)`` [1]_. Under equal intensity ``U = Q^(1/n)`` is a product of
+    independent Beta(n, j / K), j = 1 ... K - 1, which follows from its moments; the distribution of -ln U is computed
+    from its Laplace transform along the contour of [2]_, once for each K and n. It is therefore exact for any number of
+    looks, where the usual approximation by chi-square distributions needs 4 or more.
 
     References
     ----------
@@ -54,7 +54,7 @@ def omnibus_p(powers: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
     minus_log = np.where(np.isfinite(total) & (powers > 0).all(0), minus_log, np.nan)
     n = np.broadcast_to(np.asarray(looks, np.float64), minus_log.shape)
     out = np.full(minus_log.shape, np.nan)
-    # windows cut by borders and holes make few different counts of looks, each with its own table
+    # windows truncated by borders and holes have few distinct counts of looks, each with its own table
     for count in np.unique(n[np.isfinite(minus_log) & (n > 0)]):
         chosen = n == count
         root, log_p = _table(dates, float(count))
@@ -64,14 +64,14 @@ def omnibus_p(powers: np.ndarray, looks: np.ndarray | float) -> np.ndarray:
 
 
 def omnibus_quantile(dates: int, looks: float, false_alarms: float) -> float:
-    """Return the value of ``-ln U`` (see `omnibus_p`) that equally bright ground exceeds at a rate.
+    """Return the value of ``-ln U`` (see `omnibus_p`) that unchanged ground exceeds at a given rate.
 
     Parameters
     ----------
     dates : int
         2 or more.
     looks : float
-        Independent looks of each, above 0.
+        Independent looks of each date, above 0.
     false_alarms : float
         The rate, in (0, 1).
 
@@ -80,8 +80,8 @@ def omnibus_quantile(dates: int, looks: float, false_alarms: float) -> float:
     >>> round(omnibus_quantile(2, 9, 0.00473), 3)
     0.455
     """
-    most = (dates - 1 + 12 * np.sqrt(dates) + 80) / (2 * looks)
-    low, high = 0.0, float(most)
+    extent = (dates - 1 + 12 * np.sqrt(dates) + 80) / (2 * looks)
+    low, high = 0.0, float(extent)
     for _ in range(50):
         middle = (low + high) / 2
         above = _more_than(np.array([middle]), dates, looks)[0] > false_alarms
@@ -92,7 +92,7 @@ def omnibus_quantile(dates: int, looks: float, false_alarms: float) -> float:
 def one_more_p(
     power: np.ndarray, earlier: np.ndarray, count: np.ndarray | int, looks: np.ndarray | float
 ) -> np.ndarray:
-    """Probability of one more date at least so unlike earlier ones, where all are equally bright.
+    """Return the probability of one more date at least this different from earlier ones, at equal intensities.
 
     Parameters
     ----------
@@ -101,19 +101,19 @@ def one_more_p(
     earlier : broadcastable, float
         Mean power over the earlier dates.
     count : int, or broadcastable
-        How many these are.
+        Number of earlier dates.
     looks : float, or broadcastable
         Independent looks of each date.
 
     Returns
     -------
     (...) float64
-        p-value, both ways; NaN stays.
+        Two-sided p-value; NaN where NaN.
 
     Notes
     -----
-    R_j of [1]_ is a function of this ratio alone, whose distribution is F(2n, 2 (j - 1) n): that exact test is used,
-    with equal tails. The ratios of j = 2, 3 ... are independent, and their R_j multiply to Q.
+    R_j of [1]_ is a function of this ratio alone, whose distribution is F(2n, 2 (j - 1) n); that exact test is used,
+    with equal tails. The ratios of j = 2, 3 ... are independent, and the product of their R_j is Q.
 
     References
     ----------
@@ -126,8 +126,8 @@ def one_more_p(
     """
     n = np.asarray(looks, float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = power / (power + np.asarray(count) * earlier)
-    low = betainc(n, np.asarray(count) * n, share)
+        fraction = power / (power + np.asarray(count) * earlier)
+    low = betainc(n, np.asarray(count) * n, fraction)
     return np.asarray(2 * np.minimum(low, 1 - low))
 
 
@@ -138,18 +138,18 @@ def change_times(
     *,
     filled: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find when the power changed: the omnibus test first, then date by date, and again from each change on.
+    """Find when the power changed: the omnibus test first, then date by date, and again from each change.
 
     Parameters
     ----------
     powers : (K, ...) float
         Mean powers of K >= 2 independent dates, linear.
     looks : float, (...) float, or StackLooks
-        Independent looks of each, or those of a whole window over correlated pixels, which each test counts otherwise.
+        Independent looks of each, or those of a whole window over correlated pixels, which differ between tests.
     false_alarms : float
-        Rate of false alarms of every test.
+        False-alarm rate of every test.
     filled : float, or (...) float
-        With `StackLooks`: the share of the window's further pixels, all but one, that is valid.
+        With `StackLooks`: fraction of the pixels of the window other than the central one that are valid.
 
     Returns
     -------
@@ -161,10 +161,10 @@ def change_times(
     Notes
     -----
     From date l (at first 0): if the omnibus test of dates l ... K - 1 rejects, the dates after l are compared in turn
-    with the mean of all from l on before them; the first that differs is a change, and the search starts anew from it.
-    Where the omnibus test rejects and no date does, one more search from l + 1 keeps a gradual change from hiding the
-    rest, as in [1]_. On unchanged ground the first test is a gate: no more than `false_alarms` of the pixels have any
-    change.
+    with the mean of all dates from l up to them; the first that differs is a change, and the search starts again there.
+    Where the omnibus test rejects but no date does, one more search from l + 1 keeps a gradual change from hiding the
+    rest, as in [1]_. Over unchanged ground the first test acts as a gate: no more than `false_alarms` of the pixels
+    have any change.
 
     References
     ----------
@@ -187,7 +187,7 @@ def change_times(
         of_stack = omnibus_p(flat[first:, at], n(dates - first, at, one_more=False))
         if first == 0:
             p = of_stack
-        start[at] = dates  # done, unless found otherwise
+        start[at] = dates  # done, unless a test below rejects
         at = at[of_stack <= false_alarms]
         start[at] = first + 1
         mean = flat[first, at]
@@ -205,7 +205,7 @@ def change_times(
 def _counted(
     looks: np.ndarray | float | StackLooks, filled: np.ndarray, shape: tuple[int, ...]
 ) -> Callable[..., np.ndarray]:
-    """Return the looks of some pixels as a function of the number of dates, their positions and the test."""
+    """Return the looks of some pixels as a function of the number of dates, the positions and the test."""
     if isinstance(looks, StackLooks):
 
         def of_test(number: int, at: np.ndarray, *, one_more: bool) -> np.ndarray:
@@ -219,16 +219,16 @@ def _counted(
 
 @functools.lru_cache(maxsize=1024)
 def _table(dates: int, looks: float) -> tuple[np.ndarray, np.ndarray]:
-    """Root of -ln U, and the logarithm of the probability of more."""
-    # -ln U is near chi-square of dates - 1 over 2 n; the table ends where the probability does, and is carried on flat
-    most = (dates - 1 + 12 * np.sqrt(dates) + 80) / (2 * looks)
-    root = np.linspace(0, np.sqrt(most), _POINTS)
+    """Return the root of -ln U, and the logarithm of the probability of exceeding it."""
+    # -ln U is near chi-square of dates - 1 over 2 n; the table ends where the probability does, then stays constant
+    extent = (dates - 1 + 12 * np.sqrt(dates) + 80) / (2 * looks)
+    root = np.linspace(0, np.sqrt(extent), _POINTS)
     p = np.concatenate([[1.0], _more_than(root[1:] ** 2, dates, looks)])
     return root, np.log(np.clip(np.minimum.accumulate(p), 1e-11, 1))
 
 
 def _more_than(values: np.ndarray, dates: int, looks: float) -> np.ndarray:
-    """P(-ln U > v): 1 less the inverse Laplace transform of E[U^z] / z."""
+    """Return P(-ln U > v): 1 minus the inverse Laplace transform of E[U^z] / z."""
     theta = (np.arange(_NODES) + 0.5) * 2 * np.pi / _NODES - np.pi
     z = _NODES * (0.5071 * theta / np.tan(0.6407 * theta) - 0.6122 + 0.2645j * theta)
     step = _NODES * (0.5071 / np.tan(0.6407 * theta) - 0.5071 * 0.6407 * theta / np.sin(0.6407 * theta) ** 2 + 0.2645j)

@@ -1,1 +1,1 @@
-"""Where change begins in a difference image: fitted on a histogram or a sample, applied to any part of the scene."""
+"""Thresholds on difference images, fitted to a histogram or a sample and applied to any part of the scene."""

@@ -1,4 +1,4 @@
-"""Clusters of the values of a difference image: k-means (of two classes, Otsu's threshold), fuzzy c-means, Ward."""
+"""Clustering of the values of a difference image: k-means (Otsu's threshold for two), fuzzy c-means and Ward."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 from sarcd.change.kernels.thresholds.histogram import FloatArray, Histogram, Split, Tails, split_of
 
 WARD_SAMPLE = 2000
-"""Values that `ward` joins, which takes memory by the square of their number."""
+"""Number of values that `ward` joins; memory grows with its square."""
 
 _FUZZY_ROUNDS, _FUZZY_CHANGE = 1000, 1e-9
 
 
 def otsu(values: Histogram, *, tails: Tails = "upper") -> Split:
-    """Thresholds that part the values into classes with the most variance between them.
+    """Find the thresholds with the largest variance between classes.
 
     Parameters
     ----------
     values : Histogram
-        Of the whole difference image.
+        Histogram of the whole difference image.
     tails : {"upper", "both"}
-        Two classes, the upper of them changed, or three, all but the largest one changed.
+        Two classes, of which the upper one is changed, or three, of which all but the largest are.
 
     Returns
     -------
     Split
-        None found where all values fall into fewer cells than there are classes. Its facts: `separability`, the
-        share of the variance that is between the classes, `centres` and `shares`.
+        Without thresholds where all values fall into fewer cells than there are classes. Its facts: `separability`, the
+        fraction of the variance that is between the classes, `centres` and `shares`.
 
     References
     ----------
@@ -45,14 +45,14 @@ def otsu(values: Histogram, *, tails: Tails = "upper") -> Split:
 
 
 def kmeans(values: Histogram, *, classes: int | None = None, tails: Tails = "upper") -> Split:
-    """Classes with the least squared distance of values from their centres, the best of all such partitions.
+    """Find the classes with the smallest squared distance of values from their centres, over all partitions.
 
     Parameters
     ----------
     values, tails
-        As in `otsu`, whose threshold that of two classes is.
+        As in `otsu`, whose threshold equals that of two classes.
     classes : int, optional
-        Number of classes, by default 2, or 3 with both tails; the highest alone, or all but the largest, are changed.
+        Number of classes, by default 2, or 3 with both tails; only the highest, or all but the largest, are changed.
 
     Returns
     -------
@@ -61,8 +61,8 @@ def kmeans(values: Histogram, *, classes: int | None = None, tails: Tails = "upp
 
     Notes
     -----
-    Classes of numbers on a line are intervals, so that dynamic programming over their borders finds the optimum that
-    Lloyd's iterations only approach [1]_.
+    Classes of real numbers are intervals, so dynamic programming over their borders finds the optimum that Lloyd's
+    iterations only approach [1]_.
 
     References
     ----------
@@ -88,28 +88,28 @@ def _least_squares(method: str, values: Histogram, classes: int, tails: Tails) -
     mean = np.average(values.centres, weights=weights)
     total = np.average((values.centres - mean) ** 2, weights=weights)
     between = np.average((centres - mean) ** 2, weights=np.add.reduceat(weights, starts))
-    shares = np.add.reduceat(weights, starts) / values.total
-    facts = _facts(centres, shares) | {"separability": float(between / total)}
-    return split_of(method, [float(values.low[cell]) for cell in first], shares.tolist(), tails, facts)
+    fractions = np.add.reduceat(weights, starts) / values.total
+    facts = _facts(centres, fractions) | {"separability": float(between / total)}
+    return split_of(method, [float(values.low[cell]) for cell in first], fractions.tolist(), tails, facts)
 
 
-def _facts(centres: np.ndarray, shares: np.ndarray) -> dict[str, Any]:
-    return {"centres": [float(centre) for centre in centres], "shares": [float(share) for share in shares]}
+def _facts(centres: np.ndarray, fractions: np.ndarray) -> dict[str, Any]:
+    return {"centres": [float(centre) for centre in centres], "shares": [float(fraction) for fraction in fractions]}
 
 
 def _borders(values: Histogram, classes: int) -> np.ndarray:
     """Return the first cell of every class but the first, (classes - 1,) int."""
     number = len(values.counts)
     weights = values.counts / values.total
-    middle = np.average(values.centres, weights=weights)  # sums of squares about it lose fewer digits
+    middle = np.average(values.centres, weights=weights)  # sums of squares about the mean lose fewer digits
     x = values.centres - middle
     mass, moment = (np.concatenate([[0.0], np.cumsum(part)]) for part in (weights, weights * x))
 
     def gain(start: np.ndarray | int, stop: int | np.ndarray) -> np.ndarray:
-        """Weighted square of the mean of cells [start, stop): what a class of them takes off the sum of squares."""
+        """Weighted square of the mean of cells [start, stop): the reduction of the sum of squares by their class."""
         return np.asarray((moment[stop] - moment[start]) ** 2 / (mass[stop] - mass[start]))
 
-    # best[j] is the most that classes of the cells [0, j) take off; one class more in each round
+    # best[j] is the largest reduction by classes of the cells [0, j); each round adds one class
     best = np.concatenate([[-np.inf], gain(0, np.arange(1, number + 1))])
     choices = []
     for made in range(1, classes):
@@ -128,14 +128,14 @@ def _borders(values: Histogram, classes: int) -> np.ndarray:
 
 
 def fuzzy(values: Histogram, *, tails: Tails = "upper", exponent: float = 2.0) -> Split:
-    """Fuzzy c-means: every value belongs to each class by a degree, and to the nearest one most.
+    """Apply fuzzy c-means: every value belongs to each class by a degree, largest for the nearest one.
 
     Parameters
     ----------
     values, tails
         As in `otsu`.
     exponent : float
-        How fuzzy, above 1.
+        Fuzziness, above 1.
 
     Returns
     -------
@@ -167,12 +167,12 @@ def fuzzy(values: Histogram, *, tails: Tails = "upper", exponent: float = 2.0) -
             break
     centres = np.sort(centres)
     borders = [float(border) for border in (centres[1:] + centres[:-1]) / 2]
-    shares = np.diff([0.0, *values.share_below(np.array(borders)), 1.0])
-    return split_of("fuzzy", borders, shares.tolist(), tails, _facts(centres, shares))
+    fractions = np.diff([0.0, *values.share_below(np.array(borders)), 1.0])
+    return split_of("fuzzy", borders, fractions.tolist(), tails, _facts(centres, fractions))
 
 
 def memberships(x: np.ndarray, centres: np.ndarray, exponent: float = 2.0) -> FloatArray:
-    """Degree to which values belong to each class.
+    """Return the degree to which values belong to each class.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def memberships(x: np.ndarray, centres: np.ndarray, exponent: float = 2.0) -> Fl
     centres : (C,) float64
         Centres of the classes.
     exponent : float
-        How fuzzy, above 1.
+        Fuzziness, above 1.
 
     Returns
     -------
@@ -193,17 +193,19 @@ def memberships(x: np.ndarray, centres: np.ndarray, exponent: float = 2.0) -> Fl
     >>> memberships(np.array([0.0, 1.0]), np.array([0.0, 3.0])).round(2).tolist()
     [[1.0, 0.8], [0.0, 0.2]]
     """
-    nearest = np.abs(x[None] - centres[:, None])
-    least = nearest.min(0)
-    # relative to the nearest centre: no power leaves the range of floats, and a value on a centre belongs to it alone
+    distance = np.abs(x[None] - centres[:, None])
+    nearest = distance.min(0)
+    # relative to the nearest centre: powers stay in the range of floats, and a value on a centre belongs to it alone
     closeness = np.where(
-        least > 0, (least / np.where(nearest > 0, nearest, 1)) ** (2 / (exponent - 1)), (nearest == 0).astype(float)
+        nearest > 0,
+        (nearest / np.where(distance > 0, distance, 1)) ** (2 / (exponent - 1)),
+        (distance == 0).astype(float),
     )
     return np.asarray(closeness / closeness.sum(0))
 
 
 def ward(values: Histogram, *, classes: int | None = None, tails: Tails = "upper") -> Split:
-    """Clusters made by joining, again and again, the two whose union adds the least squared distance from centres.
+    """Cluster by repeatedly joining the two clusters whose union adds the smallest squared distance from centres.
 
     Parameters
     ----------
@@ -217,7 +219,7 @@ def ward(values: Histogram, *, classes: int | None = None, tails: Tails = "upper
 
     Notes
     -----
-    What is joined are 2,000 quantiles, evenly spaced in share, of the whole image: a sample without chance.
+    The joined values are 2,000 evenly spaced quantiles of the whole image, a sample without randomness.
 
     References
     ----------
@@ -237,8 +239,11 @@ def ward(values: Histogram, *, classes: int | None = None, tails: Tails = "upper
         return Split("hierarchical", None)
     sample = np.sort(values.quantiles((np.arange(WARD_SAMPLE) + 0.5) / WARD_SAMPLE))
     labels = fcluster(linkage(sample[:, None], "ward"), number, "maxclust")
-    last = np.flatnonzero(np.diff(labels))  # clusters of numbers on a line are intervals
+    last = np.flatnonzero(np.diff(labels))  # clusters of real numbers are intervals
     borders = [float(border) for border in (sample[last] + sample[last + 1]) / 2]
     parts = np.split(sample, last + 1)
-    centres, shares = np.array([part.mean() for part in parts]), np.array([len(part) for part in parts]) / WARD_SAMPLE
-    return split_of("hierarchical", borders, shares.tolist(), tails, _facts(centres, shares))
+    centres, fractions = (
+        np.array([part.mean() for part in parts]),
+        np.array([len(part) for part in parts]) / WARD_SAMPLE,
+    )
+    return split_of("hierarchical", borders, fractions.tolist(), tails, _facts(centres, fractions))

@@ -1,4 +1,4 @@
-"""Histograms of floats that need no limits beforehand, and decisions by thresholds on them."""
+"""Histograms of floats that need no limits beforehand, and thresholding rules fitted to them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 _SHIFT = 15
 _CELLS = 1 << (32 - _SHIFT)
-"""One cell for each value of sign, exponent and 8 bits of the mantissa: 256 between a number and its double."""
+"""One cell for each value of sign, exponent and 8 bits of the mantissa: 256 cells per doubling."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """How many values lie in each of some adjoining or separate cells, ``low <= value < high``, none of them empty.
+    """Counts of values in adjoining or separate cells, ``low <= value < high``, none of them empty.
 
     Parameters
     ----------
     low, high : (N,) float64
         Borders of the cells, ascending.
     counts : (N,) int64
-        Values in each, above 0.
+        Number of values in each, above 0.
     """
 
     low: FloatArray
@@ -42,17 +42,17 @@ class Histogram:
         """Middle of each cell, (N,) float64."""
         return (self.low + self.high) / 2
 
-    def quantiles(self, shares: Iterable[float]) -> FloatArray:
-        """Return the values below which these shares of all lie, values spread evenly within their cell."""
-        wanted = np.asarray(list(shares), float) * self.total
+    def quantiles(self, fractions: Iterable[float]) -> FloatArray:
+        """Return the values below which these fractions lie, values spread uniformly within their cell."""
+        wanted = np.asarray(list(fractions), float) * self.total
         ends = np.cumsum(self.counts)
         cell = np.clip(np.searchsorted(ends, wanted, side="left"), 0, len(ends) - 1)
         within = (wanted - (ends[cell] - self.counts[cell])) / self.counts[cell]
         return np.asarray(self.low[cell] + np.clip(within, 0, 1) * (self.high[cell] - self.low[cell]))
 
     def share_below(self, values: np.ndarray) -> FloatArray:
-        """Return the share of all that lies below each of some values, values spread evenly within their cell."""
-        # a cell may touch the next: then its end is the next one's start
+        """Return the fraction that lies below each of some values, values spread uniformly within their cell."""
+        # where a cell touches the next, its end is the start of the next
         borders = np.stack([self.low, self.high], axis=1).ravel()
         ends = np.cumsum(self.counts)
         below = np.stack([ends - self.counts, ends], axis=1).ravel() / self.total
@@ -69,13 +69,13 @@ class Histogram:
     def even(self, cells: int) -> Even:
         """Return the same values in cells of equal width.
 
-        They reach from the least value to the greatest, but no further beyond the inner 99.98 % of values than these
-        are wide; what lies further out is counted in the last cell.
+        They extend from the minimum to the maximum, but no further beyond the inner 99.98 % of values than these are
+        wide; values further out are counted in the last cell.
         """
         inner = self.quantiles([1e-4, 1 - 1e-4])
         width = inner[1] - inner[0]
         start, stop = max(self.low[0], inner[0] - width), min(self.high[-1], inner[1] + width)
-        if not stop > start:  # as good as one value
+        if not stop > start:  # practically one value
             start, stop = self.low[0], max(self.high[-1], np.nextafter(self.low[0], np.inf))
         edges = np.linspace(start, stop, cells + 1)
         below = self.share_below(edges)
@@ -85,7 +85,7 @@ class Histogram:
 
 @dataclass(frozen=True, eq=False)
 class Even:
-    """Shares of values in cells of equal width.
+    """Fractions of values in cells of equal width.
 
     Parameters
     ----------
@@ -105,17 +105,17 @@ class Even:
 
 
 def count_cells(values: np.ndarray) -> IntArray:
-    """Count the finite values of an array by cell.
+    """Count the finite values of an array in each cell.
 
     Parameters
     ----------
     values : ndarray of float32
-        What is not finite is left out.
+        Values that are not finite are ignored.
 
     Returns
     -------
     (131072,) int64
-        Counts, which add up over the parts of a scene; `histogram` makes them readable.
+        Counts, which can be added over the parts of a scene; `histogram` reads them.
     """
     values = np.ascontiguousarray(values, np.float32).ravel()
     bits = (values[np.isfinite(values)] + np.float32(0)).view(np.int32)  # -0.0 + 0.0 is 0.0
@@ -124,7 +124,7 @@ def count_cells(values: np.ndarray) -> IntArray:
 
 
 def histogram(counts: np.ndarray) -> Histogram:
-    """Return the histogram of what `count_cells` counted.
+    """Return the histogram of the counts from `count_cells`.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def histogram(counts: np.ndarray) -> Histogram:
 
 
 def _border(cell: IntArray) -> FloatArray:
-    """Return the least value of each cell."""
+    """Return the lower border of each cell."""
     ordered = ((cell - _CELLS // 2) << _SHIFT).astype(np.int32)
     bits = np.where(ordered < 0, ordered ^ np.int32(0x7FFFFFFF), ordered)
     return bits.view(np.float32).astype(np.float64)
@@ -150,18 +150,18 @@ UNKNOWN = 255
 
 @dataclass(frozen=True)
 class Split:
-    """Values at or above one threshold, or below another, are changed.
+    """Thresholding rule: values at or above one threshold, or below another, are changed.
 
     Parameters
     ----------
     method : str
-        What found the thresholds.
+        Method that found the thresholds.
     above : float or None
-        Change begins here; None where no class of larger values was found.
+        Lower limit of change; None if no class of larger values was found.
     below : float or None
-        Change ends here, for a signed difference; None where there is none.
+        Upper limit of change, for a signed difference; None if there is none.
     facts : dict of str to float
-        What else is known of the fit, such as the criterion and the centres of the classes.
+        Further results of the fit, such as the criterion and the centres of the classes.
     """
 
     method: str
@@ -176,11 +176,11 @@ class Split:
 
     @property
     def halo(self) -> tuple[int, int]:
-        """Pixels that the decision looks beyond its own."""
+        """Pixels beyond its own on which the result depends."""
         return 0, 0
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Decide.
+        """Apply the rule.
 
         Parameters
         ----------
@@ -205,7 +205,7 @@ class Split:
         return np.where(np.isnan(values), np.uint8(UNKNOWN), changed.astype(np.uint8))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as attributes keep them."""
+        """Return plain values that can be stored in attributes."""
         return {"method": self.method, "above": self.above, "below": self.below, "facts": dict(self.facts)}
 
     @classmethod
@@ -215,9 +215,9 @@ class Split:
 
 
 def split_of(
-    method: str, borders: Sequence[float], shares: Sequence[float], tails: Tails, facts: dict[str, Any]
+    method: str, borders: Sequence[float], fractions: Sequence[float], tails: Tails, facts: dict[str, Any]
 ) -> Split:
-    """Return the decision from the borders between classes, ascending, and the classes' shares of the pixels.
+    """Return the rule for borders between classes, ascending, and the fraction of the pixels in each class.
 
     The highest class is changed; with both tails, all but the largest one.
 
@@ -232,6 +232,6 @@ def split_of(
         return Split(method, None, facts=facts)
     if tails == "upper":
         return Split(method, float(borders[-1]), facts=facts)
-    largest = int(np.argmax(shares))
+    largest = int(np.argmax(fractions))
     above = float(borders[largest]) if largest < len(borders) else None
     return Split(method, above, float(borders[largest - 1]) if largest else None, facts)

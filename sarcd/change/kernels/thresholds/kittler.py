@@ -1,4 +1,4 @@
-"""Minimum-error thresholds of Kittler and Illingworth, of Gaussian and of generalised Gaussian classes."""
+"""Minimum-error thresholds of Kittler and Illingworth, for Gaussian and generalised Gaussian classes."""
 
 from __future__ import annotations
 
@@ -12,42 +12,43 @@ from numba import njit
 from sarcd.change.kernels.thresholds.histogram import Even, FloatArray, Histogram, Split, Tails
 
 CELLS = 256
-"""Cells of equal width that thresholds are sought between; the time grows with the cube."""
+"""Number of cells of equal width between which thresholds are searched; the time grows with its cube."""
 
 SHAPES = 0.5, 8.0
-"""Least and largest shape of a generalised Gaussian: at 1 it is a Laplacian, at 2 a Gaussian, beyond it grows flat."""
+"""Range of shapes of a generalised Gaussian: 1 is a Laplacian, 2 a Gaussian, larger ones are flatter."""
 
-LEAST_GAIN = 0.007
-"""Nats a pixel by which further classes must lower the criterion: the signed log-ratio of unchanged single-look
-speckle, whose tails are longer than a Gaussian's, gains 0.005 by two Gaussian classes more, and others gain less."""
+MIN_GAIN = 0.007
+"""Nats per pixel by which further classes must lower the criterion: the signed log-ratio of unchanged single-look
+speckle, whose tails are longer than Gaussian, gains 0.005 from two further Gaussian classes; others gain less."""
 
 
 def kittler(values: Histogram, *, shape: float | None = None, tails: Tails = "both") -> Split:
-    """Thresholds at which values are least often put in the wrong class, if there is more than one class.
+    """Find minimum-error thresholds, if there is more than one class.
 
     Parameters
     ----------
     values : Histogram
-        Of the whole difference image: signed with both tails, else of either kind.
+        Histogram of the whole difference image: signed with both tails, otherwise of either kind.
     shape : float, optional
-        Shape of all classes, 2 for Gaussians; by default each class has its own, by its moments.
+        Shape of all classes, 2 for Gaussians; by default each class has its own, from its moments.
     tails : {"upper", "both"}
-        Two classes at most, the upper of them changed; or three at most, the largest of them unchanged.
+        At most two classes, the upper one changed; or at most three, the largest one unchanged.
 
     Returns
     -------
     Split
-        None found where one class describes the values as well. Its facts: `gain`, by how much the classes lower the
-        criterion below that of one class, in nats a pixel; `shares`, `means`, `deviations` and `shapes` of the classes.
-        Of a magnitude two classes are always found, since one with an end at 0 is no Gaussian of any shape.
+        Without thresholds where one class describes the values as well. Its facts: `gain`, by how much the classes
+        lower the criterion below that of one class, in nats per pixel; `shares`, `means`, `deviations` and `shapes` of
+        the classes. For a magnitude two classes are always found, since one with an end at 0 is not a Gaussian of any
+        shape.
 
     Notes
     -----
-    A class of the values in an interval, with share P, mean m and standard deviation s, costs
+    A class of the values in an interval, with fraction P, mean m and standard deviation s, costs
     ``P (E[(b abs(x - m))^beta] - ln a - ln P)``, the mean negative logarithm of its part of the mixture's density
     ``P a exp(-(b abs(x - m))^beta)``, with ``b = sqrt(G(3/beta) / G(1/beta)) / s``, ``a = b beta / (2 G(1/beta))``. The
-    thresholds make the sum least. With beta = 2 it is, but for a factor 2 and a constant, the criterion J of [1]_. A
-    class's own beta solves ``E abs(x - m) / s = G(2/beta) / sqrt(G(1/beta) G(3/beta))`` [2]_.
+    thresholds minimise the sum. With beta = 2 it equals the criterion J of [1]_ up to a factor of 2 and a constant. The
+    beta of a class solves ``E abs(x - m) / s = G(2/beta) / sqrt(G(1/beta) G(3/beta))`` [2]_.
 
     References
     ----------
@@ -73,18 +74,18 @@ def kittler(values: Histogram, *, shape: float | None = None, tails: Tails = "bo
     candidates = [_intervals(even.shares, borders) for borders in _candidates(costs, tails)]
     found = [(sum(float(costs[part]) for part in classes), classes) for classes in candidates]
     cost, classes = min(found)
-    if cost > one - LEAST_GAIN:
+    if cost > one - MIN_GAIN:
         cost, classes = one, [(0, CELLS)]
     unchanged = 0 if tails == "upper" else int(np.argmax([facts[0][part] for part in classes]))
     names = ("shares", "means", "deviations", "shapes")
-    told: dict[str, Any] = {
+    found_facts: dict[str, Any] = {
         name: [float(table[part]) for part in classes] for name, table in zip(names, facts, strict=True)
     }
-    told["gain"] = one - cost
+    found_facts["gain"] = one - cost
     start, stop = classes[unchanged]
     above = float(even.edges[stop]) if stop < CELLS else None
     below = float(even.edges[start]) if start > 0 else None
-    return Split(method, above, below, told)
+    return Split(method, above, below, found_facts)
 
 
 def _candidates(costs: FloatArray, tails: Tails) -> list[list[int]]:
@@ -98,7 +99,7 @@ def _candidates(costs: FloatArray, tails: Tails) -> list[list[int]]:
 
 
 def _intervals(shares: FloatArray, borders: list[int]) -> list[tuple[int, int]]:
-    """Return classes as intervals of cells; a border among empty cells, all as good, lies in their middle."""
+    """Return classes as intervals of cells; a border among empty cells, all equivalent, lies in their middle."""
     filled = np.flatnonzero(shares)
     inner = []
     for border in borders:
@@ -108,21 +109,21 @@ def _intervals(shares: FloatArray, borders: list[int]) -> list[tuple[int, int]]:
 
 
 def class_costs(values: Even, shape: float | None) -> tuple[FloatArray, FloatArray]:
-    """Cost of every interval of cells as one class.
+    """Compute the cost of every interval of cells as one class.
 
     Parameters
     ----------
     values : Even
         Histogram of N cells.
     shape : float, optional
-        Of all classes; by default each has its own.
+        Shape of all classes; by default each has its own.
 
     Returns
     -------
     costs : (N + 1, N + 1) float64
-        Of the cells [i, j), in nats a pixel of the image; infinite where there are none, or no values.
+        Cost of the cells [i, j), in nats per pixel of the image; infinite where there are none, or no values.
     facts : (4, N + 1, N + 1) float64
-        Share, mean, standard deviation and shape.
+        Fraction, mean, standard deviation and shape.
     """
     ratios = np.linspace(_ratio(SHAPES[0]), _ratio(SHAPES[1]), 512)
     table = np.geomspace(*SHAPES, 4096)
@@ -135,7 +136,7 @@ def class_costs(values: Even, shape: float | None) -> tuple[FloatArray, FloatArr
 
 
 def _ratio(shape: Any) -> Any:
-    """Mean deviation over standard deviation of a generalised Gaussian; grows with its shape."""
+    """Return mean deviation over standard deviation of a generalised Gaussian, which increases with its shape."""
     from scipy.special import gammaln
 
     return np.exp(gammaln(2 / shape) - (gammaln(1 / shape) + gammaln(3 / shape)) / 2)
@@ -147,7 +148,7 @@ def _fill(
     centres: Any,
     width: float,
     fixed: float,
-    least: float,
+    smallest: float,
     step: float,
     shapes: Any,
     costs: Any,
@@ -165,7 +166,7 @@ def _fill(
             if mass <= 0:
                 continue
             mean = origin + moment / mass
-            # values are spread within their cell, so that no class is narrower than one
+            # values are spread within their cell, so no class is narrower than one cell
             variance = max(square / mass - (moment / mass) ** 2, 0.0) + width * width / 12
             deviation = math.sqrt(variance)
             beta = fixed
@@ -173,8 +174,8 @@ def _fill(
                 spread = 0.0
                 for k in range(i, j + 1):
                     spread += shares[k] * abs(centres[k] - mean)
-                # values are spread within their cell: their mean deviation in a class of one cell is a quarter of it
-                place = (max(spread / mass, width / 4) / deviation - least) / step
+                # values are spread within their cell: a class of one cell has a mean deviation of a quarter of it
+                place = (max(spread / mass, width / 4) / deviation - smallest) / step
                 beta = shapes[int(min(max(place + 0.5, 0.0), shapes.size - 1.0))]
             root = math.exp((math.lgamma(3 / beta) - math.lgamma(1 / beta)) / 2)
             b = root / deviation
@@ -194,20 +195,20 @@ def _fill(
 
 
 def probability_of_change(values: np.ndarray, split: Split) -> np.ndarray:
-    """Return the share that the changed classes have of the mixture's density at each value.
+    """Return the fraction of the mixture density at each value that belongs to the changed classes.
 
     Parameters
     ----------
     values : ndarray of float32
         Difference image; NaN where invalid.
     split : Split
-        By `sarcd.change.kernels.thresholds.kittler.kittler`, whose facts tell the classes.
+        From `sarcd.change.kernels.thresholds.kittler.kittler`, with the classes in its facts.
 
     Returns
     -------
     ndarray of float32
-        In [0, 1]; NaN where invalid. 0 if one class was enough. Beyond the mean of an outermost class it stays as it is
-        there: further out only tails are compared.
+        In [0, 1]; NaN where invalid. 0 if one class sufficed. Constant beyond the mean of an outermost class, where
+        only tails would be compared.
 
     Examples
     --------
@@ -223,15 +224,15 @@ def probability_of_change(values: np.ndarray, split: Split) -> np.ndarray:
     inner = np.clip(np.asarray(values, np.float64), min(means), max(means))
     classes = zip(*(split.facts[name] for name in ("shares", "means", "deviations", "shapes")), strict=True)
     densities = [_log_density(inner, *each) for each in classes]
-    highest = np.max(densities, axis=0)  # so that the likeliest class never vanishes
+    highest = np.max(densities, axis=0)  # so that the density of the likeliest class never underflows
     parts = [np.exp(density - highest) for density in densities]
     return np.asarray(1 - parts[unchanged] / np.sum(parts, axis=0), np.float32)
 
 
-def _log_density(values: np.ndarray, share: float, mean: float, deviation: float, shape: float) -> np.ndarray:
-    """Return the logarithm of a class's part of the density; see `kittler` for the symbols."""
+def _log_density(values: np.ndarray, fraction: float, mean: float, deviation: float, shape: float) -> np.ndarray:
+    """Return the logarithm of the part of a class in the density; see `kittler` for the symbols."""
     from scipy.special import gammaln
 
     b = np.exp((gammaln(3 / shape) - gammaln(1 / shape)) / 2) / deviation
     log_a = np.log(b * shape / 2) - gammaln(1 / shape)
-    return np.asarray(np.log(share) + log_a - (b * np.abs(values - mean)) ** shape)
+    return np.asarray(np.log(fraction) + log_a - (b * np.abs(values - mean)) ** shape)

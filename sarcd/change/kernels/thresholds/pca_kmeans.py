@@ -1,4 +1,4 @@
-"""PCA-k-means: clusters of what the surroundings of each pixel look like, not of its value alone."""
+"""PCA-k-means: clustering of the neighbourhood of each pixel instead of its value alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUNDS, _CHANGE = 300, 1e-10
 
 @dataclass(frozen=True, eq=False)
 class BlockSplit:
-    """Which of two clusters the block of pixels around each pixel belongs to.
+    """Thresholding rule by the cluster, of two, to which the block of pixels around each pixel belongs.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ class BlockSplit:
     centres : (2, S) float64
         Centres of the unchanged and of the changed cluster.
     facts : dict
-        What else is known of the fit.
+        Further results of the fit.
     method : str
-        What fitted it.
+        Method that fitted it.
     """
 
     basis: np.ndarray
@@ -45,16 +45,16 @@ class BlockSplit:
 
     @property
     def halo(self) -> tuple[int, int]:
-        """Pixels that the decision looks beyond its own, along y and x."""
+        """Pixels beyond its own on which the result depends, along y and x."""
         return len(self.mean) // 2, len(self.mean) // 2
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Decide.
+        """Apply the rule.
 
         Parameters
         ----------
         values : (Y, X) float32
-            Difference image; NaN where invalid. Beyond its border it is taken as mirrored.
+            Difference image; NaN where invalid. It is mirrored at its border.
 
         Returns
         -------
@@ -67,7 +67,7 @@ class BlockSplit:
         return np.where(np.isfinite(values), changed.astype(np.uint8), np.uint8(UNKNOWN))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as attributes keep them."""
+        """Return plain values that can be stored in attributes."""
         arrays = {"basis": self.basis.tolist(), "mean": self.mean.tolist(), "centres": self.centres.tolist()}
         return {"method": self.method, **arrays, "facts": dict(self.facts)}
 
@@ -79,7 +79,7 @@ class BlockSplit:
 
 
 def pca_kmeans(sample: Sequence[np.ndarray], *, block: int = 4, components: int = 3) -> BlockSplit | None:
-    """Fit the components of the blocks of a difference image, and two clusters of the blocks around every pixel.
+    """Fit the principal components of the blocks of a difference image, and two clusters of the blocks around pixels.
 
     Parameters
     ----------
@@ -88,18 +88,18 @@ def pca_kmeans(sample: Sequence[np.ndarray], *, block: int = 4, components: int 
     block : int
         Side of a block in pixels, 2 or more.
     components : int
-        How many principal components, from 1 to the pixels of a block.
+        Number of principal components, from 1 to the number of pixels of a block.
 
     Returns
     -------
     BlockSplit or None
-        The cluster of larger values is the changed one; None where the values are as good as one, or no part holds a
+        The cluster of larger values is the changed one; None where the values are practically equal, or no part holds a
         valid block.
 
     Notes
     -----
-    The components are those of blocks side by side, as published; the clusters are of overlapping ones. Lloyd's
-    iterations start from the two sides of Otsu's threshold on the first component, so that nothing is left to chance.
+    The components are those of adjacent blocks, as published; the clusters are those of overlapping ones. Lloyd's
+    iterations start from the two sides of Otsu's threshold on the first component, so the result is not random.
 
     References
     ----------
@@ -120,7 +120,7 @@ def pca_kmeans(sample: Sequence[np.ndarray], *, block: int = 4, components: int 
     mean = tiles.mean(0)
     _, vectors = np.linalg.eigh(np.cov(tiles - mean, rowvar=False))
     basis = vectors.T[::-1][:components].copy()
-    basis *= np.where(basis.sum(1, keepdims=True) < 0, -1, 1)  # larger values, larger components
+    basis *= np.where(basis.sum(1, keepdims=True) < 0, -1, 1)  # so that larger values have larger components
     basis, mean = basis.reshape(-1, block, block), mean.reshape(block, block)
     features = np.concatenate([np.stack(block_features(part, basis, mean), -1)[np.isfinite(part)] for part in sample])
     values = np.concatenate([part[np.isfinite(part)] for part in sample])
@@ -128,14 +128,14 @@ def pca_kmeans(sample: Sequence[np.ndarray], *, block: int = 4, components: int 
     if not start.found:
         return None
     centres, labels = _lloyd(features, features[:, 0].astype(np.float32) >= np.float32(start.above or 0))
-    share = float(labels.mean())
+    fraction = float(labels.mean())
     if values[labels].mean() < values[~labels].mean():
-        centres, share = centres[::-1].copy(), 1 - share
-    return BlockSplit(basis, mean, centres, {"share": share})
+        centres, fraction = centres[::-1].copy(), 1 - fraction
+    return BlockSplit(basis, mean, centres, {"share": fraction})
 
 
 def _lloyd(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return two centres and which features are nearer to the second, from a first guess of that."""
+    """Return two centres and which features are nearer to the second, from an initial labelling."""
     from scipy.cluster.vq import vq
 
     centres = np.stack([features[~labels].mean(0), features[labels].mean(0)])
@@ -151,7 +151,7 @@ def _lloyd(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _tiles(image: np.ndarray, block: int) -> np.ndarray:
-    """Return the valid blocks that lie side by side in an image, (N, block * block) float64."""
+    """Return the valid adjacent blocks of an image, (N, block * block) float64."""
     rows, columns = image.shape[0] // block, image.shape[1] // block
     cut = image[: rows * block, : columns * block].reshape(rows, block, columns, block)
     tiles = cut.swapaxes(1, 2).reshape(-1, block * block).astype(np.float64)
@@ -159,12 +159,12 @@ def _tiles(image: np.ndarray, block: int) -> np.ndarray:
 
 
 def block_features(image: np.ndarray, basis: np.ndarray, mean: np.ndarray) -> list[np.ndarray]:
-    """Project the block around each pixel on the components.
+    """Project the block around each pixel onto the components.
 
     Parameters
     ----------
     image : (Y, X) float32
-        NaN where invalid: a block's invalid pixels count as the mean of its valid ones.
+        NaN where invalid: invalid pixels of a block are replaced by the mean of its valid ones.
     basis : (S, H, H) float64
         Components.
     mean : (H, H) float64
@@ -173,7 +173,7 @@ def block_features(image: np.ndarray, basis: np.ndarray, mean: np.ndarray) -> li
     Returns
     -------
     list of S (Y, X) float64
-        Of the block that begins (H - 1) // 2 rows and columns before each pixel; 0 where it has no valid pixel.
+        For the block that begins (H - 1) // 2 rows and columns before each pixel; 0 where it has no valid pixel.
 
     Examples
     --------
