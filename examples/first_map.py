@@ -1,7 +1,7 @@
-"""A network of your own, from images to a change map, in Python: simulate, learn, map, score, draw.
+"""Train a network and map changes with it, in Python: simulate, train, map, evaluate, plot.
 
-Run with ``python examples/first_map.py [FOLDER]``. The sites are small and the training is short, so that it ends
-within half a minute; without `model`, `predict` takes the pretrained network, which was trained far longer.
+Run with ``python examples/first_map.py [FOLDER]``. The sites are small and the training is short, so that it takes
+half a minute. Without `model`, `predict` uses the pretrained network, which was trained far longer.
 """
 
 import sys
@@ -27,7 +27,7 @@ options = TrainOptions(
 )
 train(options, [folder / "learn.zarr"], [], folder / "model.safetensors", overwrite=True)
 
-scene = xr.open_zarr(folder / "scene.zarr")  # plain xarray; everything below is lazy until it is asked for
+scene = xr.open_zarr(folder / "scene.zarr")  # plain xarray; everything below is lazy until it is computed
 result = scene.sarcd.predict(model=folder / "model.safetensors")
 print(result)
 

@@ -23,6 +23,30 @@ WORDS = {
     r"drop_small": "remove_small_objects",
     r"fill_small": "remove_small_holes",
 }
+IN_PAGES = {
+    r"learnt": "trained",
+    r"judge[sd]?|judging": "evaluate",
+    r"brightness": "intensity, backscatter or amplitude",
+    r"detected images?": "amplitude images",
+    r"turn(?:s|ed)? round": "flipped",
+    r"in the mean": "on average",
+    r"(?:came|comes?) back": "reverted",
+    r"trunks?": "backbone",
+    r"lost coherence": "loss of coherence",
+    r"even ground": "homogeneous area",
+    r"promise[sd]?": "the plain statement",
+    r"doubt": "uncertainty",
+    r"reckon(?:s|ed)?": "estimate, compute",
+    r"claimed": "flagged, detected",
+    r"nobody": "the plain statement",
+    r"as a rule": "usually",
+    r"share of": "fraction of",
+    r"anew": "again",
+    r"a square kilometre": "per square kilometre",
+    r"one less": "one minus",
+}
+"""The same for documentation and examples, where the code does not do without them yet."""
+
 STORED = ("sarcd/config/renamed.py", "sarcd/change/postprocessing.py", "tests/compat/", "tests/change/", "CHANGELOG.md")
 """Where names stand that earlier versions stored, and what they became."""
 
@@ -35,8 +59,9 @@ def main() -> int:
     for name in listed.stdout.split():
         if name.startswith(("tools/", *STORED)):
             continue
+        words = WORDS | IN_PAGES if name.endswith(".md") or name.startswith("examples/") else WORDS
         for number, line in enumerate((root / name).read_text(encoding="utf-8").splitlines(), 1):
-            for word, instead in WORDS.items():
+            for word, instead in words.items():
                 if re.search(rf"(?<!\w){word}(?!\w)", line, re.IGNORECASE):
                     print(f"{name}:{number}: say {instead}: {line.strip()[:100]}")
                     found += 1

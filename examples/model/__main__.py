@@ -1,8 +1,8 @@
-"""Make the pretrained model with sarcd, from nothing: ``python examples/model [FOLDER]``.
+"""Reproduce the pretrained model of sarcd: ``python examples/model [FOLDER]``.
 
-Simulates mines that all differ (`sarcd.simulation.sites.varied`), some without any change, and learns from them by
-``config.toml``. Stopped at any moment, the same command resumes. Two cores take three quarters of an hour
-where they multiply bfloat16, and longer elsewhere; the scenes take 8.5 GB.
+Simulates different mines (`sarcd.simulation.sites.varied`), some without any change, and trains on them with
+``config.toml``. If it is interrupted, the same command resumes. It takes three quarters of an hour on two cores that
+multiply bfloat16, and longer on others; the scenes take 8.5 GB.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ CONFIG = Path(__file__).with_name("config.toml")
 SIZE, DATES = 1024, 3
 SCENES, WITHOUT_CHANGE, VALIDATION = 240, 60, 16
 FIRST_SEED = {"learn": 10_000, "none": 20_000, "validation": 30_000}
-"""Seeds from here on; those to judge on are others."""
+"""First seed of each kind; those for the evaluation are others."""
 
 
 def scenes(folder: Path, kind: str, count: int, options: TrainOptions) -> list[Path]:
-    """Simulate scenes that are not there yet, with statistics and coherence."""
+    """Simulate the scenes that do not exist yet, with statistics and coherence."""
     paths = []
     for seed in range(FIRST_SEED[kind], FIRST_SEED[kind] + count):
         paths.append(folder / f"{kind}-{seed}.zarr")
         if not paths[-1].exists():
             site = sites.varied(seed, no_change=kind == "none")
             write_scene(sites.simulate(site, size=SIZE, seed=seed, dates=DATES), paths[-1])
-        jobs.statistics(paths[-1], per_date=False)  # as for the pretrained model, whatever the levels
+        jobs.statistics(paths[-1], per_date=False)  # as for the pretrained model, for any levels
         jobs.coherence(paths[-1], options.coherence)
     return paths
 
 
 def main() -> None:
-    """Simulate, and learn."""
+    """Simulate the scenes and train the model."""
     from sarcd.training.trainer import train
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", default="model", type=Path, help="what is made is kept here")
-    parser.add_argument("--only-scenes", action="store_true", help="simulate, and stop")
-    parser.add_argument("--trial", action="store_true", help="one scene of each kind and one epoch: does it run?")
+    parser.add_argument("folder", nargs="?", default="model", type=Path, help="output directory")
+    parser.add_argument("--only-scenes", action="store_true", help="simulate the scenes, without training")
+    parser.add_argument("--trial", action="store_true", help="one scene of each kind and one epoch, as a test")
     arguments = parser.parse_args()
     counts = (1, 1, 1) if arguments.trial else (SCENES, WITHOUT_CHANGE, VALIDATION)
     started = time.monotonic()

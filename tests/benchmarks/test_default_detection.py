@@ -44,8 +44,8 @@ def test_amplitudes(looks):
     for textured in (False, True):
         for share in SHARES:
             row = judged(partial(amplitude_scene, share=share, looks=looks, textured=textured))
-            rows.append(("textured" if textured else "even", *row))
-    table(f"Detected images of {looks} looks, 256 x 256, changes of 6 dB", HEADER, rows)
+            rows.append(("textured" if textured else "homogeneous", *row))
+    table(f"Amplitude images of {looks} looks, 256 x 256, changes of 6 dB", HEADER, rows)
 
 
 def test_sizes():
@@ -54,7 +54,7 @@ def test_sizes():
         for share in (0.0, 0.01, 0.1):
             options = {"side": side, "share": share, "textured": True}
             makers = partial(amplitude_scene, looks=4, **options), partial(complex_scene, **options)
-            for name, make in zip(("detected, 4 looks", "complex"), makers, strict=True):
+            for name, make in zip(("amplitude, 4 looks", "complex"), makers, strict=True):
                 row = judged(make)
                 rows.append((name, side, *row))
     table("Textured ground", ("images", "side", *HEADER[1:]), rows)
@@ -66,15 +66,15 @@ def test_complex_pairs(coherence):
     for textured in (False, True):
         for share in SHARES:
             row = judged(partial(complex_scene, share=share, coherence=coherence, textured=textured))
-            rows.append(("textured" if textured else "even", *row))
+            rows.append(("textured" if textured else "homogeneous", *row))
     table(f"Complex images of coherence {coherence}, 256 x 256, changes of 6 dB", HEADER, rows)
 
 
 def test_uncertainty():
-    """What `uncertainty` promises of flagged pixels and of the rest, and how many of them are wrong."""
+    """The mean `uncertainty` of flagged and of other pixels, and how many of them are wrong."""
     rows = []
-    makers = {"detected, 4 looks": partial(amplitude_scene, looks=4), "complex": complex_scene}
-    for method, images in (("ratio-test", "complex"), ("log-ratio", "detected, 4 looks"), ("log-ratio", "complex")):
+    makers = {"amplitude, 4 looks": partial(amplitude_scene, looks=4), "complex": complex_scene}
+    for method, images in (("ratio-test", "complex"), ("log-ratio", "amplitude, 4 looks"), ("log-ratio", "complex")):
         for share in (0.01, 0.1):
             scene = makers[images](5, side=384, share=share)
             found = scene.sarcd.detect(method=method, uncertainty=True)
@@ -82,7 +82,15 @@ def test_uncertainty():
             wrong = flagged != (scene.label.values == 1)
             shares = [100 * of[part].mean() for part in (flagged, ~flagged) for of in (doubt, wrong)]
             rows.append((method, images, f"{100 * share:g}", *(f"{value:.1f}" for value in shares)))
-    header = ("method", "images", "% changed", "flagged: % wrong, promised", "are", "rest: promised", "are")
+    header = (
+        "method",
+        "images",
+        "% changed",
+        "flagged: % wrong, estimated",
+        "true",
+        "other: % wrong, estimated",
+        "true",
+    )
     table("Decisions that are wrong", header, rows)
     scene = amplitude_scene(5, side=384, share=0.1, looks=4)
     found = scene.sarcd.detect(uncertainty=True)
@@ -93,7 +101,7 @@ def test_uncertainty():
         (f"{low:g} to {high:g}", f"{100 * inside.mean():.1f}", f"{100 * wrong[inside].mean():.1f}")
         for (low, high), inside in zip(itertools.pairwise(edges), bins, strict=True)
     ]
-    table("network, detected images of 4 looks, 10 % changed", ("spread", "% of pixels", "% of them wrong"), rows)
+    table("network, amplitude images of 4 looks, 10 % changed", ("spread", "% of pixels", "% of them wrong"), rows)
 
 
 @pytest.mark.parametrize("dates", [2, 4])
@@ -136,14 +144,14 @@ def test_mines(dates):
     header = (
         "method",
         "no change: % flagged",
-        "of steady ground",
+        "of stable ground, %",
         "% changed",
         "% flagged",
-        "kappa %",
-        "mean of scenes",
+        "kappa, %",
+        "mean kappa of scenes, %",
         "precision",
         "recall",
-        "% left open",
+        "% undecidable",
     )
     table(f"{dates} complex images of {len(MINES)} simulated mines, the last pair", header, rows)
 

@@ -135,12 +135,12 @@ def measure(path, folder, title):
         "chunk order, all, 2 workers": loader(path, sampling="all", workers=2),
         "chunk order, balanced": loader(path),
         "chunk order, balanced, 2 workers": loader(path, workers=2),
-        "any order, balanced": loader(path, order="random"),
-        "kept on disk, balanced": loader(path, folder, cache="disk"),
-        "kept in memory, balanced": loader(path, cache="memory"),
-        "xbatcher, amplitudes alone": (partial(by_xbatcher, path), SOME),
-        "isel, amplitudes alone": (partial(by_isel, path), SOME),
-        "(what unet-small trains on)": (consume, 16),
+        "random order, balanced": loader(path, order="random"),
+        "cached on disk, balanced": loader(path, folder, cache="disk"),
+        "cached in memory, balanced": loader(path, cache="memory"),
+        "xbatcher, amplitudes only": (partial(by_xbatcher, path), SOME),
+        "isel, amplitudes only": (partial(by_isel, path), SOME),
+        "(consumed by training unet-small)": (consume, 16),
     }
     times = compare({name: call for name, (call, _) in ways.items()}, ROUNDS)
     speeds = {name: [count / value for value in times[name]] for name, (_, count) in ways.items()}
@@ -154,10 +154,10 @@ def measure(path, folder, title):
         rows.append((name, f"{statistics.median(speeds[name]):.0f}", f"{ratio:.2f}", work, reads))
     header = [
         "patches of 256 x 256",
-        "a second",
-        "of the full scan's",
-        "processor time, of the scan's",
-        "chunks a patch",
+        "patches/s",
+        "/ full scan",
+        "processor time / scan",
+        "chunks read per patch",
     ]
     table(f"{title}; {os.cpu_count()} cores, torch with {torch.get_num_threads()} threads", header, rows)
 

@@ -73,7 +73,7 @@ def test_model_on_varied_mines(tmp_path):
     for seed, path in zip(VARIED, paths, strict=True):
         write_scene(sites.simulate(sites.varied(seed), size=1024, seed=seed), path)
     rows = [(len(paths), *scores_of(paths))]
-    table("The same on mines that all differ, as those it learnt from do, 1024^2", ["mines", *SCORES], rows)
+    table("The same on varied mines, as for training, 1024^2", ["mines", *SCORES], rows)
 
 
 def test_model_without_change(tmp_path):
@@ -86,7 +86,7 @@ def test_model_without_change(tmp_path):
         rows.append((seed, f"{np.mean(change[change != 255]):.3%}"))
         flagged, pixels = flagged + (change == 1).sum(), pixels + (change != 255).sum()
     rows.append(("all", f"{flagged / pixels:.3%}"))
-    table("Share of unchanged scenes that is flagged (simulated)", ["seed", "flagged"], rows)
+    table("Fraction of unchanged scenes that is flagged (simulated)", ["seed", "flagged"], rows)
     assert flagged / pixels < 0.002
 
 
@@ -114,7 +114,7 @@ def test_model_errors():
     ]
     shares, areas = far_by_cover / far_by_cover.sum(), cover / cover.sum()
     rows += [(f"others on {one.name.lower()}", f"{shares[one]:.0%}", f"{areas[one]:.1%}") for one in Cover]
-    header = ["", "share of the pixels", "of the ground"]
+    header = ["", "fraction of the pixels", "of the ground"]
     table("Where the pretrained model is wrong (simulated, twelve mines)", header, rows)
 
 
@@ -131,8 +131,8 @@ def test_model_on_amsterdam(tmp_path, real_data):
     flagged = change == 1
     known = np.isfinite(coherence)
     rows = [
-        ("share flagged", f"{flagged.mean():.3%}"),
+        ("fraction flagged", f"{flagged.mean():.3%}"),
         ("their median coherence", f"{np.median(coherence[flagged & known]):.2f}" if flagged.any() else ""),
         ("median coherence of all", f"{np.median(coherence[known]):.2f}"),
     ]
-    table("Amsterdam, 12 days, nothing known to have changed", ["", ""], rows)
+    table("Amsterdam, 12 days, no known change", ["", ""], rows)

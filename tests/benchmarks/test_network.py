@@ -73,7 +73,7 @@ def test_network(tmp_path, name, side):
     ]
     table(
         f"{name} on one tile of {side} x {side}; the last column is from the demo's trained network",
-        ["step", "Mpx/s", "speed over 'as trained'", "largest change of a probability"],
+        ["step", "Mpx/s", "speed / 'as trained'", "largest difference in probability"],
         rows,
     )
 
@@ -91,4 +91,4 @@ def test_tiles(name):
         (tile, f"{speeds[tile]:.2f}", f"{speeds[tile] / speeds[1024]:.2f}", f"{(tile / sides[tile]) ** 2:.2f}")
         for tile in sorted(sides)
     ]
-    table(f"{name} by tile", ["tile", "map, Mpx/s", "speed over 1024's", "share of computed pixels kept"], rows)
+    table(f"{name} by tile", ["tile, pixels", "Mpx/s of map", "speed / 1024", "fraction of computed pixels kept"], rows)

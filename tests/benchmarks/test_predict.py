@@ -55,6 +55,6 @@ def test_predict(tmp_path, name):
         )
     table(
         f"Prediction with {name} of a simulated scene of {SIDE} x {SIDE}, coherence in the same pass",
-        ["tile", "job, Mpx/s", "bare network, Mpx/s", "job's share of its speed", "share of computed pixels kept"],
+        ["tile, pixels", "job, Mpx/s", "network alone, Mpx/s", "job / network", "fraction of computed pixels kept"],
         rows,
     )

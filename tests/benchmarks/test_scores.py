@@ -37,10 +37,10 @@ def drawn_scores():
         "1 pixel in 2 changed": (0.5, 0.0, 1.0, 1.0),
         "1 in 20": (0.05, -3.0, 2.0, 1.5),
         "1 in 1000": (0.001, -7.0, 3.0, 1.5),
-        "1 in 20, a network that is very sure": (0.05, -20.0, 22.0, 8.0),
+        "1 in 20, a very confident network": (0.05, -20.0, 22.0, 8.0),
         "1 in 20, all within 0.01 of 0.5": (0.05, 0.0, 0.01, 0.005),
         "1 in 20, all within 0.0001 of 0.5": (0.05, 0.0, 0.0001, 0.00005),
-        "1 in 20, order at random": (0.05, -3.0, 0.0, 1.5),
+        "1 in 20, random ranking": (0.05, -3.0, 0.0, 1.5),
     }
     for name, (share, centre, step, spread) in cases.items():
         changed = rng.random(PIXELS) < share
@@ -61,7 +61,7 @@ def test_average_precision():
         bound = float(result["average_precision_error"])
         rows.append((name, f"{found:.6f}", f"{expected:.6f}", f"{abs(found - expected):.1e}", f"{bound:.1e}"))
         assert abs(found - expected) <= bound + 1e-9
-    header = ["simulated probability", "sarcd", "scikit-learn", "difference", "bound told"]
+    header = ["simulated probability", "sarcd", "scikit-learn", "difference", "error bound"]
     table(f"Average precision of {PIXELS:,} pixels", header, rows)
 
 

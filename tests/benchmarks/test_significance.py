@@ -141,7 +141,7 @@ def test_oversampled():
             pairs = [f"{one} / {two}" for one, two in zip(shares[:6], shares[6:], strict=True)]
             pairs[-1] = pairs[-1] if truth == 0 else ""
             rows.append((f"{side} x {side}", f"{plain:.1f}", f"{floor:.1f}", f"{looks:.1f}", truth, *pairs))
-    names = ("ratio, looks of variance", "ratio", "ratio, estimated", "lost coherence", "both", "no correlation")
+    names = ("ratio, looks of variance", "ratio", "ratio, estimated", "loss of coherence", "both", "no correlation")
     header = ("window", "looks of variance", "of coherence", "of the 1 % ratio", "coherence", *names)
     table("1.2 times oversampled speckle: flagged at 5 % / 1 %", header, rows)
 
@@ -152,7 +152,7 @@ def test_moving_centroid():
     rng = np.random.default_rng(8)
     first, second = (speckle(rng, (side, side), oversampling=(1.4, 1.2)) for _ in range(2))
     rows = []
-    for name, turn in (("still", 1), ("moving", chirp)):
+    for name, turn in (("constant", 1), ("varying", chirp)):
         scenes = {
             truth: stack_scene(
                 np.stack([first * turn, (truth * first + np.sqrt(1 - truth**2) * second) * turn]).astype("complex64")
@@ -171,7 +171,8 @@ def test_moving_centroid():
         looks = estimation.effective_looks(scenes[0.6], 5)
         ratios = [" / ".join(f"{each:.2f}" for each in test) for test in zip(*flagged, strict=True)]
         rows.append((name, f"{looks:.2f}", *ratios, f"{mean:.3f}"))
-    header = ("centroid", "effective looks", "ratio test", "no correlation", "lost coherence", "mean at 0 without bias")
+    header = ("Doppler centroid", "effective looks", "ratio test", "no correlation", "loss of coherence, 0.6")
+    header += ("mean debiased coherence at 0",)
     table("False alarms over nominal at 5 / 1 / 0.1 %, 1.4 x 1.2 times oversampled", header, rows)
 
 
@@ -192,7 +193,14 @@ def test_omnibus_of_oversampled_speckle():
                 looks = stack_looks(weights, correlation, dates, rate)
                 row += [f"{rates(omnibus_p(means, n), (rate,))[0]:.2f}" for n in (looks.whole[-1], looks.whole[0])]
             rows.append((name, dates, *row))
-    header = ("oversampling", "dates", "1 %", "1 %, looks of two dates", "0.1 %", "0.1 %, looks of two dates")
+    header = (
+        "oversampling",
+        "dates",
+        "1 %",
+        "1 %, with looks for two dates",
+        "0.1 %",
+        "0.1 %, with looks for two dates",
+    )
     table("Omnibus test of 5 x 5 pixels: false alarms over nominal", header, rows)
 
 
@@ -250,9 +258,9 @@ def test_speed():
     runs = {
         "ratio, dates independent": lambda: change.ratio_test(scene.isel(time=[0, 1]), coherence="none"),
         "ratio, coherence estimated": lambda: change.ratio_test(scene.isel(time=[0, 1])),
-        "lost coherence, 0.7": lambda: change.coherence_test(scene.isel(time=[0, 1]), expected=0.7),
+        "loss of coherence, 0.7": lambda: change.coherence_test(scene.isel(time=[0, 1]), expected=0.7),
         "ratio and coherence, 0.7": lambda: change.combined_test(scene.isel(time=[0, 1]), expected=0.7),
-        "lost coherence, history of 3 (last of 4 pairs)": lambda: change.coherence_test(
+        "loss of coherence, history of 3 (last of 4 pairs)": lambda: change.coherence_test(
             scene, expected="history", pairs=[tuple(scene.time.values[3:])]
         ),
         "omnibus, 5 dates": lambda: change.omnibus_test(scene),

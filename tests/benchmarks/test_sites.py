@@ -79,8 +79,8 @@ def judged(name, size, seeds):
     oracle = best_threshold(truth, gathered([likely_in_class(p, coherence_of(p, ORACLE_WINDOW)) for p in made]))[1]
     return {
         "patches with change": f"{np.mean(patches):.1%}",
-        "pixels": f"{np.mean(truth == 1):.2%}",
-        "not judged": f"{1 - np.mean(np.concatenate(keep)):.1%}",
+        "changed pixels": f"{np.mean(truth == 1):.2%}",
+        "masked": f"{1 - np.mean(np.concatenate(keep)):.1%}",
         "low coherence, no change": f"{low:.1%}",
         "F1 coherence": f"{by_coherence[0]:.3f}",
         "F1 log-ratio": f"{by_ratio[0]:.3f}",

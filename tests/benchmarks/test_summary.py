@@ -41,13 +41,15 @@ def test_known_times():
             for name, source in sources.items():
                 found = scene.sarcd.summarise(source, looks=25)
                 rows.append((name, coherence, f"{decibels} dB", *shares(found, decibels)))
-    header = ("changes of", "coherence", "by", "calm: flagged", *(f"{kind}: first date right" for kind in KINDS[1:]))
-    header += ("stays: mean persistence", "returns: mean persistence")
+    names = ("persistent", "reverted", "twice")
+    header = ("input", "coherence", "change of intensity", "unchanged: flagged")
+    header += tuple(f"{name}: first date correct" for name in names)
+    header += ("persistent: mean persistence", "reverted: mean persistence")
     table("Blocks of speckle of 25 looks, six dates", header, rows)
 
 
 def shares(found, decibels):
-    """Per cent of the pixels of each patch, away from its edges."""
+    """Percentage of the pixels of each patch, away from its edges."""
     parts = {
         kind: found.isel(y=slice(MARGIN, -MARGIN), x=slice(i * SIDE + MARGIN, (i + 1) * SIDE - MARGIN))
         for i, kind in enumerate(KINDS)
@@ -72,7 +74,7 @@ def test_mine():
     sources = {
         "omnibus": "omnibus",
         "combined-test": change.combined_test(scene, expected="history", false_alarms=0.001).change,
-        "the labels themselves": "label",
+        "labels": "label",
     }
     rows, more = [], []
     for name, source in sources.items():
@@ -94,12 +96,12 @@ def test_mine():
         ]
         stays = [f"{(one == 1).mean():.0%}" if one.size else "-" for one in known[1:]]
         more.append((name, *means, *stays, *separated))
-    header = ("changes of", "labelled: flagged", "pseudo-change: flagged", "neither: flagged")
-    header += ("of labelled and flagged: first date right", "too early", "too late")
+    header = ("input", "labelled: flagged", "pseudo-change: flagged", "other: flagged")
+    header += ("labelled and flagged: first date correct", "too early", "too late")
     table("Site A, 640 x 640, six dates: pixels", header, rows)
-    header = ("changes of", "labelled, first date right", "labelled, flagged", "pseudo-change")
-    header += ("labelled: 1", "pseudo-change: 1", "AUC, date right", "AUC")
-    table("Mean persistence (share of the pixels where it is known); labelled against pseudo-change", header, more)
+    header = ("input", "labelled, first date correct", "labelled, flagged", "pseudo-change")
+    header += ("labelled: 1", "pseudo-change: 1", "AUC, date correct", "AUC")
+    table("Mean persistence (percentage of the pixels that have one); labelled against pseudo-change", header, more)
 
 
 def area(higher, lower):

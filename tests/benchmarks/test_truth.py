@@ -42,7 +42,7 @@ def test_mean_and_deviation():
             rows.append(
                 (looks, truth, f"{mean:.4f} ± {error:.4f}", f"{expected:.4f}", f"{deviation:.4f}", f"{spread:.4f}")
             )
-    table("Sample coherence", ("looks", "truth", "mean", "theory", "deviation", "theory"), rows)
+    table("Sample coherence", ("looks", "true coherence", "mean", "theory", "standard deviation", "theory"), rows)
 
 
 def test_fringes():
@@ -55,9 +55,9 @@ def test_fringes():
                 means.append(mean_of(truth, oversampling=oversampling, ramp=ramp, estimator="fringe"))
             means += [*_half(truth, oversampling), _local(truth, oversampling)]
             rows.append((oversampling or "white", truth, *(f"{mean:.3f}" for mean in means)))
-    header = ("oversampling", "truth", "boxcar", "boxcar, ramp", "fringe", "fringe, ramp")
-    header += ("half a ramp: the flat half", "the other", "two ramps")
-    table("Mean of 5 x 5 coherence without a ramp and with one of 10 pixels a fringe", header, rows)
+    header = ("oversampling", "true coherence", "boxcar", "boxcar, ramp", "fringe", "fringe, ramp")
+    header += ("half a ramp: flat half", "ramped half", "two ramps")
+    table("Mean of 5 x 5 coherence without a ramp and with one of 10 pixels per fringe", header, rows)
 
 
 def _half(truth, oversampling):
@@ -98,7 +98,7 @@ def test_effective_looks():
         found = 1 / mean_of(0.0, oversampling=1.2, window=side, power=2, side=1200)
         row = (f"{estimation.effective_looks(scene, side):.2f}", f"{looks_by_formula(1.2, side):.2f}")
         rows.append((f"{side} x {side}", *row, f"{looks.floor:.2f}", f"{found:.2f}"))
-    header = ("window", "effective looks", "formula", "looks of the bias", "1 / mean square at coherence 0")
+    header = ("window", "effective looks", "from the formula", "looks for the bias", "1 / mean square at coherence 0")
     table("Looks, Hamming 0.6, 1.2 times oversampled", header, rows)
 
 
@@ -108,7 +108,11 @@ def test_edge():
     for estimator, window in (("boxcar", 5), ("boxcar", 7), ("gaussian", 9), ("adaptive", 7), ("adaptive", 9)):
         blur, left, right = blur_and_deviation(scene, estimator=estimator, window=window)
         rows.append((f"{estimator} {window} x {window}", f"{blur:.2f}", f"{left:.4f}", f"{right:.4f}"))
-    table("Edge of 6 dB from coherence 0.8 to 0.2", ("estimator", "blur, pixels", "deviation at 0.8", "at 0.2"), rows)
+    table(
+        "Edge of 6 dB from coherence 0.8 to 0.2",
+        ("estimator", "blur, pixels", "standard deviation at 0.8", "at 0.2"),
+        rows,
+    )
 
 
 def test_speed():
@@ -128,7 +132,7 @@ def test_speed():
     rows = [
         (name, f"{side**2 / taken / 1e6:.0f}", f"{taken / seconds['boxcar']:.1f}") for name, taken in seconds.items()
     ]
-    table("Speed of 5 x 5 on one core", ("estimator", "million pixels a second", "time over boxcar's"), rows)
+    table("Speed of 5 x 5 on one core", ("estimator", "Mpx/s", "time / boxcar"), rows)
 
 
 def _thread_seconds(function):
@@ -151,11 +155,11 @@ def test_threshold_of_frequencies(monkeypatch):
             row.append(" / ".join(f"{loss:+.3f}" for loss in losses))
         rows.append((standard_errors, *row))
     header = [f"{oversampling or 'white'}, {truth}" for oversampling, truth in product((None, 1.2), (0.3, 0.5, 0.8))]
-    table("Mean less the boxcar's without a ramp / with one left to the local frequency", ("threshold", *header), rows)
+    table("Mean minus boxcar mean without a ramp / with one for the local frequency", ("threshold", *header), rows)
 
 
 def test_threshold_of_brightness(monkeypatch):
-    """What the adaptive estimator leaves out of even ground, and what that costs, by its threshold."""
+    """The pixels that the adaptive estimator excludes on a homogeneous area, and their cost, by its threshold."""
     rows = []
     for threshold in (4.0, 6.0, 8.0):
         monkeypatch.setattr(weighted, "THRESHOLD", threshold)
@@ -168,5 +172,11 @@ def test_threshold_of_brightness(monkeypatch):
             rows.append(
                 (threshold, truth, left_out, f"{found.mean() - plain.mean():+.4f}", f"{found.std() / plain.std():.2f}")
             )
-    header = ("threshold", "truth", "left out", "mean less the boxcar's", "deviation over the boxcar's")
-    table("Adaptive 7 x 7 on even white speckle", header, rows)
+    header = (
+        "threshold",
+        "true coherence",
+        "fraction excluded",
+        "mean minus boxcar mean",
+        "standard deviation / boxcar",
+    )
+    table("Adaptive 7 x 7 on homogeneous white speckle", header, rows)
