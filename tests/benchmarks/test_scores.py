@@ -37,7 +37,7 @@ def drawn_scores():
         "1 pixel in 2 changed": (0.5, 0.0, 1.0, 1.0),
         "1 in 20": (0.05, -3.0, 2.0, 1.5),
         "1 in 1000": (0.001, -7.0, 3.0, 1.5),
-        "1 in 20, a network that is very sure": (0.05, -20.0, 22.0, 8.0),
+        "1 in 20, a network that is very confident": (0.05, -20.0, 22.0, 8.0),
         "1 in 20, all within 0.01 of 0.5": (0.05, 0.0, 0.01, 0.005),
         "1 in 20, all within 0.0001 of 0.5": (0.05, 0.0, 0.0001, 0.00005),
         "1 in 20, order at random": (0.05, -3.0, 0.0, 1.5),
@@ -83,6 +83,7 @@ def test_intervals():
     error = 100 * np.sqrt(0.95 * 0.05 / INTERVALS)
     title = f"Of 100 intervals of 95 %, so many hold the truth ({INTERVALS} intervals, standard error {error:.1f})"
     table(title, ["patches", *TRUTHS], rows)
+    assert all(92 < float(rate) < 97.5 for row in rows[2:] for rate in row[1:])
 
 
 def store_map(path, side, tile=1024):
