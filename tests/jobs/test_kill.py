@@ -28,12 +28,14 @@ def chunks_of(scene, names):
 
 def kill_at(command, scene, names, count):
     """Run a command in a process of its own and kill it once so many chunks are there; return how many there were."""
-    process = forked(*command)
+    process, looked = forked(*command), 0.0
     try:
         while process.is_alive() and (reached := chunks_of(scene, names)) < count:
-            opened = xr.open_zarr(scene)  # while the command runs, plain xarray sees the old state
-            assert not set(names) & set(opened)
-            time.sleep(0.002 if reached else 0.05)
+            if time.monotonic() - looked > 0.1:
+                opened = xr.open_zarr(scene)  # while the command runs, plain xarray sees the old state
+                assert not set(names) & set(opened)
+                looked = time.monotonic()
+            time.sleep(0.002 if reached else 0.02)
     finally:
         process.kill()
         process.join()
