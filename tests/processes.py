@@ -1,6 +1,7 @@
 """Real ``sarcd`` processes, and small disks of their own, for tests of what goes wrong."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -17,6 +18,26 @@ def sarcd(*words, **options):
 def started(*words):
     """Start ``sarcd`` and return the process."""
     return interruptible([*PROGRAM, *map(str, words)])
+
+
+def forked(*words):
+    """Start ``sarcd`` and return the process, forked from one that has imported what commands import.
+
+    For tests that start many only to kill them: importing takes longer than what is tested.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.imported_once"])
+    process = context.Process(target=_run_silently, args=([*map(str, words)],), daemon=True)
+    process.start()
+    return process
+
+
+def _run_silently(words):
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    from sarcd_cli.main import main
+
+    sys.exit(main(words))
 
 
 def interruptible(command):

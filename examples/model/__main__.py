@@ -23,14 +23,14 @@ FIRST_SEED = {"learn": 10_000, "none": 20_000, "validation": 30_000}
 """First seed of each kind; those for the evaluation are others."""
 
 
-def scenes(folder: Path, kind: str, count: int, options: TrainOptions) -> list[Path]:
+def scenes(folder: Path, kind: str, count: int, size: int, options: TrainOptions) -> list[Path]:
     """Simulate the scenes that do not exist yet, with statistics and coherence."""
     paths = []
     for seed in range(FIRST_SEED[kind], FIRST_SEED[kind] + count):
         paths.append(folder / f"{kind}-{seed}.zarr")
         if not paths[-1].exists():
             site = sites.varied(seed, no_change=kind == "none")
-            write_scene(sites.simulate(site, size=SIZE, seed=seed, dates=DATES), paths[-1])
+            write_scene(sites.simulate(site, size=size, seed=seed, dates=DATES), paths[-1])
         jobs.statistics(paths[-1], per_date=False)  # as for the pretrained model, for any levels
         jobs.coherence(paths[-1], options.coherence)
     return paths
@@ -43,14 +43,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default="model", type=Path, help="output directory")
     parser.add_argument("--only-scenes", action="store_true", help="simulate the scenes, without training")
-    parser.add_argument("--trial", action="store_true", help="one scene of each kind and one epoch, as a test")
+    parser.add_argument("--trial", action="store_true", help="one small scene of each kind and one epoch, as a test")
     arguments = parser.parse_args()
-    counts = (1, 1, 1) if arguments.trial else (SCENES, WITHOUT_CHANGE, VALIDATION)
+    counts, size = ((1, 1, 1), 256) if arguments.trial else ((SCENES, WITHOUT_CHANGE, VALIDATION), SIZE)
     started = time.monotonic()
     options = read_toml(CONFIG, TrainOptions, epochs=1 if arguments.trial else None)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     learn, none, validation = (
-        scenes(arguments.folder, kind, count, options) for kind, count in zip(FIRST_SEED, counts, strict=True)
+        scenes(arguments.folder, kind, count, size, options) for kind, count in zip(FIRST_SEED, counts, strict=True)
     )
     if arguments.only_scenes:
         return

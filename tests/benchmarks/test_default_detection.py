@@ -35,6 +35,11 @@ def judged(make):
         flagged.append(100 * (found[0] + found[1]) / sum(found))
     changed = 100 * (totals[0] + totals[2]) / totals.sum()
     score = f"{100 * float(kappa(*totals)):.1f}" if totals[0] + totals[2] else ""
+    if score:
+        assert np.mean(flagged) < 2 * changed
+        assert float(score) > 50
+    else:
+        assert max(flagged) < 0.5
     return f"{changed:.2f}", f"{np.mean(flagged):.2f}", f"{max(flagged):.2f}", score
 
 
@@ -81,6 +86,8 @@ def test_uncertainty():
             flagged, doubt = found.change.values == 1, found.uncertainty.values
             wrong = flagged != (scene.label.values == 1)
             shares = [100 * of[part].mean() for part in (flagged, ~flagged) for of in (doubt, wrong)]
+            assert shares[1] < shares[0] + 10  # a window reaches over the rim of a change
+            assert shares[3] < shares[2] + 3
             rows.append((method, images, f"{100 * share:g}", *(f"{value:.1f}" for value in shares)))
     header = (
         "method",
@@ -102,6 +109,7 @@ def test_uncertainty():
         for (low, high), inside in zip(itertools.pairwise(edges), bins, strict=True)
     ]
     table("network, amplitude images of 4 looks, 10 % changed", ("spread", "% of pixels", "% of them wrong"), rows)
+    assert wrong[bins[0]].mean() < 0.005 < wrong[bins[-1]].mean()
 
 
 @pytest.mark.parametrize("dates", [2, 4])
@@ -154,6 +162,9 @@ def test_mines(dates):
         "% undecidable",
     )
     table(f"{dates} complex images of {len(MINES)} simulated mines, the last pair", header, rows)
+    kappas = {row[0]: float(row[5]) for row in rows}
+    assert max(kappas, key=kappas.__getitem__).endswith("(auto-label-free)")
+    assert all(float(row[2]) < 0.5 for row in rows)  # of steady ground
 
 
 def _last_pair(seed, dates, method, *, no_change=False):

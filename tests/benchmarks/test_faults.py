@@ -86,6 +86,7 @@ def test_sync_or_decode(tmp_path):
         ["", "MB/s", "time over writing without sync"],
         [(name, speed(times, name), f"{ratio(times, name, first):.2f}") for name in times],
     )
+    assert ratio(times, "decoded again on resume", first) < 2
 
 
 def test_checksum(tmp_path):
@@ -107,3 +108,5 @@ def test_checksum(tmp_path):
         ["", "MB/s", "time over the same without it"],
         [(name, speed(times, name), f"{ratio(times, name, yardstick[name]):.3f}") for name in times],
     )
+    assert ratio(times, "read with", "read without") < 1.3
+    assert ratio(times, "written with", "written without") < 1.3

@@ -50,6 +50,7 @@ def seconds(function, rounds=5):
 def test_the_device():
     properties = torch.cuda.get_device_properties(0)
     print(f"\n{properties.name}, {properties.total_memory / 2**30:.0f} GiB, torch {torch.__version__}")
+    assert properties.total_memory > 0
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -129,6 +130,8 @@ def test_throughput():
             training = count / seconds(step)
             peak = torch.cuda.max_memory_allocated() / 2**30
             rows.append((name, precision, forward, forward * SIDE**2 / 1e6, training, peak))
+    forwards = {(name, precision): forward for name, precision, forward, *_ in rows}
+    assert all(forwards[name, "float16"] > 0.8 * forwards[name, "float32"] for name in ARCHITECTURES)
     print(f"\n{'network':14}{'precision':11}{'forward/s':>11}{'Mpx/s':>9}{'train/s':>9}{'GiB':>7}")
     for name, precision, forward, pixels, training, peak in rows:
         print(f"{name:14}{precision:11}{forward:>11.0f}{pixels:>9.0f}{training:>9.0f}{peak:>7.1f}")

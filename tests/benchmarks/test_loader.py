@@ -145,9 +145,10 @@ def measure(path, folder, title):
     times = compare({name: call for name, (call, _) in ways.items()}, ROUNDS)
     speeds = {name: [count / value for value in times[name]] for name, (_, count) in ways.items()}
     yard = processor_seconds(ways[SCAN][0]) / PATCHES
-    rows = []
+    rows, ratios = [], {}
     for name, (call, count) in ways.items():
         ratio = statistics.median(a / b for a, b in zip(speeds[name], speeds[SCAN], strict=True))
+        ratios[name] = ratio
         alone = "2 workers" not in name
         work = f"{processor_seconds(call) / count / yard:.1f}" if alone else "-"
         reads = f"{chunks_read(call) / count:.2f}" if alone and "order" in name else "-"
@@ -160,6 +161,9 @@ def measure(path, folder, title):
         "chunks read per patch",
     ]
     table(f"{title}; {os.cpu_count()} cores, torch with {torch.get_num_threads()} threads", header, rows)
+    assert ratios["chunk order, all"] > 0.4
+    assert ratios["chunk order, balanced"] > 3 * ratios["xbatcher, amplitudes alone"]
+    assert min(ratios["kept on disk, balanced"], ratios["kept in memory, balanced"]) > 1
 
 
 def test_loader(path, tmp_path):

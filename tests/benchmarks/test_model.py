@@ -65,6 +65,7 @@ def test_model_on_other_weights(tmp_path, name):
         for seed, path in zip(SEEDS, paths, strict=True):
             command("simulate", path, "--site", name, "--size", 1024, "--seed", seed, "--set", f"hamming={weight}")
         rows.append((name, weight, *scores_of(paths)))
+        assert float(rows[-1][2]) > 0.85
     table(f"The same with other spectral weights, {len(SEEDS)} mines of 1024^2", ["site", "Hamming", *SCORES], rows)
 
 
@@ -74,6 +75,7 @@ def test_model_on_varied_mines(tmp_path):
         write_scene(sites.simulate(sites.varied(seed), size=1024, seed=seed), path)
     rows = [(len(paths), *scores_of(paths))]
     table("The same on varied mines, as for training, 1024^2", ["mines", *SCORES], rows)
+    assert float(rows[0][1]) > 0.8
 
 
 def test_model_without_change(tmp_path):
@@ -116,6 +118,8 @@ def test_model_errors():
     rows += [(f"others on {one.name.lower()}", f"{shares[one]:.0%}", f"{areas[one]:.1%}") for one in Cover]
     header = ["", "fraction of the pixels", "of the ground"]
     table("Where the pretrained model is wrong (simulated, twelve mines)", header, rows)
+    assert near > 0.2 * alarms
+    assert at_outline > 0.2 * misses
 
 
 @pytest.mark.realdata
@@ -136,3 +140,4 @@ def test_model_on_amsterdam(tmp_path, real_data):
         ("median coherence of all", f"{np.median(coherence[known]):.2f}"),
     ]
     table("Amsterdam, 12 days, no known change", ["", ""], rows)
+    assert flagged.mean() < 0.001

@@ -76,6 +76,9 @@ def test_network(tmp_path, name, side):
         ["step", "Mpx/s", "speed / 'as trained'", "largest difference in probability"],
         rows,
     )
+    assert ratio(times, "+ batch norm folded (default)", "as trained") < 1
+    assert max(moved[step] for step in ("+ channels last", "+ batch norm folded (default)", "+ compiled")) < 1e-4
+    assert max(moved.values()) < 0.1
 
 
 @pytest.mark.parametrize("name", ["unet", "unet-small"])
@@ -92,3 +95,4 @@ def test_tiles(name):
         for tile in sorted(sides)
     ]
     table(f"{name} by tile", ["tile, pixels", "Mpx/s of map", "speed / 1024", "fraction of computed pixels kept"], rows)
+    assert speeds[1024] > speeds[256]

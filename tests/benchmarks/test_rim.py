@@ -73,3 +73,7 @@ def test_rim(monkeypatch):
     rows = [[kind, *(f"{100 * hit / known:.2f}" for known, hit in found)] for kind, found in counts.items()]
     rows.append(["without", f"{100 * plain[1] / plain[0]:.2f}", *[""] * (len(DISTANCES) - 1)])
     table("% of unchanged ground flagged", ["no-data", *(f"to {far} px" for far in DISTANCES)], rows)
+    flagged = {kind: found[:, 1] / found[:, 0] for kind, found in counts.items()}
+    assert flagged["gaps 15 wide"][0] > 0.05  # what the rim is left open for
+    beyond = DISTANCES.index(6) + 1
+    assert max(values[beyond:].max() for values in flagged.values()) < 0.02

@@ -71,6 +71,7 @@ def test_jobs(tmp_path, scheduler):
         ["job", "threads, s", "cluster, s", "cluster / threads"],
         rows,
     )
+    assert all(float(row[3]) < 5 for row in rows)
 
 
 class Zeros:
@@ -93,6 +94,8 @@ def test_cost_of_a_task(tmp_path, scheduler):
             sent = len(pickle.dumps(RegionTask(staging, Zeros())))
         rows.append((where, len(regions), f"{1000 * took / len(regions):.2f}", sent))
     table("Regions of 32 x 32 zeros", ["", "regions", "ms a region", "bytes sent once a worker"], rows)
+    assert all(row[3] < 10_000 for row in rows)
+    assert float(rows[1][2]) < 50 * float(rows[0][2])
 
 
 def core_seconds_a_region(tmp_path, path, monkeypatch):
@@ -144,4 +147,5 @@ def test_what_a_cluster_would_do(tmp_path, monkeypatch):
         rate = threads * chunks * stored / region / 1e9
         rows.append((threads, run, f"{region:.2f}", f"{pair * region / threads:.0f}", f"{network:.0f}", f"{rate:.1f}"))
     header = ["threads", "regions a run", "coherence, s a region", "coherence, s a pair", "small U-Net, s a pair"]
-    table("Reckoned for a pair of 24,000 x 24,000", [*header, "read from storage, GB/s"], rows)
+    table("Estimated for a pair of 24,000 x 24,000", [*header, "read from storage, GB/s"], rows)
+    assert float(rows[-1][3]) < float(rows[0][3]) / 16

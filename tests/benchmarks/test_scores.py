@@ -83,6 +83,7 @@ def test_intervals():
     error = 100 * np.sqrt(0.95 * 0.05 / INTERVALS)
     title = f"Of 100 intervals of 95 %, so many hold the truth ({INTERVALS} intervals, standard error {error:.1f})"
     table(title, ["patches", *TRUTHS], rows)
+    assert all(92 < float(rate) < 97.5 for row in rows[2:] for rate in row[1:])
 
 
 def store_map(path, side, tile=1024):

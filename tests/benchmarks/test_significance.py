@@ -36,6 +36,18 @@ def shown(p, nominal=NOMINAL):
     return [f"{rate * over:.3%}" for rate, over in zip(nominal, rates(p, nominal), strict=True)]
 
 
+ESTIMATED = ("ratio, coherence estimated", "ratio and coherence")
+"""Tests whose coherence is estimated from the same few looks; the others are exact."""
+
+
+def near_nominal(p, over=0.0):
+    """Whether the rates are the nominal ones within four standard errors, and a fraction of them."""
+    return all(
+        abs(found - 1) < 4 / np.sqrt(rate * p.size) + over
+        for rate, found in zip(NOMINAL, rates(p, NOMINAL), strict=True)
+    )
+
+
 def p_values_of(sums, looks, truth):
     """p-values of all tests of a pair."""
     ratio = sums[1] / sums[0]
@@ -58,6 +70,8 @@ def test_false_alarms_of_pairs():
         for truth in (0.0, 0.6, 0.9):
             for name, p in p_values_of(pair_sums(rng, looks, truth, COUNT // 2), looks, truth).items():
                 rows.append((name, looks, truth, *shown(p)))
+                assert name in ESTIMATED or near_nominal(p)
+                assert rates(p, NOMINAL)[1] < 2
     table(f"False alarms, {COUNT // 2:,} pairs a row", ("test", "looks", "coherence", *HEADER), rows)
 
 
@@ -67,6 +81,7 @@ def test_false_alarms_of_stacks():
         for dates in (2, 3, 5, 10):
             p, changed = change_times(rng.gamma(looks, size=(dates, COUNT)), looks, 0.01)
             rows.append((looks, dates, *shown(p), f"{changed.any(0).mean():.3%}"))
+            assert near_nominal(p, 0.1)  # the omnibus test's distribution is an expansion
     table(f"Omnibus test, {COUNT:,} stacks a row", ("looks", "dates", *HEADER, "with a date, at 1 %"), rows)
 
 
@@ -81,8 +96,10 @@ def test_detection():
                     sums = pair_sums(rng, looks, truth if kept else 0.0, 100_000, change_db=change_db)
                     found = p_values_of(sums, looks, truth)
                     names = [*list(found)[:4], "ratio and coherence"]
-                    shares = [f"{(found[name] <= 0.01).mean():.1%}" for name in names]
-                    rows.append((looks, truth, "kept" if kept else "lost", f"{change_db} dB", *shares))
+                    powers = {name: (found[name] <= 0.01).mean() for name in names}
+                    assert powers["ratio, coherence known"] >= powers["F, dates independent"] - 0.01
+                    detected = [f"{power:.1%}" for power in powers.values()]
+                    rows.append((looks, truth, "kept" if kept else "lost", f"{change_db} dB", *detected))
     header = ("looks", "coherence before", "coherence", "change", *names)
     table("Detected at 1 % false alarms", header, rows)
 
@@ -104,8 +121,11 @@ def test_which_coherence():
             for side in (5, 9):
                 more = boxcar(before, after, (side, side))[9:-9, 9:-9]
                 row.append(ratio_p(ratio, 9, unbias(more, side**2)))
-            shares = [f"{(p <= 0.01).mean():.2%}" for p in row]
-            rows.append((truth, "none" if change_db == 0 else f"{change_db} dB", *shares))
+            flagged = [(p <= 0.01).mean() for p in row]
+            if change_db == 0:
+                assert flagged[1] == pytest.approx(0.01, rel=0.15)
+                assert flagged[2] < 0.02
+            rows.append((truth, "none" if change_db == 0 else f"{change_db} dB", *(f"{part:.2%}" for part in flagged)))
     names = ("ignored", "known", "estimated, same 3 x 3", "same, no bias", "5 x 5, no bias", "9 x 9, no bias")
     table("Flagged at 1 %, by the coherence used", ("coherence", "change", *names), rows)
 
@@ -137,7 +157,10 @@ def test_oversampled():
                     fisher_p(estimated, lost),
                     correlation_p(g, looks),
                 )
-                shares += [f"{(p <= rate).mean():.2%}" for p in found]
+                flagged = [(p <= rate).mean() for p in found]
+                assert flagged[1] == pytest.approx(rate, rel=0.15)
+                assert flagged[2] < 2 * rate
+                shares += [f"{part:.2%}" for part in flagged]
             pairs = [f"{one} / {two}" for one, two in zip(shares[:6], shares[6:], strict=True)]
             pairs[-1] = pairs[-1] if truth == 0 else ""
             rows.append((f"{side} x {side}", f"{plain:.1f}", f"{floor:.1f}", f"{looks:.1f}", truth, *pairs))
@@ -171,9 +194,11 @@ def test_moving_centroid():
         looks = estimation.effective_looks(scenes[0.6], 5)
         ratios = [" / ".join(f"{each:.2f}" for each in test) for test in zip(*flagged, strict=True)]
         rows.append((name, f"{looks:.2f}", *ratios, f"{mean:.3f}"))
+        assert np.max(flagged) < 1.2
     header = ("Doppler centroid", "effective looks", "ratio test", "no correlation", "loss of coherence, 0.6")
     header += ("mean debiased coherence at 0",)
     table("False alarms over nominal at 5 / 1 / 0.1 %, 1.4 x 1.2 times oversampled", header, rows)
+    assert rows[0][1:] == rows[1][1:]  # a centroid that moves changes nothing
 
 
 def test_omnibus_of_oversampled_speckle():
@@ -191,7 +216,9 @@ def test_omnibus_of_oversampled_speckle():
             row = []
             for rate in (0.01, 0.001):
                 looks = stack_looks(weights, correlation, dates, rate)
-                row += [f"{rates(omnibus_p(means, n), (rate,))[0]:.2f}" for n in (looks.whole[-1], looks.whole[0])]
+                over = [rates(omnibus_p(means, n), (rate,))[0] for n in (looks.whole[-1], looks.whole[0])]
+                assert abs(over[0] - 1) < 4 / np.sqrt(rate * count) + 0.02
+                row += [f"{found:.2f}" for found in over]
             rows.append((name, dates, *row))
     header = (
         "oversampling",
@@ -212,26 +239,27 @@ def test_history():
             for truth in (0.0, 0.4, 0.6, 0.8, 0.95):
                 many = np.full((1, count), float(looks))
                 row = [looks, earlier, truth]
-                for stack in (
-                    speckle_stack(rng, (earlier + 2, looks, count), truth),
-                    _decaying(rng, (earlier + 2, looks, count), truth),
-                ):
+                equal = speckle_stack(rng, (earlier + 2, looks, count), truth)
+                for stack in (equal, _decaying(rng, (earlier + 2, looks, count), truth)):
                     lost = speckle_stack(rng, (1, looks, count), 0.0)[0]
                     past = np.stack([_g(stack[i], stack[i + 1]) for i in range(earlier)])[:, None]
                     p, power = history_p(_g(stack[-2], stack[-1])[None], many, past, np.stack([many] * earlier), 0.01)
                     gone, _ = history_p(_g(stack[-2], lost)[None], many, past, np.stack([many] * earlier), 0.01)
-                    judged = power >= 0.5
-                    row += [f"{((p <= 0.01) & judged).mean():.2%}", f"{judged.mean():.0%}"]
-                row.append(f"{((gone <= 0.01) & judged).mean():.1%}")
+                    testable = power >= 0.5
+                    flagged = ((p <= 0.01) & testable).mean()
+                    row += [f"{flagged:.2%}", f"{testable.mean():.0%}"]
+                    if stack is equal:
+                        assert flagged < 0.02
+                row.append(f"{((gone <= 0.01) & testable).mean():.1%}")
                 rows.append(row)
     header = (
         "looks",
         "earlier pairs",
         "coherence",
         "flagged, equal",
-        "judged",
+        "testable",
         "flagged, decaying",
-        "judged",
+        "testable",
         "lost: found",
     )
     table("Coherence against its history at 1 %", header, rows)
@@ -248,7 +276,9 @@ def test_coherent_stacks():
                 coherent_ratio_p(_power(two) / _power(one), 9, _g(one, two)) for one, two in itertools.pairwise(stack)
             ]
             either = np.min(pairs, 0) * len(pairs)
-            rows.append((truth, f"{change_db} dB", *(f"{(q <= 0.01).mean():.2%}" for q in (p, either))))
+            flagged = [(q <= 0.01).mean() for q in (p, either)]
+            assert change_db or max(flagged) < 0.015
+            rows.append((truth, f"{change_db} dB", *(f"{part:.2%}" for part in flagged)))
     header = ("coherence", "change, date 3 of 6", "omnibus", "any of 5 pairs, estimated coherence, Bonferroni")
     table("Stacks of 9 looks, flagged at 1 %", header, rows)
 
@@ -266,7 +296,7 @@ def test_speed():
         "omnibus, 5 dates": lambda: change.omnibus_test(scene),
         "boxcar coherence": lambda: estimation.coherence(scene.isel(time=[0, 1])),
     }
-    rows = []
+    rows, taken = [], {}
     for name, run in runs.items():
         run()
         seconds = []
@@ -274,8 +304,10 @@ def test_speed():
             start = time.thread_time()
             run()
             seconds.append(time.thread_time() - start)
-        rows.append((name, f"{np.median(seconds) / 1.048576:.2f}"))
+        taken[name] = np.median(seconds)
+        rows.append((name, f"{taken[name] / 1.048576:.2f}"))
     table("Seconds a million pixels on one core, windows of 5 x 5", ("test", "seconds"), rows)
+    assert max(taken.values()) < 200 * taken["boxcar coherence"]
 
 
 def _decaying(rng, shape, factor):

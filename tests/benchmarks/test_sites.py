@@ -115,6 +115,7 @@ def test_speed():
             yardstick = min(seconds(lambda: drawn.standard_normal((2, 1024, 1024), np.float32)) for _ in range(3))
             each = taken / dates / 1.048576
             rows.append((name, dates, f"{each:.2f}", f"{1 / each:.2f}", f"{each * 1.048576 / yardstick:.1f}"))
+            assert each * 1.048576 < 100 * yardstick
     table(
         "Simulating 1024 x 1024 in memory, one thread",
         ["site", "dates", "s a Mpx and date", "Mpx and dates a s", "times numpy's complex normal numbers"],

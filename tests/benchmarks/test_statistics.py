@@ -42,3 +42,4 @@ def test_statistics(tmp_path):
         ["", "seconds", "time over reading's"],
         rows,
     )
+    assert ratio(times, "statistics", "reading") < 2

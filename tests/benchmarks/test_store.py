@@ -80,10 +80,11 @@ def measure(path, pixels, chunk, shard, codec):
 def test_store(tmp_path):
     pytest.importorskip("zarrs")
     pixels = image()
-    rows = []
+    rows, measured = [], {}
     for chunk, shard, codec in LAYOUTS:
         times, size = measure(str(tmp_path / f"{chunk}-{shard}.zarr"), pixels, chunk, shard, codec)
         megabytes = pixels.nbytes / 1e6
+        measured[chunk, shard, codec] = times, size
         rows.append(
             (
                 chunk,
@@ -100,6 +101,10 @@ def test_store(tmp_path):
     header = ["chunk", "shard", "codec", "size", "region writes, MB/s", "full scan, MB/s", "the same by zarrs"]
     header += [f"random {PATCH} x {PATCH} patches/s", "the same by zarrs"]
     table(f"A {SIDE} x {SIDE} complex64 image of whole numbers, {THREADS} threads", header, rows)
+    (times, size), (fastest, _) = measured[1024, 0, DEFAULT], measured[1024, 0, "none"]
+    assert size < 0.4 * pixels.nbytes
+    assert times["scan zarr"] < 2 * fastest["scan zarr"]
+    assert times["write"] < 2 * fastest["write"]
 
 
 def read_in_child(path):
@@ -122,3 +127,4 @@ def test_zarrs_after_fork(tmp_path):
         child.kill()
         child.join()
     table("A child process of one that has read with zarrs", ["started by", "then"], rows)
+    assert rows[0] == ("spawn", "reads")

@@ -40,12 +40,24 @@ def test_known_times():
                 sources["combined-test, coherence known"] = test.change
             for name, source in sources.items():
                 found = scene.sarcd.summarise(source, looks=25)
+                calm = found.change_count.isel(y=slice(MARGIN, -MARGIN), x=slice(MARGIN, SIDE - MARGIN))
+                assert float((calm > 0).mean()) < 0.02
+                if decibels == 6:
+                    assert right_dates(found) > 0.95
                 rows.append((name, coherence, f"{decibels} dB", *shares(found, decibels)))
     names = ("persistent", "reverted", "twice")
     header = ("input", "coherence", "change of intensity", "unchanged: flagged")
     header += tuple(f"{name}: first date correct" for name in names)
     header += ("persistent: mean persistence", "reverted: mean persistence")
     table("Blocks of speckle of 25 looks, six dates", header, rows)
+
+
+def right_dates(found):
+    """Fraction of the changed pixels, away from edges, whose first date is right."""
+    kinds = list(enumerate(KINDS))[1:]
+    columns = [slice(i * SIDE + MARGIN, (i + 1) * SIDE - MARGIN) for i, _ in kinds]
+    first = found.first_change.isel(y=slice(MARGIN, -MARGIN))
+    return np.mean([(first.isel(x=x) == TRUTH[kind][1]).mean() for (_, kind), x in zip(kinds, columns, strict=True)])
 
 
 def shares(found, decibels):
@@ -86,6 +98,10 @@ def test_mine():
         at = [real & flagged, pseudo & flagged, calm & flagged]
         shown = [one.sum() / all_.sum() for one, all_ in zip(at, (real, pseudo, calm), strict=True)]
         rows.append((name, *(f"{share:.1%}" for share in (*shown, *(one.mean() for one in times)))))
+        if name == "the labels themselves":
+            assert shown == [1, 0, 0]
+        else:
+            assert shown[0] > 1.5 * shown[1] > 3 * shown[2]
         early = told < 5  # of a change on the last date nobody knows
         values = [found.persistence.values[one & early] for one in (real & right & flagged, *at[:2])]
         known = [one[~np.isnan(one)] for one in values]
@@ -102,6 +118,7 @@ def test_mine():
     header = ("input", "labelled, first date correct", "labelled, flagged", "pseudo-change")
     header += ("labelled: 1", "pseudo-change: 1", "AUC, date correct", "AUC")
     table("Mean persistence (percentage of the pixels that have one); labelled against pseudo-change", header, more)
+    assert min(float(row[-1]) for row in more[:2]) > 0.6
 
 
 def area(higher, lower):
@@ -139,5 +156,6 @@ def test_speed():
             run()
             row.append(f"{(time.thread_time() - start) / 0.262144:.2f}")
         rows.append(row)
+        assert float(row[1]) < 5 * float(row[4])  # counting is no slower than reading
     header = ("dates", *list(runs)[:3], "for comparison: coherence of all pairs")
     table("Seconds a million pixels on one core, windows of 5 x 5", header, rows)

@@ -39,6 +39,8 @@ def test_mean_and_deviation():
             expected = mean_coherence(np.array([truth]), looks)[0]
             square = mean_coherence(np.array([truth]), looks, power=2)[0]
             spread = np.sqrt(square - expected**2)
+            assert abs(mean - expected) < 4 * error
+            assert deviation == pytest.approx(spread, rel=0.02)
             rows.append(
                 (looks, truth, f"{mean:.4f} ± {error:.4f}", f"{expected:.4f}", f"{deviation:.4f}", f"{spread:.4f}")
             )
@@ -54,6 +56,8 @@ def test_fringes():
             for ramp in ((0.0, 0.0), PERIOD_10):
                 means.append(mean_of(truth, oversampling=oversampling, ramp=ramp, estimator="fringe"))
             means += [*_half(truth, oversampling), _local(truth, oversampling)]
+            assert means[1] < means[0] - 0.05  # what the ramp costs the boxcar
+            np.testing.assert_allclose(means[2:6], means[0], atol=0.007)
             rows.append((oversampling or "white", truth, *(f"{mean:.3f}" for mean in means)))
     header = ("oversampling", "true coherence", "boxcar", "boxcar, ramp", "fringe", "fringe, ramp")
     header += ("half a ramp: flat half", "ramped half", "two ramps")
@@ -84,6 +88,8 @@ def test_bias():
             square = mean_of(0.0, power=2, debias=True, **options)
             means = [mean_of(truth, debias=True, **options) for truth in TRUTHS[1:]]
             plain = mean_of(0.3, **options)
+            assert square < 0.1  # of 0 after a perfect correction, of 1 / looks, up to 0.19, without one
+            np.testing.assert_allclose(means, TRUTHS[1:], atol=0.03)
             row = (f"{square:.3f}", f"{plain:.3f}", *(f"{mean:.3f}" for mean in means))
             rows.append((oversampling or "white", f"{window} x {window}", estimator, *row))
     header = ("oversampling", "window", "estimator", "mean square at 0", "mean at 0.3 with bias")
@@ -96,23 +102,29 @@ def test_effective_looks():
     for side in (3, 5, 7, 9):
         looks = calibrate(scene, CoherenceOptions(window=side, debias=True), []).looks
         found = 1 / mean_of(0.0, oversampling=1.2, window=side, power=2, side=1200)
-        row = (f"{estimation.effective_looks(scene, side):.2f}", f"{looks_by_formula(1.2, side):.2f}")
+        measured, formula = estimation.effective_looks(scene, side), looks_by_formula(1.2, side)
+        assert measured == pytest.approx(formula, rel=0.02)
+        assert looks.floor == pytest.approx(found, rel=0.02)
+        row = (f"{measured:.2f}", f"{formula:.2f}")
         rows.append((f"{side} x {side}", *row, f"{looks.floor:.2f}", f"{found:.2f}"))
     header = ("window", "effective looks", "from the formula", "looks for the bias", "1 / mean square at coherence 0")
     table("Looks, Hamming 0.6, 1.2 times oversampled", header, rows)
 
 
 def test_edge():
-    scene = edge()
+    scene, blurs = edge(), {}
     rows = []
     for estimator, window in (("boxcar", 5), ("boxcar", 7), ("gaussian", 9), ("adaptive", 7), ("adaptive", 9)):
         blur, left, right = blur_and_deviation(scene, estimator=estimator, window=window)
+        blurs[estimator, window] = blur
         rows.append((f"{estimator} {window} x {window}", f"{blur:.2f}", f"{left:.4f}", f"{right:.4f}"))
     table(
         "Edge of 6 dB from coherence 0.8 to 0.2",
         ("estimator", "blur, pixels", "standard deviation at 0.8", "at 0.2"),
         rows,
     )
+    assert blurs["adaptive", 7] < 0.6 * blurs["boxcar", 7]
+    assert blurs["adaptive", 9] < 0.6 * blurs["gaussian", 9]
 
 
 def test_speed():
@@ -133,6 +145,11 @@ def test_speed():
         (name, f"{side**2 / taken / 1e6:.0f}", f"{taken / seconds['boxcar']:.1f}") for name, taken in seconds.items()
     ]
     table("Speed of 5 x 5 on one core", ("estimator", "Mpx/s", "time / boxcar"), rows)
+    ratios = {name: taken / seconds["boxcar"] for name, taken in seconds.items()}
+    assert ratios["gaussian"] < 6
+    assert ratios["adaptive"] < 20
+    assert ratios["fringe"] < 25
+    assert ratios["fringe of a pair with a ramp"] < 50
 
 
 def _thread_seconds(function):
@@ -152,6 +169,7 @@ def test_threshold_of_frequencies(monkeypatch):
             turned = (after * np.exp(1j * PERIOD_10[1] * np.arange(600))).astype("complex64")
             plain = boxcar(before, after, (5, 5)).mean()
             losses = [np.abs(fringe.fringe(before, image, (5, 5))).mean() - plain for image in (after, turned)]
+            assert standard_errors == 0 or losses[0] > -0.01  # a threshold keeps what fitting noise would cost
             row.append(" / ".join(f"{loss:+.3f}" for loss in losses))
         rows.append((standard_errors, *row))
     header = [f"{oversampling or 'white'}, {truth}" for oversampling, truth in product((None, 1.2), (0.3, 0.5, 0.8))]
@@ -169,6 +187,8 @@ def test_threshold_of_brightness(monkeypatch):
             found, count = (part[5:-5, 5:-5] for part in weighted.adaptive(before, after, (7, 7), 9.0))
             found = np.abs(found)
             left_out = f"{1 - count.mean() / 49:.3f}"
+            assert abs(found.mean() - plain.mean()) < 0.003
+            assert found.std() < 1.5 * plain.std()
             rows.append(
                 (threshold, truth, left_out, f"{found.mean() - plain.mean():+.4f}", f"{found.std() / plain.std():.2f}")
             )

@@ -2,8 +2,6 @@
 
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from functools import partialmethod
@@ -17,13 +15,10 @@ from sarcd.store.scene import SceneStore
 from sarcd_cli.main import main
 from tests.factories.networks import random_model_file
 from tests.factories.scenes import stored_scene
+from tests.processes import forked, tree
 
 SHAPE, CHUNK = (2, 208, 208), 16  # 169 chunks a variable: enough to be hit between the first and the last
 KILLS = {"coherence": 10, "predict": 10, "summarise": 4}
-
-
-def tree(path):
-    return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 
 
 def chunks_of(scene, names):
@@ -33,18 +28,17 @@ def chunks_of(scene, names):
 
 def kill_at(command, scene, names, count):
     """Run a command in a process of its own and kill it once so many chunks are there; return how many there were."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sarcd_cli.main", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process, looked = forked(*command), 0.0
     try:
-        while process.poll() is None and chunks_of(scene, names) < count:
-            opened = xr.open_zarr(scene)  # while the command runs, plain xarray sees the old state
-            assert not set(names) & set(opened)
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
+        while process.is_alive() and (reached := chunks_of(scene, names)) < count:
+            if time.monotonic() - looked > 0.1:
+                opened = xr.open_zarr(scene)  # while the command runs, plain xarray sees the old state
+                assert not set(names) & set(opened)
+                looked = time.monotonic()
+            time.sleep(0.002 if reached else 0.02)
     finally:
         process.kill()
-        process.communicate()
+        process.join()
     return chunks_of(scene, names)
 
 

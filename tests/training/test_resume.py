@@ -2,10 +2,6 @@
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +16,7 @@ from sarcd.training import trainer as training
 from sarcd.training.checkpoint import FILE, TrainState, begun_before
 from sarcd.training.trainer import train
 from tests.factories.labelled_scenes import toy_scene
+from tests.processes import forked
 
 OPTIONS = TrainOptions(
     network={"widths": (4, 8)},
@@ -192,24 +189,26 @@ def test_killed_processes(tmp_path, scenes):
     """Real processes, killed without a word, at whatever they were doing."""
     settings = ["patch=32", "batch=4", "epochs=30", "checkpoint_seconds=0", "network.widths=[4, 8]", "device=cpu"]
 
-    def command(output):
+    def start(output):
         flags = [part for setting in settings for part in ("--set", setting)]
-        return [sys.executable, "-m", "sarcd_cli.main", "train", scenes[0], "--val", scenes[1], "-o", output, *flags]
+        return forked("train", scenes[0], "--val", scenes[1], "-o", output, *flags)
 
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(command(str(tmp_path / "whole.safetensors")), check=True, capture_output=True, env=environment)
+    def finish(output):
+        process = start(output)
+        process.join()
+        assert process.exitcode == 0
+
+    finish(tmp_path / "whole.safetensors")
     output, run = tmp_path / "torn.safetensors", tmp_path / "torn.run"
     for lines in (2, 9, 17):
-        process = subprocess.Popen(
-            command(str(output)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-        )
+        process = start(output)
         log = run / "log.jsonl"
         deadline = time.monotonic() + 120
         while not log.exists() or len(log.read_text().splitlines()) < lines:
-            assert process.poll() is None
+            assert process.is_alive()
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run(command(str(output)), check=True, capture_output=True, env=environment)
+        process.kill()
+        process.join()
+    finish(output)
     assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
