@@ -209,9 +209,11 @@ def test_a_seeded_run_is_that_of_the_loop_before(case, monkeypatch):
 
     monkeypatch.setattr(TrainingLoop, "step", noted)
     state = learn(new_network(5), examples, plan, seed=7).state_dict()
-    np.testing.assert_allclose(seen, losses, rtol=1e-4)
-    np.testing.assert_allclose(state["head.weight"].flatten()[:4], weights, atol=1e-4)
-    np.testing.assert_allclose(state["bottom.1.running_var"][:3], variances, rtol=1e-3)
+    # Between AVX2 and SSE: 3e-5, 7e-8 and 5e-4. Without clipping the losses differ by 4e-3, without decay the weights
+    # by 2e-5, and without the mean of the weights, or with norms that move, all by far more.
+    np.testing.assert_allclose(seen, losses, rtol=5e-4)
+    np.testing.assert_allclose(state["head.weight"].flatten()[:4], weights, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(state["bottom.1.running_var"][:3], variances, rtol=2e-3)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
