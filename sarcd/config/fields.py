@@ -188,7 +188,7 @@ def _as(kind: Any, value: Any, name: str) -> Any:
     """Return a value as one kind of annotation, which is no union."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        return _within(arguments[1], arguments[0], _as(arguments[0], value, name), name)
+        return _within(arguments[1], arguments[0], value, name)
     if origin is Literal:
         if not isinstance(value, str) or value not in arguments:
             *others, last = arguments
@@ -206,13 +206,13 @@ def _as(kind: Any, value: Any, name: str) -> Any:
     return _plain(kind, value, name)
 
 
-def _plain(kind: Any, value: Any, name: str) -> Any:
-    """Return a number, a text or a boolean as Python has it; True is no number."""
+def _plain(kind: Any, value: Any, name: str, hint: str = "use a finite number") -> Any:
+    """Return a number, a text or a boolean as Python has it; True is no number, and no number is NaN or infinite."""
     if hasattr(value, "dtype") and value.ndim == 0:
         value = str(value) if value.dtype.kind == "M" else value.item()
     if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
         if not math.isfinite(value):
-            raise OptionError(f"{name} is {value}", option=name, hint="use a finite number")
+            raise OptionError(f"{name} is {value}", option=name, hint=hint)
         return float(value)
     if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
@@ -225,9 +225,10 @@ def _plain(kind: Any, value: Any, name: str) -> Any:
 
 
 def _within(bounds: Bounds, kind: type, value: Any, name: str) -> Any:
-    if not bounds.hold(value):
-        raise OptionError(f"{name} is {value}", option=name, hint=bounds.hint(kind))
-    return value
+    number = _plain(kind, value, name, hint=bounds.hint(kind))
+    if not bounds.hold(number):
+        raise OptionError(f"{name} is {number}", option=name, hint=bounds.hint(kind))
+    return number
 
 
 def from_dict(kind: type[Kind], values: dict[str, Any], *, source: str = "configuration") -> Kind:

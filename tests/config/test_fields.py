@@ -44,7 +44,7 @@ def test_values_become_those_of_the_annotation(annotation, value, found):
     ("annotation", "value", "message"),
     [
         (Half, 0.5, "it: it is 0.5: use a number from 0, below 0.5"),
-        (Half, math.nan, "it: it is nan: use a finite number"),
+        (Half, math.nan, "it: it is nan: use a number from 0, below 0.5"),
         (float, math.inf, "it: it is inf: use a finite number"),
         (float, True, "it: True cannot be used: it must be float"),
         (Count, 0, "it: it is 0: use a whole number from 1"),
