@@ -89,9 +89,14 @@ def scheduler_option(function: Function) -> Function:
 
     @functools.wraps(function)
     def command(*args: Any, scheduler: str | None, **kwargs: Any) -> Any:
+        import dask
+
         from sarcd.jobs import cluster
 
-        with cluster(scheduler):
+        with contextlib.ExitStack() as stack:
+            if stack.enter_context(cluster(scheduler)) is None:
+                # Dask would import dask.distributed, half a second, to find out that there is no cluster.
+                stack.enter_context(dask.config.set(scheduler="threads"))
             return function(*args, **kwargs)
 
     option = click.option(

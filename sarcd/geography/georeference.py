@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import rasterio.control
-import rasterio.crs
 import xarray as xr
 from affine import Affine
 
@@ -130,9 +128,7 @@ class Georeference:
         if transform is not None:
             transform = _chain(transform, Affine(step_x, 0.0, x, 0.0, step_y, y))
         points = tuple(
-            rasterio.control.GroundControlPoint(
-                (point.row - y) / step_y, (point.col - x) / step_x, point.x, point.y, point.z, point.id, point.info
-            )
+            _point((point.row - y) / step_y, (point.col - x) / step_x, point.x, point.y, point.z, point.id, point.info)
             for point in self.gcps
         )
         return Georeference(self.crs, transform, points)
@@ -394,6 +390,10 @@ def _read_transform(attrs: Json) -> Affine | None:
 def _read_point(feature: Json) -> Any:
     x, y, *z = feature["geometry"]["coordinates"]
     about = feature["properties"]
-    return rasterio.control.GroundControlPoint(
-        about["row"], about["col"], x, y, z[0] if z else None, about.get("id"), about.get("info")
-    )
+    return _point(about["row"], about["col"], x, y, z[0] if z else None, about.get("id"), about.get("info"))
+
+
+def _point(*row_col_x_y_z_id_info: Any) -> Any:
+    from rasterio.control import GroundControlPoint
+
+    return GroundControlPoint(*row_col_x_y_z_id_info)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import rasterio.crs
 import xarray as xr
 
 from sarcd.attributes import Json
@@ -59,20 +58,26 @@ def crs_of(scene: xr.Dataset, attrs: Mapping[str, Any]) -> Any:
     Exception
         From rasterio or pyproj, if the CRS is invalid.
     """
-    import pyproj
-
     for key in _TEXTS:
         if attrs.get(key):
-            return rasterio.crs.CRS.from_user_input(str(attrs[key]))
+            return _crs().from_user_input(str(attrs[key]))
     for key in _CODES:
         if attrs.get(key):
-            return rasterio.crs.CRS.from_epsg(int(str(attrs[key]).rsplit(":", maxsplit=1)[-1]))
+            return _crs().from_epsg(int(str(attrs[key]).rsplit(":", maxsplit=1)[-1]))
     if "grid_mapping_name" in attrs:
-        return rasterio.crs.CRS.from_wkt(pyproj.CRS.from_cf(dict(attrs)).to_wkt())
+        import pyproj
+
+        return _crs().from_wkt(pyproj.CRS.from_cf(dict(attrs)).to_wkt())
     for holder in (scene, *scene.data_vars.values()):
         if isinstance(holder.attrs.get("crs"), str):
-            return rasterio.crs.CRS.from_user_input(holder.attrs["crs"].removeprefix("+init="))
+            return _crs().from_user_input(holder.attrs["crs"].removeprefix("+init="))
     return None
+
+
+def _crs() -> Any:
+    from rasterio.crs import CRS
+
+    return CRS
 
 
 def unit_of(scene: xr.Dataset, dim: str) -> tuple[str, float] | None:

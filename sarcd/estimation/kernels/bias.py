@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from scipy.special import gammaln
 
 MIN_LOOKS = 1.25
 """Smallest number of looks: with one look every coherence is 1 and no bias can be removed."""
@@ -48,6 +47,8 @@ def mean_coherence(truth: np.ndarray, looks: float, power: int = 1) -> np.ndarra
     >>> mean_coherence(np.array([0.0, 0.3, 0.6, 0.9]), 25).round(6).tolist()
     [0.178134, 0.33101, 0.607269, 0.900432]
     """
+    from scipy.special import gammaln  # as slow to import as numba, and most runs remove no bias
+
     out = np.empty(len(truth))
     half = power / 2
     for i, square in enumerate(np.asarray(truth, float) ** 2):
