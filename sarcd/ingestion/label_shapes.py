@@ -244,7 +244,7 @@ def _unused_labels(path: str, attributes: Mapping[str, np.ndarray]) -> list[str]
         if is_like:
             return [
                 f"{path}: it has no attribute '{FIELD}', so every shape is change; '{name}' holds "
-                f"{_listed(known)}. If that is the label, pass --label-field {name}"
+                f"{_listed(known)}. If that is the label, pass --label-field {name}."
             ]
     return []
 

@@ -102,7 +102,7 @@ def test_one_row_or_column_wants_a_transform():
     ("x", "wrong"),
     [
         (np.array([0.0, 1, 2, np.nan, 4, 5, 6, 7]), "'x' is not finite"),
-        (np.zeros(8), "'x' is the same everywhere"),
+        (np.zeros(8), "'x' is constant"),
         (np.array([0.0, 1, 2, 3, 4, 5, 6, 9]), "not evenly spaced"),
         (10.0 ** np.arange(8), "not evenly spaced"),
     ],

@@ -31,7 +31,7 @@ def test_what_is_cut_off(tmp_path):
     path = write_shapes(tmp_path / "a.gpkg", [box(50, 5, 90, 15), box(10, 10, 20, 20)])
     assert counts(path) == {"read": 2, "used": 2, "cut": 1}
     (warning,) = opened(path).understood.warnings
-    assert "leaves out 75% of the area" in warning
+    assert "75% of the area of clipped ones is lost" in warning
     none = write_shapes(tmp_path / "b.gpkg", [box(-50, -50, 90, 90), box(10, 10, 20, 20)], label=np.array([255, 1]))
     assert counts(none)["cut"] == 1
     assert opened(none).understood.warnings == ()

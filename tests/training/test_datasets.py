@@ -58,7 +58,7 @@ def test_labels_of_one_class_are_told(tmp_path, path):
     told = [note for note in notes if "no labelled pixel" in note]
     assert [note.split(":")[0] for note in told] == ["changed.zarr", "steady.zarr"]
     assert 'is "no change". Label ground without change as 0 too' in told[0]
-    assert "is change: recall" in told[1]
+    assert "is change. Recall" in told[1]
 
 
 def test_what_is_mostly_unlabelled_is_drawn_last(tmp_path):
