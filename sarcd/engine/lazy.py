@@ -12,6 +12,7 @@ import xarray as xr
 import sarcd
 from sarcd import schema
 from sarcd.attributes import PARAMETERS, encode
+from sarcd.engine.framed import Framed
 
 Kernel = Callable[..., np.ndarray]
 
@@ -37,6 +38,7 @@ def window_map(
     dtype: Any,
     measured: Mapping[str, Any] | None = None,
     placed: bool = False,
+    framed: Kernel | None = None,
 ) -> Any:
     """Apply a kernel of images (y, x) whose result at a pixel depends on pixels up to `halo` away.
 
@@ -54,6 +56,8 @@ def window_map(
         Keyword arguments of the kernel, the same everywhere; tasks of dask (`Delayed`) where the images are lazy.
     placed : bool
         Whether the kernel takes `first_row`, the row of the images at which the part it is given begins.
+    framed : callable, optional
+        The same kernel of parts (`Framed`), for what need not put them together first; used where the images are lazy.
 
     Returns
     -------
@@ -64,36 +68,27 @@ def window_map(
         return kernel(*(image.values for image in images), **(measured or {}))
     import dask.array as da
 
+    from sarcd.engine.halos import map_framed
+
     first = next(image for image in images if is_lazy(image))
     sizes_of: tuple[tuple[int, ...], ...] = first.data.chunks
     # A chunk shorter than the halo cannot serve its neighbour; an axis in one chunk has no neighbour to serve.
     chunks = tuple(
         merge_short(sizes, reach) if len(sizes) > 1 else sizes for sizes, reach in zip(sizes_of, halo, strict=True)
     )
-    depth = {axis: reach if len(sizes) > 1 else 0 for axis, (sizes, reach) in enumerate(zip(chunks, halo, strict=True))}
-    arrays = [da.asarray(image.data).rechunk(chunks) for image in images]
-    if placed:
-        starts = [max(sum(chunks[0][:index]) - depth[0], 0) for index in range(len(chunks[0]))]
-        kernel = partial(_in_its_place, kernel=kernel, first_rows=starts)
-    lazy = da.map_overlap(
-        kernel,
-        *arrays,
-        depth=depth,
-        boundary="none",
-        trim=True,
-        allow_rechunk=False,
-        align_arrays=False,
+    return map_framed(
+        framed or partial(_of_whole, kernel=kernel),
+        [da.asarray(image.data).rechunk(chunks) for image in images],
+        reach=halo,
         dtype=dtype,
-        meta=np.empty((0, 0), dtype),
-        **(measured or {}),
-    )
-    return lazy.rechunk(sizes_of)
+        measured=measured or {},
+        placed=placed,
+    ).rechunk(sizes_of)
 
 
-def _in_its_place(
-    *parts: np.ndarray, kernel: Kernel, first_rows: Sequence[int], block_id: tuple[int, ...], **options: Any
-) -> np.ndarray:
-    return kernel(*parts, first_row=first_rows[block_id[0]], **options)
+def _of_whole(*parts: Framed, kernel: Kernel, **options: Any) -> np.ndarray:
+    """Apply a kernel to parts put together with what lies around them, and keep what belongs to the parts."""
+    return kernel(*(part.whole() for part in parts), **options)[parts[0].inside]
 
 
 def merge_short(sizes: Sequence[int], least: int) -> tuple[int, ...]:

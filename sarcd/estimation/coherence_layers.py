@@ -11,6 +11,7 @@ import xarray as xr
 
 from sarcd import config, schema
 from sarcd.config import CoherenceOptions, Estimator, Window
+from sarcd.engine.framed import Framed
 from sarcd.engine.lazy import made_by_attrs, paired_array, stack, window_map
 from sarcd.errors import SceneError
 from sarcd.estimation.looks import Calibration, Looks, Ramp, looks_later, needs_looks, needs_ramp, no_looks, ramp_later
@@ -136,6 +137,8 @@ def _of_pairs(
     images = schema.require(scene, "slc")
     chosen = pairs_of(scene, pairs)
     kernel = partial(magnitude if name == "coherence" else phase, options=options)
+    plain = name == "coherence" and options.estimator == "boxcar" and not options.debias
+    in_pieces = partial(_plain_magnitude, options=options) if plain else None
     measured: dict[str, Any] = {"looks": None, "ramp": None}
     if needs_looks(options):
         measured["looks"] = looks_later(scene, options)
@@ -151,12 +154,23 @@ def _of_pairs(
                 dtype="float32",
                 measured=measured,
                 placed=True,
+                framed=in_pieces,
             )
         )
     attrs = made_by_attrs("coherence", config.to_dict(options))
     if isinstance(measured["looks"], Looks):
         attrs |= Calibration(measured["looks"]).attrs()
     return paired_array(scene, name, stack(layers), chosen, attrs)
+
+
+def _plain_magnitude(
+    before: Framed, after: Framed, options: CoherenceOptions, first_row: int, **_measured: None
+) -> np.ndarray:
+    """Return what `magnitude` does, of parts that are read where they lie."""
+    from sarcd.estimation.kernels.boxcar import boxcar_framed
+
+    window = options.window.y, options.window.x
+    return boxcar_framed(before, after, window, options.min_valid, first_row)
 
 
 def magnitude(

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -11,15 +12,15 @@ import zarr
 from numba import njit
 from scipy.ndimage import uniform_filter
 
-from sarcd import jobs
+from sarcd import jobs, schema
 from sarcd.estimation.kernels import boxcar as kernel
 from sarcd.estimation.kernels.boxcar import boxcar
 from sarcd.store.scene import SceneStore
-from tests.benchmarks.measure import ROUNDS, compare, seconds, speeds, table
+from tests.benchmarks.measure import ROUNDS, compare, ratio, seconds, speeds, table
 from tests.benchmarks.test_statistics import store_noise
 
 pytestmark = pytest.mark.benchmark
-SIDE, THREADS = 4096, 2
+SIDE, CHUNK, THREADS = 4096, 1024, 2
 SCENE_SIDE = 16384  # as large as real scenes: what a command costs once is small beside it
 
 
@@ -80,7 +81,7 @@ def test_what_bounds_it():
     out = np.empty(n, np.float32)
     steps = {  # times a row of pixels each, for the five passes that sum up rows and columns
         "products": (1, kernel._multiply, (*rows, *sums[:4])),
-        "window sums along rows": (4, kernel._slide, (levels, kernel._terms(5), out)),
+        "window sums along rows": (4, kernel._slide, (levels, n + 4, kernel._terms(5), out)),
         "window sums down columns": (8, kernel._add, (out, sums[0])),
         "coherence of the sums": (1, kernel._divide, (*sums, out)),
     }
@@ -144,6 +145,37 @@ def test_coherence(window):
     rows = speeds(compare(runs), SIDE**2, "sarcd, 2 threads")
     title = f"Coherence {window} x {window} of a pair of {SIDE} x {SIDE} complex64"
     table(title, ["", "Mpx/s (median)", "time over sarcd's (median of ratios)"], rows)
+
+
+@pytest.mark.parametrize("window", [5, 21])
+def test_lazy_coherence(window):
+    """What chunks, tasks and the putting together of the result cost beside the kernel."""
+    before, after = noise_pair()
+    times = np.array(["2023-03-19", "2023-03-31"], "datetime64[us]")
+    images = xr.DataArray(np.stack([before, after]), dims=("time", "y", "x"), coords={"time": times}, name="slc")
+    others = images.to_dataset().chunk(time=1, y=CHUNK, x=CHUNK)
+    own = others.assign_attrs(sarcd_schema=schema.VERSION)  # whose no-data need not be looked for
+    runs = {
+        "the kernel": partial(in_bands(partial(boxcar, window=(window, window)), window // 2), before, after),
+        "lazy": lambda: own.sarcd.coherence(window=window).compute(),
+        "lazy, images of others": lambda: others.sarcd.coherence(window=window).compute(),
+    }
+    try:
+        import cv2
+
+        cv2.setNumThreads(THREADS)
+        runs["OpenCV boxFilter"] = partial(in_bands(partial(with_opencv, size=window), window // 2), before, after)
+    except ImportError:
+        print("OpenCV is not installed: its row is missing")
+    np.testing.assert_array_equal(runs["lazy"]()[0], boxcar(before, after, (window, window)))
+    with dask.config.set(scheduler="threads", num_workers=THREADS):
+        taken = compare(runs, rounds=9)
+    table(
+        f"Lazy coherence {window} x {window} of a pair of {SIDE} x {SIDE} in chunks of {CHUNK}, {THREADS} threads",
+        ["", "Mpx/s (median)", "time over the kernel's (median of ratios)"],
+        speeds(taken, SIDE**2, "the kernel"),
+    )
+    assert ratio(taken, "lazy", "the kernel") <= 2.0
 
 
 def test_coherence_job(tmp_path):

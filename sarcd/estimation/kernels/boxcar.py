@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sarcd.engine.framed import Framed
+
 # The scene is done in strips of columns, so wide that a strip's buffers, (window rows) x 5 sums, stay in the L2 cache.
 _BUFFER_BYTES = 2**20
 _LARGEST_STRIP = 4096
@@ -54,22 +56,87 @@ def boxcar(
     >>> boxcar(z, 2 * z, (3, 3)).round(3).min()
     np.float32(1.0)
     """
-    height, width = before.shape
-    out = np.empty((height, width), np.float32)
+    return boxcar_framed(Framed(before), Framed(after), window, min_valid, first_row)
+
+
+def boxcar_framed(
+    before: Framed, after: Framed, window: tuple[int, int], min_valid: float = 0.5, first_row: int = 0
+) -> np.ndarray:
+    """Magnitude of the sample coherence around every pixel of a part of two images, of what lies around it too.
+
+    Parameters
+    ----------
+    before, after : Framed
+        A part (Y, X) complex64 of both images, framed alike: by half a window, or less where the images end.
+    window, min_valid
+        As of `boxcar`.
+    first_row : int
+        Row of the whole scene at which the frame begins.
+
+    Returns
+    -------
+    (Y, X) float32
+        What `boxcar` has there over the whole images, to the byte.
+
+    Notes
+    -----
+    Everything is read where it lies. Images of memory come in rows that do not follow upon one another, and frames in
+    pieces: copied together first, they would take longer than the estimate.
+
+    Examples
+    --------
+    >>> z = np.exp(1j * np.arange(12, dtype="float32")).reshape(3, 4).astype("complex64")
+    >>> framed = Framed(z[:, :2], right=z[:, 2:3])
+    >>> boxcar_framed(framed, framed, (3, 3)).shape
+    (3, 2)
+    """
+    out = np.empty(before.centre.shape, np.float32)
     if out.size == 0:
         return out
-    first, second = _as_floats(before), _as_floats(after)
+    first, second = _floats_of(before), _floats_of(after)
+    lengths, phase = before.lengths, first_row % window[0]
     strip = max(64, min(_LARGEST_STRIP, _BUFFER_BYTES // (window[0] * 5 * 4)))
+    left, width = lengths[3], lengths[4]
     step = -(-width // max(1, round(width / strip)))  # equal strips: a chunk with its halo shall not end in a sliver
-    for x0 in range(0, width, step):
-        x1, phase = min(x0 + step, width), first_row % window[0]
-        _strip(first, second, x0, x1, window[0], window[1], phase, _terms(window[1]), min_valid, out)
+    terms = _terms(window[1])
+    for x0 in range(left, left + width, step):
+        x1 = min(x0 + step, left + width)
+        _strip(first, second, lengths, x0, x1, window[0], window[1], phase, terms, min_valid, out)
     return out
 
 
-def _as_floats(image: np.ndarray) -> np.ndarray:
-    """View a complex image as (Y, 2 X) float32, re im re im ...; a copy only where it is not contiguous complex64."""
-    return np.ascontiguousarray(image, dtype=np.complex64).view(np.float32)
+_Floats = tuple[tuple[np.ndarray, ...], tuple[int, ...]]
+
+
+def _floats_of(image: Framed) -> _Floats:
+    """Return the pieces of an image as float32, re im re im ..., and how many lie from one row of each to the next."""
+    pieces = [_as_floats(piece) for piece in image.pieces()]
+    return tuple(floats for floats, _ in pieces), tuple(step for _, step in pieces)
+
+
+def _as_floats(image: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the memory from the first to the last float of an image, and the floats from one row to the next.
+
+    A row is a slice of it, which the compiler makes vector instructions of. Only what is not complex64, with the pixels
+    of a row side by side, is copied.
+    """
+    if image.size == 0:
+        return _NOTHING, 0
+    height, width = image.shape
+    stride, across = image.strides
+    in_rows = across == 8 and stride % 8 == 0 and stride >= 8 * width and image.flags.aligned
+    if image.flags.c_contiguous or image.dtype != np.complex64 or not in_rows:
+        flat = np.ascontiguousarray(image, dtype=np.complex64).reshape(-1)
+        stride = 8 * width
+    else:
+        flat = np.lib.stride_tricks.as_strided(image, ((height - 1) * (stride // 8) + width,), (8,))
+    floats = flat.view(np.float32)
+    floats.flags.writeable = False
+    return floats, stride // 4
+
+
+_NOTHING = np.empty(0, np.float32)
+_NOTHING.flags.writeable = False
 
 
 def _terms(size: int) -> np.ndarray:
@@ -98,42 +165,58 @@ def _terms(size: int) -> np.ndarray:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _strip(
-    a: Any, b: Any, x0: int, x1: int, rows: int, columns: int, phase: int, terms: Any, min_valid: float, out: Any
+    a: _Floats,
+    b: _Floats,
+    lengths: tuple[int, ...],
+    x0: int,
+    x1: int,
+    rows: int,
+    columns: int,
+    phase: int,
+    terms: Any,
+    min_valid: float,
+    out: Any,
 ) -> None:
     """Fill the columns x0 to x1 of the result, row by row; output row y sums the rows y - half_y to y + half_y.
 
-    Rows are added up in blocks of `rows`; row 0 is row `phase` of its block.
+    Rows and columns are counted from the beginning of the frame, whose `lengths` are those of `Framed`. Rows are added
+    up in blocks of `rows`; row 0 is row `phase` of its block.
     """
-    height, width = out.shape
+    top, left_of_all = lengths[0], lengths[3]
+    bottom, height = top + lengths[1], top + lengths[1] + lengths[2]
+    width = left_of_all + lengths[4] + lengths[5]
     half_y, half_x, n = rows // 2, columns // 2, x1 - x0
     left, right = x0 - half_x, x1 + half_x
-    # re and im of z1 conj(z2), both powers, and 1 where valid: the last only from the first invalid pixel on
-    masked, used = False, 4 * n
-    levels = np.zeros((5, terms[-1, 0] + 1, right - left), np.float32)
-    blocks = np.zeros((rows, 5 * n), np.float32)
-    head, nothing = np.zeros(5 * n, np.float32), np.zeros(5 * n, np.float32)
-    for t in range(height + half_y):
+    # re and im of z1 conj(z2), both powers, and 1 where valid: the last only from the first invalid pixel on. A line
+    # holds one after the other, m values each (whole cache lines), so that one loop sums them all; the last m - n sums
+    # of each mean nothing.
+    m = (right - left + 15) // 16 * 16
+    masked, used = False, 4 * m
+    levels = np.zeros((terms[-1, 0] + 1, 5 * m), np.float32)
+    blocks = np.zeros((rows, 5 * m), np.float32)
+    head, nothing = np.zeros(5 * m, np.float32), np.zeros(5 * m, np.float32)
+    for t in range(bottom + half_y):
         j = (t + phase) % rows
         if j == 0:
             head[:] = 0
         if t < height:
-            clean = _products(a, b, t, left, right, masked, levels)
+            clean = _products(a, b, lengths, t, left, right, m, masked, levels[0])
             if not clean and not masked:
-                masked, used = True, 5 * n
-                _count_rows_before(t, j, rows, left, width, levels[4], terms, blocks[:, 4 * n :], head[4 * n :])
-                _products(a, b, t, left, right, masked, levels)
-            for q in range(used // n):
-                _slide(levels[q], terms, blocks[j, q * n : (q + 1) * n])
+                masked, used = True, 5 * m
+                _count_rows_before(t, j, rows, left, width, m, terms, blocks[:, 4 * m : 4 * m + n], head[4 * m :][:n])
+                _products(a, b, lengths, t, left, right, m, masked, levels[0])
+            _slide(levels, used, terms, blocks[j, : used - (m - n)])
         else:
             blocks[j] = 0
         _add(head[:used], blocks[j, :used])
         # blocks[j + 1] still holds the previous block's tail: its rows j + 1 to the end
         tail = nothing if j == rows - 1 else blocks[j + 1]
         y = t - half_y
-        if y >= 0:
-            _ratio(head, tail, n, out[y, x0:x1])
+        if y >= top:
+            row = out[y - top, x0 - left_of_all : x1 - left_of_all]
+            _ratio(head, tail, m, row)
             inside_y = min(t, height - 1) - max(y - half_y, 0) + 1
-            _blank(head[4 * n :], tail[4 * n :], x0, half_x, inside_y, min_valid, masked, out[y])
+            _blank(head[4 * m :][:n], tail[4 * m :][:n], x0, width, half_x, inside_y, min_valid, masked, row)
         if j == rows - 1:
             for k in range(rows - 2, -1, -1):
                 _add(blocks[k, :used], blocks[k + 1, :used])
@@ -141,16 +224,16 @@ def _strip(
 
 @njit(nogil=True, cache=True)
 def _count_rows_before(
-    t: int, j: int, rows: int, left: int, width: int, levels: Any, terms: Any, blocks: Any, head: Any
+    t: int, j: int, rows: int, left: int, width: int, m: int, terms: Any, blocks: Any, head: Any
 ) -> None:
     """Fill the counts of valid pixels as they would be at row t, had they been kept: all pixels so far are valid.
 
     Row t is row j of its block; blocks hold the rows of this one before j, and the sums to the end of the one before.
     """
-    levels[0] = 0
+    levels = np.zeros((terms[-1, 0] + 1, m), np.float32)
     levels[0, max(-left, 0) : width - left] = 1
     line, nothing = np.empty_like(head), np.zeros_like(head)
-    _slide(levels, terms, line)
+    _slide(levels, m, terms, line)
     head[:] = np.float32(min(j, t)) * line
     for k in range(rows):
         if k < j:
@@ -166,21 +249,54 @@ def _add(total: Any, values: Any) -> None:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _products(a: Any, b: Any, y: int, x0: int, x1: int, masked: bool, sums: Any) -> bool:
+def _products(
+    a: _Floats, b: _Floats, lengths: tuple[int, ...], y: int, x0: int, x1: int, m: int, masked: bool, sums: Any
+) -> bool:
     """Fill one row of products, 0 outside the scene; tell whether all its pixels are valid."""
-    width = a.shape[1] // 2
+    above_a, below_a, left_a, centre_a, right_a = a[0]
+    above_b, below_b, left_b, centre_b, right_b = b[0]
+    top, bottom, left, right = lengths[0], lengths[0] + lengths[1], lengths[3], lengths[3] + lengths[4]
+    width = right + lengths[5]
     start, stop = max(x0, 0), min(x1, width)
     first, last = start - x0, stop - x0
-    sums[:, 0, :first] = 0
-    sums[:, 0, last:] = 0
-    one, two = a[y, 2 * start : 2 * stop], b[y, 2 * start : 2 * stop]
-    re, im = sums[0, 0, first:last], sums[1, 0, first:last]
-    power_a, power_b = sums[2, 0, first:last], sums[3, 0, first:last]
-    _multiply(one, two, re, im, power_a, power_b)
+    for q in range(5):
+        sums[q * m : q * m + first] = 0
+        sums[q * m + last : (q + 1) * m] = 0
+    if y < top:
+        _piece(above_a[y * a[1][0] :], above_b[y * b[1][0] :], 0, x0, m, start, stop, sums)
+    elif y >= bottom:
+        t = y - bottom
+        _piece(below_a[t * a[1][1] :], below_b[t * b[1][1] :], 0, x0, m, start, stop, sums)
+    else:
+        t = y - top
+        if start < left:
+            _piece(left_a[t * a[1][2] :], left_b[t * b[1][2] :], 0, x0, m, start, min(stop, left), sums)
+        _piece(centre_a[t * a[1][3] :], centre_b[t * b[1][3] :], left, x0, m, max(start, left), min(stop, right), sums)
+        if stop > right:
+            _piece(right_a[t * a[1][4] :], right_b[t * b[1][4] :], right, x0, m, max(start, right), stop, sums)
     if masked:
-        _mask(re, im, power_a, power_b, sums[4, 0, first:last])
+        _mask(
+            sums[first:last],
+            sums[m + first : m + last],
+            sums[2 * m + first : 2 * m + last],
+            sums[3 * m + first : 3 * m + last],
+            sums[4 * m + first : 4 * m + last],
+        )
         return False
-    return _all_finite(power_a.view(np.int32)) and _all_finite(power_b.view(np.int32))
+    return _all_finite(sums[2 * m : 4 * m].view(np.int32))
+
+
+@njit(nogil=True, cache=True)
+def _piece(a: Any, b: Any, begin: int, x0: int, m: int, start: int, stop: int, sums: Any) -> None:
+    """Fill the products of the columns start to stop of a row of a piece, which begins at column `begin`."""
+    _multiply(
+        a[2 * (start - begin) : 2 * (stop - begin)],
+        b[2 * (start - begin) : 2 * (stop - begin)],
+        sums[start - x0 : stop - x0],
+        sums[m + start - x0 : m + stop - x0],
+        sums[2 * m + start - x0 : 2 * m + stop - x0],
+        sums[3 * m + start - x0 : 3 * m + stop - x0],
+    )
 
 
 @njit(nogil=True, cache=True)
@@ -217,9 +333,12 @@ def _mask(re: Any, im: Any, power_a: Any, power_b: Any, count: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _slide(levels: Any, terms: Any, out: Any) -> None:
-    """Sum levels[0] over the window from each pixel on; the further levels, sums over 4, 16 ... pixels, are filled."""
-    length, size = levels.shape[1], 1
+def _slide(levels: Any, length: int, terms: Any, out: Any) -> None:
+    """Sum levels[0, :length] over the window from each pixel on.
+
+    The further levels, sums over 4, 16 ... pixels, are filled.
+    """
+    size = 1
     for k in range(1, levels.shape[0]):
         below = levels[k - 1]
         length -= 3 * size
@@ -268,10 +387,11 @@ def _sum_of_four(a: Any, b: Any, c: Any, d: Any, out: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _ratio(head: Any, tail: Any, n: int, out: Any) -> None:
+def _ratio(head: Any, tail: Any, m: int, out: Any) -> None:
+    n = out.size
     _divide(
-        head[:n], head[n : 2 * n], head[2 * n : 3 * n], head[3 * n : 4 * n],
-        tail[:n], tail[n : 2 * n], tail[2 * n : 3 * n], tail[3 * n : 4 * n],
+        head[:n], head[m : m + n], head[2 * m : 2 * m + n], head[3 * m : 3 * m + n],
+        tail[:n], tail[m : m + n], tail[2 * m : 2 * m + n], tail[3 * m : 3 * m + n],
         out,
     )  # fmt: skip
 
@@ -289,9 +409,19 @@ def _divide(re: Any, im: Any, pa: Any, pb: Any, re_: Any, im_: Any, pa_: Any, pb
 
 
 @njit(nogil=True, cache=True)
-def _blank(head: Any, tail: Any, x0: int, half_x: int, inside_y: int, min_valid: float, masked: bool, row: Any) -> None:
+def _blank(
+    head: Any,
+    tail: Any,
+    x0: int,
+    width: int,
+    half_x: int,
+    inside_y: int,
+    min_valid: float,
+    masked: bool,
+    row: Any,
+) -> None:
     """Put NaN where too few pixels of the window are valid, of those inside the scene."""
-    nan, width = np.float32(np.nan), row.size
+    nan = np.float32(np.nan)
     if not masked and inside_y > 1:
         return
     for i in range(head.size):
@@ -299,4 +429,4 @@ def _blank(head: Any, tail: Any, x0: int, half_x: int, inside_y: int, min_valid:
         inside = inside_y * (min(x + half_x, width - 1) - max(x - half_x, 0) + 1)
         valid = head[i] + tail[i] if masked else np.float32(inside)
         if valid < 2 or valid < min_valid * inside:
-            row[x] = nan
+            row[i] = nan

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sarcd.estimation.kernels.boxcar import boxcar
+from sarcd.engine.framed import Framed
+from sarcd.estimation.kernels.boxcar import boxcar, boxcar_framed
 
 
 def brute_force(before, after, window, min_valid=0.5):
@@ -144,3 +145,37 @@ def test_mean_of_25_looks_follows_theory(truth, expected):
 
 def test_empty_image():
     assert boxcar(np.empty((0, 5), "complex64"), np.empty((0, 5), "complex64"), (3, 3)).shape == (0, 5)
+
+
+@given(data=st.data(), window=windows, hole=st.sampled_from([0.0, 0.2]), first_hole=st.integers(0, 24))
+def test_a_framed_part_has_the_bytes_of_the_whole(data, window, hole, first_hole):
+    """Cut out anywhere, with as much around it as the window reaches."""
+    rng = np.random.default_rng(5)
+    images = noise(rng, (25, 22)), noise(rng, (25, 22))
+    images[0][first_hole:][rng.random((25 - first_hole, 22)) < hole] = np.nan
+    (top, bottom), (left, right) = (
+        sorted(data.draw(st.lists(st.integers(0, size), min_size=2, max_size=2, unique=True))) for size in (25, 22)
+    )
+    reach_y, reach_x = window[0] // 2, window[1] // 2
+    rows, columns = slice(max(top - reach_y, 0), bottom + reach_y), slice(max(left - reach_x, 0), right + reach_x)
+    parts = [
+        Framed(
+            image[top:bottom, left:right],
+            above=image[rows.start : top, columns],
+            below=image[bottom : rows.stop, columns].copy(),
+            left=image[top:bottom, columns.start : left].copy(),
+            right=image[top:bottom, right : columns.stop],
+        )
+        for image in images
+    ]
+    found = boxcar_framed(*parts, window, 0.4, rows.start)
+    expected = boxcar(*images, window, 0.4)[top:bottom, left:right]
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("of", [np.s_[::2], np.s_[:, ::2], np.s_[::-1], np.s_[3:9, 2:11], np.s_[:1], np.s_[:, :1]])
+def test_images_that_are_not_contiguous_are_read_as_they_lie(rng, of):
+    before, after = noise(rng, (16, 12))[of], noise(rng, (16, 12))[of]
+    np.testing.assert_array_equal(boxcar(before, after, (3, 3)), boxcar(before.copy(), after.copy(), (3, 3)))
+    turned = boxcar(np.asfortranarray(before), after.astype("complex128"), (3, 3))
+    np.testing.assert_array_equal(turned, boxcar(before.copy(), after.copy(), (3, 3)))
