@@ -157,7 +157,7 @@ def test_format_2(tmp_path, rng):
 def test_zipped(tmp_path, rng):
     stored_scene(tmp_path / "s.zarr", rng)
     packed = shutil.make_archive(str(tmp_path / "s.zarr"), "zip", tmp_path / "s.zarr")
-    with pytest.raises(SceneError, match=r"zip file.*unpack"):
+    with pytest.raises(SceneError, match=r"zip file.*Unpack"):
         open_scene(packed)
     (tmp_path / "file.zarr").write_text("no scene")
     with pytest.raises(SceneError, match="is a file"):
