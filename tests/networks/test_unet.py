@@ -84,7 +84,7 @@ def test_sides_must_be_multiples_of_the_stride():
         ({"widths": (4, 10**9)}, "from 1 to 4096"),
         ({"widths": (4, 8.0)}, "invalid widths 8.0"),
         ({"bottleneck": -1}, "invalid bottleneck -1"),
-        ({"convolutions": True}, "convolutions is True"),
+        ({"convolutions": True}, "invalid convolutions True"),
         ({"convolutions": 99}, "from 1 to 8"),
     ],
 )
