@@ -66,12 +66,13 @@ def map_framed(
     grid = [(i, j) for i in range(len(chunks[0])) for j in range(len(chunks[1]))]
     edges = {names[k]: _edges(arrays[k], f"edges-{tokenize(names[k], depth)}", depth) for k in range(len(arrays))}
     starts = [max(sum(chunks[0][:i]) - depth[0], 0) if placed else None for i in range(len(chunks[0]))]
-    layer = {
+    layer: dict[Any, Any] = {
         (name, *at): (work, [_frame(source, edges[source], at) for source in names], keys_of_later, starts[at[0]])
         for at in grid
     }
     graph = HighLevelGraph.from_collections(name, layer, [*arrays, *later.values()])
-    layers, needs = dict(graph.layers), dict(graph.dependencies)
+    layers: dict[str, Any] = dict(graph.layers)
+    needs = dict(graph.dependencies)
     for array in arrays:
         of_edges, tasks = edges[array.name]
         layers[of_edges], needs[of_edges] = tasks, set(array.__dask_layers__())
@@ -137,7 +138,7 @@ def _rows(
 
 
 def _work(
-    images: Sequence[Sequence[np.ndarray | None]],
+    images: Sequence[Sequence[Any]],
     told: Sequence[Any],
     first_row: int | None,
     *,
