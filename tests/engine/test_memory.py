@@ -21,7 +21,7 @@ def test_shares_by_hand():
     assert share_out(None, 92, **share) == Shares(2, 32)
     assert share_out(None, 10**6, **share) == Shares(4, 10**6 - 120)
     assert share_out(None, 10**12, **share).cache_bytes == 2**29
-    with pytest.raises(OptionError, match="too little"):
+    with pytest.raises(OptionError, match="not enough"):
         share_out(2**30, 61, **share)
 
 
@@ -42,7 +42,7 @@ def test_too_little_is_refused_with_what_would_do_and_nothing_is_lost(tmp_path, 
     jobs.predict(path, model)
     before = xr.open_zarr(path).load()
     few = 2**20
-    with pytest.raises(OptionError, match="too little") as caught:
+    with pytest.raises(OptionError, match="not enough") as caught:
         {
             "coherence": lambda: jobs.coherence(path, memory_bytes=few, overwrite=True),
             "predict": lambda: jobs.predict(path, model, PredictOptions(memory_bytes=few), overwrite=True),
@@ -70,10 +70,10 @@ def test_what_was_asked_for_may_take_more_than_the_default(monkeypatch):
     shares = _memory.share_out(None, 100, region_bytes=2**29, chunk_bytes=2, workers=4)
     assert shares.workers == 1
     assert shares.cache_bytes == 32
-    with pytest.raises(OptionError, match="too little"):
+    with pytest.raises(OptionError, match="not enough"):
         _memory.share_out(2**30, 100, region_bytes=2**29, chunk_bytes=2, workers=4)
     monkeypatch.setattr(_memory, "free_bytes", lambda: 2**30)
-    with pytest.raises(OptionError, match="too little"):
+    with pytest.raises(OptionError, match="not enough"):
         _memory.share_out(None, 100, region_bytes=2**29, chunk_bytes=2, workers=4)
 
 

@@ -67,7 +67,7 @@ def test_no_image_is_in_it(rng):
         plot_errors(scene.drop_vars("label"))
     with pytest.raises(SceneError, match="change_night"):
         plot_errors(scene, variable="change_night")
-    with pytest.raises(OptionError, match="no map"):
+    with pytest.raises(OptionError, match="not a map"):
         plot_errors(scene, variable="change_probability")
     with pytest.raises(OptionError, match="png"):
         write_errors("errors.tif", scene)

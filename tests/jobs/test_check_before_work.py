@@ -65,7 +65,7 @@ def test_detect_again_with_other_settings(scene, monkeypatch):
 
 def test_a_name_that_is_none(scene, monkeypatch):
     forbid_reading(monkeypatch)
-    with pytest.raises(SceneError, match="no variable"):
+    with pytest.raises(SceneError, match="not a variable"):
         jobs.detect(scene, DetectOptions("ratio-test"), name="a b")
 
 
@@ -160,7 +160,7 @@ def test_one_image_for_two_dates_is_told(tmp_path):
     (tmp_path / "link.tif").symlink_to(image)
     for number, other in enumerate((image, tmp_path / "link.tif")):
         options = IngestOptions(dates=("2023-03-19", "2023-03-31"))
-        with logged("for two dates: compared with itself"):
+        with logged("for two dates; compared with itself"):
             ingest([image, other], tmp_path / f"{number}.zarr", options)
 
 
