@@ -22,6 +22,9 @@ WORDS = {
     r"cache_folder": "cache_dir",
     r"drop_small": "remove_small_objects",
     r"fill_small": "remove_small_holes",
+    r"unjudged(?:_\w+)?": "masked",
+    r"sureness": "certainty",
+    r"on the average": "on average",
 }
 IN_PAGES = {
     r"learnt": "trained",
