@@ -137,7 +137,7 @@ def _rows(
 
 
 def _work(
-    images: Sequence[Sequence[np.ndarray | None]],
+    images: Sequence[Sequence[Any]],
     told: Sequence[Any],
     first_row: int | None,
     *,
