@@ -60,7 +60,7 @@ class Framed(NamedTuple):
         if all(piece is None for piece in self[1:]):
             return self.centre
         above, height, below, left, width, right = self.lengths
-        out = np.empty((above + height + below, left + width + right), self.centre.dtype)
+        out: np.ndarray = np.empty((above + height + below, left + width + right), self.centre.dtype)
         rows, columns = self.inside
         out[rows, columns] = self.centre
         for piece, place in (

@@ -126,7 +126,8 @@ def _frame(array: str, edges: _Edges, at: tuple[int, int]) -> list[_Key | None]:
 
 def _columns(chunk: np.ndarray, start: int, stop: int | None) -> np.ndarray:
     """Copy columns: a view would keep the whole chunk in memory."""
-    return chunk[:, start:stop].copy()
+    copied: np.ndarray = chunk[:, start:stop].copy()
+    return copied
 
 
 def _rows(
@@ -134,7 +135,8 @@ def _rows(
 ) -> np.ndarray:
     """Copy rows, with the corners beside them."""
     pieces = [piece[start:stop] for piece in (left, chunk, right) if piece is not None]
-    return np.concatenate(pieces, axis=1)
+    joined: np.ndarray = np.concatenate(pieces, axis=1)
+    return joined
 
 
 def _work(
