@@ -27,7 +27,7 @@ def test_ways_to_name_a_pair(scene):
 def test_no_such_pair_lists_those_there_are(scene, pair):
     with pytest.raises(OptionError, match="no pair") as caught:
         pair_position(scene, pair)
-    assert caught.value.hint.endswith("there are 0 = 2023-03-19:2023-03-31, 1 = 2023-03-31:2023-04-12")
+    assert caught.value.hint.endswith("the pairs are 0 = 2023-03-19:2023-03-31, 1 = 2023-03-31:2023-04-12")
 
 
 def test_a_scene_without_pairs_has_consecutive_ones(scene):
