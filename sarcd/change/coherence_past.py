@@ -160,7 +160,7 @@ def bad_dates(times: np.ndarray, levels: Sequence[tuple[int, int, float]]) -> li
     --------
     >>> times = np.array(["2023-01-01", "2023-01-12", "2023-01-23", "2023-02-03"], "datetime64[D]")
     >>> bad_dates(times, [(0, 1, 0.2), (1, 2, 0.1), (2, 3, 0.6)])[0].partition(",")[0]
-    "coherence of both pairs of 2023-01-12 is far below that of the others (0.2 and 0.1"
+    'coherence of both pairs of 2023-01-12 is far below that of the others (0.2 and 0.1'
     """
     of_dates = {date: [level for *dates, level in levels if date in dates] for *pair, _ in levels for date in pair}
     found = {}
