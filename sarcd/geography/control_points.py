@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import InputError, SceneError
-from sarcd.geography.geodesy import SMALLEST_PIXEL_M, Move, full_turn, kind_of, metres_per_unit, to_equal_area
+from sarcd.geography.geodesy import (
+    SMALLEST_PIXEL_M,
+    Move,
+    full_turn,
+    kind_of,
+    metres_per_unit,
+    nearest_turn,
+    to_equal_area,
+)
 from sarcd.geography.georeference import Georeference
 
 _SPLINE_FROM = 10  # control points; fewer get a smooth surface, and a grid of them is interpolated exactly
@@ -243,8 +251,7 @@ _FAR = 0.1  # pixels: a surface that cannot be inverted this well is refused
 class Surface:
     """Surface through ground control points, as used for exports, and its inverse.
 
-    Fitting a surface to the inverse direction would give another surface, which may be off by a fraction of a pixel or
-    by many pixels. The forward surface is therefore inverted by Newton's method.
+    A surface fitted to the inverse direction could be off by many pixels, so Newton's method inverts the forward one.
     """
 
     def __init__(self, path: str, georeference: Georeference, shape: tuple[int, int], *, in_degrees: bool) -> None:
@@ -391,16 +398,3 @@ def _inverse(right: np.ndarray, down: np.ndarray) -> np.ndarray:
         area = right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]
         rows = [np.stack([down[:, 1], -down[:, 0]]), np.stack([-right[:, 1], right[:, 0]])]
         return np.asarray(np.stack(rows) / area).transpose(2, 0, 1)
-
-
-def nearest_turn(longitudes: np.ndarray, middle: float) -> np.ndarray:
-    """Return longitudes within 180 degrees of `middle`; those that are within it are unchanged.
-
-    Examples
-    --------
-    >>> nearest_turn(np.array([-179.0, 179.0, 180.0]), 179.5).tolist()
-    [181.0, 179.0, 180.0]
-    """
-    with np.errstate(invalid="ignore"):
-        turns = np.where(np.abs(longitudes - middle) > 180 + 1e-9, np.round((longitudes - middle) / 360), 0.0)
-    return np.asarray(longitudes - 360 * np.where(np.isfinite(turns), turns, 0.0))

@@ -323,3 +323,16 @@ def lengths_m(crs: Any, place: tuple[float, float], sides: np.ndarray) -> tuple[
     ends = there(np.stack([middle, middle + sides[:, 0], middle + sides[:, 1]]))
     first, second = (float(math.hypot(*(end - ends[0]))) for end in ends[1:])
     return first, second
+
+
+def nearest_turn(longitudes: np.ndarray, middle: float) -> np.ndarray:
+    """Return longitudes within 180 degrees of `middle`; those that are within it are unchanged.
+
+    Examples
+    --------
+    >>> nearest_turn(np.array([-179.0, 179.0, 180.0]), 179.5).tolist()
+    [181.0, 179.0, 180.0]
+    """
+    with np.errstate(invalid="ignore"):
+        turns = np.where(np.abs(longitudes - middle) > 180 + 1e-9, np.round((longitudes - middle) / 360), 0.0)
+    return np.asarray(longitudes - 360 * np.where(np.isfinite(turns), turns, 0.0))

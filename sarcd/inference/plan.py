@@ -2,7 +2,7 @@
 
 `build_plan` makes it, once a prediction. `sarcd.inference.prediction` executes it as a dask graph, `sarcd.jobs.predict`
 into the store; either way a `RegionTask` predicts each region. Plan and task carry paths and digests of model files,
-never networks, so that they travel to other processes.
+never networks, so that they can be sent to other processes. The file is long because a plan is read as a whole.
 """
 
 from __future__ import annotations
@@ -279,6 +279,8 @@ def build_plan(
     OptionError
         If the spread of a single probability is asked for, or tile or batch cannot be used.
     """
+    from sarcd.models.file import load_models
+
     begun, paths = begun or {}, [models] if isinstance(models, (str, Path)) else list(models)
     if options.uncertainty and len(paths) == 1 and not (options.swap or options.flips):
         raise OptionError(
@@ -286,7 +288,7 @@ def build_plan(
             option="uncertainty",
             hint="name several models, or add swap or flips",
         )
-    loaded = _load_together(paths, place.here)
+    loaded = load_models(paths, place.here)
     _check_channels(scene, loaded[0])
     card = loaded[0].card
     coherence = card.coherence if "coherence" in card.channels else None
@@ -325,25 +327,6 @@ def build_plan(
         parameters={},
     )
     return replace(plan, parameters=_parameters(plan, {**known, "statistics": found.recorded})), loaded
-
-
-def _load_together(paths: Sequence[str | Path], device: str) -> list[LoadedModel]:
-    """Load one model file or several that see the same features."""
-    from sarcd.models.file import load_model
-
-    if not paths:
-        raise ModelError("no model is named", hint="name a file made by 'sarcd train'")
-    loaded = [load_model(path, device=device) for path in paths]
-    first, hint = loaded[0], "models predict together if they were trained on the same features"
-    for number, other in enumerate(loaded[1:], start=1):
-        if other.digest in [one.digest for one in loaded[:number]]:
-            raise ModelError("is given twice", source=other.path, hint="name each model once")
-        for what in ("channels", "coherence", "statistics_policy"):
-            if getattr(other.card, what) != getattr(first.card, what):
-                raise ModelError(f"{what} is not that of {first.path}", source=other.path, hint=hint)
-        if first.card.statistics_policy == "model" and other.card.statistics != first.card.statistics:
-            raise ModelError(f"statistics are not those of {first.path}", source=other.path, hint=hint)
-    return loaded
 
 
 def _check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sarcd.errors import InputError
-from sarcd.geography.control_points import Surface, nearest_turn
-from sarcd.geography.geodesy import kind_of
+from sarcd.geography.control_points import Surface
+from sarcd.geography.geodesy import kind_of, nearest_turn
 from sarcd.geography.georeference import Georeference
 from sarcd.ingestion.label_shapes import Shapes
 

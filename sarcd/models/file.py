@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -36,7 +36,7 @@ from sarcd.networks.devices import choose_device
 from sarcd.networks.folding import Precision, for_inference
 from sarcd.store.storage import write_atomic
 
-__all__ = ["LoadedModel", "ModelCard", "load_model", "save_model"]
+__all__ = ["LoadedModel", "ModelCard", "load_model", "load_models", "save_model"]
 
 _KEY = "sarcd"  # the one key of safetensors' metadata: several would be written in a random order
 _LARGEST_HEADER = 2**24
@@ -132,6 +132,29 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> LoadedMo
     skeleton.load_state_dict(tensors, strict=True, assign=True)
     network = skeleton.to(device).eval()
     return LoadedModel(network, card, hashlib.sha256(data).hexdigest(), device, str(path))
+
+
+def load_models(paths: Sequence[str | Path], device: str | torch.device = "cpu") -> list[LoadedModel]:
+    """Read one model file, or several that predict together because they were trained on the same features.
+
+    Raises
+    ------
+    ModelError
+        As `load_model`; also if no file is named, one is named twice, or their features differ.
+    """
+    if not paths:
+        raise ModelError("no model is named", hint="name a file made by 'sarcd train'")
+    loaded = [load_model(path, device=device) for path in paths]
+    first, hint = loaded[0], "models predict together if they were trained on the same features"
+    for number, other in enumerate(loaded[1:], start=1):
+        if other.digest in [one.digest for one in loaded[:number]]:
+            raise ModelError("is given twice", source=other.path, hint="name each model once")
+        for what in ("channels", "coherence", "statistics_policy"):
+            if getattr(other.card, what) != getattr(first.card, what):
+                raise ModelError(f"{what} is not that of {first.path}", source=other.path, hint=hint)
+        if first.card.statistics_policy == "model" and other.card.statistics != first.card.statistics:
+            raise ModelError(f"statistics are not those of {first.path}", source=other.path, hint=hint)
+    return loaded
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from sarcd.errors import OptionError
 
 CLASSES = [
     *(kind for kind in vars(config).values() if isinstance(kind, type) and issubclass(kind, Options)),
-    *set(OPTIONS.values()),
+    *dict.fromkeys(OPTIONS.values()),
 ]
 Half = Annotated[float, Bounds(ge=0, lt=0.5)]
 

@@ -1,4 +1,8 @@
-"""Coherence of two complex images over a sliding rectangular window."""
+"""Coherence of two complex images over a sliding rectangular window.
+
+This is one file although it is long: numba's cache looks for changes in the file of a compiled function alone, and the
+steps are inlined into the loop over rows.
+"""
 
 from __future__ import annotations
 
