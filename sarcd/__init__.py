@@ -11,7 +11,7 @@ Examples
 
     scene = sarcd.open_scene("scene.zarr")
     sarcd.coherence(scene, window=7)  # or scene.sarcd.coherence(window=7)
-    sarcd.jobs.coherence("scene.zarr")  # into the store, resumable
+    sarcd.jobs.coherence("scene.zarr", window=7)  # into the store, resumable
 """
 
 __version__ = "0.1.0"

@@ -5,13 +5,19 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sarcd
 from sarcd import jobs
+from sarcd.config import CoherenceOptions, DetectOptions, PredictOptions, SummaryOptions, Window
+from sarcd.errors import OptionError
 from sarcd_cli.main import COMMANDS
+from tests.factories.scenes import stored_scene
+from tests.processes import tree
 
 VERBS = (
     "coherence",
@@ -63,6 +69,38 @@ def test_the_table_of_verbs_names_every_form():
     assert {f"sarcd.jobs.{name}" for name in set(VERBS) & set(JOBS)} == {name for name in named if ".jobs." in name}
     commands = {name.split()[1] for name in named if name.startswith("sarcd ")}
     assert commands == {name for name in COMMANDS if name.replace("-", "_") in VERBS}
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind", "settings"),
+    [
+        ("coherence", CoherenceOptions, {"window": 3, "estimator": "gaussian"}),
+        ("detect", DetectOptions, {"method": "log-ratio", "min_pixels": 4}),
+        ("summarise", SummaryOptions, {"of": "omnibus", "false_alarms": 0.01}),
+    ],
+)
+def test_jobs_take_options_by_keyword(tmp_path, verb, kind, settings):
+    paths = [stored_scene(tmp_path / f"{name}.zarr", np.random.default_rng(1), (3, 32, 32), chunk=16) for name in "ab"]
+    job = getattr(jobs, verb)
+    job(paths[0], **settings)
+    result = job(paths[1], kind(**settings))
+    assert tree(paths[0]) == tree(paths[1])
+    assert job(paths[0], kind(**settings)).computed == 0
+    with pytest.raises(OptionError, match="no option 'windw'"):
+        job(paths[1], windw=3)
+    assert result.computed > 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind"), [("coherence", CoherenceOptions), ("predict", PredictOptions), ("summarise", SummaryOptions)]
+)
+def test_functions_and_jobs_share_their_scientific_options(verb, kind):
+    defaults = {item.name: item.default for item in fields(kind)}
+    parameters = inspect.signature(getattr(sarcd, verb)).parameters
+    shared = {name: one.default for name, one in parameters.items() if name in defaults}
+    assert len(shared) > 2
+    for name, default in shared.items():
+        assert default == defaults[name] or Window.of(default) == defaults[name]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sarcd.config.fields import from_dict
 from sarcd.config.ingest import IngestOptions
 from sarcd.config.prediction import PredictOptions, PseudoOptions, StatisticsPolicy
 from sarcd.config.training import AugmentOptions, LossOptions, TrainOptions
-from sarcd.config.values import change, merge, read_toml, to_dict, toml_text, write_toml
+from sarcd.config.values import change, merge, read_toml, to_dict, toml_text, with_keywords, write_toml
 from sarcd.config.window import Window
 
 __all__ = [
@@ -40,5 +40,6 @@ __all__ = [
     "read_toml",
     "to_dict",
     "toml_text",
+    "with_keywords",
     "write_toml",
 ]

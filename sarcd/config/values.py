@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sarcd.config.fields import EMPTY, HELP, SPARE, Options, from_dict
 from sarcd.config.window import Window
@@ -63,6 +63,37 @@ def merge(options: Kind, **overrides: Any) -> Kind:
     """Return `options` with every override that is not None put in place."""
     given = {key: value for key, value in overrides.items() if value is not None}
     return dataclasses.replace(options, **given) if given else options  # type: ignore[type-var]
+
+
+def with_keywords(kind: type[Kind], options: Kind | None, keywords: dict[str, Any]) -> Kind:
+    """Return options in which keyword arguments take the place of single values.
+
+    Parameters
+    ----------
+    kind : type
+        The options class.
+    options : instance of kind, optional
+        By default every option has its default.
+    keywords : dict
+        Values by the names of the fields.
+
+    Raises
+    ------
+    OptionError
+        If there is no such option, or a value cannot be used.
+
+    Examples
+    --------
+    >>> from sarcd.config import CoherenceOptions
+    >>> with_keywords(CoherenceOptions, None, {"window": 7}).window
+    Window(y=7, x=7)
+    """
+    known = [item.name for item in dataclasses.fields(cast(Any, kind))]
+    for name in keywords:
+        if name not in known:
+            raise OptionError(f"there is no option {name!r}", hint=f"use {', '.join(known)}")
+    changed: Kind = dataclasses.replace(cast(Any, options or kind()), **keywords)
+    return changed
 
 
 def change(options: Kind, settings: Sequence[str]) -> Kind:

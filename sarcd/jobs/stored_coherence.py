@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,7 @@ def coherence(  # noqa: PLR0913  what every job is given, and two choices
     memory_bytes: int | None = None,
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
+    **settings: Any,
 ) -> JobResult:
     """Estimate coherence and keep it in the store.
 
@@ -65,6 +67,8 @@ def coherence(  # noqa: PLR0913  what every job is given, and two choices
         See `Progress`.
     note : callable
         Called with a line about each pair whose images do not seem to fit each other.
+    **settings
+        Single options by the names of the fields of `CoherenceOptions`, in place of those of `options`.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def coherence(  # noqa: PLR0913  what every job is given, and two choices
     MismatchError
         If the store holds it with other options and `overwrite` is False.
     """
-    options = options or CoherenceOptions()
+    options = config.with_keywords(CoherenceOptions, options, settings)
     if schema.variable(name).name != "coherence":
         raise SceneError(f"'{name}' is no name of a coherence", hint="use coherence, or coherence_ and another suffix")
     names = [name, sibling(name, "coherence_phase")] if phase else [name]

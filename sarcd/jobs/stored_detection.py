@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from sarcd import schema
+from sarcd import config, schema
 from sarcd.attributes import FITTED, encode, fitted_of, parameters_of
 from sarcd.change.coherence_history import named_dates, say, without_dates, without_pairs
 from sarcd.change.coherence_past import bad_dates
@@ -49,6 +49,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the command has them
     memory_bytes: int | None = None,
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
+    **settings: Any,
 ) -> JobResult:
     """Find change and keep it in the store: what `sarcd.detect` returns.
 
@@ -74,6 +75,8 @@ def detect(  # noqa: PLR0913  one knob a choice, as the command has them
         See `Progress`.
     note : callable
         Called with a line about each choice that the user did not make.
+    **settings
+        Single options by the names of the fields of `DetectOptions`, in place of those of `options`.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the command has them
     MismatchError
         If the store holds a result made otherwise and `overwrite` is False.
     """
-    options = options or DetectOptions()
+    options = config.with_keywords(DetectOptions, options, settings)
     scene = open_scene(path)
     if is_pretrained(scene, options):
         how = PredictOptions(device=device, memory_bytes=memory_bytes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from sarcd import schema
+from sarcd import config, schema
 from sarcd.attributes import parameters_of
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.engine.cluster import active_client, ask_worker, worker_threads
@@ -70,6 +70,7 @@ def predict(
     overwrite: bool = False,
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
+    **settings: Any,
 ) -> PredictionResult:
     """Map the changes of a scene and keep `change_probability` and `change` in the store.
 
@@ -95,6 +96,8 @@ def predict(
         See `sarcd.jobs.Progress`.
     note : callable
         Called with a line about each choice that the user did not make.
+    **settings
+        Single options by the names of the fields of `PredictOptions`, in place of those of `options`.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def predict(
     MismatchError
         If the store holds a result made otherwise and `overwrite` is False.
     """
-    options = options or PredictOptions()
+    options = config.with_keywords(PredictOptions, options, settings)
     if model is None:
         model = MINES
         note("no model is named: the pretrained one maps the changes; it was trained on simulated mines alone")

@@ -64,6 +64,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     overwrite: bool = False,
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
+    **settings: Any,
 ) -> PseudoLabelResult:
     """Let a model label the patches of scenes that it is sure of, and keep them as `pseudo_label` [1]_.
 
@@ -88,6 +89,8 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
         Replace maps and labels made otherwise.
     progress, note : callable
         As in `sarcd.jobs.predict`.
+    **settings
+        Single options by the names of the fields of `PseudoOptions`, in place of those of `options`.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     """
     from sarcd.models.file import load_model
 
-    options = options or PseudoOptions()
+    options = config.with_keywords(PseudoOptions, options, settings)
     labels, source = variable_name("pseudo_label", name), variable_name("change_probability", name)
     schema.variable(labels)
     for scene in scenes:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from sarcd import schema
+from sarcd import config, schema
 from sarcd.attributes import PARAMETERS, decode
 from sarcd.change.summary import LAYERS, OPERATION, FittedSummary, apply_summary, fit_summary
 from sarcd.change.summary_source import OMNIBUS
@@ -38,6 +38,7 @@ def summarise(
     memory_bytes: int | None = None,
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
+    **settings: Any,
 ) -> JobResult:
     """Summarise the changes of many dates and keep the layers in the store; see `sarcd.change.summarise`.
 
@@ -57,6 +58,8 @@ def summarise(
         See `Progress`.
     note : callable
         Called with a line about each choice that the user did not make.
+    **settings
+        Single options by the names of the fields of `SummaryOptions`, in place of those of `options`.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def summarise(
     MismatchError
         If the store holds a result made otherwise and `overwrite` is False.
     """
-    options = options or SummaryOptions()
+    options = config.with_keywords(SummaryOptions, options, settings)
     scene, store = open_scene(path, chunks=None), SceneStore(path)
     asked = {} if options.of is None else {"of": options.of}
     every = [variable_name(layer, name) for layer in LAYERS]
