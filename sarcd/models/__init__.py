@@ -1,1 +1,1 @@
-"""Model files, their cards, and the pretrained models."""
+"""Model files, model cards and pretrained models."""

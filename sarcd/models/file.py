@@ -1,6 +1,7 @@
-"""Model files: weights as safetensors, and a card in their metadata with all that is needed to use them again.
+"""Read and write model files: safetensors weights with a model card in the metadata.
 
-Nothing here unpickles anything. A file may come from anybody: what it says is checked before memory is taken for it.
+The card holds everything needed to run the network. Nothing is unpickled. Model files are untrusted input: the header
+is validated before memory is allocated for the tensors.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ from sarcd.store.storage import write_atomic
 
 __all__ = ["LoadedModel", "ModelCard", "load_model", "load_models", "save_model"]
 
-_KEY = "sarcd"  # the one key of safetensors' metadata: several would be written in a random order
+_KEY = "sarcd"  # the only key in the safetensors metadata: several keys would be written in random order
 _LARGEST_HEADER = 2**24
 _DTYPES = {"F32": (torch.float32, 4), "I64": (torch.int64, 8)}
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A network ready for use, in eval mode; its card; the file's SHA-256; where the network is, and the file was."""
+    """A network in eval mode with its card, the SHA-256 of its file, its device, and the path of the file."""
 
     network: Network
     card: ModelCard
@@ -54,35 +55,35 @@ class LoadedModel:
     path: str
 
     def quick(self, precision: Precision = "float32", *, compiled: bool = False) -> LoadedModel:
-        """Return the same with a network that predicts faster and cannot be trained; see `for_inference`."""
+        """Return a copy whose network predicts faster but cannot be trained; see `for_inference`."""
         return replace(self, network=for_inference(self.network, precision=precision, compiled=compiled))
 
 
 def save_model(path: str | Path, network: Network, card: ModelCard) -> str:
-    """Write a network and its card; the file is there whole or not at all.
+    """Write a network and its card to a model file, atomically.
 
     Parameters
     ----------
     path : str or Path
-        Where to; a file that is there is replaced.
+        Path of the model file; an existing file is replaced.
     network : Network
         Network, on any device.
     card : ModelCard
-        What it is.
+        Card that describes the network.
 
     Returns
     -------
     str
-        SHA-256 of the file: equal networks and cards make equal files.
+        SHA-256 of the file. Equal networks and cards give identical files.
 
     Raises
     ------
     ModelError
-        If the card does not describe the network, a weight is not finite, or the file cannot be written.
+        If the card does not match the network, a weight is not finite, or the file cannot be written.
     """
     path = Path(path)
     with _located(path):
-        # Every option is written out: a default that changes later must not change this network.
+        # Write every option: a default that changes in a later version must not change this network.
         card = replace(card, options=model_options(card.architecture, **card.options))
         tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
         _compare({name: (tuple(value.shape), value.dtype) for name, value in tensors.items()}, _skeleton(card))
@@ -102,16 +103,20 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> LoadedMo
     Parameters
     ----------
     path : str or Path
-        What `save_model` wrote, or anything else: that ends in an error.
+        File written by `save_model`. Any other file raises an error.
     device : str or torch.device
-        Where the network shall be, as in `sarcd.networks.devices.choose_device`.
+        Device of the network, as in `sarcd.networks.devices.choose_device`.
+
+    Returns
+    -------
+    LoadedModel
 
     Raises
     ------
     ModelError
-        If the file is absent, truncated, no model of sarcd, of a later version, or its parts do not fit together.
+        If the file is missing, truncated, not a sarcd model, of a later format, or inconsistent.
     OptionError
-        If the device is not there.
+        If the device is not available.
     """
     path = Path(path)
     device = choose_device(str(device))
@@ -123,24 +128,24 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> LoadedMo
             card = ModelCard.from_json(_metadata(header))
             skeleton = _skeleton(card)
             _compare(_described(header), skeleton)
-            # Now the size is what the network needs, and no more is read than that.
+            # The file size now equals what the network needs, so reading the whole file is safe.
             file.seek(0)
             data = file.read()
         tensors = _tensors(data)
         _check_values(tensors)
-    # Assigned, not copied: the skeleton has no memory of its own.
+    # Assign instead of copying: the skeleton is on the meta device and has no storage.
     skeleton.load_state_dict(tensors, strict=True, assign=True)
     network = skeleton.to(device).eval()
     return LoadedModel(network, card, hashlib.sha256(data).hexdigest(), device, str(path))
 
 
 def load_models(paths: Sequence[str | Path], device: str | torch.device = "cpu") -> list[LoadedModel]:
-    """Read one model file, or several that predict together because they were trained on the same features.
+    """Read one model file, or an ensemble of models that were trained on the same features.
 
     Raises
     ------
     ModelError
-        As `load_model`; also if no file is named, one is named twice, or their features differ.
+        As for `load_model`; also if no file is given, a file is given twice, or the features of the models differ.
     """
     if not paths:
         raise ModelError("no model is named", hint="name a file made by 'sarcd train'")
@@ -159,7 +164,7 @@ def load_models(paths: Sequence[str | Path], device: str | torch.device = "cpu")
 
 @contextlib.contextmanager
 def _located(path: Path) -> Iterator[None]:
-    """Name the file in every error, and make `ModelError` of what the layers below say."""
+    """Convert errors of the lower layers to `ModelError` and add the path of the file."""
     try:
         yield
     except OSError as error:
@@ -172,7 +177,7 @@ def _located(path: Path) -> Iterator[None]:
 
 
 def _read_header(file: BinaryIO) -> Json:
-    """Read the JSON at the head of a safetensors file, and check that the file is as long as that says."""
+    """Read the JSON header of a safetensors file and check the file size against it."""
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     hint = "a model file is made by 'sarcd train'"
@@ -192,7 +197,7 @@ def _read_header(file: BinaryIO) -> Json:
 
 
 def _described(header: Json) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Return shape and dtype of every tensor that a header tells of."""
+    """Return shape and dtype of every tensor in a header."""
     described = {}
     for name, entry in header.items():
         if name == "__metadata__":
@@ -221,13 +226,13 @@ def _metadata(header: Json) -> Any:
 
 
 def _skeleton(card: ModelCard) -> Network:
-    """Build the network that a card describes, without memory for its weights."""
+    """Build the network of a card on the meta device, without storage for its weights."""
     with torch.device("meta"):
         return create_model(card.architecture, len(card.channels), **card.options)
 
 
 def _compare(found: dict[str, tuple[tuple[int, ...], torch.dtype]], skeleton: Network) -> None:
-    """Raise unless the tensors are those of the network."""
+    """Raise `ModelError` unless names, shapes and dtypes of the tensors match the network."""
     wanted = {name: (tuple(value.shape), value.dtype) for name, value in skeleton.state_dict().items()}
     lacking, foreign = wanted.keys() - found.keys(), found.keys() - wanted.keys()
     if lacking:
@@ -260,7 +265,7 @@ def _check_values(tensors: dict[str, torch.Tensor]) -> None:
 
 
 FORMAT = 1
-"""Version of the metadata; files of a later one are refused."""
+"""Version of the metadata format; files of another version are rejected."""
 
 _LARGEST_WINDOW = 1023
 _ABSENT = object()
@@ -268,28 +273,28 @@ _ABSENT = object()
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What must be known of a network to feed it and to read its output.
+    """Metadata of a model: everything needed to prepare its inputs and interpret its outputs.
 
     Parameters
     ----------
     architecture : str
         Name in the registry of `sarcd.networks`.
     options : dict
-        Every option of the network.
+        All options of the network.
     channels : tuple of str
-        Features that enter, in order.
+        Input features, in order.
     coherence : CoherenceOptions or None
-        How the coherence it learnt from was estimated; None for networks that take none.
+        How the coherence of the training set was estimated; None for networks without coherence.
     statistics_policy : {"scene", "model"}
-        Whose median and MAD normalise the amplitudes: those of the scene at hand, or `statistics`.
+        Median and MAD that normalise the amplitudes: those of the scene to predict, or `statistics`.
     statistics : AmplitudeStatistics, optional
-        Those of the training set.
+        Amplitude statistics of the training set.
     threshold : float
-        Probability from which a pixel counts as changed.
+        Minimum probability of a changed pixel, in (0, 1).
     training : dict
-        Facts of its training, as JSON values.
+        Facts about the training, as JSON values.
     version : str
-        Version of sarcd that made it.
+        Version of sarcd that wrote the model.
     """
 
     architecture: str
@@ -303,7 +308,7 @@ class ModelCard:
     version: str = sarcd.__version__
 
     def to_json(self) -> Json:
-        """Return plain values, as a file keeps them."""
+        """Return the card as JSON values, as stored in the file."""
         return {
             "format": FORMAT,
             "version": self.version,
@@ -319,12 +324,12 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, values: Any) -> ModelCard:
-        """Read what `to_json` returned, believing nothing.
+        """Build a card from the output of `to_json`, validating every entry.
 
         Raises
         ------
         ModelError
-            Naming the entry that cannot be used.
+            If an entry is missing or invalid; the message names it.
         """
         if not isinstance(values, dict):
             raise ModelError("metadata are no JSON object")
@@ -366,7 +371,7 @@ class ModelCard:
 
 
 def _entry(values: Json, key: str, kind: Any) -> Any:
-    """Return an entry of the type wanted; whole numbers pass for float, bool for nothing but itself."""
+    """Return an entry of the expected type; integers are accepted as float, bool is always rejected."""
     value = values.get(key, _ABSENT)
     if value is _ABSENT:
         raise ModelError(f"metadata: {key!r} is missing")

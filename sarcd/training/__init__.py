@@ -1,5 +1,5 @@
-"""Learning from labelled scenes: patches from the store, augmentation, training."""
+"""Training of networks on labelled scenes: patch datasets, augmentation, training loop, validation."""
 
 from sarcd.optional import require
 
-require("torch", "safetensors")  # before the modules of this package import them
+require("torch", "safetensors")  # checked before the modules of this package import them

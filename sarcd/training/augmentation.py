@@ -1,7 +1,7 @@
-"""Random changes to a batch that leave its meaning as it is; labels are carried along.
+"""Label-preserving random augmentation of batches; labels are transformed together with the images.
 
-Whether a patch is changed, and how, is drawn on the CPU, so that any device gets the same; noise a pixel is drawn on
-the device that holds the batch.
+Which patches are augmented, and with which parameters, is sampled on the CPU, so that all devices augment alike.
+Per-pixel noise is sampled on the device of the batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sarcd.estimation.channels import FILL
 from sarcd.estimation.kernels.normalize import SATURATION, SCALE
 from sarcd.training.patches import IGNORE
 
-_LARGEST = 1 - 2**-23  # normalised amplitude that still has an amplitude: 1 is any that is large enough
+_LARGEST = 1 - 2**-23  # largest normalised amplitude that can be inverted: 1 is saturated
 
 
 def augment(
@@ -30,27 +30,34 @@ def augment(
     *,
     brightness: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Apply the augmentations of the options, each to its own random part of the batch.
+    """Augment a batch; each augmentation is applied to its own random subset of the patches.
 
     Parameters
     ----------
     x : (B, C, H, W) float32
-        Features in [0, 1], holes filled.
+        Features in [0, 1], invalid pixels filled.
     target : (B, H, W) uint8
-        Labels; 255 takes no part.
+        Labels: 1 change, 0 no change, 255 ignored.
     channels : sequence of C str
         Names of the features.
     options : AugmentOptions
         Probabilities and strengths.
     generator : torch.Generator
-        Of the CPU.
+        Generator on the CPU.
     brightness : (B, 2) float32, optional
-        Median over MAD of the amplitudes of each patch's dates, which `speckle` and `gain` need.
+        Ratio of median to MAD of the amplitudes of both dates of each patch. Required by `speckle` and `gain`.
 
     Returns
     -------
     x : (B, C, H, W) float32
+        Augmented features.
     target : (B, H, W) uint8
+        Labels after the same geometric transforms.
+
+    Raises
+    ------
+    ValueError
+        If `speckle` or `gain` is enabled without `brightness`.
 
     References
     ----------
@@ -59,7 +66,7 @@ def augment(
     count = len(x)
 
     def chosen(probability: float) -> Tensor:
-        """Draw who is changed; drawn also where nobody can be, so that one option does not move the others."""
+        """Sample which patches are augmented, also for disabled options: they must not affect the other options."""
         return (torch.rand(count, generator=generator) < probability).to(x.device)
 
     who = {name: chosen(getattr(options, name)) for name in ("speckle", "gain", "scale_coherence", "cut_mix")}
@@ -80,7 +87,7 @@ def augment(
             factors = factors * torch.where(_along_batch(who["speckle"], speckled), speckled, 1)
         x = scale_amplitudes(x, target, channels, factors, brightness.to(x.device))
     if options.scale_coherence and "coherence" in channels:
-        depth = _along_batch(depths.to(x.device), target)  # (B, 1, 1), and (B, H, W) if each pixel has its own
+        depth = _along_batch(depths.to(x.device), target)  # (B, 1, 1), or (B, H, W) if sampled per pixel
         if options.scale_per == "pixel":
             depth = torch.rand(target.shape, generator=noise, device=x.device)
         below = low_coherence(x, target, channels, options)
@@ -96,17 +103,17 @@ def augment(
 
 
 def flip_azimuth(x: Tensor, target: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn the chosen patches round along y, which is azimuth: the side from which the radar looks stays."""
+    """Flip the chosen patches along y (azimuth); the look direction of the radar is unchanged."""
     return _flip(x, chosen, -2), _flip(target, chosen, -2)
 
 
 def flip_range(x: Tensor, target: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn the chosen patches round along x, which is range: as if the radar looked from the other side."""
+    """Flip the chosen patches along x (range), as if the radar looked from the opposite side."""
     return _flip(x, chosen, -1), _flip(target, chosen, -1)
 
 
 def swap_dates(x: Tensor, channels: Sequence[str], chosen: Tensor) -> Tensor:
-    """Let the two dates of the chosen patches change places; coherence is the same either way."""
+    """Swap the two dates of the chosen patches; coherence is symmetric and does not change."""
     order = list(range(len(channels)))
     before, after = list(channels).index("before"), list(channels).index("after")
     order[before], order[after] = after, before
@@ -116,28 +123,29 @@ def swap_dates(x: Tensor, channels: Sequence[str], chosen: Tensor) -> Tensor:
 def shear(x: Tensor, target: Tensor, channels: Sequence[str], degrees: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Shear the chosen patches along azimuth about their centre, y' = y + x tan(angle).
 
-    Images bilinearly, labels to the nearest; what comes from outside is a hole, and has no label.
+    Features are interpolated bilinearly, labels by nearest neighbour. Pixels from outside the patch are filled and
+    have no label.
 
     Parameters
     ----------
     x, target, channels
         As in `augment`.
     degrees : (B,) float32
-        Angle of each patch.
+        Shear angle of each patch, in degrees.
     chosen : (B,) bool
-        Which patches.
+        Patches to shear.
     """
     which = chosen.nonzero()[:, 0]
     if not len(which):
         return x, target
     height, width = x.shape[-2:]
-    # Where each pixel comes from, in coordinates that run from -1 to 1 between the edges of the patch.
+    # The inverse transform, in coordinates from -1 to 1 between the edges of the patch.
     slopes = torch.tan(torch.deg2rad(degrees.to(x.device)[which])) * (width / height)
     inverse = torch.eye(2, 3, device=x.device).repeat(len(which), 1, 1)
     inverse[:, 1, 0] = -slopes
     grid = affine_grid(inverse, [len(which), 1, height, width], align_corners=False)
     fill = torch.tensor([FILL[name] for name in channels], device=x.device)[:, None, None]
-    # Outside is 0 to grid_sample, so what shall be outside is made 0.
+    # grid_sample pads with 0, so shift the data such that the padding value is 0.
     images = grid_sample(x[which] - fill, grid, align_corners=False) + fill
     labels = (IGNORE - target[which].float())[:, None]
     labels = grid_sample(labels, grid, mode="nearest", align_corners=False)
@@ -148,30 +156,30 @@ def shear(x: Tensor, target: Tensor, channels: Sequence[str], degrees: Tensor, c
 
 
 def low_coherence(x: Tensor, target: Tensor, channels: Sequence[str], options: AugmentOptions) -> Tensor:
-    """Return what coherence counts as low, tau of Eq. 9: one value, or a quantile of each patch; (1 or B, 1, 1)."""
+    """Return the threshold of low coherence, tau of Eq. 9, (1 or B, 1, 1): a constant or a quantile of each patch."""
     if options.scale_by == "value":
         return torch.full((1, 1, 1), options.scale_below, device=x.device)
     coherence = x[:, list(channels).index("coherence")]
     labelled = torch.where(target != IGNORE, coherence, math.nan).flatten(1)
-    quantiles = torch.nanquantile(labelled, options.scale_below, dim=1)  # NaN, below which nothing is, without labels
+    quantiles = torch.nanquantile(labelled, options.scale_below, dim=1)  # NaN without labels: no value is below NaN
     return quantiles[:, None, None]
 
 
 def scale_coherence(
     x: Tensor, target: Tensor, channels: Sequence[str], depth: Tensor, below: Tensor, chosen: Tensor
 ) -> Tensor:
-    """Make low coherence of unchanged ground lower still, rho u where y = 0 and rho < tau (Eq. 9 of [1]_).
+    """Scale low coherence of unchanged pixels to rho u, where y = 0 and rho < tau (Eq. 9 of [1]_).
 
     Parameters
     ----------
     x, target, channels
         As in `augment`.
     depth : broadcasts to (B, H, W)
-        u, from 0 to 1.
+        Scale factor u, in [0, 1].
     below : broadcasts to (B, H, W)
-        tau.
+        Coherence threshold tau.
     chosen : (B,) bool
-        Which patches.
+        Patches to augment.
 
     References
     ----------
@@ -186,16 +194,18 @@ def scale_coherence(
 
 
 def scale_amplitudes(x: Tensor, target: Tensor, channels: Sequence[str], factors: Tensor, brightness: Tensor) -> Tensor:
-    """Multiply the linear amplitudes behind the normalised ones, and normalise again (Eq. 3 and 4 of [1]_).
+    """Multiply the linear amplitudes by factors.
+
+    The normalisation (Eq. 3 and 4 of [1]_) is inverted before and applied again after.
 
     Parameters
     ----------
     x, target, channels
         As in `augment`.
     factors : broadcasts to (B, 2, H, W)
-        Of the amplitudes before and after.
+        Factors of the amplitudes before and after.
     brightness : (B, 2) float32
-        Median over MAD of each date's amplitudes.
+        Ratio of median to MAD of the amplitudes of each date.
 
     References
     ----------
@@ -205,7 +215,7 @@ def scale_amplitudes(x: Tensor, target: Tensor, channels: Sequence[str], factors
     amplitudes = x[:, dates]  # (B, 2, H, W)
     scores = SATURATION * torch.atanh(2 * amplitudes.clamp(1 - _LARGEST, _LARGEST) - 1)
     middle = brightness[..., None, None]
-    linear = (middle + scores / SCALE).clamp(min=0)  # over MAD
+    linear = (middle + scores / SCALE).clamp(min=0)  # in units of the MAD
     changed = (torch.tanh(SCALE * (factors * linear - middle) / SATURATION) + 1) / 2
     holes = ((amplitudes == FILL["before"]).all(dim=1) & (target == IGNORE))[:, None]
     x = x.clone()
@@ -214,9 +224,23 @@ def scale_amplitudes(x: Tensor, target: Tensor, channels: Sequence[str], factors
 
 
 def speckle(shape: tuple[int, ...], looks: float, generator: torch.Generator) -> Tensor:
-    """Return amplitude factors of speckle of so many looks: the root of a gamma variable of mean 1.
+    """Sample multiplicative amplitude speckle: the square root of a gamma-distributed intensity with mean 1.
 
-    By the cube of a normal variable [1]_, which every device draws fast.
+    The gamma variable is approximated by the cube of a normal variable [1]_, which is fast on every device.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the result.
+    looks : float
+        Equivalent number of looks, positive.
+    generator : torch.Generator
+        Generator on the device of the result.
+
+    Returns
+    -------
+    Tensor of float32
+        Factors of the amplitude, dimensionless.
 
     References
     ----------
@@ -228,18 +252,18 @@ def speckle(shape: tuple[int, ...], looks: float, generator: torch.Generator) ->
 
 
 def cut_mix(x: Tensor, target: Tensor, partners: Tensor, boxes: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Put a rectangle of another patch into the chosen ones, at the same place, its labels with it [1]_.
+    """Paste a rectangle of another patch and its labels into the chosen patches, at the same position (CutMix [1]_).
 
     Parameters
     ----------
     x, target
         As in `augment`.
     partners : (B,) int64
-        Which patch each takes from.
+        Source patch of each patch.
     boxes : (B, 3) float32 in [0, 1]
-        Share of the area, and y and x of the centre.
+        Fraction of the patch area, and y and x of the centre relative to the patch size.
     chosen : (B,) bool
-        Which patches.
+        Patches to augment.
 
     References
     ----------

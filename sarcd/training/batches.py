@@ -1,4 +1,4 @@
-"""Batches of patches in the order of an epoch, and the seeds that everything random is drawn from."""
+"""Batches of an epoch, and the seeds of all random streams in training."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from sarcd.training.dataset import PatchDataset
 from sarcd.training.sampler import Request, chunk_order, in_batches, requests
 
 DRAW, WEIGHTS, ORDER, AUGMENT, DROPOUT = range(5)
-"""What a random number is for: each use has its own stream."""
+"""Uses of random numbers in training; each has its own random stream."""
 
 
 def seed_of(seed: int, use: int, epoch: int = 0) -> int:
-    """Return the seed of one use in one epoch, which depends on nothing that was drawn before."""
+    """Return the seed of a random stream in an epoch; it does not depend on earlier random numbers."""
     return int(np.random.SeedSequence([seed, use, epoch]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def order_of(options: TrainOptions, cache: str) -> str:
-    """Return ``random`` or ``chunks``: what ``auto`` means for patches that are kept so."""
+    """Return the order of the patches, ``random`` or ``chunks``; ``auto`` is resolved from where they are cached."""
     if options.order != "auto":
         return options.order
     return "chunks" if cache == "none" else "random"
 
 
 class Batches:
-    """Batches of patches on a device: features (B, C, P, P), targets (B, P, P), numbers of the patches (B,).
+    """Batches of patches on a device: features (B, C, P, P), targets (B, P, P), patch numbers (B,).
 
     Parameters
     ----------
     patches : PatchDataset
         Patches.
     options : TrainOptions
-        Batch size, order, worker processes, seed.
+        Batch size, order, number of workers, seed.
     device : torch.device
-        Where the batches go.
+        Device of the batches.
     shuffle : bool
-        Draw a new order each epoch. Without it the patches come in their own order, or block by block.
+        Shuffle the patches in each epoch. If False, they keep their order, or are read block by block.
 
     Notes
     -----
-    What comes depends on the seed and the number of the epoch alone; in order ``chunks`` also on the number of workers,
-    each of which shuffles what it reads. It does not depend on where the patches are kept.
+    The batches depend only on the seed and the epoch number. With order ``chunks`` they also depend on the number of
+    workers, since each worker shuffles the patches that it reads. They do not depend on where the patches are cached.
     """
 
     def __init__(self, patches: PatchDataset, options: TrainOptions, device: torch.device, *, shuffle: bool) -> None:
@@ -71,16 +71,16 @@ class Batches:
         number : int
             Number of the epoch.
         rank, world : int
-            Which of how many processes this is. Together their batches are those of a single process: each takes
-            every `world`-th row. Where a last batch has fewer rows than there are processes, those left over get
-            a row with nothing to learn in it, so that all have as many batches.
+            Rank of this process and number of processes. Each process takes every `world`-th row of the batches of a
+            single process. If the last batch has fewer rows than there are processes, the remaining processes get a row
+            whose pixels are all ignored, so that all processes have the same number of batches.
 
         Yields
         ------
         x : (B, C, P, P) float32
-            On the device, channels last.
+            Features, on the device, channels last.
         target : (B, P, P) uint8
-            On the device.
+            Labels, on the device.
         numbers : (B,) int64
             Numbers of the patches.
         """
@@ -100,7 +100,7 @@ class Batches:
             )
 
     def _batches(self, number: int) -> list[np.ndarray]:
-        """Return the numbers of the patches of each batch of an epoch."""
+        """Return the patch numbers of each batch of an epoch."""
         patches, options = self._patches, self._options
         chosen = self._drawn(number)
         if self._order == "chunks":
@@ -118,7 +118,7 @@ class Batches:
         return in_batches(order, options.batch)
 
     def _drawn(self, number: int) -> np.ndarray | None:
-        """Return the patches of an epoch where it does not have them all."""
+        """Return the patch numbers sampled for an epoch, or None if the epoch uses all patches."""
         patches = self._patches
         if patches.weights is None or not self._shuffle:
             return None
@@ -131,7 +131,7 @@ class Batches:
 
     def _open(self) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
         if self._loader is None:
-            if self._workers:  # compiles the kernels, which workers at their start would all do at once
+            if self._workers:  # compile the kernels once, instead of in every worker at startup
                 self._patches[requests(-1, [np.arange(1)])[0]]
                 for scene in self._patches.scenes:
                     scene.release()
@@ -139,10 +139,10 @@ class Batches:
                 self._patches,
                 batch_size=None,  # a request is a whole batch
                 sampler=self._requests,
-                # Not the caller's: the loader draws seeds for its workers, when and how often depends on their number.
+                # A separate generator, since the loader samples seeds: how many depends on the number of workers.
                 generator=torch.Generator(),
                 num_workers=self._workers,
-                # Never fork after Zarr or torch has threads.
+                # Forking is unsafe once Zarr or torch has started threads.
                 multiprocessing_context="spawn" if self._workers else None,
                 persistent_workers=self._workers > 0,
                 pin_memory=self._device.type == "cuda",
@@ -151,7 +151,7 @@ class Batches:
 
 
 class _Requests(Sampler[Request]):
-    """The requests of the epoch that is being read."""
+    """Sampler of the requests of the current epoch."""
 
     def __init__(self) -> None:
         self.list: list[Request] = []

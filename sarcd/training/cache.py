@@ -1,4 +1,4 @@
-"""Patches that are read once: in memory, or on disk in files that any later run with the same key can use."""
+"""Cache of patches, in memory or on disk; a cache on disk can be reused by later runs with the same key."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _VALUES, _TARGETS, _ABOUT = "values.npy", "targets.npy", "about.json"
 
 
 class InMemory:
-    """Patches in memory.
+    """Patches cached in memory.
 
     Parameters
     ----------
     patches : PatchDataset
-        Patches, which are all read now.
+        Patches; all of them are read immediately.
     advance : callable
-        Told how many have been read.
+        Called with the number of patches just read.
     """
 
     location = "memory"
@@ -53,22 +53,22 @@ class InMemory:
                 self._targets[number] = target
 
     def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
-        # NumPy's indexing takes a third of the time of torch's
+        """Return features (B, C, P, P), channels last in memory, and targets (B, P, P) of patches."""
+        # indexing in NumPy takes a third of the time of torch
         return torch.from_numpy(self._values[numbers]).permute(0, 3, 1, 2), torch.from_numpy(self._targets[numbers])
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         self._values, self._targets = np.empty(0, np.float32), np.empty(0, np.uint8)
 
 
 class OnDisk:
-    """Patches in two files of NumPy's, which are mapped into memory.
+    """Patches cached on disk in two memory-mapped NPY files.
 
     Parameters
     ----------
     folder : Path
-        That `fill` made.
+        Folder written by `fill`.
     """
 
     location = "disk"
@@ -81,14 +81,14 @@ class OnDisk:
         return {**self.__dict__, "_maps": None}
 
     def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
+        """Return features (B, C, P, P), channels last in memory, and targets (B, P, P) of patches."""
         if self._maps is None:
             self._maps = _open(self.folder / _VALUES), _open(self.folder / _TARGETS)
         values, targets = self._maps
         return torch.from_numpy(values[numbers]).permute(0, 3, 1, 2), torch.from_numpy(targets[numbers])
 
     def close(self) -> None:
-        """Let go of the files; they stay."""
+        """Close the files without deleting them."""
         self._maps = None
 
 
@@ -99,20 +99,24 @@ def _open(path: Path) -> np.ndarray:
 def on_disk(
     patches: PatchDataset, folder: Path, key: str, about: dict[str, Any], advance: Advance, note: Note
 ) -> OnDisk:
-    """Return patches on disk: those that are there under the key, or all of them read now.
+    """Return patches cached on disk under a key; if the key is absent, read and store them first.
 
     Parameters
     ----------
     patches : PatchDataset
         Patches.
     folder : Path
-        Where such caches lie.
+        Folder of all caches.
     key : str
         Digest of everything that the patches depend on.
     about : dict
-        What the key was made of, for people to read.
+        Values that the key was computed from, stored for inspection.
     advance, note : callable
-        Told how many patches have been read, and what else the user may want to know.
+        Called with the number of patches just read, and with messages for the user.
+
+    Returns
+    -------
+    OnDisk
 
     Raises
     ------
@@ -121,7 +125,8 @@ def on_disk(
 
     Notes
     -----
-    Files are filled beside their place, under a lock, and moved there when whole; what a killed run left is removed.
+    Files are written to a temporary folder under a lock and renamed once complete. Incomplete folders left by killed
+    runs are removed.
     """
     place = folder / key
     try:
@@ -150,9 +155,9 @@ def on_disk(
 
 
 def fill(folder: Path, patches: PatchDataset, about: dict[str, Any], advance: Advance) -> None:
-    """Write all patches into a new folder, block of stored chunks by block."""
+    """Write all patches to a new folder, one block of stored chunks at a time."""
     folder.mkdir()
-    # Written, not mapped: on a full disk a write is an error, and an access to a map is the end of the process.
+    # Write instead of memory-mapping: on a full disk a write raises an error, but access to a map kills the process.
     with (folder / _VALUES).open("wb") as values_file, (folder / _TARGETS).open("wb") as targets_file:
         values_start = _header(values_file, _shapes(patches)[0], "<f4")
         targets_start = _header(targets_file, _shapes(patches)[1], "|u1")
@@ -173,7 +178,7 @@ def _header(file: BinaryIO, shape: tuple[int, ...], kind: str) -> int:
 
 
 def _is_whole(place: Path, patches: PatchDataset) -> bool:
-    """Tell whether a folder holds the patches; its last file is written when all others are on the disk."""
+    """Return whether a folder holds all patches; its last file is written once the others are synced to disk."""
     if not (place / _ABOUT).is_file():
         return False
     try:
@@ -190,7 +195,7 @@ def _shapes(patches: PatchDataset) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def disk_free(folder: Path) -> int:
-    """Return what is free on the disk that a folder lies on, or will."""
+    """Return the free bytes of the disk of a folder, which need not exist yet."""
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     return shutil.disk_usage(existing).free
 
@@ -220,7 +225,7 @@ def _lock(folder: Path, key: str, note: Note) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed runs left: partial folders that nobody holds the lock of."""
+    """Remove incomplete folders of killed runs: those whose lock is free."""
     for partial in folder.glob("*.partial"):
         lock = FileLock(folder / f"{partial.stem}.lock")
         with contextlib.suppress(Timeout), lock.acquire(timeout=0):
@@ -231,7 +236,7 @@ Json = dict[str, Any]
 
 
 def describe(patches: PatchDataset, options: TrainOptions) -> Json:
-    """Return everything that the bytes of patches depend on, as plain values."""
+    """Return everything that the contents of the patches depend on, as JSON values."""
     return {
         "format": 1,
         "patch": patches.size,
@@ -262,27 +267,27 @@ def keep(
     progress: Progress,
     note: Note,
 ) -> None:
-    """Keep patches where the options say; those to learn from, which are read most often, first.
+    """Cache patches according to the options; training patches, which are read most often, come first.
 
     Parameters
     ----------
     datasets : (training, validation)
         Patches.
     about : sequence of dict
-        What `describe` says of them.
+        Output of `describe` for each dataset.
     options : TrainOptions
-        `cache`, `cache_dir` and `memory_bytes`.
+        Options `cache`, `cache_dir` and `memory_bytes` are used.
     folder : Path, optional
-        Of the run.
+        Run directory.
     progress, note : callable
         As in `sarcd.training.trainer`.
 
     Raises
     ------
     TrainingError
-        If they do not fit where they have to be.
+        If the patches do not fit into the requested cache.
     OptionError
-        If they are to be kept on disk and no folder is known.
+        If the cache is on disk but no folder is given.
     """
     place = _place(options, folder)
     left = options.memory_bytes
@@ -311,7 +316,7 @@ def _place(options: TrainOptions, folder: Path | None) -> Path | None:
 
 
 def _choose(patches: PatchDataset, cache: str, left: int, place: Path | None, note: Note) -> str:
-    """Return ``memory``, ``disk`` or ``none`` for some patches, and say why it is not what was asked for first."""
+    """Return the cache of a dataset, ``memory``, ``disk`` or ``none``, and report why a slower one is chosen."""
     size = f"{len(patches)} patches take {patches.nbytes / 2**30:.2g} GiB"
     fits = patches.nbytes <= left
     if cache == "memory" and not fits:

@@ -1,4 +1,4 @@
-"""The run directory: configuration, log and picture of the epochs, and the state that a run resumes from."""
+"""Run directory: configuration, log and plot of the epochs, and the checkpoint from which a run resumes."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _KEY = "sarcd"
 
 
 class TrainState:
-    """All that changes in training: network, optimiser, schedule, scale of the loss, and the best weights so far.
+    """Mutable state of training: network, optimiser, schedule, loss scaler, and the best weights so far.
 
     Parameters
     ----------
     network : Network
-        On its device.
+        Network, on its device.
     optimizer : torch.optim.Optimizer
-        Of its parameters.
+        Optimiser of the network's parameters.
     schedule : torch.optim.lr_scheduler.LRScheduler
-        Of the optimiser's rate, stepped after every batch.
+        Learning-rate schedule, stepped after every batch.
     scaler : torch.amp.GradScaler
-        Enabled for float16.
+        Gradient scaler, enabled for float16.
     average : float
-        Decay of the exponential moving average of the weights, in [0, 1); 0 for none.
+        Decay of the exponential moving average (EMA) of the weights, in [0, 1); 0 disables it.
     """
 
     def __init__(
@@ -66,29 +66,29 @@ class TrainState:
         self.best_weights: dict[str, Tensor] = {}
 
     def update_average(self) -> None:
-        """Take the present weights into their moving average, where there is one."""
+        """Update the moving average with the current weights, if averaging is enabled."""
         if self._averaged is not None:
             self._averaged.update_parameters(self.network)
 
     def use_average(self) -> None:
-        """Give the network the moving average of its weights, where there is one."""
+        """Replace the network's weights by their moving average, if averaging is enabled."""
         if self._averaged is not None:
             self.network.load_state_dict(self._averaged.module.state_dict())
 
     def keep_best(self, record: Json) -> None:
-        """Remember the present weights as the best, with the record of their epoch."""
+        """Store the current weights as the best, with the record of their epoch."""
         self.best = record
         self.best_weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
 
     def save(self, run: Path, begun: Json) -> None:
-        """Write the state after an epoch.
+        """Write a checkpoint after an epoch.
 
         Parameters
         ----------
         run : Path
-            Folder of the run.
+            Run directory.
         begun : dict
-            JSON values: all that a run must share with this one to go on from here.
+            JSON values that a run must have in common with this one to resume from the checkpoint.
         """
         optimizer = self.optimizer.state_dict()
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
@@ -106,17 +106,17 @@ class TrainState:
             "schedule": {"last_epoch": self.schedule.last_epoch, "_last_lr": self.schedule.get_last_lr()},
             "scaler": self.scaler.state_dict(),
         }
-        # A clone each: safetensors refuses tensors that share memory, and one of them may be a view.
+        # Clone each tensor: safetensors rejects tensors that share memory, and some may be views.
         data = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
         write_atomic(run / FILE, safetensors.torch.save(data, metadata={_KEY: json.dumps(plain)}))
 
     def load(self, run: Path) -> None:
-        """Go on from what `save` wrote.
+        """Load a checkpoint written by `save`.
 
         Raises
         ------
         TrainingError
-            If the file is damaged.
+            If the checkpoint is damaged.
         """
         plain, tensors = _read(run / FILE)
         try:
@@ -139,17 +139,17 @@ class TrainState:
 
 
 def _average_of(network: Network, decay: float) -> AveragedModel:
-    """Return a moving average of the weights, and of what batch norms have seen."""
+    """Return an exponential moving average of the weights and of the batch-norm statistics."""
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 
 def begun_before(run: Path) -> Json | None:
-    """Return what the run in a folder was begun with, or None where there is no state.
+    """Return the settings with which a run was started, or None if it has no checkpoint.
 
     Raises
     ------
     TrainingError
-        If the state is damaged.
+        If the checkpoint is damaged.
     """
     if not (run / FILE).exists():
         return None
@@ -182,30 +182,37 @@ def _damaged(path: Path) -> TrainingError:
 
 
 CACHE = "cache"
-"""Patches that a run keeps on disk for itself."""
+"""Folder in the run directory with the cached patches of the run."""
 
 _CONFIG, _LOG, _PICTURE = "config.toml", "log.jsonl", "log.png"
 
 
 class RunFolder:
-    """Folder of one training.
+    """Run directory of a training run.
 
     Parameters
     ----------
     path : Path
-        Where it is, or will be.
+        Path of the directory, which need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def begin(self, options: TrainOptions, *, resumed_at: int = 0) -> None:
-        """Write the configuration, and cut the log to the epochs that are done.
+        """Write the configuration and truncate the log to the completed epochs.
+
+        Parameters
+        ----------
+        options : TrainOptions
+            Configuration to write.
+        resumed_at : int
+            Number of completed epochs; 0 starts a new run and removes an existing checkpoint.
 
         Raises
         ------
         TrainingError
-            If the folder cannot be written.
+            If the directory cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -219,7 +226,7 @@ class RunFolder:
             raise TrainingError(f"cannot be written ({error.strerror})", source=str(self.path)) from error
 
     def records(self) -> list[Json]:
-        """Return the records of the log; a line that a kill cut short is left out."""
+        """Return the records of the log, skipping lines that a killed run left truncated."""
         records = []
         with contextlib.suppress(FileNotFoundError):
             for line in (self.path / _LOG).read_text(encoding="utf-8").splitlines():
@@ -229,7 +236,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def log(self, resumed_at: int, *, writing: bool = True) -> Iterator[Log]:
-        """Give a log that goes on after so many epochs; its picture is drawn at the end, whatever that is."""
+        """Open the log after `resumed_at` completed epochs; plot it on exit, also after an error."""
         log = Log(self.path, resumed_at, writing=writing)
         try:
             yield log
@@ -239,22 +246,22 @@ class RunFolder:
                 draw(self.records(), self.path / _PICTURE)
 
     def finish(self) -> None:
-        """Remove the state, which nothing goes on from any more, and the patches kept for this run alone."""
+        """Remove the checkpoint, which is no longer needed, and the patches cached in the run directory."""
         (self.path / FILE).unlink(missing_ok=True)
         shutil.rmtree(self.path / CACHE, ignore_errors=True)
 
 
 class Log:
-    """Writes records to the log, and to TensorBoard where that is installed.
+    """Log of the epochs, which is also written to TensorBoard if that is installed.
 
     Parameters
     ----------
     run : Path
-        Folder of the run.
+        Run directory.
     resumed_at : int
-        Epochs that are done.
+        Number of completed epochs.
     writing : bool
-        False for one that writes nothing: of several processes one writes.
+        Whether this process writes; only one of several processes does.
     """
 
     def __init__(self, run: Path, resumed_at: int, *, writing: bool = True) -> None:
@@ -279,13 +286,13 @@ class Log:
                 self._board.add_scalar(name, value, record["epoch"])
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         if self._board is not None:
             self._board.close()
 
 
 def draw(records: list[Json], path: Path) -> None:
-    """Draw loss and validation scores over the epochs as a PNG; nothing without records or without matplotlib."""
+    """Plot loss and validation scores over the epochs as PNG; do nothing without records or without matplotlib."""
     if not records or importlib.util.find_spec("matplotlib") is None:
         return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -313,5 +320,5 @@ def draw(records: list[Json], path: Path) -> None:
 def _curve(panel: Any, records: list[Json], name: str, label: str, colour: str) -> None:
     known = [(record["epoch"], record[name]) for record in records if record.get(name) is not None]
     if known:
-        # A dot a value where there are few: one alone would make no line.
+        # Add markers if there are few values: a single value would not draw a line.
         panel.plot(*zip(*known, strict=True), color=colour, label=label, marker="o" if len(known) < 20 else None, ms=3)

@@ -1,4 +1,4 @@
-"""Patches of labelled scenes as torch takes them: batch by batch, from memory, from disk or from the stores."""
+"""PyTorch dataset of patches of labelled scenes, read from memory, from disk or from the stores."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ from torch.utils.data import Dataset
 from sarcd.training.patches import IGNORE, LabelledScene, Patch
 from sarcd.training.sampler import Request
 
-_MOST_THREADS = 8  # each has a block of features in memory
+_MOST_THREADS = 8  # each holds one block of features in memory
 
 Example = tuple[np.ndarray, np.ndarray]
 """Features (C, P, P) float32 and target (P, P) uint8 of one patch."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Features (B, C, P, P) float32, targets (B, P, P) uint8, and numbers of the patches (B,) int64."""
+"""Features (B, C, P, P) float32, targets (B, P, P) uint8, and patch numbers (B,) int64."""
 
 
 class Kept(Protocol):
-    """Patches that were read once."""
+    """Cache of patches, in memory or on disk."""
 
     location: str
 
     def take(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return features (B, C, P, P) and targets (B, P, P) of some patches, the channels of a pixel side by side."""
+        """Return features (B, C, P, P), channels last in memory, and targets (B, P, P) of patches."""
 
     def close(self) -> None:
-        """Give back what they take."""
+        """Release memory and files."""
 
 
 class PatchDataset(Dataset[Batch]):
-    """Patches of labelled scenes, a batch at a time.
+    """Dataset of patches of labelled scenes whose items are whole batches.
 
     Parameters
     ----------
     scenes : sequence of LabelledScene
         Scenes.
-    patches : sequence of Patch
-        Patches of them.
+    patches : sequence of N Patch
+        Patches of these scenes.
     size : int
-        Side of a patch, P.
+        Side length of a patch in pixels, P.
     weights : (N,) float64, optional
-        Where an epoch draws some of the patches: how probable each is, infinite for those that every epoch has. By
-        default an epoch has them all.
+        Sampling weights of the patches, if an epoch samples a subset; infinite for patches that are part of every
+        epoch. By default an epoch uses all patches.
     per_epoch : int, optional
-        How many patches an epoch draws, with `weights`.
+        Number of patches per epoch, with `weights`; all patches by default.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PatchDataset(Dataset[Batch]):
         self._blocks: np.ndarray | None = None
         self._epoch = -1
         self._waiting: dict[int, Example] = {}
-        self._coming: dict[int, Future[list[Example]]] = {}  # by the first patch of what is being read
+        self._coming: dict[int, Future[list[Example]]] = {}  # keyed by the first patch of each block that is being read
         self._pool: ThreadPoolExecutor | None = None
 
     def __len__(self) -> int:
@@ -82,21 +82,21 @@ class PatchDataset(Dataset[Batch]):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, rows and columns of a patch."""
+        """Shape of the features of a patch: channels, rows, columns."""
         return len(self.scenes[0].channels), self.size, self.size
 
     @property
     def nbytes(self) -> int:
-        """What all patches take in memory or on disk."""
+        """Size of all patches in memory or on disk, in bytes."""
         return len(self) * self.size**2 * (4 * self.shape[0] + 1)
 
     @property
     def cache(self) -> str:
-        """Where the patches are kept: ``memory``, ``disk`` or ``none``."""
+        """Location of the cached patches: ``memory``, ``disk`` or ``none``."""
         return "none" if self.kept is None else self.kept.location
 
     def close(self) -> None:
-        """Give back what the patches take, and the memory of the readers."""
+        """Close the cache, stop reading, and release the memory of the readers."""
         if self.kept is not None:
             self.kept.close()
         self.kept = None
@@ -108,7 +108,7 @@ class PatchDataset(Dataset[Batch]):
             scene.release()
 
     def blocks(self) -> np.ndarray:
-        """Return for each patch the number of its block of stored chunks, (N,) int64, counted along the patches."""
+        """Return the number of each patch's block of stored chunks, (N,) int64, in order of first occurrence."""
         if self._blocks is None:
             found: dict[tuple[int, int, int, int], int] = {}
             numbers = []
@@ -120,7 +120,7 @@ class PatchDataset(Dataset[Batch]):
         return self._blocks
 
     def by_block(self, chosen: np.ndarray | None = None) -> list[np.ndarray]:
-        """Return the numbers of the chosen patches (by default all) of each block that has any."""
+        """Group the chosen patches (default: all) by block; return the patch numbers of each non-empty block."""
         numbers = np.arange(len(self)) if chosen is None else np.sort(chosen)
         blocks = self.blocks()[numbers]
         order = np.argsort(blocks, kind="stable")
@@ -128,7 +128,7 @@ class PatchDataset(Dataset[Batch]):
         return np.split(numbers[order], edges)
 
     def read_all(self, advance: Callable[[int], None]) -> Iterator[tuple[np.ndarray, list[Example]]]:
-        """Read every patch once, block by block: yields numbers, and features and target of each."""
+        """Read every patch once; yield the patch numbers of each block, with features and target of each patch."""
         for numbers, found in self._read_blocks(self.by_block()):
             yield numbers, found
             advance(len(numbers))
@@ -136,7 +136,7 @@ class PatchDataset(Dataset[Batch]):
             scene.release()
 
     def _read_blocks(self, blocks: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, list[Example]]]:
-        """Read the patches of blocks, as many blocks at a time as torch has threads here."""
+        """Read the patches of blocks, several blocks in parallel, up to the number of torch threads."""
         threads = min(torch.get_num_threads(), _MOST_THREADS, len(blocks))
         if threads < 2:
             yield from ((numbers, self._read(numbers)) for numbers in blocks)
@@ -149,12 +149,12 @@ class PatchDataset(Dataset[Batch]):
     def _read_ahead(
         self, blocks: Sequence[np.ndarray], ahead: Sequence[np.ndarray]
     ) -> Iterator[tuple[np.ndarray, list[Example]]]:
-        """Read the patches of blocks, and begin with those of the next batch, while this one is learnt from."""
+        """Read the patches of blocks, and prefetch those of the next batch while the network trains on this one."""
         threads = min(torch.get_num_threads(), _MOST_THREADS)
         if threads < 2:
             yield from ((numbers, self._read(numbers)) for numbers in blocks)
             return
-        if self._pool is None:  # one more than there are cores, since one is always waiting for the store
+        if self._pool is None:  # one thread more than cores, since one is always waiting for the store
             self._pool = ThreadPoolExecutor(threads + 1, thread_name_prefix="sarcd-patches")
         for numbers in (*blocks, *ahead):
             if int(numbers[0]) not in self._coming:
@@ -163,7 +163,7 @@ class PatchDataset(Dataset[Batch]):
             yield numbers, self._coming.pop(int(numbers[0])).result()
 
     def _forget(self) -> None:
-        """Let go of what was read, or is being read, for another epoch."""
+        """Discard patches that were read, or are being read, for another epoch."""
         self._waiting.clear()
         for future in self._coming.values():
             future.cancel()
@@ -184,7 +184,7 @@ class PatchDataset(Dataset[Batch]):
         return x, target, torch.from_numpy(numbers)
 
     def _gather(self, request: Request) -> tuple[Tensor, Tensor]:
-        """Read what a request says, and put its batch together of what has been read by now."""
+        """Read the blocks of a request, and assemble its batch from the patches read so far."""
         if request.epoch != self._epoch:
             self._forget()
             self._epoch = request.epoch
@@ -199,16 +199,19 @@ class PatchDataset(Dataset[Batch]):
         return torch.from_numpy(x).permute(0, 3, 1, 2), torch.from_numpy(target)
 
     def brightness(self, numbers: Iterable[int]) -> Tensor:
-        """Return median over MAD of the amplitudes that normalised the two dates of patches, (B, 2) float32."""
+        """Return median over MAD of the amplitudes of both dates of patches, (B, 2) float32.
+
+        These are the statistics that normalised the patches.
+        """
         patches = [self.patches[int(number)] for number in numbers]
         return torch.from_numpy(np.stack([self.scenes[p.scene].brightness[p.pair] for p in patches]))
 
     def names(self) -> list[str]:
-        """Return the names of the scenes that have a patch here."""
+        """Return the names of the scenes with at least one patch in the dataset."""
         return [self.scenes[index].name for index in sorted({patch.scene for patch in self.patches})]
 
     def describe(self, numbers: Iterable[int]) -> str:
-        """Say where patches lie, the first few of them."""
+        """Describe the positions of the first few patches, for messages."""
         patches = [self.patches[int(number)] for number in numbers]
         places = [f"{self.scenes[p.scene].name} pair {p.pair} y {p.y} x {p.x}" for p in patches]
         more = [f"{len(places) - 4} more"] if len(places) > 4 else []

@@ -1,4 +1,4 @@
-"""From paths of labelled scenes to the patches that are learnt from and judged on."""
+"""Build the training and validation datasets from paths of labelled scenes."""
 
 from __future__ import annotations
 
@@ -32,30 +32,32 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a network learns from and is judged on.
+    """Training and validation datasets.
 
     Parameters
     ----------
     channels : tuple of str
         Features.
     training, validation : PatchDataset
-        Patches; those of validation may be none.
+        Training and validation patches; the validation set may be empty.
     changed : int
-        Training patches with change, by a person's labels.
+        Number of training patches with change in the manual labels.
     statistics : AmplitudeStatistics or None
-        Median and MAD of all training scenes together, where they are known.
+        Median and MAD of the amplitudes of all training scenes together, if known.
     share : float
-        Share of the labelled pixels of the training patches that are changed.
+        Fraction of the labelled pixels of the training patches that are changed, in (0, 1).
     scenes, pseudo : tuple of str
-        Names of the scenes learnt from by a person's labels, and by a model's.
+        Names of the training scenes with manual labels, and of those with pseudo-labels.
     pseudo_patches : int
-        Training patches whose labels a model made.
+        Number of training patches with pseudo-labels.
     transductive : tuple of str
-        Names of the scenes judged on whose ground is learnt from by a model's labels, as in the paper.
+        Names of the validation scenes whose area is part of the training set with pseudo-labels (transductive learning,
+        as in Murdaca et al. 2023).
     order, cache : str
-        What ``auto`` came to for the training patches: ``random`` or ``chunks``; ``memory``, ``disk`` or ``none``.
+        Resolved order of the training patches, ``random`` or ``chunks``, and their cache, ``memory``, ``disk`` or
+        ``none``.
     digest : str
-        SHA-256 of everything that the patches depend on, the scenes' fingerprints among it.
+        SHA-256 of everything that the patches depend on, including the fingerprints of the scenes.
     """
 
     channels: tuple[str, ...]
@@ -73,12 +75,12 @@ class TrainingData:
     digest: str
 
     def close(self) -> None:
-        """Give back memory, and let go of files on disk."""
+        """Release memory and close files."""
         self.training.close()
         self.validation.close()
 
 
-def prepare(  # noqa: PLR0913  what a training is made of
+def prepare(  # noqa: PLR0913  the inputs of a training run
     options: TrainOptions,
     scenes: Sequence[str | Path],
     validation: Sequence[str | Path],
@@ -90,33 +92,37 @@ def prepare(  # noqa: PLR0913  what a training is made of
     progress: Progress = silent,
     note: Note = lambda text: None,
 ) -> TrainingData:
-    """Index the scenes, hold ground out, draw patches, and keep them in memory or on disk.
+    """Build the datasets: index the scenes, split off validation cells, sample patches, and cache them.
 
     Parameters
     ----------
     options : TrainOptions
-        Patch size, features, draw, share held out, where patches are kept.
+        Patch size, features, sampling, validation fraction and cache.
     scenes, validation : sequence of path
-        Labelled scenes to learn from, and to judge on.
+        Labelled scenes for training and for validation.
     pseudo : sequence of path
-        Scenes to learn from by labels that a model made, every patch with a pixel that has one. They may be judged on
-        too, by their `label`.
+        Scenes with pseudo-labels; every patch with at least one pseudo-labelled pixel is used for training. They may
+        also be validation scenes, evaluated against their `label`.
     pseudo_name : str
-        Variable with those labels.
+        Variable with the pseudo-labels.
     folder : Path, optional
-        Of the run; without it and without `options.cache_dir` nothing is kept on disk.
+        Run directory. Without it and without `options.cache_dir`, nothing is cached on disk.
     draw_seed : int
-        Seed of the ground held out, and of the draw of patches without change.
+        Seed of the validation split and of the sampling of patches without change.
     progress, note : callable
-        As in `sarcd.training.trainer`.
+        As in `sarcd.training.trainer.train`.
+
+    Returns
+    -------
+    TrainingData
 
     Raises
     ------
     TrainingError
-        If a scene is given twice, holds nothing to learn from, is smaller than a patch, or shows ground that it may
-        not; or if patches cannot be kept where asked.
+        If a scene is given twice, has no usable labels, is smaller than a patch, or shares its area with scenes from
+        which it must be disjoint; or if the patches cannot be cached as requested.
     SceneError
-        If a scene lacks labels, or complex images where coherence is asked for.
+        If a scene has no labels, or no complex images although coherence is requested.
     """
     channels = WITH_COHERENCE if options.use_coherence else AMPLITUDES
     groups = _texts(scenes), _texts(validation), _texts(pseudo)
@@ -127,7 +133,7 @@ def prepare(  # noqa: PLR0913  what a training is made of
         return [LabelledScene(path, channels, options.coherence, used[path], truth=truth) for path in paths]
 
     drawn, weights, count = _draw(found, options, draw_seed)
-    expected = np.ones(len(drawn)) if weights is None else count * weights / weights.sum()  # times in an epoch
+    expected = np.ones(len(drawn)) if weights is None else count * weights / weights.sum()  # times per epoch
     guessed = [Patch(len(scenes) + p.scene, p.pair, p.y, p.x) for p in every_patch(found.pseudo_cells)]
     if weights is not None:
         weights = np.concatenate([weights, np.full(len(guessed), np.inf)])
@@ -178,7 +184,7 @@ def _digest(values: Any) -> str:
 
 
 def _draw(found: Survey, options: TrainOptions, seed: int) -> tuple[list[Patch], np.ndarray | None, int]:
-    """Return the patches with a person's labels, their weights where epochs draw, and how many an epoch has."""
+    """Return the patches with manual labels, their sampling weights (None: use all), and the number per epoch."""
     balanced = balanced_patches(found.training_cells, seed)
     if options.sampling == "balanced":
         return balanced, None, len(balanced)
@@ -191,13 +197,13 @@ def _draw(found: Survey, options: TrainOptions, seed: int) -> tuple[list[Patch],
 def _statistics(
     found: Survey, options: TrainOptions, note: Note
 ) -> tuple[dict[str, AmplitudeStatistics], AmplitudeStatistics | None]:
-    """Return the statistics that normalise each scene, and those of the training set if they are known."""
+    """Return the statistics that normalise each scene, and those of the training set if known."""
     paths = list(dict.fromkeys([*found.scenes, *found.validation, *found.pseudo]))
     alone = len(found.scenes) == 1
     if options.statistics == "scene":
         own = {path: statistics_of(path, note) for path in paths}
         first = own[paths[0]]
-        # Those of several scenes together would cost another reading of all of them, for nobody.
+        # Pooled statistics would require reading all scenes again, and would not be used.
         return own, first if alone and not first.per_date else None
     pooled = statistics_of(paths[0], note) if alone else None
     if pooled is None or pooled.per_date:
@@ -214,12 +220,12 @@ def _tell_of_coherence(scenes: Sequence[LabelledScene], options: TrainOptions, n
 
 
 def statistics_of(path: str, note: Callable[[str], None]) -> AmplitudeStatistics:
-    """Return the amplitude statistics kept with a scene; computed now, and said, where there are none."""
+    """Return the amplitude statistics stored with a scene; if there are none, compute them and report it."""
     scene = open_scene(path)
     kept = AmplitudeStatistics.stored(scene)
     if kept is not None:
         with chunk_errors(path):
-            return completed(kept, scene)  # those kept per date may lack dates that were appended
+            return completed(kept, scene)  # per-date statistics may lack dates that were appended later
     with chunk_errors(path):
         computed = compute_statistics(scene)
     several = f"median {computed.median[0]:.6g}, MAD {computed.mad[0]:.6g}"
@@ -230,14 +236,14 @@ def statistics_of(path: str, note: Callable[[str], None]) -> AmplitudeStatistics
 
 
 def pooled_statistics(paths: Sequence[str]) -> AmplitudeStatistics:
-    """Compute median and MAD of the amplitudes of several scenes together, exactly and out of core."""
+    """Compute the exact median and MAD of the pooled amplitudes of several scenes, out of core."""
     import dask.array as da
 
     images = []
     for path in paths:
         data = schema.images_of(open_scene(path)).data
         images.append(da.abs(data) if data.dtype.kind == "c" else data)
-    # NaN counts nowhere: padded with it, scenes of any size lie one above the other, each in its own chunks.
+    # NaN is ignored, so pad with it to concatenate scenes of different sizes, each with its own chunks.
     height, width = (max(data.shape[axis] for data in images) for axis in (1, 2))
     padded = [
         da.pad(
@@ -249,7 +255,7 @@ def pooled_statistics(paths: Sequence[str]) -> AmplitudeStatistics:
         for data in images
     ]
     dates = [date for path in paths for date in schema.dates_of(open_scene(path), "time")]
-    # Scenes may share dates; counted numbers keep their images apart.
+    # Scenes may share dates; consecutive numbers keep their images distinct.
     counted = np.arange(len(dates)).astype("datetime64[us]")
     together = xr.Dataset({"amplitude": (("time", "y", "x"), da.concatenate(padded))}, coords={"time": counted})
     computed = amplitudes.statistics(together, per_date=False).compute()

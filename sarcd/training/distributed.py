@@ -1,4 +1,4 @@
-"""Several processes that train one network, each on its device: those that torch's own launcher has started."""
+"""Distributed data-parallel training: processes started by ``torchrun``, each on its own device."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sarcd.networks.devices import choose_device
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """A process among those that train together; alone, unless ``torchrun`` started more.
+    """Process group of a training run; a single process unless started by ``torchrun``.
 
     Parameters
     ----------
     rank, world : int
-        Number of this process, and how many there are.
+        Rank of this process, and number of processes.
     device : torch.device
-        Of this process.
+        Device of this process.
     """
 
     rank: int
@@ -36,21 +36,21 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process writes files and reports progress."""
         return self.rank == 0
 
     def own_random_numbers(self) -> contextlib.AbstractContextManager[None]:
-        """Let torch's global generators be drawn from, and leave the caller's as they were."""
+        """Fork torch's global generators, so that those of the caller are restored on exit."""
         devices = [self.device] if self.device.type == "cuda" else []
         return torch.random.fork_rng(devices=devices)
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes reach this point."""
         if self.world > 1:
             dist.barrier()
 
     def sum(self, values: np.ndarray) -> np.ndarray:
-        """Return the sum of whole numbers over all processes."""
+        """Return the sum of integers over all processes."""
         if self.world == 1:
             return values
         total = torch.from_numpy(np.array(values, np.int64)).to(self.device)
@@ -58,15 +58,16 @@ class ProcessGroup:
         return total.cpu().numpy()
 
     def sum_of(self, value: Tensor) -> float:
-        """Return the sum of a number over all processes."""
+        """Return the sum of a scalar over all processes."""
         if self.world > 1:
             dist.all_reduce(value)
         return float(value)
 
     def parallel(self, network: nn.Module) -> nn.Module:
-        """Return a module that runs the network, and whose gradients are the mean over all processes.
+        """Wrap the network so that its gradients are averaged over all processes.
 
-        On GPUs batch norms see the patches of all; on CPUs, where torch has no such thing, those of their own process.
+        On GPUs, batch norms use the patches of all processes. On CPUs, where torch has no synchronised batch norm, they
+        use the patches of their own process.
         """
         if self.world == 1:
             return network
@@ -74,7 +75,7 @@ class ProcessGroup:
         return DistributedDataParallel(network, device_ids=device_ids)
 
     def synchronise_norms(self, network: Network) -> Network:
-        """Let batch norms see the patches of all processes, where the device can."""
+        """Synchronise batch norms over all processes if the device supports it."""
         if self.world == 1 or self.device.type != "cuda":
             return network
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return, no-untyped-call]
@@ -82,17 +83,21 @@ class ProcessGroup:
 
 @contextlib.contextmanager
 def join_process_group(device: str) -> Iterator[ProcessGroup]:
-    """Join the processes that were started together.
+    """Join the process group of this training run, and leave it on exit.
 
     Parameters
     ----------
     device : str
-        As in `sarcd.networks.devices.choose_device`; of several processes on GPUs each takes its own.
+        As in `sarcd.networks.devices.choose_device`. With several processes on GPUs, each uses its own GPU.
+
+    Yields
+    ------
+    ProcessGroup
 
     Raises
     ------
     OptionError
-        If a device is named that they would all share.
+        If one specific GPU is given for several processes.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

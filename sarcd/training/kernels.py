@@ -1,4 +1,4 @@
-"""Filling of holes in features, and choice of the patches for which a model is confident."""
+"""Fill invalid pixels of features, and select the patches for which a model is confident."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from numba import njit
 
 @dataclass(frozen=True)
 class CellCounts:
-    """Counts of the pixels of each cell of a grid of patches.
+    """Pixel counts of each cell of a patch grid.
 
     Parameters
     ----------
     confident : (...,) int64
-        Pixels for which the model is confident.
+        Number of pixels for which the model is confident.
     changed : (...,) int64
-        Pixels predicted as changed, p > 0.5.
+        Number of pixels predicted as changed, p > 0.5.
     certainty : (...,) float64
-        Mean of max(p, 1 - p) over the pixels that have a probability; 0 where none has.
+        Mean of max(p, 1 - p) over the valid pixels; 0 if there are none.
     """
 
     confident: np.ndarray
@@ -35,18 +35,19 @@ def count_cells(probability: np.ndarray, size: int, *, confidence: float, either
     Parameters
     ----------
     probability : (Y, X) float32
-        Probability of change; NaN, never confident, where the images are invalid. Both sides multiples of `size`.
+        Probability of change; NaN where the images are invalid, which never counts as confident. Y and X are multiples
+        of `size`.
     size : int
-        Side of a patch in pixels.
+        Side length of a patch in pixels.
     confidence : float
-        c of Eq. 12 of [1]_.
+        Confidence threshold c of Eq. 12 of [1]_.
     either : bool
-        Whether a pixel is confident where max(p, 1 - p) > c, or only where p > c.
+        Whether a pixel is confident if max(p, 1 - p) > c; otherwise only if p > c.
 
     Returns
     -------
     CellCounts
-        Arrays (Y / size, X / size).
+        Arrays of shape (Y / size, X / size).
 
     References
     ----------
@@ -72,28 +73,28 @@ def count_cells(probability: np.ndarray, size: int, *, confidence: float, either
 def choose_cells(
     counts: CellCounts, pixels: int, *, min_confident: float, max_cells: int, stratified: bool, seed: int
 ) -> np.ndarray:
-    """Choose the patches that become part of the training set (step 3 of Algorithm 1 of [1]_).
+    """Select the patches to add to the training set (step 3 of Algorithm 1 of [1]_).
 
     Parameters
     ----------
     counts : CellCounts
-        Flat, for all patches.
+        Counts of all N patches, one-dimensional.
     pixels : int
-        Number of pixels of a patch.
+        Number of pixels per patch.
     min_confident : float
-        q of Eq. 13: a patch qualifies if more than this fraction of its pixels is confident.
+        Fraction q of Eq. 13: a patch qualifies if more than this fraction of its pixels is confident.
     max_cells : int
-        N: maximum number of patches to choose.
+        Maximum number of patches to select.
     stratified : bool
-        If more qualify: half of N with predicted change, most certain first, and half without, drawn at random; if one
-        kind has too few, the other fills up. Otherwise all are drawn at random.
+        If more patches qualify: select half with predicted change, most certain first, and half without, at random; if
+        one class has too few patches, fill up with the other. If False, select all at random.
     seed : int
-        Seed of the random draws.
+        Seed of the random selection.
 
     Returns
     -------
-    bool array
-        Whether each patch is chosen, in order.
+    (N,) bool
+        Whether each patch is selected.
 
     References
     ----------
@@ -121,29 +122,29 @@ def choose_cells(
 def fill_interleaved(
     layers: Sequence[np.ndarray], constants: Sequence[float], label: np.ndarray, ignored: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Interleave channels, fill their holes, and mark the holes in the labels.
+    """Interleave channels, fill invalid pixels, and mask them in the labels.
 
     Parameters
     ----------
     layers : sequence of C (Y, X) float32
         Channels, NaN where invalid.
     constants : sequence of C float
-        Values that holes are filled with.
+        Fill value of each channel.
     label : (Y, X) uint8
         Labels.
     ignored : int
-        Value of masked pixels.
+        Label value of masked pixels.
 
     Returns
     -------
     values : (Y, X, C) float32
-        Without NaN.
+        Features without NaN, channels last.
     target : (Y, X) uint8
-        Labels, `ignored` where any channel was NaN.
+        Labels, `ignored` where any channel is NaN.
 
     Notes
     -----
-    One pass, where `sarcd.estimation.channels.fill_holes` takes several.
+    This takes a single pass over the data; `sarcd.estimation.channels.fill_holes` takes several.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The training loop of every network of sarcd: steps on batches, wherever the network and the batches come from."""
+"""Training loop shared by all networks of sarcd, independent of the network and the source of the batches."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ Schedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRSchedule
 
 @dataclass(frozen=True)
 class StepOptions:
-    """How a network takes a step.
+    """Options of an optimisation step.
 
     Parameters
     ----------
     loss : LossOptions
         Weights of the losses.
     precision : {"float32", "bfloat16", "float16"}
-        Of the forward pass, where autocast allows.
+        Precision of the forward pass under autocast.
     micro_batch : int
-        Patches taken at a time, whose gradients are added up; 0 for the whole batch.
+        Number of patches per forward pass, for gradient accumulation; 0 for the whole batch.
     max_norm : float, optional
-        Largest norm of the gradient, which is scaled down to it; None for any.
+        Maximum gradient norm, for gradient clipping; None disables clipping.
     norm_statistics : bool
-        Whether batch norms go on estimating their statistics; if not, they use those they have.
+        Whether batch norms update their running statistics; if False, these are frozen and used for normalisation.
     """
 
     loss: LossOptions = LossOptions()  # noqa: RUF009  frozen
@@ -50,21 +50,21 @@ class StepOptions:
 
     @classmethod
     def of(cls, options: TrainOptions) -> StepOptions:
-        """Return what the options of a training say of its steps."""
+        """Return the step options of a training run."""
         return cls(loss=options.loss, precision=options.precision, micro_batch=options.micro_batch)
 
 
 class Batch(NamedTuple):
-    """Patches of one step.
+    """Batch of one optimisation step.
 
     Parameters
     ----------
     x : (B, C, P, P) float32
         Features, on the device, channels last.
     target : (B, P, P) uint8
-        1 change, 0 none, 255 takes no part.
+        Labels: 1 change, 0 no change, 255 ignored.
     describe : callable
-        Says where the patches come from, for the error that stops a training.
+        Returns a description of the origin of the patches, for error messages.
     """
 
     x: Tensor
@@ -81,20 +81,20 @@ def new_state(
     precision: Precision = "float32",
     average: float = 0.0,
 ) -> TrainState:
-    """Return a network, as it is, with what trains it: AdamW, a schedule of its rate, and a mean of the weights.
+    """Return the initial training state of a network: AdamW, learning-rate schedule, and average of the weights.
 
     Parameters
     ----------
     network : Network
-        On its device.
+        Network, on its device; its weights are not changed.
     schedule : callable
-        Makes the schedule of an optimiser, which is stepped after every batch.
+        Returns the learning-rate schedule of an optimiser. It is stepped after every batch.
     learning_rate, weight_decay : float
-        Of AdamW.
+        Parameters of AdamW.
     precision : {"float32", "bfloat16", "float16"}
-        Of the steps; for float16 the loss is scaled.
+        Precision of the steps; for float16 the loss is scaled.
     average : float
-        Decay of the exponential moving average of the weights, in [0, 1); 0 for none.
+        Decay of the exponential moving average (EMA) of the weights, in [0, 1); 0 disables it.
     """
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, betas=(0.9, 0.999), weight_decay=weight_decay)
     device = next(network.parameters()).device
@@ -103,14 +103,14 @@ def new_state(
 
 
 class TrainingLoop:
-    """Takes the steps of a training.
+    """Training loop over batches.
 
     Parameters
     ----------
     state : TrainState
-        Network, optimiser and schedule; changed by each step.
+        Network, optimiser and schedule; updated in place by each step.
     options : StepOptions
-        How a step is taken.
+        Options of a step.
     processes : ProcessGroup
         Processes that share each batch.
 
@@ -138,19 +138,19 @@ class TrainingLoop:
         self._parallel = processes.parallel(state.network)
 
     def run(self, batches: Iterable[Batch], *, advance: Callable[[int], object] = lambda count: None) -> float:
-        """Take a step on each batch; return the mean loss over the pixels that took part.
+        """Take one step per batch; return the mean loss over the labelled pixels.
 
         Parameters
         ----------
         batches : iterable of Batch
-            Of this process; all processes have as many.
+            Batches of this process; the number must be the same in all processes.
         advance : callable
             Called with 1 after each step.
 
         Raises
         ------
         TrainingError
-            If the loss ceases to be finite; the weights are those before that batch.
+            If the loss is no longer finite; the weights are then those before that batch.
         """
         self._state.network.train()
         if not self._options.norm_statistics:
@@ -167,7 +167,7 @@ class TrainingLoop:
         return total / max(pixels, 1)
 
     def step(self, x: Tensor, target: Tensor) -> tuple[float, int]:
-        """Take one step on a batch (B, C, P, P), part by part; return its loss and the pixels that took part."""
+        """Take one step on a batch (B, C, P, P), accumulating gradients; return its loss and labelled pixel count."""
         state, options, processes = self._state, self._options, self._processes
         size = options.micro_batch or len(x)
         parts = [(x[start : start + size], target[start : start + size]) for start in range(0, len(x), size)]
@@ -179,9 +179,9 @@ class TrainingLoop:
             last = index == len(parts) - 1
             with contextlib.nullcontext() if last or processes.world == 1 else self._parallel.no_sync():  # type: ignore[operator]
                 logits = logits_of(self._parallel, part, options.precision)  # (b, P, P)
-                # Weighted by its pixels, so that the parts of all processes add up to the mean over the batch.
+                # Weight by the number of labelled pixels: the parts of all processes add up to the mean over the batch.
                 share = total_loss(logits, wanted, options.loss) * (counts[index] / max(count, 1))
-                # Times the processes, which take the mean of their gradients.
+                # Multiply by the number of processes, since DDP averages the gradients over them.
                 state.scaler.scale(share * processes.world).backward()  # type: ignore[no-untyped-call]
             loss += share.detach()
         value = processes.sum_of(loss)
@@ -197,7 +197,7 @@ class TrainingLoop:
 
 
 def logits_of(network: nn.Module, x: Tensor, precision: Precision) -> Tensor:
-    """Run the network in the precision asked for; (B, C, P, P) to (B, P, P) float32."""
+    """Run the network on features (B, C, P, P) in the given precision; return logits (B, P, P) float32."""
     kind = torch.float32 if precision == "float32" else getattr(torch, precision)
     with torch.autocast(x.device.type, kind, enabled=kind != torch.float32):
         logits: Tensor = network(x)

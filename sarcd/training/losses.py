@@ -1,4 +1,4 @@
-"""Losses over the pixels that have a label."""
+"""Loss functions over labelled pixels."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sarcd.training.patches import IGNORE
 
 
 def total_loss(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
-    """Return the weighted sum of the losses of the options.
+    """Return the weighted sum of the enabled losses.
 
     Parameters
     ----------
     logits : (B, H, W) float
         Log-odds of change.
     target : (B, H, W) uint8
-        1 change, 0 none, 255 takes no part: neither in the losses nor in the gradient.
+        Labels: 1 change, 0 no change, 255 ignored, in the losses and in the gradient.
     options : LossOptions
-        Weights.
+        Weights of the losses.
 
     Returns
     -------
@@ -38,19 +38,19 @@ def total_loss(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
 
 
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy over the pixels that take part.
+    """Return the mean binary cross-entropy over the labelled pixels.
 
     Parameters
     ----------
     logits : (B, H, W) float
         Log-odds of change.
     target : (B, H, W) uint8
-        1 change, 0 none, 255 takes no part.
+        Labels: 1 change, 0 no change, 255 ignored.
 
     Returns
     -------
     scalar float32
-        0 where no pixel takes part.
+        Loss in nats; 0 if no pixel is labelled.
 
     References
     ----------
@@ -68,9 +68,10 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
-    """Return 1 - 2 (sum p y + 1/2) / (sum p + sum y + 1) over the pixels of a batch that take part, p = sigmoid(logit).
+    """Return the soft Dice loss over the labelled pixels of a batch.
 
-    The ones and halves keep a batch without change from 0/0; there the loss falls as the claims do.
+    The loss is 1 - 2 (sum p y + 1/2) / (sum p + sum y + 1), where p = sigmoid(logit) [1]_. The constants avoid 0/0 in a
+    batch without change, where the loss increases with the sum of the predicted probabilities.
 
     Parameters
     ----------
@@ -94,18 +95,18 @@ def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def focal(logits: Tensor, target: Tensor, *, gamma: float, alpha: float) -> Tensor:
-    """Return the mean over the pixels that take part of -alpha_t (1 - p_t)^gamma ln p_t.
+    """Return the focal loss, the mean of -alpha_t (1 - p_t)^gamma ln p_t over the labelled pixels [1]_.
 
-    p_t is the probability of what is true there, alpha_t `alpha` on change and ``1 - alpha`` elsewhere.
+    p_t is the predicted probability of the true class; alpha_t is `alpha` for change and ``1 - alpha`` for no change.
 
     Parameters
     ----------
     logits, target
         As in `binary_cross_entropy`.
     gamma : float
-        How much less the pixels count that are right already.
+        Focusing parameter, at least 0: the larger it is, the less well-classified pixels contribute.
     alpha : float
-        Weight of change.
+        Weight of the change class, in (0, 1).
 
     References
     ----------
@@ -113,7 +114,7 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float, alpha: float) -> Tens
 
     Examples
     --------
-    Half the cross-entropy of even odds, by alpha, and a quarter of that, by (1 - 0.5)^2:
+    The cross-entropy at probability 0.5, times alpha = 0.5, times (1 - 0.5)^2 = 0.25:
 
     >>> logits = torch.tensor([[[0.0]]])
     >>> round(float(focal(logits, torch.tensor([[[1]]], dtype=torch.uint8), gamma=2, alpha=0.5)), 4)
@@ -127,9 +128,10 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float, alpha: float) -> Tens
 
 
 def _labelled(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return logits and labels with 0 where no label is, and where one is.
+    """Return logits and labels, 0 for unlabelled pixels, and the mask of labelled pixels.
 
-    Put aside before the loss, not after: whatever the logits are there, their gradient is exactly 0.
+    The logits are masked before the loss, not after, so that the gradient of unlabelled pixels is exactly 0 whatever
+    their logits are.
     """
     part = target != IGNORE
     return torch.where(part, logits.float(), 0), torch.where(part, target, 0).float(), part

@@ -1,4 +1,4 @@
-"""What the labels of a stored scene say of each cell of its patch grid, counted once and kept with the scene."""
+"""Index of the labelled and changed pixels of each patch of a scene, stored with the scene; selection of its cells."""
 
 from __future__ import annotations
 
@@ -24,28 +24,32 @@ from sarcd.training.splits import Ground, hold_out, place_of, places_of
 
 
 def index_patches(reader: SceneReader, size: int, truth: str = "label") -> PatchIndex:
-    """Return the labelled and the changed pixels of every patch of a scene, counted now or at an earlier time.
+    """Count the labelled and the changed pixels of every patch of a scene, or load the stored counts.
 
     Parameters
     ----------
     reader : SceneReader
-        Of a scene with labels.
+        Reader of a scene with labels.
     size : int
-        Side of a patch in pixels.
+        Side length of a patch in pixels.
     truth : str
         Variable with the labels.
+
+    Returns
+    -------
+    PatchIndex
 
     Raises
     ------
     TrainingError
-        If not even one patch fits the scene.
+        If the scene is smaller than one patch.
     SceneError
-        If the scene has no labels, or they hold values other than 0, 1 and 255.
+        If the scene has no labels, or labels with values other than 0, 1 and 255.
 
     Notes
     -----
-    The counts are kept in the store as an array that no plain open sees, with a fingerprint of what they are of. They
-    are counted anew when that has changed, and not kept where the store cannot be written.
+    The counts are cached in the store as a private array, with a fingerprint of the variables that they were computed
+    from. They are computed again when the fingerprint changes, and are not cached if the store is read-only.
     """
     _require(reader, truth)
     rows, columns = patch_grid(reader.shape, size)
@@ -56,7 +60,7 @@ def index_patches(reader: SceneReader, size: int, truth: str = "label") -> Patch
             hint="choose smaller patches with --patch",
         )
     store = SceneStore(reader.path)
-    require_finished(store, [truth])  # a chunk that was lost would count as unlabelled, and nobody would look there
+    require_finished(store, [truth])  # a lost chunk would silently count as unlabelled
     name = f"{schema.PRIVATE}patches_{truth}_{size}"
     source = fingerprint(store, (reader.images, truth, "time", "before", "after"))
     counts = _kept(store, name, source)
@@ -73,7 +77,7 @@ def _require(reader: SceneReader, truth: str) -> None:
 
 
 def _kept(store: SceneStore, name: str, source: str) -> np.ndarray | None:
-    """Return the counts that the store keeps, None where there are none, or old or damaged ones."""
+    """Return the cached counts, or None if they are missing, outdated or damaged."""
     try:
         if name not in store:
             return None
@@ -81,13 +85,13 @@ def _kept(store: SceneStore, name: str, source: str) -> np.ndarray | None:
         if array.attrs.get("fingerprint") != source:
             return None
         counts = np.asarray(array[...])
-    except (ValueError, RuntimeError, KeyError, OSError):  # torn, or being written by another process
+    except (ValueError, RuntimeError, KeyError, OSError):  # damaged, or being written by another process
         return None
     return counts if array.attrs.get("digest") == _digest(counts) else None
 
 
 def _keep(store: SceneStore, name: str, source: str, counts: np.ndarray) -> None:
-    """Keep counts in the store if it can be written; they cost no more than time."""
+    """Cache the counts if the store is writable; otherwise they are computed again next time."""
     attrs = {"fingerprint": source, "digest": _digest(counts)}
     try:
         with variable_locks(store.path, [name]), structure_lock(store.path):
@@ -97,7 +101,7 @@ def _keep(store: SceneStore, name: str, source: str, counts: np.ndarray) -> None
     except Exception as error:
         if store.folder is not None or not type(error).__module__.startswith("obstore"):
             raise
-        return  # object storage that may be read only
+        return  # object storage without write access
 
 
 def _digest(counts: np.ndarray) -> str:
@@ -105,7 +109,7 @@ def _digest(counts: np.ndarray) -> str:
 
 
 def _count(reader: SceneReader, size: int, truth: str) -> np.ndarray:
-    """Count labelled and changed pixels, (2, pair, row, column) int32, block by block."""
+    """Count labelled and changed pixels block by block, (2, pair, row, column) int32."""
     pairs = pairs_of(reader.scene)
     rows, columns = patch_grid(reader.shape, size)
     counts = np.zeros((2, len(pairs), rows, columns), np.int32)
@@ -123,7 +127,7 @@ def _count(reader: SceneReader, size: int, truth: str) -> np.ndarray:
 
 
 def _labels(reader: SceneReader, truth: str, pair: int, y: slice, x: slice) -> np.ndarray:
-    """Read labels alone: most of a scene that was labelled in part needs no more than this."""
+    """Read the labels only: a block without labels, as in most of a sparsely labelled scene, needs no images."""
     with chunk_errors(reader.path):
         labels = reader.scene[truth][pair, y, x].values
     foreign = ~np.isin(labels, (0, 1, schema.NO_LABEL))
@@ -137,7 +141,7 @@ def _labels(reader: SceneReader, truth: str, pair: int, y: slice, x: slice) -> n
 
 
 def _blocks(rows: int, columns: int, step: int) -> Iterator[tuple[slice, slice]]:
-    """Yield blocks of patches about as large as a stored chunk."""
+    """Yield blocks of patches, each about the size of a stored chunk."""
     for row in range(0, rows, step):
         for column in range(0, columns, step):
             yield slice(row, min(row + step, rows)), slice(column, min(column + step, columns))
@@ -154,18 +158,18 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Survey:
-    """What there is to learn from and to judge on.
+    """Cells available for training and for validation.
 
     Parameters
     ----------
     scenes, validation, pseudo : tuple of str
-        Paths.
+        Paths of the training scenes, the validation scenes, and the scenes with pseudo-labels.
     training_cells, validation_cells, pseudo_cells : tuple of PatchIndex
-        Cells of them that may be used: of a person's labels, of those judged on, and of a model's labels.
+        Usable cells of each of these scenes.
     held_out : tuple of PatchIndex
-        Cells of the training scenes that are judged on.
+        Cells of the training scenes that belong to the validation set.
     transductive : tuple of str
-        Names of the scenes judged on whose ground is learnt from by a model's labels.
+        Names of the validation scenes whose area is part of the training set with pseudo-labels.
     """
 
     scenes: tuple[str, ...]
@@ -180,7 +184,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A scene as it was found."""
+    """Patch index, area and dates of the pairs of a scene."""
 
     index: PatchIndex
     ground: Ground
@@ -198,27 +202,31 @@ def survey(
     seed: int,
     note: Note,
 ) -> Survey:
-    """Index the scenes and keep apart what must not meet.
+    """Index the scenes and separate training cells from validation cells.
 
     Parameters
     ----------
     options : TrainOptions
-        Patch size, share held out, reach of coherence.
+        Patch size, validation fraction and coherence window.
     channels : sequence of str
         Features.
     scenes, validation, pseudo : sequence of str
         Paths, as in `sarcd.training.datasets.prepare`.
     pseudo_name : str
-        Variable with a model's labels.
+        Variable with the pseudo-labels.
     seed : int
-        Of the ground held out.
+        Seed of the validation split.
     note : callable
-        Told what was left out.
+        Called with messages for the user, such as the number of patches left out.
+
+    Returns
+    -------
+    Survey
 
     Raises
     ------
     TrainingError
-        If a scene is given twice, or shows ground that it may not.
+        If a scene is given twice, or if a validation scene overlaps a training scene.
     """
     _refuse_repeated([*scenes, *validation])
     _refuse_repeated(pseudo)
@@ -275,7 +283,7 @@ def _look(path: str, channels: Sequence[str], size: int, truth: str) -> _Seen:
 
 
 def _tell_of_one_sided(seen: Sequence[_Seen], use: str, note: Note) -> None:
-    """Tell of scenes whose labels lack one of the two classes, where patches lie and images are valid."""
+    """Report scenes with only one class among the labels of valid pixels."""
     for one in seen:
         changed, labelled = int(one.index.changed.sum()), int(one.index.labelled.sum())
         said = one_sided(changed, labelled - changed, use)
@@ -309,7 +317,7 @@ def _refuse_training_ground(ground: Ground, others: Sequence[Ground]) -> None:
 
 
 def _without_labels(one: _Seen, for_training: Sequence[_Seen], note: Note) -> PatchIndex:
-    """Return a model's labels less the cells that a person has labelled among those learnt from: these win."""
+    """Return the pseudo-labelled cells without those that have manual training labels, which take precedence."""
     free = np.ones(one.index.labelled.shape, bool)
     for other in for_training:
         if one.ground.same_grid(other.ground):

@@ -1,4 +1,4 @@
-"""Which patches there are in labelled scenes, and which of them are drawn for training."""
+"""Patches of labelled scenes: positions, label counts, sampling, and reading of features and labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sarcd.store.reader import SceneReader
 
 @dataclass(frozen=True)
 class Patch:
-    """A square of a scene: the scene's place among those given, the pair's in its list, and the first pixel."""
+    """Square patch: index of its scene, index of the pair in that scene, and first pixel along y and x."""
 
     scene: int
     pair: int
@@ -34,16 +34,16 @@ class Patch:
 
 @dataclass(frozen=True)
 class PatchIndex:
-    """What the labels say of each cell of a scene's patch grid.
+    """Label counts of each cell of a scene's patch grid.
 
     Parameters
     ----------
     size : int
-        Side of a patch in pixels.
+        Side length of a patch in pixels.
     labelled : (pair, row, column) int64
-        Pixels that have a label and are valid in both images.
+        Number of pixels that have a label and are valid in both images.
     changed : (pair, row, column) int64
-        Those of them that are labelled as changed.
+        Number of these pixels that are labelled as changed.
     """
 
     size: int
@@ -56,20 +56,20 @@ class PatchIndex:
         return 2 * self.labelled >= self.size**2
 
     def within(self, cells: np.ndarray) -> PatchIndex:
-        """Return the index with nothing outside of `cells` (row, column) or (pair, row, column) bool."""
+        """Return the index restricted to `cells`, (row, column) or (pair, row, column) bool."""
         return PatchIndex(self.size, np.where(cells, self.labelled, 0), np.where(cells, self.changed, 0))
 
     def patches(self, scene: int, chosen: np.ndarray) -> list[Patch]:
-        """Return the cells where `chosen` (pair, row, column) is True as patches of scene number `scene`."""
+        """Return the cells where `chosen` (pair, row, column) is True, as patches of scene number `scene`."""
         return [Patch(scene, int(p), int(i) * self.size, int(j) * self.size) for p, i, j in np.argwhere(chosen)]
 
 
 def patch_grid(shape: tuple[int, int], size: int) -> tuple[int, int]:
-    """Return the rows and columns of whole patches that fit side by side; what is left over at the end is not used.
+    """Return the number of rows and columns of complete patches; incomplete patches at the edges are not used.
 
     Examples
     --------
-    The paper's first site, 5352 x 9356 pixels and 3 pairs, has 2160 patches:
+    The first site of Murdaca et al. 2023, 5352 x 9356 pixels and 3 pairs, has 2160 patches:
 
     >>> rows, columns = patch_grid((5352, 9356), 256)
     >>> rows * columns * 3
@@ -79,7 +79,7 @@ def patch_grid(shape: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 def shares_of(indices: Sequence[PatchIndex], patches: Sequence[Patch]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labelled and the changed pixels of each patch, (N,) int64 both."""
+    """Return the number of labelled and of changed pixels of each patch, both (N,) int64."""
     cells = [
         (indices[patch.scene], (patch.pair, patch.y // indices[patch.scene].size, patch.x // indices[patch.scene].size))
         for patch in patches
@@ -89,43 +89,44 @@ def shares_of(indices: Sequence[PatchIndex], patches: Sequence[Patch]) -> tuple[
 
 
 def changed_share(indices: Sequence[PatchIndex], patches: Sequence[Patch], weights: np.ndarray | None = None) -> float:
-    """Return the share of the labelled pixels of some patches that are changed, kept off 0 and 1.
+    """Return the fraction of changed pixels among the labelled pixels of patches, clipped to [1e-4, 1 - 1e-4].
 
-    `weights` (N,) say how often an epoch has each patch, once by default.
+    `weights` (N,) is the expected number of occurrences of each patch in an epoch, by default 1.
     """
     labelled, changed = shares_of(indices, patches)
     weights = np.ones(len(patches)) if weights is None else weights
     share = float((weights * changed).sum() / (weights * labelled).sum())
-    return min(max(share, 1e-4), 1 - 1e-4)  # a share of 0 or 1 has no logit
+    return min(max(share, 1e-4), 1 - 1e-4)  # the logit of 0 or 1 is infinite
 
 
 def weights_of(indices: Sequence[PatchIndex], patches: Sequence[Patch]) -> np.ndarray:
-    """Return what makes a patch more probable, (N,) float64: its share of change plus the mean share of all."""
+    """Return sampling weights, (N,) float64: the fraction of change of each patch plus the mean over all patches."""
     labelled, changed = shares_of(indices, patches)
     share = changed / labelled
     return np.asarray(share + share.mean())
 
 
 def every_patch(indices: Sequence[PatchIndex]) -> list[Patch]:
-    """Return every patch with a labelled pixel, in the order of scenes, pairs, rows and columns."""
+    """Return every patch with at least one labelled pixel, ordered by scene, pair, row and column."""
     return [patch for scene, index in enumerate(indices) for patch in index.patches(scene, index.labelled > 0)]
 
 
 def balanced_patches(indices: Sequence[PatchIndex], seed: int) -> list[Patch]:
-    """Return every patch with a changed pixel, and as many labelled ones without, drawn from all scenes together.
+    """Return every patch with a changed pixel and an equal number of labelled patches without, from all scenes.
 
     Parameters
     ----------
     indices : sequence of PatchIndex
-        One a scene.
+        Index of each scene.
     seed : int
-        Seed of the draw.
+        Seed of the random sample.
 
     Returns
     -------
     list of Patch
-        In the order of scenes, pairs, rows and columns. Where fewer patches lack change than have it, all are returned.
-        Patches without change of which less than half is labelled and valid are drawn only where others are too few.
+        Patches, ordered by scene, pair, row and column. If there are fewer patches without change than with change, all
+        are returned. Patches without change that are less than half labelled and valid are sampled only if there are
+        too few others.
 
     Raises
     ------
@@ -157,19 +158,19 @@ def _sorted(patches: Sequence[Patch]) -> list[Patch]:
 
 
 IGNORE = schema.NO_LABEL
-"""Target of pixels that take no part: not labelled, or invalid in any feature."""
+"""Label of ignored pixels: unlabelled, or invalid in any feature."""
 
 _CACHE_BYTES = 2**27
-_BLOCK = schema.CHUNK  # side in pixels of what is read together, about
+_BLOCK = schema.CHUNK  # approximate side length in pixels of a block that is read together
 
 
 def check_channels(reader: SceneReader, channels: Sequence[str]) -> None:
-    """Raise unless the scene has what the features are made of.
+    """Check that the scene has the images needed for the features.
 
     Raises
     ------
     SceneError
-        If coherence is wanted of detected images.
+        If coherence is requested but the scene has no complex images.
     """
     if "coherence" in channels and "slc" not in reader.scene:
         raise SceneError(
@@ -178,24 +179,24 @@ def check_channels(reader: SceneReader, channels: Sequence[str]) -> None:
 
 
 class LabelledScene:
-    """A stored scene with labels, seen as a network will see it.
+    """Reader of features and labels of a stored scene.
 
     Parameters
     ----------
     path : str or Path
-        Scene.
+        Path of the scene.
     channels : sequence of str
         Features, as in `sarcd.estimation.features`.
     coherence : CoherenceOptions
-        How coherence is estimated; a stored one is used where it was made just so.
+        How coherence is estimated. Stored coherence is used if it was estimated with the same options.
     statistics : AmplitudeStatistics
         Median and MAD that normalise the amplitudes.
     truth : str
-        Variable that is learnt from: `label` of a person, or `pseudo_label` of a model, with a suffix if it has one.
+        Variable with the labels: `label` for manual labels, or `pseudo_label`, possibly with a suffix.
 
     Notes
     -----
-    Travels to other processes as its path and settings, and opens the store there.
+    Only the path and the options are pickled; a worker process opens the store itself.
     """
 
     def __init__(
@@ -218,11 +219,11 @@ class LabelledScene:
     def reader(self) -> SceneReader:
         """Reader of the store."""
         reach = self.coherence.halo if "coherence" in self.channels else (0, 0)
-        # Blocks come in any order: what one needs of its neighbours is kept from when these were read.
+        # Blocks are read in any order: the reader caches the rims of blocks already read for their neighbours.
         return SceneReader(self.path, cache_bytes=_CACHE_BYTES, rim=max(reach))
 
     def release(self) -> None:
-        """Give back the memory of the reader; the next reading opens the store again."""
+        """Release the memory of the reader; the next read opens the store again."""
         self.__dict__.pop("reader", None)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -230,19 +231,19 @@ class LabelledScene:
 
     @functools.cached_property
     def pairs(self) -> list[tuple[int, int]]:
-        """Positions along `time` of the images of each pair."""
+        """Indices along `time` of the two images of each pair."""
         return pairs_of(self.reader.scene)
 
     @functools.cached_property
     def stored_coherence(self) -> list[bool]:
-        """Whether the store has coherence made as wanted, for each pair."""
+        """Whether the store has coherence estimated with the same options, for each pair."""
         if "coherence" not in self.channels:
             return [False] * len(self.pairs)
         return [stored_coherence(self.reader.scene, [dates], self.coherence) is not None for dates in self.pairs]
 
     @functools.cached_property
     def calibration(self) -> Calibration:
-        """What coherence takes from the whole scene."""
+        """Scene-wide parameters of the coherence estimate."""
         if "coherence" not in self.channels:
             return Calibration()
         with chunk_errors(self.path):
@@ -250,59 +251,59 @@ class LabelledScene:
 
     @functools.cached_property
     def brightness(self) -> np.ndarray:
-        """Median over MAD that normalise the two dates of each pair, (pair, 2) float32."""
+        """Ratio of median to MAD of the amplitudes of both dates of each pair, (pair, 2) float32."""
         known = [[self._statistics[date] for date in dates] for dates in self.pairs]
         return np.array([[median / mad for median, mad in dates] for dates in known], np.float32)
 
     @functools.cached_property
     def _statistics(self) -> list[tuple[float, float]]:
-        """Median and MAD that normalise each date."""
+        """Median and MAD of the amplitudes of each date."""
         return [self.statistics.at(date) for date in schema.dates_of(self.reader.scene, "time")]
 
     @functools.cached_property
     def block(self) -> tuple[int, int]:
-        """Rows and columns that are read together: a stored chunk, or several where they are small."""
+        """Rows and columns of a block that is read together: a stored chunk, or several small chunks."""
         height, width = self.reader.chunks
         return height * max(1, _BLOCK // height), width * max(1, _BLOCK // width)
 
     def read(self, pair: int, y: slice, x: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Read features and target of a rectangle, equal to what the whole scene has there.
+        """Read features and labels of a rectangle, identical to those computed from the whole scene.
 
         Parameters
         ----------
         pair : int
-            Place in the scene's list.
+            Index of the pair in the scene.
         y, x : slice
-            Rectangle within the scene.
+            Rectangle within the scene, in pixels.
 
         Returns
         -------
         features : (C, Y, X) float32
-            Holes filled, see `sarcd.estimation.channels.fill_holes`.
+            Features, invalid pixels filled; see `sarcd.estimation.channels.fill_holes`.
         target : (Y, X) uint8
-            1 change, 0 none, 255 where not labelled or invalid.
+            Labels: 1 change, 0 no change, 255 unlabelled or invalid.
         """
         layers, label = self._layers(pair, y, x)
         return self._put_together(layers, label)
 
     def read_patches(self, patches: Sequence[Patch], size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Read patches of one pair, all at once where they lie so densely that this is the least to compute.
+        """Read patches of one pair, together if they are dense enough for this to be the least computation.
 
         Parameters
         ----------
         patches : sequence of Patch
-            Of this scene, all of one pair.
+            Patches of one pair of this scene.
         size : int
-            Side of a patch in pixels, P.
+            Side length of a patch in pixels, P.
 
         Returns
         -------
         list of (features, target)
-            For each patch (C, P, P) float32 and (P, P) uint8, as `read` has them, in arrays of their own.
+            Features (C, P, P) float32 and labels (P, P) uint8 of each patch, as returned by `read`, in separate arrays.
 
         Notes
         -----
-        In memory the channels of a pixel lie side by side, as networks take them.
+        The features are channels last in memory, as networks expect them.
         """
         pair = patches[0].pair
         halo_y, halo_x = self._halo(pair)
@@ -316,7 +317,7 @@ class LabelledScene:
         return [self._put_together([layer[cut] for layer in layers], label[cut]) for cut in cuts]
 
     def _layers(self, pair: int, y: slice, x: slice) -> tuple[list[np.ndarray], np.ndarray]:
-        """Return the channels of a rectangle, each (Y, X) float32 with NaN in its holes, and the labels."""
+        """Return the channels of a rectangle, each (Y, X) float32 with NaN where invalid, and the labels."""
         outer_y, outer_x = grow((y, x), self._halo(pair), self.reader.shape)
         dates = self.pairs[pair]
         before, after = self.reader.pair_images(dates, outer_y, outer_x)
@@ -335,13 +336,13 @@ class LabelledScene:
         return [layer[part] for layer in layers], self.reader.plane(self.truth, pair, y, x)
 
     def _put_together(self, layers: Sequence[np.ndarray], label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return features (C, Y, X), the channels of a pixel side by side in memory, and target (Y, X)."""
+        """Assemble features (C, Y, X), channels last in memory, and target (Y, X)."""
         from sarcd.training.kernels import fill_interleaved
 
         values, target = fill_interleaved(layers, [FILL[name] for name in self.channels], label, IGNORE)
         return np.moveaxis(values, -1, 0), target
 
     def _halo(self, pair: int) -> tuple[int, int]:
-        """Return how far around a rectangle images are read."""
+        """Return the halo of a rectangle, in pixels along y and x, in which images are read as well."""
         alone = self.stored_coherence[pair] or "coherence" not in self.channels
         return (0, 0) if alone else self.coherence.halo

@@ -1,4 +1,4 @@
-"""In which order the patches of an epoch come, as pure functions of a seed; and what is read for each batch."""
+"""Order of the patches of an epoch, as a pure function of a seed, and the blocks to read for each batch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 
 
 class Request(NamedTuple):
-    """What a loader is asked for: a batch, and which patches to read for it and later ones.
+    """Request to a data loader: a batch, and the patches to read for it and for later batches.
 
     Parameters
     ----------
     epoch : int
-        Number of the epoch: what was read for another one is of no use.
+        Number of the epoch; patches read for another epoch are discarded.
     numbers : (B,) int64
-        Patches of the batch.
+        Patch numbers of the batch.
     reads : tuple of (K,) int64
-        Patches to read together, of one block each.
+        Patches to read together; each array holds the patches of one block.
     real : int
-        Rows of the batch that count; those after them only make up the number.
+        Number of rows of the batch that count; the rows after them are padding.
     ahead : tuple of (K,) int64
-        What the next request to the same worker will want read.
+        Patches to prefetch for the next request to the same worker.
     """
 
     epoch: int
@@ -33,7 +33,7 @@ class Request(NamedTuple):
 
 
 def in_batches(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """Cut an order into batches; the last may be smaller.
+    """Split an order into batches; the last batch may be smaller.
 
     Examples
     --------
@@ -46,27 +46,27 @@ def in_batches(order: np.ndarray, size: int) -> list[np.ndarray]:
 def chunk_order(
     blocks: Sequence[np.ndarray], size: int, *, streams: int, hold: int, generator: np.random.Generator | None
 ) -> list[np.ndarray]:
-    """Order patches block by block, through a bounded shuffle, in batches.
+    """Order patches block by block through a shuffle buffer, and split them into batches.
 
-    The blocks come in a drawn order; each stream takes every n-th into a buffer of `hold` patches, and gives
-    them up in a drawn order. Batches come from the streams in turn, so that workers that take turns read no block of
-    each other's; what the streams have left in the end is put together.
+    The blocks are shuffled. Each of the n streams reads every n-th block into a shuffle buffer of `hold` patches. The
+    batches alternate between the streams, so that workers that take turns never read the same block. The remaining
+    patches of all streams are combined at the end.
 
     Parameters
     ----------
     blocks : sequence of (K,) int64
-        Numbers of the patches of each block.
+        Patch numbers of each block.
     size : int
-        Patches of a batch.
+        Number of patches per batch.
     streams, hold : int
-        Number of streams, and patches that each holds.
+        Number of streams, and size of the shuffle buffer of each in patches.
     generator : Generator, optional
-        Of the draws; None keeps the order of the blocks and of the patches in them.
+        Random generator; None keeps the order of the blocks and of the patches in them.
 
     Returns
     -------
     list of (B,) int64
-        Every patch once; all batches but the last are full.
+        Batches with every patch exactly once; all batches but the last are full.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def chunk_order(
 
 
 def _stir(blocks: Iterable[np.ndarray], hold: int, generator: np.random.Generator) -> Iterator[int]:
-    """Yield the patches of blocks, each drawn from the `hold` that are waiting."""
+    """Yield the patches of blocks in random order, through a shuffle buffer of `hold` patches."""
     waiting: list[int] = []
     for block in blocks:
         waiting.extend(block.tolist())
@@ -107,7 +107,7 @@ def requests(
     rank: int = 0,
     world: int = 1,
 ) -> list[Request]:
-    """Say what is read for each batch of one process.
+    """Return the requests for the batches of one process.
 
     Parameters
     ----------
@@ -116,18 +116,18 @@ def requests(
     batches : sequence of (B,) int64
         Batches of a single process.
     blocks : (N,) int64, optional
-        Block of each patch: the patches of a block that a worker needs in this epoch are read together, when the
-        first of them is wanted. By default each patch is read by itself.
+        Block of each patch: all patches of a block that a worker needs in this epoch are read together, when the first
+        of them is needed. By default each patch is read separately.
     workers : int
-        Worker processes, which take the batches in turn.
+        Number of worker processes, which take the batches in turn.
     rank, world : int
-        Which of how many processes this is: it takes every `world`-th row of each batch, from row `rank` on. A batch
-        with fewer rows than processes gives the others its first row, which is not to count.
+        Rank of this process and number of processes. The process takes every `world`-th row of each batch, starting
+        with row `rank`. If a batch has fewer rows than processes, the others get its first row as padding.
 
     Returns
     -------
     list of Request
-        As many for every rank.
+        One request per batch, the same number for every rank.
     """
     rows = [batch[rank::world] if rank < len(batch) else batch[:1] for batch in batches]
     real = [len(row) if rank < len(batch) else 0 for row, batch in zip(rows, batches, strict=True)]

@@ -1,4 +1,4 @@
-"""What a training settles before its first step: options that fit, the network, parts of a batch, and resuming."""
+"""Set up a training run: check the options, build the network, choose the micro-batch size, and resume."""
 
 from __future__ import annotations
 
@@ -26,28 +26,33 @@ from sarcd.training.distributed import ProcessGroup
 from sarcd.training.loop import logits_of, new_state
 from sarcd.training.losses import total_loss
 
-_SHARE = {"cuda": 0.7, "mps": 0.4, "cpu": 0.4}  # of the free memory; that of a CPU is the system's too
-_PROBE = 2  # patches: some batch norms want more than one
-_BESIDE = (
-    1.6  # gradients of activations, and what convolutions take to work in, beside what is kept for the backward pass
-)
+_SHARE = {"cuda": 0.7, "mps": 0.4, "cpu": 0.4}  # fraction of the free memory; CPU memory is shared with the system
+_PROBE = 2  # patches: some batch norms need more than one
+# Ratio of peak memory to the tensors saved for the backward pass: gradients of activations and the workspace of
+# convolutions come on top.
+_BESIDE = 1.6
 
 
 def choose_micro_batch(network: Network, options: TrainOptions, device: torch.device, *, world: int = 1) -> int:
-    """Return the patches taken at a time: as asked for, or a batch in as few equal parts as the free memory allows.
+    """Return the micro-batch size: as set in the options, or the fewest equal parts of a batch that fit the memory.
 
-    What one patch needs is measured, by a forward pass that counts what is kept for the backward pass.
+    The memory per patch is measured in a forward pass, as the size of the tensors saved for the backward pass.
 
     Parameters
     ----------
     network : Network
-        On the device.
+        Network, on the device.
     options : TrainOptions
-        Batch, patch size, precision and loss.
+        Batch size, patch size, precision and loss.
     device : torch.device
-        Where training runs.
+        Device of the training.
     world : int
-        Processes that share the batch.
+        Number of processes that share the batch.
+
+    Returns
+    -------
+    int
+        Number of patches per forward pass of one process.
     """
     batch = -(-options.batch // world)
     if options.micro_batch:
@@ -59,8 +64,8 @@ def choose_micro_batch(network: Network, options: TrainOptions, device: torch.de
 
 
 def bytes_per_patch(network: Network, options: TrainOptions, device: torch.device) -> int:
-    """Return the memory that one patch takes in a training step."""
-    probed = copy.deepcopy(network).train()  # batch norms remember what they see
+    """Return the memory of a training step per patch, in bytes."""
+    probed = copy.deepcopy(network).train()  # a copy, since batch norms update their statistics
     kept: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
@@ -94,9 +99,9 @@ def check_output(output: str | Path, *, overwrite: bool) -> Path:
     Raises
     ------
     OptionError
-        If its name has another suffix.
+        If the suffix is not ``.safetensors``.
     TrainingError
-        If it is there already.
+        If the file exists and `overwrite` is False.
     """
     path = Path(output)
     if path.suffix != ".safetensors":
@@ -107,17 +112,17 @@ def check_output(output: str | Path, *, overwrite: bool) -> Path:
 
 
 def check_options(options: TrainOptions, *, has_validation: bool) -> TrainOptions:
-    """Return the options with those of the network filled in, so that they can be written down and used again.
+    """Check the options and fill in those of the network, so that they can be saved and used again.
 
     Raises
     ------
     OptionError
-        If they contradict each other.
+        If options are inconsistent, or the file of backbone weights does not exist.
     """
     filled = config.merge(options, network=network_options(options))
     with torch.device("meta"):
         network = create_model(filled.model, 3, **network_options(filled))
-    # Two cells a side at the least: over a single one, batch norm of a single patch has no variance.
+    # At least 2 x 2 cells at the coarsest level: the batch-norm variance of a single patch with one cell is undefined.
     least = 2 * network.stride
     if options.patch % network.stride or options.patch < least:
         raise OptionError(
@@ -135,19 +140,19 @@ def check_options(options: TrainOptions, *, has_validation: bool) -> TrainOption
 
 
 def network_options(options: TrainOptions) -> Json:
-    """Return every option of the network: those given, and the rest as its name says."""
+    """Return all options of the network: those given, and the defaults of the named model."""
     return model_options(options.model, **options.network)
 
 
 def new_train_state(
     options: TrainOptions, data: TrainingData, processes: ProcessGroup, *, steps_per_epoch: int
 ) -> TrainState:
-    """Build the network, with weights drawn from torch's global generator, and what trains it."""
+    """Build the network, with weights initialised from torch's global generator, and its training state."""
     network = create_model(options.model, len(data.channels), **network_options(options))
     if options.backbone:
         load_backbone(network, options.backbone)
-    # At first the network claims change as often as there is any; from a half, it would spend its first epochs
-    # on learning no more than that changes are rare.
+    # Initialise the bias so that the predicted probability is about the fraction of change. Starting from 0.5, the
+    # network would spend its first epochs learning only that changes are rare.
     torch.nn.init.constant_(network.head.bias, math.log(data.share / (1 - data.share)))  # type: ignore[arg-type]
     network = processes.synchronise_norms(network)
     network.to(processes.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -165,7 +170,7 @@ def new_train_state(
 def _schedule(
     optimizer: torch.optim.Optimizer, options: TrainOptions, batches: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return the schedule of the learning rate, to be stepped after every batch."""
+    """Return the learning-rate schedule, which is stepped after every batch."""
     if options.schedule == "one-cycle":
         steps = options.epochs * batches
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)
@@ -183,21 +188,21 @@ def resolve(
     overwrite: bool,
     note: Note,
 ) -> tuple[TrainOptions, Json, bool]:
-    """Fill in what depends on the machine, and find out whether a run that was stopped goes on.
+    """Resolve the options that depend on the machine, and decide whether to resume a stopped run.
 
     Returns
     -------
     options : TrainOptions
-        With nothing left open; choices left open follow the run that goes on.
+        Fully resolved options; those not set are taken from the run to resume.
     begun : dict
-        JSON values: what two runs must share to be one.
+        JSON values that a run must have in common with this one to be resumed.
     resumed : bool
-        Whether there is a state to go on from.
+        Whether there is a checkpoint to resume from.
 
     Raises
     ------
     TrainingError
-        If the run that is there was begun otherwise and `overwrite` is False.
+        If the existing run was started with other settings and `overwrite` is False.
     """
     before = None if overwrite else begun_before(run.path)
     if before is not None and not options.micro_batch:
@@ -226,17 +231,17 @@ def resolve(
 
 
 def settled(options: TrainOptions) -> Json:
-    """Return the options that weights depend on, as plain values: all but where and how training runs."""
+    """Return the options that affect the weights, as JSON values: all except those of the machine."""
     plain = config.to_dict(options)
     machine = {item.name for item in dataclasses.fields(options) if item.metadata.get(MACHINE)}
     if options.order == "random":
-        machine |= {"workers", "shuffle"}  # chunk by chunk, the order depends on them
+        machine |= {"workers", "shuffle"}  # with order 'chunks', the order of the patches depends on them
     plain["backbone"] = Path(options.backbone).name
     return {name: value for name, value in plain.items() if name not in machine}
 
 
 def _differences(before: Json, now: Json) -> list[str]:
-    """Say in what a stopped run differs, as ``epochs 10, now 20``."""
+    """Describe the differences from a stopped run, as ``epochs 10, now 20``."""
     pairs = [(key, before.get(key), now[key]) for key in ("data", "micro_batch", "world", "device")]
     stored, wanted = _flat(before.get("options", {})), _flat(now["options"])
     pairs += [(key, stored.get(key), wanted.get(key, "no option")) for key in {**stored, **wanted}]
@@ -248,7 +253,7 @@ def _differences(before: Json, now: Json) -> list[str]:
 
 
 def _flat(options: Json) -> Json:
-    """Return options by names such as ``loss.dice``."""
+    """Flatten nested options to names such as ``loss.dice``."""
     found: Json = {}
     for key, value in options.items():
         inner = _flat(value) if isinstance(value, dict) else {}

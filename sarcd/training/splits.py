@@ -1,4 +1,4 @@
-"""Ground of the training scenes that is kept for validation: whole blocks of cells, for all dates at once."""
+"""Spatial split of the training scenes into training and validation cells, by blocks of cells for all dates at once."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from sarcd.store.storage import is_url
 from sarcd.training.patches import PatchIndex
 
 _DRAWS = 64
-_BLOCKS = 16  # at the least, where the scenes are large enough: of few blocks no share comes out as wanted
+_BLOCKS = 16  # minimum number, if the scenes are large enough: few blocks cannot approximate the requested fraction
 
 
 @dataclass(frozen=True)
 class Split:
-    """Which cells of each scene are judged on, and which may be learnt from.
+    """Spatial split of the cells of each scene into validation and training cells.
 
     Parameters
     ----------
-    judged, learnt : tuple of (row, column) bool
-        One a scene. Cells that are neither lie so near to those judged on that what is read for them touches them.
+    validation, training : tuple of (row, column) bool
+        Masks of each scene. Cells in neither mask are left out because the halo read around them overlaps validation
+        cells.
     ground, changed : float
-        Shares of the labelled cells, and of the changed pixels, that are judged on.
+        Fractions of the labelled cells and of the changed pixels that belong to the validation set.
     """
 
     validation: tuple[np.ndarray, ...]
@@ -40,12 +41,12 @@ class Split:
 
 
 def places_of(grounds: Sequence[Ground]) -> list[int]:
-    """Return for each scene the number of its place; scenes of one place have one grid.
+    """Return the number of each scene's place; scenes on the same grid have the same place.
 
     Raises
     ------
     TrainingError
-        If two scenes show the same ground in different grids: its cells could not be held out of both.
+        If two scenes overlap on different grids: validation cells could not be excluded from both.
     """
     places: list[int] = []
     for i, ground in enumerate(grounds):
@@ -64,30 +65,31 @@ def places_of(grounds: Sequence[Ground]) -> list[int]:
 def hold_out(
     indices: Sequence[PatchIndex], places: Sequence[int], share: float, *, halo: tuple[int, int], seed: int
 ) -> Split:
-    """Choose blocks of cells to judge on, of all scenes together.
+    """Choose blocks of validation cells from all scenes together.
 
     Parameters
     ----------
     indices : sequence of PatchIndex
-        One a scene.
+        Index of each scene.
     places : sequence of int
-        Number of each scene's place: scenes of one place share the choice.
+        Number of each scene's place; scenes of the same place share one split.
     share : float
-        Of the ground that has labels, and of what has changed there.
+        Validation fraction of the labelled cells and of the changed pixels, in (0, 1).
     halo : (int, int)
-        Pixels around a patch that are read for it, along y and x.
+        Halo in pixels along y and x that is read around each patch.
     seed : int
-        Seed of the draw.
+        Seed of the random split.
 
     Returns
     -------
     Split
-        Of 64 draws of blocks, the one whose shares of ground and of change are nearest to `share`.
+        The best of 64 random splits: the one whose fractions of labelled cells and of changed pixels are closest to
+        `share`.
 
     Raises
     ------
     TrainingError
-        If there are not two cells to divide.
+        If there are fewer than two blocks with labels.
     """
     grids = {place: indices[i] for i, place in reversed(list(enumerate(places)))}
     members = {
@@ -120,7 +122,7 @@ def hold_out(
 
 
 def _blocks(ground: dict[int, np.ndarray], size: int, share: float) -> list[tuple[int, tuple[slice, slice]]]:
-    """Return blocks of cells that have labels: as large as a stored chunk, or smaller until there are enough."""
+    """Return blocks of cells with labels, as large as a stored chunk, halved until there are enough blocks."""
     least = max(_BLOCKS, 2 / share, 2 / (1 - share))
     side = max(1, schema.CHUNK // size)
     while True:
@@ -137,7 +139,7 @@ def _blocks(ground: dict[int, np.ndarray], size: int, share: float) -> list[tupl
 
 
 def _spread(cells: np.ndarray, reach: tuple[int, int]) -> np.ndarray:
-    """Return the cells that lie within `reach` rows and columns of a True one."""
+    """Dilate a mask of cells by `reach` rows and columns."""
     padded = np.pad(cells, [(steps, steps) for steps in reach])
     windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach[0] + 1, 2 * reach[1] + 1))
     return np.asarray(windows.any(axis=(2, 3)))
@@ -148,18 +150,18 @@ Bounds = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Ground:
-    """Where a scene lies.
+    """Area covered by a scene.
 
     Parameters
     ----------
     path : str
-        Scene.
+        Path of the scene.
     shape : (int, int)
-        Its rows and columns.
+        Rows and columns of the scene.
     georeference : Georeference
-        Its grid; without a CRS it tells nothing of the ground.
+        Grid of the scene; without a CRS, its position is unknown.
     images : str
-        Fingerprint of its images.
+        Fingerprint of the images.
     """
 
     path: str
@@ -169,14 +171,14 @@ class Ground:
 
     @classmethod
     def of(cls, reader: SceneReader) -> Ground:
-        """Return where a stored scene lies."""
+        """Return the area covered by a stored scene."""
         images = fingerprint(SceneStore(reader.path), [reader.images])
         return cls(reader.path, reader.shape, of_scene(reader.scene), images)
 
     def same_grid(self, other: Ground) -> bool:
-        """Tell whether both scenes have the same pixels of the same ground.
+        """Return whether both scenes have the same pixel grid on the ground.
 
-        So have a scene and itself or its faithful copy, and scenes of one CRS and grid.
+        This holds for a scene and itself, for exact copies, and for scenes with the same CRS and grid.
         """
         if place_of(self.path) == place_of(other.path) or self.images == other.images:
             return True
@@ -185,7 +187,7 @@ class Ground:
         return self.georeference.difference(other.georeference, self.shape) is None
 
     def overlaps(self, other: Ground) -> bool:
-        """Tell whether both scenes show a piece of ground, whatever their grids; they must have one CRS."""
+        """Return whether the areas of both scenes overlap; scenes on different grids must have the same CRS."""
         if self.same_grid(other):
             return True
         mine, theirs = self.georeference, other.georeference
@@ -196,7 +198,7 @@ class Ground:
         return all(min(a[i + 2], b[i + 2]) - max(a[i], b[i]) > tolerance for i in range(2))
 
     def _bounds(self) -> Bounds:
-        """Return least x and y, and greatest, in the CRS."""
+        """Return the bounds (x_min, y_min, x_max, y_max) in the CRS."""
         if self.georeference.transform is None:
             corners = np.array([(point.x, point.y) for point in self.georeference.gcps])
         else:
@@ -208,5 +210,5 @@ class Ground:
 
 
 def place_of(path: str) -> str:
-    """Return a path so that it is the same for the same scene, however it was written."""
+    """Return the canonical path or URL of a scene."""
     return path.rstrip("/") if is_url(path) else str(Path(path).resolve())

@@ -1,4 +1,4 @@
-"""Training of a network on labelled scenes; reads from top to bottom."""
+"""Train a network on labelled scenes, from the options to the model file."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What training made.
+    """Result of a training run.
 
     Parameters
     ----------
     path, run : Path
-        Model file, and the folder with the filled configuration, the log and its picture.
+        Model file, and run directory with the resolved configuration, the log and its plot.
     digest : str
         SHA-256 of the model file.
     patches, changed_patches, validation_patches : int
-        Patches of an epoch, those learnt from that have change, and patches judged on.
+        Number of patches per epoch, of training patches with change, and of validation patches.
     pseudo_patches : int
-        Those of the patches learnt from whose labels a model made.
+        Number of training patches with pseudo-labels.
     epoch : int
-        Epoch whose weights were kept.
+        Epoch of the final weights.
     loss : float
         Mean training loss of that epoch.
     scores : dict or None
-        F1 and others of that epoch, pooled over the validation patches; None without validation.
+        F1 and other scores of that epoch, pooled over the validation patches; None without validation.
     calibration : dict or None
-        Temperature, and the calibration error before and after; None where none was fitted.
+        Temperature, and the calibration error before and after; None without calibration.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class TrainResult:
     calibration: dict[str, float] | None
 
 
-def train(  # noqa: PLR0913  what a training is made of
+def train(  # noqa: PLR0913  the inputs of a training run
     options: TrainOptions,
     scenes: Sequence[str | Path],
     validation: Sequence[str | Path],
@@ -79,45 +79,45 @@ def train(  # noqa: PLR0913  what a training is made of
 ) -> TrainResult:
     """Train a network on labelled scenes and write its model file.
 
-    Killed at any moment and called again, it goes on from the last state; on a CPU it ends with the weights of a run
-    that nobody disturbed. Started by ``torchrun``, the processes of one machine share each batch.
+    A killed run resumes from its last checkpoint when it is called again; on a CPU, the final weights are identical to
+    those of an uninterrupted run. If started by ``torchrun``, the processes of one machine share each batch.
 
     Parameters
     ----------
     options : TrainOptions
-        Everything that the weights depend on, besides the scenes.
+        Training options: everything apart from the scenes that affects the weights.
     scenes : sequence of path
-        Labelled scenes to learn from.
+        Labelled scenes for training.
     validation : sequence of path
-        Labelled scenes to judge on, all their patches; may be empty.
+        Labelled scenes for validation, all of whose patches are used; may be empty.
     output : str or Path
-        Model file, ending in ``.safetensors``; beside it appears a folder ``.run`` with the filled configuration, a log
-        of the epochs and a picture of it.
+        Model file with suffix ``.safetensors``. The run directory beside it, with suffix ``.run``, holds the resolved
+        configuration, the log of the epochs and its plot.
     pseudo : sequence of path
-        Scenes with pseudo-labels to learn from as well; see `sarcd.jobs.stored_pseudo_labels`.
+        Additional training scenes with pseudo-labels; see `sarcd.jobs.stored_pseudo_labels`.
     pseudo_name : str
-        Variable that holds those.
+        Variable with the pseudo-labels.
     overwrite : bool
-        Begin anew, and replace a model file that is there, once the new one is whole.
+        Start a new run, and replace an existing model file once the new one is complete.
     progress : callable
-        Called with a description and a total; gives a context whose value is called with each advance.
+        Called with a description and a total; returns a context manager whose value is called with each increment.
     note : callable
-        Called with a line about each choice that the user did not make.
+        Called with a message about each automatic choice.
 
     Returns
     -------
     TrainResult
-        Where the model is, and how good it was.
+        Path, scores and other results of the run.
 
     Raises
     ------
     TrainingError
-        If the scenes hold nothing to learn from, or share ground with those to judge on, the output is there already or
-        was begun with other options, or the loss ceases to be finite.
+        If the scenes have no usable labels or overlap the validation scenes, the output exists already, a stopped run
+        was started with other options, or the loss is no longer finite.
     SceneError
-        If a scene lacks labels, or complex images where coherence is asked for.
+        If a scene has no labels, or no complex images although coherence is requested.
     OptionError
-        If an option cannot be used, or the device is not there.
+        If an option is invalid, or the device is not available.
 
     References
     ----------
@@ -129,12 +129,12 @@ def train(  # noqa: PLR0913  what a training is made of
 
         train(TrainOptions(epochs=20, patch=128, batch=16), ["a.zarr"], ["b.zarr"], "model.safetensors")
     """
-    # What can be refused is refused before anything takes long.
+    # Check the inputs before any expensive step.
     output = check_output(output, overwrite=overwrite)
     options = check_options(options, has_validation=bool(validation) or options.val_fraction > 0)
     run = RunFolder(output.with_suffix(".run"))
     with join_process_group(options.device) as processes, processes.own_random_numbers():
-        if not processes.first:  # one of the processes speaks
+        if not processes.first:  # only the first process reports
             progress, note = silent, lambda text: None
         data = prepare(
             options,
@@ -219,9 +219,10 @@ def _fit(
     begun: Json,
     progress: Progress,
 ) -> tuple[Json, LogitCounts | None]:
-    """Train to the last epoch, and leave the weights to keep in the network.
+    """Train to the last epoch, and load the final weights into the network.
 
-    Returns the record of their epoch, and the counts of their logits where they were judged here and not before a kill.
+    Returns the record of the epoch of these weights, and their logit counts on the validation set. The counts are None
+    without validation, or if the weights were evaluated before the run was resumed.
     """
     network = train_state.network
     validation_batches = (
@@ -238,7 +239,7 @@ def _fit(
         while train_state.epoch < options.epochs:
             epoch = train_state.epoch + 1
             record: Json = {"epoch": epoch, "learning_rate": train_state.schedule.get_last_lr()[0]}
-            # Each epoch's random numbers depend on its own number alone, not on the epochs before.
+            # Seed each epoch by its number, so that a resumed run gets the same random numbers.
             torch.manual_seed(seed_of(options.seed, DROPOUT, epoch) + processes.rank)
             draws = torch.Generator().manual_seed(seed_of(options.seed, AUGMENT, epoch) + processes.rank)
             drawn = batches.epoch(epoch, rank=processes.rank, world=processes.world)
@@ -269,7 +270,7 @@ def _augmented(
     draws: torch.Generator,
     epoch: int,
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch as the network sees them."""
+    """Yield the augmented batches of an epoch."""
     for x, target, numbers in drawn:
         brightness = data.training.brightness(numbers)
         x, target = augment(x, target, data.channels, options.augment, draws, brightness=brightness)
@@ -281,6 +282,6 @@ def _whereabouts(data: TrainingData, epoch: int, numbers: Tensor) -> str:
 
 
 def _f1(record: Json | None) -> float:
-    """Return F1 of a record, or -1 where it has none, which is below any."""
+    """Return the F1 score of a record, or -1 (below any score) if it has none."""
     value = (record or {}).get("scores", {}).get("f1")
     return -1.0 if value is None else float(value)

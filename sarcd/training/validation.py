@@ -1,4 +1,4 @@
-"""Scores of a network on patches, and the temperature that calibrates its probabilities."""
+"""Evaluate a network on the validation set, and calibrate its probabilities by temperature scaling."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ Scores = dict[str, float | None]
 def validate(
     network: Network, batches: Batches, options: TrainOptions, processes: ProcessGroup
 ) -> tuple[Scores, LogitCounts]:
-    """Score a network on patches, pooled over all their pixels.
+    """Compute scores of a network on patches, pooled over all pixels.
 
     Parameters
     ----------
     network : Network
-        Is left in eval mode.
+        Network; left in eval mode.
     batches : Batches
-        Patches with labels; of several processes each takes its part.
+        Labelled patches; each process evaluates its part.
     options : TrainOptions
         Threshold and precision.
-    ranks : ProcessGroup
-        Processes that judge together.
+    processes : ProcessGroup
+        Processes that share the evaluation.
 
     Returns
     -------
     scores : dict
         `tp`, `fp`, `fn`, `tn`, the scores of `sarcd.metrics.kernels.scores.scores`, `average_precision`,
-        `cross_entropy` and `calibration_error`; None where nothing was judged.
+        `cross_entropy` and `calibration_error`; undefined scores are None.
     counts : LogitCounts
-        What a calibration needs.
+        Histogram of the logits, for calibration.
     """
     network.eval()
     confusion = np.zeros(4, np.int64)
@@ -77,20 +77,20 @@ def calibrated(
     Parameters
     ----------
     network : Network
-        Its last layer is changed.
-    batches, options, ranks
-        As in `judge`.
+        Network; its last layer is modified in place.
+    batches, options, processes
+        As in `validate`.
     found : dict
-        Scores of the network as it is.
+        Scores of the network before calibration.
     counts : LogitCounts or None
-        Of its logits; counted here where they are not known.
+        Histogram of its logits; computed if None.
 
     Returns
     -------
     calibration : Calibration
         Temperature, and the calibration error before and after.
     scores : dict
-        Of the network as it is now; what a threshold finds may have changed.
+        Scores of the calibrated network; they may differ if the threshold is not 0.5.
     """
     if counts is None:
         _, counts = validate(network, batches, options, processes)
@@ -98,19 +98,19 @@ def calibrated(
     divide_logits(network, calibration.temperature)
     if options.threshold != 0.5:
         return calibration, validate(network, batches, options, processes)[0]
-    # No temperature moves a logit past 0: what the threshold finds, and the order of pixels, stay.
+    # Scaling preserves the sign and the order of the logits: detections at 0.5 and average precision do not change.
     entropy = cross_entropy(counts, calibration.temperature)
     return calibration, {**found, "cross_entropy": entropy, "calibration_error": calibration.error_after}
 
 
-_SPAN = 32.0  # logits beyond are certain in float32
+_SPAN = 32.0  # the sigmoid of larger logits is saturated in float32
 _BINS = 4096
 _MIDDLES = (np.arange(_BINS) + 0.5) * (2 * _SPAN / _BINS) - _SPAN
 _RELIABILITY_BINS = 15  # as in [1]
 
 
 class LogitCounts:
-    """How often each logit came with and without change, counted batch by batch in bins of 1/64.
+    """Histogram of the logits of pixels with and without change, in bins of width 1/64, updated batch by batch.
 
     Examples
     --------
@@ -122,10 +122,10 @@ class LogitCounts:
 
     def __init__(self) -> None:
         self.values = np.zeros((2, _BINS), np.int64)
-        """(without and with change, bin)."""
+        """Counts, (2, bins) int64: without and with change."""
 
     def add(self, logits: Tensor, target: Tensor) -> None:
-        """Count the pixels that have a label."""
+        """Add the labelled pixels of a batch; `logits` and `target` have the same shape."""
         index = ((logits.float() + _SPAN) * (_BINS / (2 * _SPAN))).floor().clamp(0, _BINS - 1).long()
         for label in (0, 1):
             found = torch.bincount(index[target == label], minlength=_BINS)
@@ -139,10 +139,10 @@ class Calibration:
     Parameters
     ----------
     temperature : float
-        By which logits are divided.
+        Divisor of the logits, positive.
     error_before, error_after : float
-        Expected calibration error: the mean distance, over 15 bins of probability weighted by their pixels, of the mean
-        probability from the share of change.
+        Expected calibration error (ECE): mean absolute difference between mean probability and fraction of change in 15
+        bins of probability, weighted by the number of pixels in each bin.
     """
 
     temperature: float
@@ -151,17 +151,17 @@ class Calibration:
 
 
 def calibrate(counts: LogitCounts) -> Calibration:
-    """Find the temperature of the least cross-entropy.
+    """Find the temperature that minimises the cross-entropy (temperature scaling [1]_).
 
     Parameters
     ----------
     counts : LogitCounts
-        Of validation pixels.
+        Histogram of the logits of the validation set.
 
     Returns
     -------
     Calibration
-        With temperature 1 where only one class was seen: any temperature would be a guess.
+        Temperature and calibration errors. If only one class occurs, the temperature cannot be estimated and is 1.
 
     References
     ----------
@@ -180,15 +180,15 @@ def calibrate(counts: LogitCounts) -> Calibration:
 
 
 def cross_entropy(counts: LogitCounts, temperature: float = 1.0) -> float:
-    """Return the mean binary cross-entropy in nats at a temperature; 0 where nothing was counted."""
+    """Return the mean binary cross-entropy in nats at a temperature; 0 without pixels."""
     logits = _MIDDLES / temperature
-    # -ln sigmoid(-z) where there is no change, -ln sigmoid(z) where there is
+    # -ln sigmoid(-z) without change, -ln sigmoid(z) with change
     losses = counts.values * np.stack([np.logaddexp(0, logits), np.logaddexp(0, -logits)])
     return float(losses.sum() / max(counts.values.sum(), 1))
 
 
 def calibration_error(counts: LogitCounts, temperature: float = 1.0) -> float:
-    """Return the expected calibration error of probabilities at a temperature; 0 where nothing was counted."""
+    """Return the expected calibration error of the probabilities at a temperature; 0 without pixels."""
     probability = 1 / (1 + np.exp(-_MIDDLES / temperature))
     bins = np.minimum((probability * _RELIABILITY_BINS).astype(int), _RELIABILITY_BINS - 1)
     pixels = counts.values.sum(axis=0)
@@ -198,7 +198,7 @@ def calibration_error(counts: LogitCounts, temperature: float = 1.0) -> float:
 
 
 def divide_logits(network: Network, temperature: float) -> None:
-    """Divide the network's logits by a temperature, in its last layer: whoever uses it need not know."""
+    """Divide the network's logits by a temperature, by scaling its last layer; inference needs no extra step."""
     with torch.no_grad():
         network.head.weight /= temperature
         if network.head.bias is not None:

@@ -1,6 +1,6 @@
-"""The pretrained models that come with sarcd, each a file of weights with a card beside it.
+"""Pretrained models distributed with sarcd: a weights file and a card each.
 
-A card is the file ``NAME.toml``; ``sarcd models`` lists them, ``sarcd models NAME`` shows one.
+The card is the file ``NAME.toml``. ``sarcd models`` lists the models; ``sarcd models NAME`` shows one card.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ __all__ = ["AMPLITUDE", "MINES", "Figure", "PretrainedModel", "pretrained_model"
 _FOLDER = Path(__file__).parent
 
 MINES = _FOLDER / "mines.safetensors"
-"""A small U-Net for complex images of open-pit mines; it has seen simulated ones alone."""
+"""Small U-Net for complex images of open-pit mines, trained on simulated images only."""
 
 AMPLITUDE = _FOLDER / "amplitude.safetensors"
-"""A small U-Net for pairs of amplitude images; it has seen simulated ones alone."""
+"""Small U-Net for pairs of amplitude images, trained on simulated images only."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured figure: what of, its value as the documentation has it, and the command that prints it."""
+    """A measured figure: a description, the value as given in the documentation, and the command that prints it."""
 
     what: str
     value: str
@@ -37,36 +37,36 @@ class Figure:
 
 @dataclass(frozen=True)
 class PretrainedModel:
-    """What is known of a pretrained model.
+    """Card of a pretrained model.
 
     Parameters
     ----------
     name : str
-        By which it is registered.
+        Registered name.
     purpose : str
-        What it is for, and where it is the default.
+        Intended use, and the commands that use the model by default.
     file : str
-        Name of its file of weights, safetensors, beside the card.
+        Name of the safetensors file beside the card.
     sha256 : str
-        Of that file.
+        SHA-256 of that file.
     architecture : str
         Name in the registry of `sarcd.networks`.
     options : mapping
-        Options of that network.
+        Options of the network.
     channels : tuple of str
-        Features that enter, in order.
+        Input features, in order.
     parameters : int
-        Number of trained values.
+        Number of trainable parameters.
     licence : str
-        SPDX name.
+        SPDX identifier.
     trained_on : str
-        Images, and where their truth comes from.
+        Training images and the source of their labels.
     made_by : str
-        Command that trains it anew.
+        Command that trains the model again.
     figures : tuple of Figure
-        What it was measured at.
+        Measured performance.
     limits : tuple of str
-        Where it fails, or was never tried.
+        Known failures and untested conditions.
     """
 
     name: str
@@ -85,13 +85,13 @@ class PretrainedModel:
 
     @property
     def path(self) -> Path:
-        """Where the file of weights is."""
+        """Path of the weights file."""
         return _FOLDER / self.file
 
 
 @functools.cache
 def pretrained_models() -> Mapping[str, PretrainedModel]:
-    """Return every pretrained model by its name.
+    """Return all pretrained models, by name.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def pretrained_model(name: str) -> PretrainedModel:
     Raises
     ------
     ModelError
-        If there is none of that name.
+        If no model has that name.
 
     Examples
     --------
