@@ -117,6 +117,7 @@ class TrainingLoop:
     Examples
     --------
     >>> from sarcd.networks import create_model
+    >>> _ = torch.manual_seed(0)
     >>> network = create_model("unet", 7, widths=(4,))
     >>> state = new_state(
     ...     network,
