@@ -37,7 +37,7 @@ def common_options(*, json: bool = False) -> Callable[[Function], Function]:
             try:
                 return function(*args, **kwargs)
             except OSError as error:
-                # The error of a full disk has no file name; the path that was written to tells which disk.
+                # The error of a full disk has no file name; the path of the output identifies the disk.
                 if error.errno is not None and error.filename is None:
                     error.filename = next((str(kwargs[name]) for name in _PLACES if kwargs.get(name)), None)
                 raise

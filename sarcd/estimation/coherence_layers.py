@@ -40,8 +40,8 @@ def coherence(
         ``boxcar``: all pixels of the window, with equal weights. ``gaussian``: with weights that fall off from the
         centre; the window is 4 standard deviations wide. ``fringe``: the boxcar after removing the pair's mean phase
         ramp, and the local fringe frequency where it differs significantly, estimated in a window three times as large.
-        ``adaptive``: the pixels of the window around which the intensity is the same as around its centre, at both
-        dates. See docs/coherence.md.
+        ``adaptive``: the pixels of the window with the same intensity around them as the centre, at both dates.
+        See docs/coherence.md.
     debias : bool
         Remove the bias of low coherence estimated from few looks, with the effective looks from the scene's spectrum.
     min_valid : float

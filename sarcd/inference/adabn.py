@@ -43,7 +43,7 @@ def sample_places(shape: tuple[int, int], stride: int, pairs: Sequence[int]) -> 
     stride : int
         Total stride of the network. The sides of the squares are multiples of it, cut off at the end of the scene.
     pairs : sequence of int
-        Pairs to sample, which take turns.
+        Pairs to sample, in rotation.
 
     Examples
     --------

@@ -234,7 +234,7 @@ def open_networks(plan: PredictionPlan) -> Ensemble:
             raise ModelError("is another model on this worker", source=member.path, hint=hint)
         ready.append(plan.ready(member, loaded))
     if plan.threads:
-        torch.set_num_threads(plan.threads)  # a worker starts with one thread, however many its cores
+        torch.set_num_threads(plan.threads)  # a worker starts with one thread, whatever its number of cores
     return plan.ensemble(ready)
 
 

@@ -63,7 +63,7 @@ def coherence(  # noqa: PLR0913  the arguments of every job, and two options
         Memory of the whole process in bytes. The default is the memory in use plus half of the free memory, at most
         1 GiB.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
     note : callable
         Called with a line about each pair whose images do not seem to match.
 

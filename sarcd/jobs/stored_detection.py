@@ -71,7 +71,7 @@ def detect(  # noqa: PLR0913  one argument per option, as in the command
     memory_bytes : int, optional
         As in `sarcd.jobs.coherence`.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
     note : callable
         Called with a line about each choice that was made automatically.
 

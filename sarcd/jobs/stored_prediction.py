@@ -92,7 +92,7 @@ def predict(
     overwrite : bool
         Replace a result made with other settings.
     progress : callable
-        See `sarcd.jobs.Progress`.
+        Progress reporter; see `sarcd.jobs.Progress`.
     note : callable
         Called with a line about each choice that was made automatically.
 

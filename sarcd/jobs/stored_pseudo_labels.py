@@ -1,6 +1,7 @@
 """Pseudo-labels: a model labels the patches on which it is confident, to train a network on these labels as well.
 
-Labelling is offline, as in Algorithm 1 of the paper: the model labels once, then a network is trained from scratch.
+Labelling is offline, as in Algorithm 1 of Murdaca et al. 2023: the model labels once, then a network is trained from
+scratch.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def statistics(
         Memory of the whole process in bytes. The default is the memory in use plus half of the free memory, at most
         1 GiB.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def normalising_statistics(
     of_model : AmplitudeStatistics or None
         Statistics in the model file.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
     note : callable
         Called with lines about statistics that were computed, and about statistics that do not suit the scene.
 

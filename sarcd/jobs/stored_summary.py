@@ -54,7 +54,7 @@ def summarise(
     memory_bytes : int, optional
         As in `sarcd.jobs.coherence`.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
     note : callable
         Called with a line about each choice that was made automatically.
 
