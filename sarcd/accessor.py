@@ -1,4 +1,4 @@
-"""``scene.sarcd``: every operation as a method of the dataset, with the signature of the function behind it."""
+"""``scene.sarcd``: every operation as a method of the dataset, with the signature of the function that it calls."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @xr.register_dataset_accessor("sarcd")
 class SceneAccessor:
-    """Methods of a scene; each is a function of sarcd that takes the dataset first.
+    """Operations of sarcd as methods of a scene; each calls a function with the dataset as its first argument.
 
     Parameters
     ----------
     scene : xr.Dataset
-        The dataset the accessor was reached from.
+        Dataset of the accessor.
     """
 
     def __init__(self, scene: xr.Dataset) -> None:
         self._scene = scene
 
     def statistics(self, *, per_date: bool = False) -> xr.Dataset:
-        """Exact median and MAD of amplitude; see `sarcd.estimation.statistics`."""
+        """Compute the exact median and MAD of the amplitude; see `sarcd.estimation.statistics`."""
         from sarcd import estimation
 
         return estimation.statistics(self._scene, per_date=per_date)
@@ -48,7 +48,7 @@ class SceneAccessor:
         min_valid: float = 0.5,
         pairs: str | Sequence[Pair] | None = None,
     ) -> xr.DataArray:
-        """Windowed coherence of every pair; see `sarcd.estimation.coherence`."""
+        """Estimate the coherence of every pair in a window; see `sarcd.estimation.coherence`."""
         from sarcd import estimation
 
         return estimation.coherence(
@@ -63,7 +63,7 @@ class SceneAccessor:
         min_valid: float = 0.5,
         pairs: str | Sequence[Pair] | None = None,
     ) -> xr.DataArray:
-        """Phase of the coherence of every pair; see `sarcd.estimation.coherence_phase`."""
+        """Estimate the phase of the coherence of every pair; see `sarcd.estimation.coherence_phase`."""
         from sarcd import estimation
 
         return estimation.coherence_phase(
@@ -71,13 +71,13 @@ class SceneAccessor:
         )
 
     def effective_looks(self, window: int | Window = 5, *, estimator: Estimator = "boxcar") -> float:
-        """Independent looks in a window of the scene's speckle; see `sarcd.estimation.effective_looks`."""
+        """Compute the independent looks of a window; see `sarcd.estimation.effective_looks`."""
         from sarcd import estimation
 
         return estimation.effective_looks(self._scene, window, estimator=estimator)
 
     def normalize(self, *, statistics: Any = "scene") -> xr.DataArray:
-        """Amplitudes normalised by median and MAD; see `sarcd.estimation.normalize`."""
+        """Normalise the amplitudes by median and MAD; see `sarcd.estimation.normalize`."""
         from sarcd import estimation
 
         return estimation.normalize(self._scene, statistics=statistics)
@@ -90,7 +90,7 @@ class SceneAccessor:
         coherence: CoherenceOptions | None = None,
         pairs: str | Sequence[Pair] | None = None,
     ) -> xr.DataArray:
-        """Input of the networks; see `sarcd.estimation.features`."""
+        """Compute the input of the networks; see `sarcd.estimation.features`."""
         from sarcd import estimation
 
         return estimation.features(
@@ -105,12 +105,12 @@ class SceneAccessor:
         device: str = "auto",
         uncertainty: bool = False,
     ) -> xr.Dataset:
-        """Map of changes by what suits the scene, or by a method that is named; see `sarcd.detect`."""
+        """Map the changes with the method that suits the scene, or with a given method; see `sarcd.detect`."""
         from sarcd.detection import detect
 
         return detect(self._scene, method=method, pairs=pairs, device=device, uncertainty=uncertainty)
 
-    def predict(  # noqa: PLR0913  the signature of the function behind it
+    def predict(  # noqa: PLR0913  the signature of the function that it calls
         self,
         *,
         model: str | Path | Sequence[str | Path] | None = None,
@@ -124,7 +124,7 @@ class SceneAccessor:
         adapt_batchnorm: bool = False,
         uncertainty: bool = False,
     ) -> xr.Dataset:
-        """Map of changes by a network, the pretrained one or others; see `sarcd.predict`."""
+        """Map the changes with a network, the pretrained one or others; see `sarcd.predict`."""
         from sarcd.inference.prediction import predict
 
         return predict(
@@ -149,7 +149,7 @@ class SceneAccessor:
         looks: float | None = None,
         min_valid: float = 0.5,
     ) -> xr.Dataset:
-        """One test of the brightness of all dates, and when it changed; see `sarcd.change.omnibus_test`."""
+        """Test where and when the intensity changed over all dates; see `sarcd.change.omnibus_test`."""
         from sarcd import change
 
         return change.omnibus_test(
@@ -167,7 +167,7 @@ class SceneAccessor:
         looks: float | None = None,
         min_valid: float = 0.5,
     ) -> xr.Dataset:
-        """How often, when, and whether for good the ground changed; see `sarcd.change.summarise`."""
+        """Summarise how often and when each pixel changed, and whether it reverted; see `sarcd.change.summarise`."""
         from sarcd import change
 
         return change.summarise(
@@ -191,7 +191,7 @@ class SceneAccessor:
         objects: ObjectRules | bool = False,
         bins: int = 15,
     ) -> xr.Dataset:
-        """Scores against labels; see `sarcd.metrics.evaluate`."""
+        """Evaluate a result against labels; see `sarcd.metrics.evaluate`."""
         from sarcd.metrics import evaluate
 
         return evaluate(
@@ -205,7 +205,7 @@ class SceneAccessor:
         )
 
     def plot(self, *, pair: WhichPair = 0, variable: str | None = None, stretch_percent: float = 1.0) -> Figure:
-        """Figure that explains the result of a pair; see `sarcd.figures.change_figure.plot`."""
+        """Draw the changes of a pair; see `sarcd.figures.change_figure.plot`."""
         from sarcd.figures.change_figure import plot
 
         return plot(self._scene, pair=pair, variable=variable, stretch_percent=stretch_percent)
@@ -219,7 +219,7 @@ class SceneAccessor:
         min_pixels: int | None = None,
         overwrite: bool = False,
     ) -> Exported:
-        """Write a result as a file for other programs, by suffix; see `sarcd.exporting.export_files.export`."""
+        """Export a result to a file, in the format of its suffix; see `sarcd.exporting.export_files.export`."""
         from sarcd.exporting.export_files import export
 
         return export(self._scene, path, variable=variable, pair=pair, min_pixels=min_pixels, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""Packages that sarcd does without until they are needed, and how to install them."""
+"""Optional packages, and how to install them."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _EXTRAS = {
 
 
 def require(*packages: str, source: str | None = None, instead: str | None = None) -> None:
-    """Refuse to go on without a package of one of sarcd's extras, before it is imported.
+    """Raise an error that explains the installation if an optional package is missing, before it is imported.
 
     Parameters
     ----------
     *packages : str
         ``torch``, ``torchvision``, ``safetensors``, ``matplotlib``, ``distributed`` or ``obstore``.
     source : str, optional
-        The file or address that needs it.
+        File or address that needs the packages.
     instead : str, optional
-        What the user can do without it, such as ``use --method ratio-test``.
+        Alternative that needs no package, such as ``use --method ratio-test``.
 
     Raises
     ------
     MissingPackageError
-        If one of them is not installed; it names the command that installs it.
+        If one of them is not installed; the hint is the command that installs it.
 
     Examples
     --------

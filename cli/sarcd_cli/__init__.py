@@ -1,4 +1,4 @@
-"""The command ``sarcd``: one small file per command, which parses, makes one call into `sarcd` and prints its result.
+"""The command ``sarcd``: one small file per command, which parses, calls `sarcd` once and prints the result.
 
-Nothing is imported here: `sarcd_cli.main` loads a command's file when that command is run.
+Nothing is imported here: `sarcd_cli.main` imports the file of a command when the command is run.
 """

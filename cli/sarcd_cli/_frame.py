@@ -1,4 +1,4 @@
-"""What commands share: the options that many have, results on stdout, and notes and progress on stderr."""
+"""Shared parts of the commands: common options, results on stdout, and notes and progress on stderr."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_LONG = 8  # tasks of a graph that is worth a bar: reading a few dates is not
-_PLACES = ("output", "out", "scene")  # parameters that name what a command writes to, nearest first
+_LONG = 8  # tasks of a graph that takes long enough for a bar, unlike reading a few dates
+_PLACES = ("output", "out", "scene")  # parameters that name what a command writes to, most specific first
 
 
 def common_options(*, json: bool = False) -> Callable[[Function], Function]:
-    """Give a command ``--debug``, and ``--json`` (as its argument `json`) if it prints a result.
+    """Add ``--debug`` to a command, and ``--json`` (as its argument `json`) if it prints a result.
 
-    `sarcd_cli.main` obeys both where a command fails: with the traceback, and with one JSON object on stdout.
+    If a command fails, `sarcd_cli.main` prints the traceback or one JSON object on stdout, according to these flags.
 
     Parameters
     ----------
     json : bool
-        True if the command prints a result, which it then passes through `echo_result`.
+        True if the command prints a result, which it must do with `echo_result`.
     """
 
     def decorate(function: Function) -> Function:
@@ -37,7 +37,7 @@ def common_options(*, json: bool = False) -> Callable[[Function], Function]:
             try:
                 return function(*args, **kwargs)
             except OSError as error:
-                # Writing to a full disk fails without a name: the place that was written to says which disk.
+                # The error of a full disk has no file name; the path of the output identifies the disk.
                 if error.errno is not None and error.filename is None:
                     error.filename = next((str(kwargs[name]) for name in _PLACES if kwargs.get(name)), None)
                 raise
@@ -52,7 +52,7 @@ def common_options(*, json: bool = False) -> Callable[[Function], Function]:
 
 
 def result_options(function: Function) -> Function:
-    """Give a command that writes variables ``--name`` and ``--overwrite``."""
+    """Add ``--name`` and ``--overwrite`` to a command that writes variables."""
     for option in (
         click.option("--overwrite", is_flag=True, help="Replace a result that was made with other settings."),
         click.option("--name", default="", metavar="SUFFIX", help="Keep the result beside others, as VARIABLE_SUFFIX."),
@@ -62,7 +62,7 @@ def result_options(function: Function) -> Function:
 
 
 def job_options(function: Function) -> Function:
-    """Give a command that writes variables of pairs ``--pairs``, ``--name`` and ``--overwrite``."""
+    """Add ``--pairs``, ``--name`` and ``--overwrite`` to a command that writes variables of pairs."""
     option = click.option(
         "--pairs",
         metavar="WHICH",
@@ -72,7 +72,7 @@ def job_options(function: Function) -> Function:
 
 
 def memory_option(function: Function) -> Function:
-    """Give a command ``--memory`` in GiB, as its argument `memory_bytes`."""
+    """Add ``--memory`` in GiB to a command, as its argument `memory_bytes`."""
     option = click.option(
         "--memory",
         "memory_bytes",
@@ -85,7 +85,7 @@ def memory_option(function: Function) -> Function:
 
 
 def scheduler_option(function: Function) -> Function:
-    """Give a command ``--scheduler``: its jobs then run on that cluster."""
+    """Add ``--scheduler`` to a command, whose jobs then run on that cluster."""
 
     @functools.wraps(function)
     def command(*args: Any, scheduler: str | None, **kwargs: Any) -> Any:
@@ -95,7 +95,7 @@ def scheduler_option(function: Function) -> Function:
 
         with contextlib.ExitStack() as stack:
             if stack.enter_context(cluster(scheduler)) is None:
-                # Dask would import dask.distributed, half a second, to find out that there is no cluster.
+                # Without this, dask takes half a second to import dask.distributed and look for a cluster.
                 stack.enter_context(dask.config.set(scheduler="threads"))
             return function(*args, **kwargs)
 
@@ -106,7 +106,7 @@ def scheduler_option(function: Function) -> Function:
 
 
 def note(text: str) -> None:
-    """Tell the user something on stderr, which is not the result."""
+    """Print a note for the user on stderr, apart from the result."""
     click.echo(text, err=True)
 
 
@@ -135,7 +135,7 @@ def echo_result(result: Mapping[str, Any], json: bool) -> None:
 
 
 def written(result: Any) -> dict[str, Any]:
-    """Return what every command says of a job that wrote variables region by region."""
+    """Return the entries that every command prints about a job that wrote variables region by region."""
     return {
         "variables": list(result.variables),
         "pairs": result.pairs,
@@ -145,14 +145,14 @@ def written(result: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it."""
+    """Convert a value to types that JSON has."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if type(value).__name__ == "datetime64":
         return str(value)
-    if hasattr(value, "tolist"):  # NumPy's scalars and arrays, xarray's too by way of their values
+    if hasattr(value, "tolist"):  # scalars and arrays of NumPy, and of xarray through their values
         return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -186,7 +186,7 @@ def _text(value: Any) -> str:
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on stdout, aligned by spaces, numbers to the right; the header is bold on a terminal.
+    """Print a table on stdout, aligned by spaces, with numbers to the right; the header is bold on a terminal.
 
     Examples
     --------
@@ -203,19 +203,19 @@ def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _ignore(n: float = 1) -> None:
-    """Take a step of a bar that is not shown."""
+    """Ignore a step of a bar that is not shown."""
 
 
 @contextlib.contextmanager
 def progress(description: str, total: float | None) -> Iterator[Callable[..., None]]:
-    """Show a bar on stderr while something long is done, if a person is there to see it.
+    """Show a progress bar on stderr during a long operation, if stderr is a terminal.
 
     Parameters
     ----------
     description : str
         What is being done.
     total : float or None
-        Steps there are; None where that is not known.
+        Number of steps; None if it is unknown.
 
     Yields
     ------
@@ -236,7 +236,7 @@ def progress(description: str, total: float | None) -> Iterator[Callable[..., No
 
 @contextlib.contextmanager
 def dask_progress(description: str) -> Iterator[None]:
-    """Show a bar on stderr for whatever dask computes inside, if a person is there to see it."""
+    """Show a progress bar on stderr for dask computations in this context, if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield
         return
@@ -254,7 +254,7 @@ def dask_progress(description: str) -> Iterator[None]:
             bars[0]()
 
         def finish(*_outcome: Any) -> None:
-            shown.close()  # a second computation gets a bar of its own
+            shown.close()  # a second computation gets its own bar
 
         with Callback(start_state=start, posttask=step, finish=finish):
             yield

@@ -1,4 +1,4 @@
-"""Options of commands, read from the fields of the options classes that they fill."""
+"""Options of commands, derived from the fields of the options classes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def options_of(
     kind: type, *, only: Collection[str] = (), without: Collection[str] = (), given: bool = False
 ) -> Callable[[Function], Function]:
-    """Give a command an option for each field of an options class, and the options as its argument `options`.
+    """Add an option to a command for each field of an options class, which it receives as its argument `options`.
 
-    A field is called by its name, or by its ``flag``; its type, bounds and choices follow from its annotation, its
-    help and what is done without it from its metadata, see `sarcd.config.fields.option`.
+    The name of an option is that of its field, or its ``flag``. Type, bounds and choices follow from the annotation of
+    the field; the help and the text for the default follow from its metadata, see `sarcd.config.fields.option`.
 
     Parameters
     ----------
     kind : type
-        The options class.
+        Options class.
     only, without : collection of str
-        Names of the fields that are options; by default all of them.
+        Names of the fields to include or to leave out; by default all fields are options.
     given : bool
-        True if the command is to know what was given: its argument is then `given`, a dict of that alone, which wins
-        over a configuration file.
+        True if the command must know which options were given. Its argument is then `given`, a dict of these alone,
+        which override a configuration file.
     """
     fields = [item for item in dataclasses.fields(kind) if item.name in (only or annotations_of(kind))]
     fields = [item for item in fields if item.name not in without]
@@ -53,12 +53,12 @@ def options_of(
 
 
 def _is_given(item: dataclasses.Field[Any], value: Any) -> bool:
-    """Tell whether a value is no option's absence: of a flag that has no negative that is False."""
+    """Return whether an option was given; a flag without a negative form is False if it was not."""
     return value is not None and value != () and (value is not False or bool(item.default))
 
 
 def _option(item: dataclasses.Field[Any], annotation: Any, given: bool) -> Callable[[Any], Any]:
-    """Return the click option of a field, without a default where only what is given counts."""
+    """Return the click option of a field, without a default if only given options count."""
     settings: dict[str, Any] = {"help": _help(item)}
     if item.metadata.get(METAVAR):
         settings["metavar"] = item.metadata[METAVAR]
@@ -80,7 +80,7 @@ def _option(item: dataclasses.Field[Any], annotation: Any, given: bool) -> Calla
 
 
 def _type(kind: Any) -> Any:
-    """Return click's type of an annotation."""
+    """Return the click type of an annotation."""
     if get_origin(kind) is Annotated:
         number, bounds, *_ = get_args(kind)
         if number is int and isinstance(bounds, Bounds):
@@ -91,7 +91,7 @@ def _type(kind: Any) -> Any:
 
 
 def _help(item: dataclasses.Field[Any]) -> str:
-    """Return a field's help as a sentence, with what is done without it in brackets."""
+    """Return the help of a field as a sentence, with the default in brackets."""
     text = item.metadata[HELP][0].upper() + item.metadata[HELP][1:]
     many = "; repeatable" if isinstance(item.default, tuple) else ""
     without = item.metadata.get(EMPTY) or _text(item.default)
@@ -99,14 +99,14 @@ def _help(item: dataclasses.Field[Any]) -> str:
 
 
 def _text(default: Any) -> str:
-    """Return a default as it is given on a command line; empty where there is nothing to give."""
+    """Return a default in command-line syntax; empty if it has none."""
     if isinstance(default, Window):
         return str(default.y) if default.y == default.x else f"{default.y}x{default.x}"
     return "" if default is None or default == () or isinstance(default, bool) else str(default)
 
 
 def parse_window(text: str) -> Window:
-    """Return a window given as ``7`` or ``7x5`` (along y, along x).
+    """Parse a window given as ``7`` or ``7x5`` (along y, along x).
 
     Examples
     --------

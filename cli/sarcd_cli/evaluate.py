@@ -98,7 +98,7 @@ def command(
     if pair is not None and picture is None:
         raise click.UsageError("--pair requires --picture")
     if picture is not None:
-        require("matplotlib")  # before the scenes are read
+        require("matplotlib")  # fails before the scenes are read
     with dask_progress("counting"):
         result = report(
             [open_scene(scene) for scene in scenes],

@@ -11,7 +11,7 @@ from sarcd_cli._frame import common_options, echo_result, echo_table
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 _MOST_DATES = 6
-_COMMANDS = {"summarise_changes": "summarise"}  # where the operation is called otherwise
+_COMMANDS = {"summarise_changes": "summarise"}  # for operations with another name
 
 
 @click.command("info")
@@ -97,7 +97,7 @@ def _bytes(count: float) -> str:
 
 
 def _origin(variable: Mapping[str, Any]) -> str:
-    """Say what a variable was made from, and what is wrong with it."""
+    """Return a text about how a variable was made, and what is wrong with it."""
     parts = []
     if variable["made_by"]:
         parameters = variable["parameters"] if isinstance(variable["parameters"], Mapping) else {}

@@ -1,6 +1,6 @@
-"""Entry point of ``sarcd``: finds the command, runs it, and ends every failure in one line and an exit code.
+"""Entry point of ``sarcd``: finds and runs the command, and reports every failure in one line and an exit code.
 
-Only click is imported here, so that ``sarcd --help`` answers at once; a command's module is imported when it is run.
+Only click is imported here, so that ``sarcd --help`` is fast; the module of a command is imported when it is run.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ COMMANDS = {
     "threshold": "Choose the threshold of a change probability on labelled scenes.",
     "export": "Write a result as a GeoTIFF, as polygons, or as a picture, by the suffix of the file.",
 }
-"""Every command and its help in one line. The file ``<name>.py`` beside this one (``_`` for ``-``) has a click command
+"""All commands with one line of help each. The file ``<name>.py`` beside this one (``_`` for ``-``) has a click command
 called ``command`` whose docstring begins with the same line."""
 
 RESUMED = ("coherence", "detect", "train", "pseudo-label", "predict", "summarise")
-"""Commands that resume where they were stopped; the others start again, and have left nothing incomplete."""
+"""Commands that resume after an interruption; the others start again, and leave nothing incomplete behind."""
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by name and imports the one that is run."""
+    """Group that knows its commands by name, and imports only the one that is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of a first session."""
+        """Return the names in the order of a typical first session."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is asked for, or say which one may have been meant."""
+        """Find the requested command, or suggest one with a similar name."""
         close = difflib.get_close_matches(args[0], COMMANDS, n=1)
         if close and args[0] not in COMMANDS:
             ctx.fail(f"No such command '{args[0]}'; did you mean '{close[0]}'?")
@@ -79,12 +79,12 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, keeping click from taking its errors for a person's Ctrl-C or Ctrl-D."""
+        """Run the command, and keep click from treating its errors as Ctrl-C or Ctrl-D."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise click.Abort from error
-        except EOFError as error:  # nothing is ever asked for here, so this comes from a file
+        except EOFError as error:  # no command prompts, so this comes from a file
             raise RuntimeError(f"EOFError: {error}") from error
 
 
@@ -92,7 +92,7 @@ _VERSIONS_OF = ("xarray", "zarr", "dask", "numba", "rasterio", "torch")
 
 
 def _show_versions(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
-    """Show the versions of sarcd, of Python and of what results depend on, as a report of a problem wants them."""
+    """Show the versions of sarcd, Python and the packages that results depend on, for bug reports."""
     if not wanted or ctx.resilient_parsing:
         return
     from importlib.metadata import PackageNotFoundError, version
@@ -133,7 +133,7 @@ def group(ctx: click.Context) -> None:
 
 
 class Failure(NamedTuple):
-    """What is told of a failure, and the exit code."""
+    """Message about a failure, and the exit code."""
 
     error: str
     source: str | None = None
@@ -142,7 +142,7 @@ class Failure(NamedTuple):
     code: int = FAILED
 
     def line(self) -> str:
-        """Return it as the one line that people read."""
+        """Return the message as one line of text."""
         if self.code == INTERRUPTED:
             return f"{self.error}; {self.hint}"
         from sarcd.errors import sentences  # imports xarray, which commands that succeed may never need
@@ -156,7 +156,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     args : sequence of str, optional
-        What stands behind ``sarcd``; the program's own arguments by default.
+        Arguments after ``sarcd``; by default those of the process.
     """
     words = list(sys.argv[1:] if args is None else args)
     try:
@@ -164,7 +164,7 @@ def main(args: Sequence[str] | None = None) -> int:
             code = group.main(words, prog_name="sarcd", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         failure = explain(error, next((word for word in words if word in COMMANDS), None))
-        # Read from the words themselves: an error of usage comes before any option has a value.
+        # Read from the arguments themselves, since a usage error occurs before options have values.
         flags = set(words[: words.index("--")] if "--" in words else words)
         if "--debug" in flags:
             traceback.print_exception(error)
@@ -178,11 +178,11 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def run() -> NoReturn:
-    """Run the command line as a program of its own."""
+    """Run the command line as a program, and exit."""
     code = main()
     if code == INTERRUPTED:
-        # Threads still compute what nobody waits for any longer; Python would wait for them.
-        with contextlib.suppress(OSError):  # nobody reads any more
+        # Threads may still compute results that are no longer needed, and Python would wait for them.
+        with contextlib.suppress(OSError):  # the reader of a pipe may have closed it
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
@@ -190,8 +190,8 @@ def run() -> NoReturn:
 
 
 def explain(error: BaseException, command: str | None = None) -> Failure:
-    """Return what to tell of a command's exception: nobody who did nothing wrong reads a traceback."""
-    own = sys.modules.get("sarcd.errors")  # not loaded: then it is none of them
+    """Return the message and exit code for an exception of a command, which replace the traceback."""
+    own = sys.modules.get("sarcd.errors")  # if it is not loaded, the error is not one of its errors
     if own is not None and isinstance(error, own.SarcdError):
         return Failure(error.error, error.source, error.option, error.hint)
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
@@ -201,7 +201,7 @@ def explain(error: BaseException, command: str | None = None) -> Failure:
         return _explain_usage(error)
     if isinstance(error, OSError):
         return _explain_system(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own is a RuntimeError
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # that of torch is a RuntimeError
         text = _one_line(str(error))
         return Failure(f"out of memory ({text})" if text else "out of memory", hint="use smaller tiles or batches")
     if type(error).__module__.split(".")[0] == "obstore":
@@ -234,7 +234,7 @@ def _one_line(text: str) -> str:
 
 @contextlib.contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """End on SIGTERM as on Ctrl-C, so that a cluster's time limit leaves a run that can go on."""
+    """Treat SIGTERM like Ctrl-C, so that a run that a cluster's time limit ends can be resumed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -247,7 +247,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
-    """Show a warning as one line without the source that raised it."""
+    """Show each warning as one line, without its source."""
 
     def show(message: Warning | str, *_where: Any, **_more: Any) -> None:
         click.echo(f"warning: {_one_line(str(message))}", err=True)
@@ -259,7 +259,7 @@ def _short_warnings() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _log_to_stderr() -> Iterator[None]:
-    """Show what sarcd logs as one line each."""
+    """Show each log record of sarcd as one line on stderr."""
     handler = _Lines(logging.INFO)
     logger = logging.getLogger("sarcd")
     before = logger.level
@@ -274,7 +274,7 @@ def _log_to_stderr() -> Iterator[None]:
 
 class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record on stderr, as warnings are written."""
+        """Write a record to stderr in the format of warnings."""
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
         click.echo(f"{prefix}{_one_line(record.getMessage())}", err=True)
 

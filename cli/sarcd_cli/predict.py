@@ -22,12 +22,12 @@ from sarcd_cli._options import options_of
 
 
 class _Tiles(click.ParamType[int | str]):
-    """A number of pixels, auto or whole."""
+    """Parameter type for a number of pixels, auto or whole."""
 
     name = "tiles"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """Return the value, or explain the likely slip: a bare --tiles has swallowed the scene."""
+        """Return the value, or explain the likely mistake: --tiles without a value takes the scene as its value."""
         text = str(value)
         if text in ("auto", "whole"):
             return text

@@ -55,7 +55,7 @@ def command(
     if model is not None:
         from sarcd.models.file import load_model, save_model
 
-        loaded = load_model(model)  # what cannot be read is known before the scenes are
+        loaded = load_model(model)  # fails before the scenes are read
     with dask_progress("counting"):
         choice = choose_threshold(
             [open_scene(scene) for scene in scenes],
@@ -74,5 +74,5 @@ def command(
         note(f"{model}: threshold {loaded.card.threshold:g} is now {choice.threshold:.6g}")
         result["model"] = model
     if not json:
-        result["threshold"] = f"{choice.threshold:.9g}"  # exact, as --threshold takes it back
+        result["threshold"] = f"{choice.threshold:.9g}"  # exact when it is passed to --threshold
     echo_result(result, json)

@@ -26,7 +26,7 @@ FLAGS = (
     "seed",
     "device",
 )
-"""Options with a flag of their own; `--set` gives any other."""
+"""Options with their own flag; `--set` gives any other."""
 
 
 @click.command("train")
@@ -117,7 +117,7 @@ def command(
             options, scenes, validation, output, pseudo=pseudo, overwrite=overwrite, progress=progress, note=note
         )
     if not result.digest:
-        return  # one of several processes that torchrun started; the first one writes and speaks
+        return  # one of several processes of torchrun, of which only the first writes and prints
     echo_result(
         {
             "model": str(result.path),

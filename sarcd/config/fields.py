@@ -124,7 +124,7 @@ class Options:
     >>> Tolerance(shift=-1)
     Traceback (most recent call last):
     ...
-    sarcd.errors.OptionError: shift: shift is -1.0: use a number from 0
+    sarcd.errors.OptionError: shift: shift is -1.0. Use a number from 0.
     """
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A part of an image together with what lies around it, in pieces."""
+"""Part of an image together with the pixels around it, in pieces."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 
 class Framed(NamedTuple):
-    """A part of an image, and as much of what lies around it as a window reaches; None where there is nothing.
+    """Part of an image, with the pixels around it that a window reaches, in pieces.
 
     Parameters
     ----------
     centre : (Y, X)
-        The part.
+        The part itself.
     above, below : (N, L + X + R), optional
-        Rows before and after it, corners included.
+        Rows above and below it, including the corners; None if there are none.
     left, right : (Y, L), (Y, R), optional
-        Columns before and after it.
+        Columns left and right of it; None if there are none.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class Framed(NamedTuple):
 
     @property
     def lengths(self) -> tuple[int, int, int, int, int, int]:
-        """Rows above, in and below the centre; columns left of, in and right of it."""
+        """Number of rows above, in and below the centre, and of columns left of, in and right of it."""
         height, width = self.centre.shape
         above, below = (0 if rows is None else rows.shape[0] for rows in (self.above, self.below))
         left, right = (0 if columns is None else columns.shape[1] for columns in (self.left, self.right))
@@ -43,12 +43,12 @@ class Framed(NamedTuple):
 
     @property
     def inside(self) -> tuple[slice, slice]:
-        """Where the centre lies in the whole."""
+        """Position of the centre in the whole."""
         above, height, _, left, width, _ = self.lengths
         return slice(above, above + height), slice(left, left + width)
 
     def pieces(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """All that lies above, then below, left of, in and right of the centre; empty where there is nothing."""
+        """Return the pieces above, below, left of, in and right of the centre, empty where there are none."""
         nothing = self.centre[:0, :0]
         above, below, left, right = (
             nothing if piece is None else piece for piece in (self.above, self.below, self.left, self.right)
@@ -56,7 +56,7 @@ class Framed(NamedTuple):
         return above, below, left, self.centre, right
 
     def whole(self) -> np.ndarray:
-        """Put the pieces together; the centre itself, uncopied, where nothing lies around it."""
+        """Join the pieces; without any around the centre, return the centre itself, not a copy."""
         if all(piece is None for piece in self[1:]):
             return self.centre
         above, height, below, left, width, right = self.lengths

@@ -1,4 +1,4 @@
-"""Windows over chunked images: each chunk is computed where it lies, from itself and thin edges of its neighbours."""
+"""Windows over chunked images: each chunk is computed from itself and from thin edges of its neighbours."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ def map_framed(
     measured: Mapping[str, Any],
     placed: bool,
 ) -> Any:
-    """Apply a kernel of framed parts to every chunk of dask arrays (y, x), framed by what lies up to `reach` away.
+    """Apply a kernel to every chunk of dask arrays (y, x), framed by the pixels up to `reach` away.
 
     Parameters
     ----------
     kernel : callable
-        Takes one `Framed` an array, and returns what belongs to their centre.
+        Takes one `Framed` per array, and returns the result inside their centre.
     arrays : sequence of dask arrays (Y, X)
-        Of equal chunks, none shorter than the reach where there are several along an axis.
+        Arrays with the same chunks, none shorter than the reach along an axis with several chunks.
     reach : (int, int)
-        Pixels along y and x.
+        Reach of the kernel in pixels along y and x.
     dtype : dtype
-        Of the result.
+        Data type of the result.
     measured : mapping
-        Keyword arguments of the kernel, of dask or plain.
+        Keyword arguments of the kernel, plain values or dask objects.
     placed : bool
         Whether the kernel takes `first_row`, the row at which the frame begins.
 
     Returns
     -------
     dask array, (Y, X)
-        Of the same chunks.
+        Result with the same chunks.
 
     Notes
     -----
-    What travels between chunks are their edges: columns first, then rows, which take their corners from columns that
-    have come already. So a chunk is given four edges instead of eight pieces, and is copied to be put together with
-    them only where the kernel wants it whole.
+    Only the edges of chunks are passed to neighbours: first columns, then rows, whose corners come from the columns
+    that the chunk has received. A chunk thus receives four edges instead of eight pieces, and is copied to be joined
+    with them only if the kernel needs the whole.
     """
     import dask.array as da
     from dask.base import tokenize, unpack_collections
@@ -85,7 +85,7 @@ _Edges = tuple[str, dict[_Key, Any]]
 
 
 def _edges(array: Any, name: str, depth: tuple[int, int]) -> _Edges:
-    """Return the name and the tasks of a layer of all edges that chunks of an array (y, x) lend to their neighbours."""
+    """Return the name and tasks of a graph layer with all edges that chunks of an array (y, x) pass to neighbours."""
     (rows, columns), (deep, wide) = array.numblocks, depth
     tasks: dict[_Key, Any] = {}
     chunks = [(i, j) for i in range(rows) for j in range(columns)]
@@ -114,7 +114,7 @@ def _known(edges: _Edges, side: str, i: int, j: int) -> _Key | None:
 
 
 def _frame(array: str, edges: _Edges, at: tuple[int, int]) -> list[_Key | None]:
-    """Return the keys of what makes up a `Framed`, in its order."""
+    """Return the keys of the pieces of a `Framed`, in its order."""
     i, j = at
     return [
         (array, i, j),
@@ -125,7 +125,7 @@ def _frame(array: str, edges: _Edges, at: tuple[int, int]) -> list[_Key | None]:
 
 
 def _columns(chunk: np.ndarray, start: int, stop: int | None) -> np.ndarray:
-    """Copy columns: a view would keep the whole chunk in memory."""
+    """Copy columns, since a view would keep the whole chunk in memory."""
     copied: np.ndarray = chunk[:, start:stop].copy()
     return copied
 

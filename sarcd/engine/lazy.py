@@ -1,4 +1,4 @@
-"""The adapters that operations share: pixel by pixel, and window with halo."""
+"""Adapters that apply kernels to eager and lazy arrays, pixel by pixel or in windows with a halo."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Kernel = Callable[..., np.ndarray]
 
 
 def is_lazy(array: xr.DataArray) -> bool:
-    """Tell whether the data are a dask array, without importing dask."""
+    """Return whether the data are a dask array, without importing dask."""
     return array.chunks is not None
 
 
 def pointwise(kernel: Kernel, array: xr.DataArray, *, dtype: Any, **options: Any) -> xr.DataArray:
-    """Apply a kernel to every block of an array; shape and chunks stay."""
+    """Apply a kernel to every block of an array; shape and chunks are unchanged."""
     if not is_lazy(array):
         return array.copy(data=kernel(array.values, **options))
     lazy = array.data.map_blocks(kernel, dtype=dtype, meta=np.empty((0,) * array.ndim, dtype), **options)
@@ -45,19 +45,19 @@ def window_map(
     Parameters
     ----------
     kernel : callable
-        Takes one (Y, X) array an image and returns one of the same shape; cuts its windows at the borders it is given.
+        Takes one (Y, X) array per image and returns one of the same shape. It truncates windows at the array borders.
     images : sequence of (y, x) DataArray
-        All of one shape, and of one chunking where they are lazy.
+        Images of the same shape and, if lazy, the same chunks.
     halo : (int, int)
-        Pixels along y and x.
+        Reach of the kernel in pixels along y and x.
     dtype : dtype
-        Of the result.
+        Data type of the result.
     measured : mapping, optional
-        Keyword arguments of the kernel, the same everywhere; tasks of dask (`Delayed`) where the images are lazy.
+        Keyword arguments of the kernel, the same everywhere; dask tasks (`Delayed`) if the images are lazy.
     placed : bool
-        Whether the kernel takes `first_row`, the row of the images at which the part it is given begins.
+        Whether the kernel takes `first_row`, the row of the images at which its part begins.
     framed : callable, optional
-        The same kernel of parts (`Framed`), for what need not put them together first; used where the images are lazy.
+        The same kernel for `Framed` parts, which it need not join first; used if the images are lazy.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def window_map(
 
     first = next(image for image in images if is_lazy(image))
     sizes_of: tuple[tuple[int, ...], ...] = first.data.chunks
-    # A chunk shorter than the halo cannot serve its neighbour; an axis in one chunk has no neighbour to serve.
+    # A chunk shorter than the halo cannot fill the halo of its neighbour; along an axis in one chunk there is none.
     chunks = tuple(
         merge_short(sizes, reach) if len(sizes) > 1 else sizes for sizes, reach in zip(sizes_of, halo, strict=True)
     )
@@ -87,7 +87,7 @@ def window_map(
 
 
 def _of_whole(*parts: Framed, kernel: Kernel, **options: Any) -> np.ndarray:
-    """Apply a kernel to parts put together with what lies around them, and keep what belongs to the parts."""
+    """Join each part with its surroundings, apply a kernel, and return the result inside the part."""
     return kernel(*(part.whole() for part in parts), **options)[parts[0].inside]
 
 
@@ -112,14 +112,14 @@ def merge_short(sizes: Sequence[int], least: int) -> tuple[int, ...]:
 
 
 def made_by_attrs(operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Attributes that tell what made a derived variable."""
+    """Return the attributes that record how a derived variable was made."""
     return {"sarcd_operation": operation, PARAMETERS: encode(parameters), "sarcd_version": sarcd.__version__}
 
 
 def paired_array(
     scene: xr.Dataset, name: str, data: Any, pairs: Sequence[tuple[int, int]], attrs: dict[str, Any]
 ) -> xr.DataArray:
-    """Name a (pair, y, x) result and give it the scene's coordinates and the schema's attributes."""
+    """Return a (pair, y, x) result with its name, the coordinates of the scene and the attributes of the schema."""
     times = schema.dates_of(scene, "time")
     coords: dict[str, Any] = {key: scene[key] for key in ("y", "x", "spatial_ref") if key in scene.coords}
     coords["before"] = ("pair", times[[before for before, _ in pairs]])

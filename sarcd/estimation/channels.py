@@ -47,7 +47,8 @@ def features(
     statistics : "scene", AmplitudeStatistics or (median, mad)
         As in `normalize`.
     coherence : CoherenceOptions, optional
-        Options of the coherence. A stored `coherence` is used if it was made with the same ones; by default any is.
+        Options of the coherence. A stored `coherence` is used if it was made with the same options; by default any
+        stored coherence is used.
     pairs : str or sequence of (before, after), optional
         As in `coherence`.
 
@@ -199,8 +200,9 @@ def normalize(
     scene : xr.Dataset
         With `slc` or `amplitude` (time, y, x), linear; invalid pixels NaN.
     statistics : "scene", AmplitudeStatistics or (median, mad)
-        ``scene``: those stored with the scene, or its own, computed together with the result: pooled, or per date where
-        their medians differ by more than 1 dB. Those of a model: ``model.statistics``. Or two numbers, linear.
+        ``scene``: the statistics stored with the scene, or else computed from it together with the result, pooled, or
+        per date if the medians of the dates differ by more than 1 dB. ``model.statistics``: those of a model. A tuple:
+        median and MAD in linear units.
 
     Returns
     -------
@@ -258,7 +260,7 @@ def _as_statistics(statistics: Any) -> AmplitudeStatistics:
 
 
 def _columns(scene: xr.Dataset, statistics: Any) -> tuple[list[Any], list[Any]]:
-    """Return median and MAD for each date: numbers, or lazy 0-d arrays where they are not computed yet."""
+    """Return median and MAD of each date: numbers, or lazy 0-d arrays if they are not computed yet."""
     times = schema.dates_of(scene, "time")
     if isinstance(statistics, str) and statistics != "scene":
         _as_statistics(statistics)

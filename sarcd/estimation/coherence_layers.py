@@ -1,4 +1,4 @@
-"""Coherence of a scene's pairs, by whichever estimator."""
+"""Coherence of the pairs of a scene, with any of the estimators."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def coherence(
     min_valid: float = 0.5,
     pairs: str | Sequence[Pair] | None = None,
 ) -> xr.DataArray:
-    """Magnitude of the coherence between the two images of each pair: how alike two radar echoes are.
+    """Estimate the magnitude of the coherence of each pair: how similar the radar echoes of its two images are.
 
     Parameters
     ----------
@@ -37,34 +37,36 @@ def coherence(
     window : int or Window
         Odd size in pixels; a number means a square.
     estimator : {"boxcar", "gaussian", "fringe", "adaptive"}
-        ``boxcar``: the pixels of the window, with equal weights. ``gaussian``: with weights that fall from the centre,
-        the window 4 standard deviations long. ``fringe``: the boxcar after removing the pair's mean phase ramp, and the
-        local frequency where that differs significantly, found in a window three times as large. ``adaptive``: those
-        pixels of the window whose surroundings are as bright as the centre's, at both dates. See docs/coherence.md.
+        ``boxcar``: all pixels of the window, with equal weights. ``gaussian``: with weights that fall off from the
+        centre; the window is 4 standard deviations wide. ``fringe``: the boxcar after removing the pair's mean phase
+        ramp, and the local fringe frequency where it differs significantly, estimated in a window three times as large.
+        ``adaptive``: the pixels of the window with the same intensity around them as the centre, at both dates.
+        See docs/coherence.md.
     debias : bool
-        Remove the bias that few looks give low coherence, by the effective looks of the scene's own spectrum.
+        Remove the bias of low coherence estimated from few looks, with the effective looks from the scene's spectrum.
     min_valid : float
-        Least share of valid pixels in a window, which the scene's border cuts; below it the result is NaN.
+        Minimum fraction of valid pixels in a window, which is truncated at the border of the scene; below it the result
+        is NaN.
     pairs : str or sequence of (before, after), optional
         ``consecutive``, ``reference``, ``all``, ``BEFORE:AFTER,...`` or dates; by default the scene's own list.
 
     Returns
     -------
     (pair, y, x) float32
-        In [0, 1], lazy if `slc` is, chunked like it; NaN where undefined. Its attribute `effective_looks` tells the
-        looks of the window where they were needed and known at once.
+        In [0, 1], lazy if `slc` is, chunked like it; NaN where undefined. The attribute `effective_looks` holds
+        the looks of the window if they were needed and known at once.
 
     Raises
     ------
     SceneError
-        If there is no `slc` or only one date, or (when computed, if `slc` is lazy) if the looks are needed and the
-        sample they are measured on holds no valid pixel.
+        If there is no `slc` or only one date, or if the looks are needed and the sample that they are measured on has
+        no valid pixels (raised when computed, if `slc` is lazy).
     OptionError
-        If the window is even, or one pixel, where coherence is always 1.
+        If the window size is even, or if it is one pixel, where coherence is always 1.
 
     See Also
     --------
-    coherence_phase : the phase of the same.
+    coherence_phase : the phase of the same coherence.
     sarcd.estimation.effective_looks : independent looks in a window.
 
     References
@@ -89,7 +91,7 @@ def coherence_phase(
     min_valid: float = 0.5,
     pairs: str | Sequence[Pair] | None = None,
 ) -> xr.DataArray:
-    """Phase of the complex coherence of each pair, that of ``before * conj(after)`` averaged.
+    """Estimate the phase of the complex coherence of each pair, that of the mean ``before * conj(after)``.
 
     Parameters
     ----------
@@ -99,8 +101,8 @@ def coherence_phase(
     Returns
     -------
     (pair, y, x) float32
-        In (-pi, pi] radians, lazy if `slc` is; NaN where the coherence is. Also of ``fringe`` it is the phase at the
-        centre of the window, with every fringe still in it: ramps are removed within each window only.
+        In (-pi, pi] radians, lazy if `slc` is; NaN where the coherence is NaN. With ``fringe`` too it is the phase
+        at the centre of the window, with all fringes, since ramps are removed within each window only.
 
     Raises
     ------
@@ -123,7 +125,7 @@ def coherence_with(
     *,
     pairs: str | Sequence[Pair] | None = None,
 ) -> xr.DataArray:
-    """Do what `coherence` does, from one options object, as stores and model files keep it."""
+    """Estimate `coherence` with the options in one object, as stores and model files hold it."""
     return _of_pairs(scene, "coherence", options, pairs)
 
 
@@ -166,7 +168,7 @@ def _of_pairs(
 def _plain_magnitude(
     before: Framed, after: Framed, options: CoherenceOptions, first_row: int, **_measured: None
 ) -> np.ndarray:
-    """Return what `magnitude` does, of parts that are read where they lie."""
+    """Return the result of `magnitude` for framed parts, without joining them."""
     from sarcd.estimation.kernels.boxcar import boxcar_framed
 
     window = options.window.y, options.window.x
@@ -181,7 +183,7 @@ def magnitude(
     ramp: Ramp | None,
     first_row: int = 0,
 ) -> np.ndarray:
-    """Return the first of what `estimate` returns."""
+    """Return the magnitude that `estimate` returns."""
     return estimate(before, after, options, looks, ramp, first_row)[0]
 
 
@@ -193,7 +195,7 @@ def phase(
     ramp: Ramp | None,
     first_row: int = 0,
 ) -> np.ndarray:
-    """Return the second of what `estimate` returns."""
+    """Return the phase that `estimate` returns."""
     found = estimate(before, after, options, looks, ramp, first_row, with_phase=True)[1]
     return np.asarray(found)
 
@@ -213,22 +215,22 @@ def estimate(
     Parameters
     ----------
     before, after : (Y, X) complex64
-        Images, or parts of them with `options.halo` around what is wanted.
+        Images, or parts of them that include `options.halo` around the part of interest.
     options : CoherenceOptions
-        How.
+        How coherence is estimated.
     looks, ramp : optional
-        Measured on the whole scene, for what needs them.
+        Scene-wide measurements, for the options that need them.
     first_row : int
         Row of the scene at which the parts begin; see `sarcd.estimation.kernels.boxcar.boxcar`.
     with_phase : bool
-        Whether the phase is wanted.
+        Whether to return the phase.
 
     Returns
     -------
     magnitude : (Y, X) float32
         In [0, 1]; NaN where undefined.
     phase : (Y, X) float32, or None
-        In (-pi, pi] radians; NaN where the magnitude is.
+        In (-pi, pi] radians; NaN where the magnitude is NaN.
 
     Raises
     ------
@@ -247,7 +249,7 @@ def estimate(
             complex_ = weighted(before, after, (np.ones(window[0]), np.ones(window[1])), options.min_valid)
     else:
         complex_, count = _complex(before, after, options, looks, ramp)
-        found = np.minimum(np.abs(complex_), np.float32(1))  # NaN stays
+        found = np.minimum(np.abs(complex_), np.float32(1))  # NaN is preserved
     angle = None if complex_ is None or not with_phase else _angle(complex_, found)
     if options.debias:
         found = _without_bias(found, count, before, after, options, looks)
@@ -257,7 +259,7 @@ def estimate(
 def _complex(
     before: np.ndarray, after: np.ndarray, options: CoherenceOptions, looks: Looks | None, ramp: Ramp | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the complex coherence, and the number of pixels averaged where that is the estimator's choice."""
+    """Return the complex coherence, and the number of averaged pixels if the estimator selects them."""
     window = options.window.y, options.window.x
     if options.estimator == "gaussian":
         from sarcd.estimation.kernels.weighted import gaussian_weights, weighted
@@ -291,13 +293,13 @@ def _without_bias(
     window = options.window
     if count is None:
         count = valid_count(before, after, (window.y, window.x))
-    # exact for independent pixels, and one look for one pixel; correlated ones lie in between
+    # linear from one look for one pixel to the looks of the whole window; exact for independent pixels
     of_one_more = np.float32((looks.floor - 1) / (window.pixels - 1))
     return unbias(found, 1 + of_one_more * (count.astype(np.float32) - 1))
 
 
 def _angle(complex_: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return the phase in (-pi, pi], NaN where the magnitude is."""
+    """Return the phase in (-pi, pi], NaN where the magnitude is NaN."""
     angle = np.angle(complex_)
     angle[angle <= -np.float32(np.pi)] = np.pi
     return np.where(np.isnan(found), np.float32(np.nan), angle).astype(np.float32)
@@ -311,15 +313,15 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
     scene : xr.Dataset
         Scene.
     pairs : str or sequence of (before, after), optional
-        A policy of `sarcd.store.pairs.select_pairs`, or a list as of `explicit_pairs`; by default the scene's own
-        list, or consecutive dates where it has none.
+        Policy as in `sarcd.store.pairs.select_pairs`, or list as in `explicit_pairs`; by default the scene's own list,
+        or consecutive dates if it has none.
 
     Raises
     ------
     SceneError
         If the scene has fewer than two dates.
     OptionError
-        If a pair is no pair of the scene's dates.
+        If a pair is not a pair of the scene's dates.
     """
     times = schema.dates_of(scene, "time")
     if len(times) < 2:
@@ -328,7 +330,7 @@ def pairs_of(scene: xr.Dataset, pairs: str | Sequence[Pair] | None = None) -> li
             source=schema.source_of(scene),
             hint="add images with 'sarcd ingest --append'",
         )
-    if pairs is None and scene.sizes.get("pair"):  # an empty list is none
+    if pairs is None and scene.sizes.get("pair"):  # an empty list counts as none
         chosen = list(zip(schema.dates_of(scene, "before"), schema.dates_of(scene, "after"), strict=True))
     elif pairs is None or isinstance(pairs, str):
         chosen = select_pairs(pairs or "consecutive", times)

@@ -1,4 +1,4 @@
-"""Prediction of whole scenes in tiles, in bounded memory; the map does not depend on how the work is divided."""
+"""Tiled prediction of whole scenes in bounded memory; the map does not depend on how the work is divided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch-norm statistics estimated anew on the scene at hand, without labels."""
+"""Adaptive batch normalisation (AdaBN): batch-norm statistics re-estimated on a scene, without labels."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 Module = TypeVar("Module", bound="nn.Module")
 
 Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
-"""Mean and variance of every channel, float64, by the name of the batch norm."""
+"""Mean and variance of every channel, float64, by the name of the batch-norm layer."""
 
 _SIDE = 256
-_LEAST_TILES, _MOST_TILES = 16, 64  # of all pairs together
-_CANDIDATES = 4  # places looked at for each tile that is wanted: some lie where there are no data
+_LEAST_TILES, _MOST_TILES = 16, 64  # over all pairs together
+_CANDIDATES = 4  # squares to try per tile, since some have no data
 _LEAST_VALID = 0.5
-_BATCH = 4  # fixed: what a batch norm passes on while it learns depends on what it sees at a time
-_PLASTIC = 1.3247179572447458  # root of x^3 = x + 1: steps of its powers fill a square evenly
+_BATCH = 4  # fixed, since the output of a batch norm in training mode depends on its batch
+_PLASTIC = 1.3247179572447458  # root of x^3 = x + 1: steps of its inverse powers fill a square evenly
 
 
 def sample_places(shape: tuple[int, int], stride: int, pairs: Sequence[int]) -> list[tuple[int, Rectangle]]:
-    """Return where to look for a sample of a scene: a pair and a square each, the same for the same scene and pairs.
+    """Return candidate squares for a sample of a scene, each with its pair; the same for the same scene and pairs.
 
     Parameters
     ----------
     shape : (int, int)
-        Of the scene.
+        Shape of the scene.
     stride : int
-        The network's: squares are multiples of it, and lie within the scene as far as it goes.
+        Total stride of the network. The sides of the squares are multiples of it, cut off at the end of the scene.
     pairs : sequence of int
-        Pairs that the sample is of; it goes through them in turn.
+        Pairs to sample, in rotation.
 
     Examples
     --------
@@ -59,13 +59,13 @@ def sample_places(shape: tuple[int, int], stride: int, pairs: Sequence[int]) -> 
         )
         rectangle = slice(y, min(y + sides[0], shape[0])), slice(x, min(x + sides[1], shape[1]))
         place = pairs[number % len(pairs)], rectangle
-        if place not in places:  # in a scene hardly larger than a square
+        if place not in places:  # a scene hardly larger than a square repeats them
             places.append(place)
     return places
 
 
 def tiles_wanted(shape: tuple[int, int], stride: int, pairs: int) -> int:
-    """Return how many tiles a sample of so many pairs has: no more than it takes to cover them.
+    """Return how many tiles the sample of a number of pairs has, at most as many as cover these pairs.
 
     Examples
     --------
@@ -81,18 +81,18 @@ def _sides(shape: tuple[int, int], stride: int) -> list[int]:
 
 
 def take_sample(values: Iterable[np.ndarray], channels: Sequence[str], stride: int, *, wanted: int) -> np.ndarray:
-    """Return the first tiles of which half is valid, their holes filled, as one array.
+    """Stack the first tiles that are at least half valid, with their holes filled.
 
     Parameters
     ----------
     values : iterable of (C, h, w) float32
-        Features at the places of `sample_places`, in their order; no more are asked for than are needed.
+        Features of the squares of `sample_places`, in their order; iterated only as far as needed.
     channels : sequence of C str
-        Their names.
+        Names of the channels.
     stride : int
-        The network's: what is shorter, because the scene is, is continued by the fill constants.
+        Total stride of the network. Tiles cut short by the end of the scene are padded with the fill constants.
     wanted : int
-        Tiles wanted.
+        Number of tiles.
 
     Returns
     -------
@@ -116,19 +116,19 @@ def take_sample(values: Iterable[np.ndarray], channels: Sequence[str], stride: i
 
 
 def reestimate(network: nn.Module, sample: np.ndarray, device: torch.device) -> Statistics:
-    """Return mean and variance of what each batch norm sees of a sample, in one pass.
+    """Estimate the mean and variance of the input of each batch norm on a sample, in one pass.
 
-    Each batch norm passes on what it sees normalised by the batch at hand, as in training; nothing else is as in
-    training. Mean and variance are those of all values together, not a running mean.
+    Each batch norm normalises by the statistics of the current batch, as in training; all other layers are in eval
+    mode. Mean and variance are those of all values together, not running averages.
 
     Parameters
     ----------
     network : nn.Module
-        In eval mode, on `device`; it stays as it is.
+        Network in eval mode, on `device`; it is not modified.
     sample : (N, C, H, W) float32
         See `take_sample`.
     device : torch.device
-        Where the network is.
+        Device of the network.
 
     References
     ----------
@@ -147,7 +147,7 @@ def reestimate(network: nn.Module, sample: np.ndarray, device: torch.device) -> 
 
 
 def _adding_up(sums: dict[str, list[Any]], name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
-    """Return a hook that adds what a batch norm sees to count, mean and sum of squares about it (Chan et al. 1983)."""
+    """Return a hook that updates count, mean and sum of squared deviations of the input (Chan et al. 1983)."""
     import torch
 
     def add(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
@@ -163,7 +163,7 @@ def _adding_up(sums: dict[str, list[Any]], name: str) -> Callable[[nn.Module, tu
 
 
 def adapted(network: Module, statistics: Statistics) -> Module:
-    """Return a copy of a network with other batch-norm statistics.
+    """Return a copy of a network with the given batch-norm statistics.
 
     Examples
     --------
@@ -184,7 +184,7 @@ def adapted(network: Module, statistics: Statistics) -> Module:
 
 
 def digest_of(statistics: Statistics | None) -> str:
-    """Return what tells statistics apart; empty for none."""
+    """Return a digest that identifies statistics; empty for None."""
     if statistics is None:
         return ""
     parts = [array.tobytes() for pair in statistics.values() for array in pair]

@@ -1,15 +1,15 @@
-"""The rim around no-data areas, where the network's input is affected by a hole unlike any in training."""
+"""Rim around no-data areas, where a hole affects the network's input in ways that did not occur in training."""
 
 from __future__ import annotations
 
 import numpy as np
 
 HOLE = 5
-"""Side in pixels of the square that a hole must contain to disturb a network; dead pixels and thin gaps do not."""
+"""Side in pixels of the smallest square hole that disturbs a network; dead pixels and thin gaps do not."""
 
 
 def rim_halo(reach: tuple[int, int]) -> tuple[int, int]:
-    """Return the halo along y and x that `near_holes` depends on.
+    """Return the halo along y and x that `near_holes` needs.
 
     Examples
     --------
@@ -25,14 +25,14 @@ def near_holes(valid: np.ndarray, reach: tuple[int, int]) -> np.ndarray:
     Parameters
     ----------
     valid : (Y, X) bool
-        Where all features are known.
+        True where all features are valid.
     reach : (int, int)
-        Pixels along y and x.
+        Distance in pixels along y and x.
 
     Returns
     -------
     (Y, X) bool
-        True in such holes and around them, in a rectangle. The image is mirrored at its border, so a strip of no-data
+        True in such holes and in rectangles around them. The image is mirrored at its border, so a strip of no-data
         along the border counts with twice its width.
 
     Examples

@@ -1,8 +1,8 @@
-"""The plan of a prediction: which networks see what, in which tiles, on which device, and what their map records.
+"""Plan of a prediction: its networks, their inputs, tiles and devices, and what the map records.
 
-`build_plan` makes it, once a prediction. `sarcd.inference.prediction` executes it as a dask graph, `sarcd.jobs.predict`
-into the store; either way a `RegionTask` predicts each region. Plan and task carry paths and digests of model files,
-never networks, so that they can be sent to other processes. The file is long because a plan is read as a whole.
+`build_plan` makes the plan. `sarcd.inference.prediction` executes it as a dask graph, `sarcd.jobs.predict` writes its
+map to the store; in both a `RegionTask` predicts each region. Plan and task hold paths and digests of model files, not
+networks, so that they can be sent to other processes. The file is long because a plan is read as a whole.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ OPERATION = "predict"
 
 @dataclass(frozen=True)
 class Place:
-    """Where networks run: the device that results come from, torch's threads on it, and the device of this process."""
+    """Where networks run: the device that predicts, the torch threads there, and the device of this process."""
 
     device: str
     threads: int
@@ -53,24 +53,24 @@ class Place:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a plan takes from a scene, once it may be read.
+    """What a plan needs from a scene, once the scene may be read.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With the pairs and statistics that it has by now.
+        Scene with its current pairs and statistics.
     pairs : list of (int, int)
         Positions along time of the two dates of each pair to predict.
     positions : list of int
-        The same pairs, as the features are asked for.
+        The same pairs, as indices for the reader of the features.
     statistics : Any
-        What normalises the amplitudes, as `sarcd.estimation.features` takes it.
+        Statistics that normalise the amplitudes, as `sarcd.estimation.features` takes them.
     forward_bytes : int
-        Memory that one forward pass may take.
+        Memory of one forward pass in bytes, at most.
     recorded : dict, optional
-        What a map in the store records of the statistics.
+        What a stored map records about the statistics.
     blended_share : float
-        Share of the memory that a batch of blended tiles may take.
+        Fraction of the memory that a batch of blended tiles may take.
     """
 
     scene: xr.Dataset
@@ -84,7 +84,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a prediction: where it is read from, how it goes over the scene, and what it was adapted to."""
+    """Network of a prediction: its model file, its tiles and batch, and the statistics that it is adapted to."""
 
     path: str
     digest: str
@@ -93,60 +93,60 @@ class Member:
     statistics: Statistics | None = None
 
     def places(self, pairs: Sequence[int]) -> list[tuple[int, Rectangle]]:
-        """Return where to look for the sample that the network is adapted to."""
+        """Return the candidate squares for the sample that the network is adapted to."""
         return sample_places(self.tiling.shape, self.tiling.stride, pairs)
 
     def estimate(self, loaded: LoadedModel, values: Iterable[np.ndarray], pairs: int) -> Statistics:
-        """Return the batch-norm statistics of the features at `places` of so many pairs."""
+        """Estimate the batch-norm statistics from the features of `places`, given the number of pairs."""
         wanted = tiles_wanted(self.tiling.shape, self.tiling.stride, pairs)
         sample = take_sample(values, loaded.card.channels, self.tiling.stride, wanted=wanted)
         return reestimate(loaded.network, sample, loaded.device)
 
     def predictor(self, loaded: LoadedModel) -> Predictor:
-        """Return a predictor with a network that is `PredictionPlan.ready`."""
+        """Return a predictor with a network from `PredictionPlan.ready`."""
         return Predictor(loaded.network, loaded.card.channels, self.tiling, batch=self.batch, device=loaded.device)
 
 
 @dataclass(frozen=True)
 class PredictionPlan:
-    """How a scene is predicted: all that the bytes of the map depend on, and what its attributes say of it.
+    """How a scene is predicted: everything that the bytes of the map depend on, and what its attributes record.
 
     Parameters
     ----------
     members : tuple of Member
-        The networks, with their tiles and batches.
+        Networks, with their tiles and batches.
     channels : tuple of str
-        Features that they see.
+        Features that the networks take.
     coherence : CoherenceOptions or None
-        How coherence is estimated; None where it is no feature.
+        How coherence is estimated; None if it is not a feature.
     coherence_from : {"store", "computed"} or None
-        Where it comes from.
+        Source of the coherence.
     statistics : Any
-        What normalises the amplitudes.
+        Statistics that normalise the amplitudes.
     threshold : float
         Probability from which a pixel counts as changed.
     views : tuple of tuples of TTAView
-        Ways to show each network its input; see `tta_views`.
+        Views of the input for test-time augmentation; see `tta_views`.
     uncertainty : bool
-        Whether the spread of the probability is kept as well.
+        Whether the standard deviation of the probability is also returned.
     rim : (int, int)
-        See `rim_of`.
+        Width of the invalid rim around holes, in pixels along y and x; see `rim_of`.
     device : str
-        Where the networks run.
+        Device of the networks.
     threads : int
-        Of torch there; 0 leaves them as they are.
+        Threads of torch on that device; 0 leaves the number unchanged.
     precision : str
-        Of weights and activations.
+        Precision of weights and activations.
     compiled : bool
         Whether the networks are compiled.
     pairs : tuple of int
         Pairs to predict.
     sampled : tuple of int
-        Pairs of which the networks are adapted to a sample; none where they stay as they were trained.
+        Pairs with the sample that the networks are adapted to; empty if they are not adapted.
     forward_bytes : int
-        Memory that a forward pass of the largest network takes.
+        Memory of a forward pass of the largest network, in bytes.
     parameters : dict
-        What a map in the store records of all this.
+        What a stored map records about all this.
     """
 
     members: tuple[Member, ...]
@@ -172,44 +172,44 @@ class PredictionPlan:
         return window_of(region, [member.tiling for member in self.members], self.rim)
 
     def adapted(self, statistics: Sequence[Statistics]) -> PredictionPlan:
-        """Return the plan with batch-norm statistics of the scene, one set a network."""
+        """Return the plan with batch-norm statistics of the scene, one set per network."""
         members = zip(self.members, statistics, strict=True)
         return replace(self, members=tuple(replace(member, statistics=one) for member, one in members))
 
     def ready(self, member: Member, loaded: LoadedModel) -> LoadedModel:
-        """Return a network as it predicts: adapted, quick, in the precision asked for."""
+        """Return a network prepared for inference: adapted, optimised, in the requested precision."""
         if member.statistics is not None:
             loaded = replace(loaded, network=adapted(loaded.network, member.statistics))
         return loaded.quick(self.precision, compiled=self.compiled)  # type: ignore[arg-type]  # one of the precisions
 
     def ensemble(self, ready: Iterable[LoadedModel]) -> Ensemble:
-        """Return networks that are ready, as they predict together."""
+        """Return the ensemble of networks that are ready."""
         predictors = [member.predictor(one) for member, one in zip(self.members, ready, strict=True)]
         return Ensemble(predictors, self.views, rim=self.rim)
 
 
 @dataclass(frozen=True)
 class RegionTask:
-    """Predicts regions by a plan, in any process and from any thread.
+    """Task that predicts regions by a plan, in any process; thread-safe.
 
     Parameters
     ----------
     plan : PredictionPlan
         The plan.
     networks : callable
-        Gives the networks of the plan, opened in this process; it travels without them.
+        Returns the networks of the plan, opened in this process; they are not pickled with it.
     """
 
     plan: PredictionPlan
     networks: Callable[[], Ensemble]
 
     def __call__(self, features: np.ndarray, region: Rectangle) -> tuple[np.ndarray, np.ndarray]:
-        """Return probability and uncertainty of a region, of the features of `PredictionPlan.window`."""
+        """Return probability and uncertainty of a region, from the features of `PredictionPlan.window`."""
         return self.networks().predict(features, region)
 
 
 def region_task(plan: PredictionPlan, loaded: Sequence[LoadedModel]) -> RegionTask:
-    """Return what predicts regions, with the networks that are loaded here; a worker of a cluster opens them anew."""
+    """Return the task of a plan, with the networks that are loaded here; a worker of a cluster loads them again."""
     ready = [plan.ready(member, one) for member, one in zip(plan.members, loaded, strict=True)]
     return RegionTask(plan, Opened(partial(open_networks, plan), plan.ensemble(ready)))
 
@@ -220,7 +220,7 @@ def open_networks(plan: PredictionPlan) -> Ensemble:
     Raises
     ------
     ModelError
-        If a file is not there, or is another than the job was planned with.
+        If a file is missing, or is not the file that the job was planned with.
     """
     import torch
 
@@ -234,7 +234,7 @@ def open_networks(plan: PredictionPlan) -> Ensemble:
             raise ModelError("is another model on this worker", source=member.path, hint=hint)
         ready.append(plan.ready(member, loaded))
     if plan.threads:
-        torch.set_num_threads(plan.threads)  # a worker is started with one, whatever its cores
+        torch.set_num_threads(plan.threads)  # a worker starts with one thread, whatever its number of cores
     return plan.ensemble(ready)
 
 
@@ -253,31 +253,31 @@ def build_plan(
     models : str or Path, or a sequence of them
         Model files.
     options : PredictOptions
-        What the user asked for.
+        Options of the user.
     scene : xr.Dataset
-        Which is not read here.
+        Scene; its data are not read here.
     place : Place
         Where the networks run.
     survey : callable
-        Reads of the scene what the plan lacks. It is given the first network and those parameters that are known by
-        then, None for what is not recorded, so that it can refuse before it reads.
+        Reads what the plan needs from the scene. Its arguments are the first network and the parameters known by then
+        (None for those that are not recorded), so that it can refuse before it reads.
     begun : dict, optional
-        Parameters of an earlier run, which is followed where `options` leave a choice open.
+        Parameters of an earlier run, which replace options that are not given.
 
     Returns
     -------
     plan : PredictionPlan
     loaded : list of LoadedModel
-        The networks, on this process's device.
+        Networks, on the device of this process.
 
     Raises
     ------
     ModelError
-        If a file is no model, or does not go with the others.
+        If a file is not a model, or does not match the others.
     SceneError
-        If the scene lacks what the networks look at.
+        If the scene lacks an input of the networks.
     OptionError
-        If the spread of a single probability is asked for, or tile or batch cannot be used.
+        If the uncertainty of a single probability is requested, or tile or batch cannot be used.
     """
     from sarcd.models.file import load_models
 
@@ -299,7 +299,7 @@ def build_plan(
         "model": _one_or_list([one.digest for one in loaded]),
         "dtype": options.precision,
         "threshold": threshold,
-        # Came later: recorded where used, so that what was made before compares equal.
+        # Added later; recorded only where used, so that earlier results compare equal.
         **{name: getattr(options, name) or None for name in ("compiled", "swap", "flips")},
     }
     found = survey(loaded[0], known)
@@ -330,7 +330,7 @@ def build_plan(
 
 
 def _check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:
-    """Raise unless the scene has what the network looks at."""
+    """Raise unless the scene has the inputs of the network."""
     if "coherence" not in loaded.card.channels:
         return
     if loaded.card.coherence is None:
@@ -346,9 +346,9 @@ def _check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:
 def _choose_tiles(
     loaded: Sequence[LoadedModel], options: PredictOptions, place: Place, survey: Survey, begun: Json
 ) -> tuple[list[Member], int]:
-    """Choose how each network goes over the scene; also return the bytes that a forward pass of the largest takes.
+    """Choose tile and batch of each network; also return the memory of the largest forward pass in bytes.
 
-    Tiles and batches left open follow an earlier run, if there is one.
+    Tiles and batches that are not given follow an earlier run, if there is one.
     """
     shape = survey.scene.sizes["y"], survey.scene.sizes["x"]
     budget, kind = survey.forward_bytes, place.device.partition(":")[0]
@@ -372,7 +372,7 @@ def _choose_tiles(
 
 
 def _outline(loaded: LoadedModel, precision: str) -> Network:
-    """Return a network as it will predict, without memory for its weights: all that its size depends on."""
+    """Return a network as it will predict, on the meta device: its memory can be estimated without any weights."""
     import torch
 
     from sarcd.networks import create_model
@@ -383,18 +383,18 @@ def _outline(loaded: LoadedModel, precision: str) -> Network:
 
 
 def _listed(value: Any, count: int) -> list[int]:
-    """Return what an earlier run recorded for each network; nothing if it had another number of them."""
+    """Return what an earlier run recorded for each network; empty if it had another number of networks."""
     values = value if isinstance(value, list) else [] if value is None else [value]
     return [int(item) for item in values] if len(values) == count else []
 
 
 def _one_or_list(values: Sequence[Any]) -> Any:
-    """Return the value of the one network there is as a rule, or a list."""
+    """Return the value of a single network, the usual case, or the list of several."""
     return values[0] if len(values) == 1 else list(values)
 
 
 def _parameters(plan: PredictionPlan, known: Json) -> Json:
-    """Return everything that the bytes of the map depend on, in the order in which it is recorded."""
+    """Return everything that the bytes of the map depend on, in the order of the record."""
     tilings = [member.tiling for member in plan.members]
     kinds = ["blended" if isinstance(tiling, BlendedTiling) else "exact" for tiling in tilings]
     parameters = {

@@ -31,11 +31,11 @@ from sarcd.store.pairs import Pair
 if TYPE_CHECKING:
     from sarcd.models.file import LoadedModel
 
-_FORWARD_BYTES = 2**29  # of one forward pass: dask's other threads hold chunks of their own meanwhile
+_FORWARD_BYTES = 2**29  # per forward pass; other threads of dask hold chunks meanwhile
 _RECORDED = ("model", "tile", "tiling", "threshold", "swap", "flips", "adapt_batchnorm", "rim")  # besides the features'
 
 
-def predict(  # noqa: PLR0913  one knob a choice, as the command has them
+def predict(  # noqa: PLR0913  one argument per option, as in the command
     scene: xr.Dataset,
     *,
     model: str | Path | Sequence[str | Path] | None = None,
@@ -56,47 +56,47 @@ def predict(  # noqa: PLR0913  one knob a choice, as the command has them
     scene : xr.Dataset
         With `slc`, or with `amplitude` for networks that need no coherence.
     model : str or Path, or a sequence of them, optional
-        Model files made by `sarcd train`; of several the map is the mean of their probabilities. By default the
-        network pretrained on simulated mines, `sarcd.models.pretrained.MINES`.
+        Model files made by `sarcd train`; the probabilities of several are averaged. By default the network pretrained
+        on simulated mines, `sarcd.models.pretrained.MINES`.
     tiles : int, "auto" or "whole"
-        Side of a tile in pixels, rounded up to the network's stride; the map is the same for any, unless the network
-        cannot be tiled exactly: then tiles overlap by half and are blended.
+        Side of a tile in pixels, rounded up to the network's stride. The map does not depend on it, unless the network
+        cannot be tiled exactly; then tiles overlap by half and are blended.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     statistics : "scene", "model", AmplitudeStatistics or (median, mad), optional
-        What normalises the amplitudes; by default what the model file says, the scene's own as a rule.
+        Statistics that normalise the amplitudes; by default as the model file specifies, usually the scene's own.
     threshold : float, optional
-        Probability from which a pixel counts as changed; the model's by default, of several the mean.
+        Probability from which a pixel counts as changed; by default the model's, or the mean over several models.
     pairs : str or sequence of (before, after), optional
         As in `sarcd.estimation.coherence`.
     swap, flips : bool
-        Test-time augmentation: mean over both orders of the dates; over the ground flipped along y, along x, and both.
+        Test-time augmentation: mean over both orders of the dates; over images flipped along y, along x, and both.
     adapt_batchnorm : bool
-        Estimate the network's batch-norm statistics anew (AdaBN), on a sample of the scene that is read when the map is
+        Re-estimate the network's batch-norm statistics (AdaBN) on a sample of the scene, which is read when the map is
         computed.
     uncertainty : bool
-        Return the standard deviation of the probability among models and test-time augmentations as well.
+        Also return the standard deviation of the probability over models and test-time augmentations.
 
     Returns
     -------
     xr.Dataset
-        `change_probability` (pair, y, x) float32 in [0, 1], NaN where the input is invalid and at the rim of holes (see
-        `sarcd.inference.rim_of`), and `change` (pair, y, x) uint8, 255 there; lazy, in chunks of whole regions. With
-        `uncertainty` also that, (pair, y, x) float32, in [0, 0.5].
+        `change_probability` (pair, y, x) float32 in [0, 1], NaN where the input is invalid and in the rim around holes
+        (see `sarcd.inference.rim_of`), and `change` (pair, y, x) uint8, 255 there; lazy, in chunks of whole regions.
+        With `uncertainty` also `uncertainty` (pair, y, x) float32 in [0, 0.5].
 
     Raises
     ------
     ModelError
-        If a file is no model, or does not go with the others.
+        If a file is not a model, or does not match the others.
     SceneError
-        If the scene lacks what the model looks at.
+        If the scene lacks an input of the model.
     OptionError
         If an option cannot be used.
 
     See Also
     --------
-    sarcd.detect : by what suits the scene.
-    sarcd.jobs.predict : the same into the store, resumable.
+    sarcd.detect : map by the method that suits the scene.
+    sarcd.jobs.predict : the same, stored and resumable.
 
     References
     ----------
@@ -128,7 +128,7 @@ def predict(  # noqa: PLR0913  one knob a choice, as the command has them
     layers = _lazy_layers(source, plan)
     recorded = {name: value for name, value in plan.parameters.items() if name in _RECORDED}
     if adapt_batchnorm:
-        recorded["adapt_batchnorm"] = True  # to all pairs there are
+        recorded["adapt_batchnorm"] = True  # to all pairs
     attrs = made_by_attrs(OPERATION, {**recorded, **parameters_of(source)})
     change = layers[0].map_blocks(decide, plan.threshold, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
     found = {"change_probability": layers[0], "change": change}
@@ -142,7 +142,7 @@ def predict(  # noqa: PLR0913  one knob a choice, as the command has them
 
 
 def _place(device: str) -> Place:
-    """Return the device that a name means here; torch's threads stay as they are."""
+    """Return the device that a name refers to here; the number of torch threads is unchanged."""
     from sarcd.networks.devices import choose_device
 
     name = str(choose_device(device))
@@ -159,7 +159,7 @@ def _statistics(statistics: Any, loaded: LoadedModel) -> Any:
 
 
 def _lazy_layers(source: xr.DataArray, plan: PredictionPlan) -> list[Any]:
-    """Return each layer (pair, y, x) as a dask array, one task a region besides the reading of its window."""
+    """Return each layer (pair, y, x) as a dask array, with one task per region besides reading its window."""
     import dask.array as da
     from dask.delayed import delayed
 
@@ -177,7 +177,7 @@ def _lazy_layers(source: xr.DataArray, plan: PredictionPlan) -> list[Any]:
 
 
 def _regions(plan: PredictionPlan) -> tuple[list[slice], list[slice]]:
-    """Return the rows and columns of the regions: of a chunk, or of the largest tile."""
+    """Return the rows and columns of the regions, each as large as a chunk or the largest tile."""
     tilings = [member.tiling for member in plan.members]
     if any(isinstance(tiling, BlendedTiling) for tiling in tilings):
         steps = [schema.CHUNK * count for count in blocks_of(tilings, (schema.CHUNK, schema.CHUNK))]
@@ -191,14 +191,14 @@ def _regions(plan: PredictionPlan) -> tuple[list[slice], list[slice]]:
 
 
 def _one_chunk(values: Any) -> Any:
-    """Return an array as one delayed value, so that a task gets it as one."""
+    """Return an array as a single delayed value, so that a task receives it whole."""
     return values.rechunk(values.shape).to_delayed().ravel()[0]
 
 
 def _predict_region(
     plan: PredictionPlan, values: np.ndarray, statistics: Sequence[Statistics] | None, region: Rectangle
 ) -> np.ndarray:
-    """Return probability, and uncertainty if it is asked for, (1 or 2, y, x), of the features of the window."""
+    """Return probability, and uncertainty if requested, (1 or 2, y, x), from the features of the window."""
     if statistics is not None:
         plan = plan.adapted(statistics)
     layers = RegionTask(plan, functools.partial(_kept_networks, plan))(values, region)
@@ -206,13 +206,13 @@ def _predict_region(
 
 
 def _kept_networks(plan: PredictionPlan) -> Ensemble:
-    """Return the networks of a plan; each is kept for other regions, and other plans, of this process."""
+    """Return the networks of a plan, each cached for other regions and plans of this process."""
     return plan.ensemble(_kept(_Key(member, plan)) for member in plan.members)
 
 
 @dataclass(frozen=True)
 class _Key:
-    """A network on a device, with the statistics it was adapted to; equal to another of the same file."""
+    """Cache key of a network on a device, with the statistics it is adapted to; equal if the file is the same."""
 
     member: Member
     plan: PredictionPlan
@@ -229,7 +229,7 @@ class _Key:
 
 @functools.lru_cache(maxsize=8)
 def _kept(key: _Key) -> LoadedModel:
-    """Load a network once a process and device, and make it quick."""
+    """Load a network once per process and device, and prepare it for inference."""
     return key.plan.ready(key.member, _load(key.member, key.plan.device))
 
 
@@ -243,7 +243,7 @@ def _load(member: Member, device: str) -> LoadedModel:
 
 
 def _lazy_statistics(data: Any, plan: PredictionPlan) -> Any:
-    """Return the statistics that each network is adapted to, as one delayed list."""
+    """Return the statistics that each network is adapted to, as a list of delayed values."""
     from dask.delayed import delayed
 
     estimates = []

@@ -1,4 +1,4 @@
-"""Networks predict a region: forward passes, one at a time per device; tiles; views of the ground; and their mean."""
+"""Prediction of a region: forward passes, one at a time per device, over tiles, views and networks, and their mean."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _owners_lock = threading.Lock()
 def forward(network: nn.Module, inputs: np.ndarray, device: torch.device) -> np.ndarray:
     """Run the network on a batch, one call at a time per device, in the precision of its weights.
 
-    The call runs on a thread that belongs to the device, with torch's full thread count, while the calling threads of
-    other regions read and prepare.
+    The call runs on a thread that belongs to the device, with all threads of torch, while the callers for other regions
+    read and prepare their input.
 
     Parameters
     ----------
     network : nn.Module
-        On `device`, in eval mode.
+        Network on `device`, in eval mode.
     inputs : (B, C, H, W) float32
         Features without NaN.
     device : torch.device
-        Where the network is.
+        Device of the network.
 
     Returns
     -------
@@ -63,17 +63,17 @@ def _forward_now(network: nn.Module, inputs: np.ndarray, device: torch.device) -
 
 @dataclass(frozen=True)
 class TTAView:
-    """One way to show a network its input.
+    """View of a network's input, for test-time augmentation.
 
-    Turned tiles stay exact: their sides are multiples of the stride, so the cells of every level of the network fall on
-    the same pixels, and the result is that of one pass over the whole padded scene, turned round and turned back.
+    Flipped tiles remain exact: their sides are multiples of the stride, so the cells of every level of the network
+    cover the same pixels, and the result is that of one pass over the whole padded scene, flipped and flipped back.
 
     Parameters
     ----------
     swap : bool
-        The two dates exchanged.
+        Whether the two dates are swapped.
     flip_azimuth, flip_range : bool
-        Turned round along y, along x.
+        Whether the images are flipped along y, along x.
 
     Examples
     --------
@@ -87,14 +87,14 @@ class TTAView:
     flip_range: bool = False
 
     def turn(self, inputs: np.ndarray, channels: Sequence[str]) -> np.ndarray:
-        """Return inputs (B, C, H, W) as this variant shows them."""
+        """Return inputs (B, C, H, W) in this view."""
         if self.swap:
             other = {"before": "after", "after": "before"}
             inputs = inputs[:, [channels.index(other.get(name, name)) for name in channels]]
         return self.turn_back(inputs)
 
     def turn_back(self, outputs: np.ndarray) -> np.ndarray:
-        """Return outputs (..., H, W) turned as the ground lies."""
+        """Return outputs (..., H, W) flipped back to the orientation of the scene."""
         y, x = (slice(None, None, -1 if flip else 1) for flip in (self.flip_azimuth, self.flip_range))
         return outputs[..., y, x]
 
@@ -103,14 +103,14 @@ PLAIN = TTAView()
 
 
 def tta_views(*, swap: bool = False, flips: bool = False) -> list[list[TTAView]]:
-    """Return the variants to take the mean over; those that differ in the order of the dates are together.
+    """Return the views to average over, in groups that differ only in the order of the dates.
 
     Parameters
     ----------
     swap : bool
-        Both orders of the dates.
+        Use both orders of the dates.
     flips : bool
-        As it lies, turned round along y, along x, and along both.
+        Use the images as they are, flipped along y, along x, and along both.
 
     Examples
     --------
@@ -122,21 +122,21 @@ def tta_views(*, swap: bool = False, flips: bool = False) -> list[list[TTAView]]
 
 
 class Predictor:
-    """A network that predicts regions of one scene.
+    """Network that predicts regions of one scene.
 
     Parameters
     ----------
     network : nn.Module
-        In eval mode, with `exact_tiles`; takes (B, C, H, W), gives logits (B, 1, H, W). One that
-        `sarcd.networks.folding.for_inference` made quick does it in less time.
+        Network in eval mode that takes (B, C, H, W) and returns logits (B, 1, H, W); with `exact_tiles` if `tiling` is
+        a `Tiling`. It is faster after `sarcd.networks.folding.for_inference`.
     channels : sequence of str
-        Its input channels.
+        Names of its input channels.
     tiling : Tiling or BlendedTiling
         Tiles of the scene; see `tiling_of`.
     batch : int
-        Tiles in one forward pass, at most.
+        Maximum number of tiles in a forward pass.
     device : torch.device
-        Where the network is.
+        Device of the network.
     """
 
     def __init__(
@@ -159,8 +159,8 @@ class Predictor:
             Features of ``tiling.window(region)``, NaN where invalid.
         region : (slice, slice)
             Rectangle of the scene.
-        variant : TTAView
-            How the network is shown its input.
+        view : TTAView
+            View of the input.
 
         Returns
         -------
@@ -182,7 +182,7 @@ class Predictor:
         return out
 
     def _batches(self, region: Rectangle) -> Iterator[list[Rectangle]]:
-        """Group the region's tiles of one shape, in an order that depends on nothing but the region and the tiling."""
+        """Yield batches of tiles of the same shape, in an order that depends only on the region and the tiling."""
         groups: dict[tuple[int, int], list[Rectangle]] = {}
         for core in self.tiling.cores(region):
             source = self.tiling.source(core)
@@ -192,7 +192,7 @@ class Predictor:
                 yield group[start : start + self.batch]
 
     def _cut(self, filled: np.ndarray, window: Rectangle, source: Rectangle) -> np.ndarray:
-        """Cut a tile's input out of the window, continued by the fill constants beyond the scene's end."""
+        """Cut a tile's input out of the window, padded with the fill constants beyond the scene's end."""
         seen = tuple(
             slice(part.start - start.start, min(part.stop, size) - start.start)
             for part, start, size in zip(source, window, self.tiling.shape, strict=True)
@@ -208,24 +208,24 @@ class Predictor:
 
 
 class Ensemble:
-    """Networks that predict regions of one scene together; one network alone is the usual case.
+    """Networks that predict regions of one scene together; usually a single network.
 
-    They work in turn, so that no more memory is taken than by one, and a few values a pixel besides.
+    The networks run one after another, so that they need the memory of one, plus a few values per pixel.
 
     Parameters
     ----------
     predictors : sequence of Predictor
-        All with the same channels, each with tiles of its own.
+        Networks with the same channels, each with its own tiles.
     groups : sequence of sequences of TTAView
-        Ways to show each network its input; see `tta_views`.
+        Views of the input for test-time augmentation; see `tta_views`.
     rim : (int, int)
-        Pixels along y and x around a hole within which nothing is claimed; see `rim_of`. 0 for no rim.
+        Distance from a hole, in pixels along y and x, up to which the result is NaN; see `rim_of`. 0 for no rim.
 
     Notes
     -----
-    The mean is of probabilities, not logits: it is calibrated where its members are, and `uncertainty` is the spread
-    about it. Variants of a group are added first. So with both orders of the dates, which a group holds, a pair and the
-    same pair reversed add the same two numbers, and their maps are equal to the last bit.
+    Probabilities are averaged, not logits: their mean is calibrated where the members are, and `uncertainty` is the
+    spread about it. The views of a group are summed first. If the groups contain both orders of the dates, a pair and
+    its reverse therefore add the same two numbers, and their maps are equal to the last bit.
     """
 
     def __init__(
@@ -241,7 +241,7 @@ class Ensemble:
 
     @property
     def passes(self) -> int:
-        """Probabilities that the mean is taken over."""
+        """Number of probabilities in the mean."""
         return len(self.predictors) * sum(len(group) for group in self.groups)
 
     def window(self, region: Rectangle) -> Rectangle:
@@ -249,7 +249,7 @@ class Ensemble:
         return window_of(region, [predictor.tiling for predictor in self.predictors], self.rim)
 
     def kept_share(self, grid: tuple[int, int]) -> float:
-        """Return the pixels of the map by those that a network computes for one variant, over all networks."""
+        """Return the pixels of the map divided by those computed per view, over all networks."""
         return len(self.predictors) / sum(1 / predictor.tiling.kept_share(grid) for predictor in self.predictors)
 
     def predict(self, features: np.ndarray, region: Rectangle) -> tuple[np.ndarray, np.ndarray]:
@@ -265,9 +265,9 @@ class Ensemble:
         Returns
         -------
         probability : float32
-            Mean over networks and variants, NaN where any channel is invalid, and at the rim of holes.
+            Mean over networks and views, NaN where any channel is invalid and in the rim around holes.
         uncertainty : float32
-            Standard deviation among them, from 0 to 0.5; 0 where there is but one.
+            Standard deviation over networks and views, in [0, 0.5]; 0 if there is only one of each.
         """
         found = self._mean(features, region)
         if any(self.rim):
@@ -298,20 +298,20 @@ class Ensemble:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities from logits, NaN kept."""
-    with np.errstate(over="ignore"):  # exp of a large number is inf, and 1 / inf the 0 that is meant
+    """Return the probabilities of logits; NaN is preserved."""
+    with np.errstate(over="ignore"):  # exp of a large number is inf, and 1 / inf the intended 0
         return (1 / (1 + np.exp(-logits.astype(np.float32)))).astype(np.float32)
 
 
 def decide(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Return 1 where the probability reaches the threshold, 0 where not, 255 where it is NaN."""
+    """Return 1 where the probability reaches the threshold, 0 where it is below, and 255 where it is NaN."""
     change = (probability >= threshold).astype(np.uint8)
     change[np.isnan(probability)] = 255
     return change
 
 
 def window_of(region: Rectangle, tilings: Sequence[AnyTiling], rim: tuple[int, int]) -> Rectangle:
-    """Return the part of the scene that networks with tiles of their own must read to predict a region together."""
+    """Return the part of the scene that must be read to predict a region with networks of different tilings."""
     windows = [tiling.window(region) for tiling in tilings]
     if any(rim):
         windows.append(grow(region, rim_halo(rim), tilings[0].shape))
@@ -323,18 +323,19 @@ def window_of(region: Rectangle, tilings: Sequence[AnyTiling], rim: tuple[int, i
 
 
 _BEYOND = 6
-"""Pixels beyond half the coherence window. Of the pretrained network, window 5 x 5, 20 % of unchanged simulated ground
-was flagged at 1 pixel from a gap 15 pixels wide, 6 % at 2, 1 % at 5, and 0.2 to 0.6 % from 8 on; 0.1 % without it."""
+"""Width of the rim in pixels beyond half the coherence window. With the pretrained network and a 5 x 5 window, 20 % of
+unchanged simulated ground was flagged at 1 pixel from a gap 15 pixels wide, 6 % at 2, 1 % at 5, and 0.2 to 0.6 % from 8
+on; 0.1 % without a gap."""
 
 
 def rim_of(channels: Sequence[str], coherence: CoherenceOptions | None) -> tuple[int, int]:
-    """Return the pixels along y and x from a hole within which nothing is claimed.
+    """Return the distance from a hole, in pixels along y and x, up to which the result of a network is invalid.
 
     Parameters
     ----------
     channels : sequence of str
-        Features of the network. A hole looks like ground that lost its coherence; without coherence it looks the same
-        on both dates, and has no rim.
+        Features of the network. In coherence a hole looks like change. In amplitudes alone it looks the same on both
+        dates, and needs no rim.
     coherence : CoherenceOptions or None
         How coherence is estimated.
 

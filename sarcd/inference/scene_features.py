@@ -1,4 +1,4 @@
-"""What the networks see of any part of a stored scene."""
+"""Input features of the networks for any part of a stored scene."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from sarcd.store.reader import SceneReader
 
 @dataclass(frozen=True)
 class SceneFeatures:
-    """Reads and prepares the features of any rectangle, from any thread.
+    """Reader of the features of any rectangle; thread-safe.
 
     Parameters
     ----------
     reader : Opened of SceneReader
-        Of the scene.
+        Reader of the scene.
     dates : list of (int, int)
-        Positions along time of the two dates of each pair of the store.
+        Positions along time of the two dates of each pair in the store.
     statistics : AmplitudeStatistics
-        What normalises the amplitudes.
+        Statistics that normalise the amplitudes.
     channels : tuple of str
         Names of the features.
     coherence : CoherenceOptions or None
-        How coherence is estimated; None where it is no feature.
+        How coherence is estimated; None if it is not a feature.
     calibration : Calibration
-        What coherence takes from the whole scene.
+        Scene-wide measurements that coherence needs.
     stored : bool
-        Whether coherence is read from the scene.
+        Whether coherence is read from the store.
     """
 
     reader: Opened[SceneReader]
@@ -46,7 +46,7 @@ class SceneFeatures:
     stored: bool
 
     def __call__(self, pair: int, wanted: Rectangle) -> np.ndarray:
-        """Return the features (C, h, w) of a rectangle of a pair, NaN where invalid."""
+        """Return the features (C, h, w) of a pair in a rectangle, NaN where invalid."""
         reader = self.reader()
         computed = self.coherence is not None and not self.stored
         window = grow(wanted, self.coherence.halo if self.coherence is not None and computed else (0, 0), reader.shape)

@@ -1,13 +1,13 @@
-"""Tiles of a scene: exact ones, blended ones for networks that look at the whole of what they are given; their sizes.
+"""Tiles of a scene and their sizes: exact tiles, and blended tiles for networks with global context.
 
-Exact tiles start and end on multiples of the network's stride and are read with as much around them as the network
-looks at from there; the scene is padded once to a multiple of the stride, and a tile at its edge gets no padding of its
-own. Then every pixel of a tile's core sees what it would see in one pass over the scene.
+Exact tiles start and end on multiples of the network's stride and are read with a halo as large as the network's
+receptive field requires. The scene is padded once to a multiple of the stride; a tile at its edge gets no padding of
+its own. Every pixel of a tile's core then has the same input as in a single pass over the scene.
 
-The answer of a network that looks at the whole of its input depends on the tile. So blended tiles are fixed, whatever
-the memory: one grid from the scene's first pixel on, each tile half a tile from the next, the last ones moved back to
-end where the scene ends. A pixel's logit is the mean over the tiles that cover it, weighted by a window that falls
-towards their edges.
+The output of a network with global context depends on the tile. Blended tiles are therefore fixed, whatever the memory:
+one grid from the first pixel of the scene, each tile offset by half a tile from the next, the last ones moved back to
+end where the scene ends. The logit of a pixel is the mean over the tiles that cover it, weighted by a window that falls
+off towards their edges.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 
 def round_up(value: int, step: int) -> int:
-    """Return the least multiple of `step` that is not below `value`."""
+    """Return the smallest multiple of `step` that is not below `value`."""
     return -(-value // step) * step
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """Where the tiles of a scene lie.
+    """Exact tiles of a scene.
 
     Parameters
     ----------
     shape : (int, int)
         Pixels of the scene along y and x.
     stride : int
-        The network's total downsampling, 2^D.
+        Total downsampling of the network, 2^D.
     halo : int
-        What the network must see around a tile that starts and ends on multiples of the stride (`tile_halo`).
+        Pixels that the network needs around a tile that starts and ends on multiples of the stride (`tile_halo`).
     tile : int
         Side of a tile's core, a multiple of the stride.
 
@@ -66,17 +66,17 @@ class Tiling:
 
     @property
     def padded(self) -> tuple[int, int]:
-        """Size of the scene padded once at its end."""
+        """Shape of the scene, padded once at its end."""
         return round_up(self.shape[0], self.stride), round_up(self.shape[1], self.stride)
 
     def aligned(self, region: Rectangle) -> Rectangle:
-        """Return the region widened to multiples of the stride."""
+        """Return a region extended to multiples of the stride."""
         return tuple(  # type: ignore[return-value]
             slice(part.start // self.stride * self.stride, round_up(part.stop, self.stride)) for part in region
         )
 
     def source(self, core: Rectangle) -> Rectangle:
-        """Return what the network must see of the padded scene to be exact on an aligned core."""
+        """Return the part of the padded scene that the network needs to be exact on an aligned core."""
         return tuple(  # type: ignore[return-value]
             slice(max(part.start - self.halo, 0), min(part.stop + self.halo, size))
             for part, size in zip(core, self.padded, strict=True)
@@ -97,7 +97,7 @@ class Tiling:
                 yield slice(y, min(y + self.tile, rows.stop)), slice(x, min(x + self.tile, columns.stop))
 
     def paste(self, out: np.ndarray, region: Rectangle, core: Rectangle, tile: np.ndarray) -> None:
-        """Copy the part of a tile's core that lies in a region, from what the network made of its source."""
+        """Copy the part of a tile's core that lies in a region from the network's output for the tile's source."""
         targets, origins = [], []
         for wanted, have, seen in zip(region, core, self.source(core), strict=True):
             start, stop = max(wanted.start, have.start), min(wanted.stop, have.stop)
@@ -106,11 +106,11 @@ class Tiling:
         out[tuple(targets)] = tile[tuple(origins)]
 
     def blocks(self, grid: tuple[int, int]) -> tuple[int, int]:
-        """Return how many stored chunks along y and x are predicted as one, so that large tiles stay whole."""
+        """Return how many stored chunks along y and x are predicted together, so that large tiles are not cut."""
         return max(1, self.tile // grid[0]), max(1, self.tile // grid[1])
 
     def kept_share(self, grid: tuple[int, int]) -> float:
-        """Return the share of the pixels that the network computes which end in the map, for regions of `grid`."""
+        """Return the fraction of the computed pixels that end up in the map, for regions of `grid`."""
         blocks = self.blocks(grid)
         step_y, step_x = grid[0] * blocks[0], grid[1] * blocks[1]
         computed = 0
@@ -127,22 +127,22 @@ def area(rectangle: Rectangle) -> int:
 
 
 STEPS_A_TILE = 2
-"""Steps from one tile to the next that make up a tile: overlap by half, so that four tiles cover a pixel."""
+"""Tile side divided by the step from one tile to the next: tiles overlap by half, and four tiles cover a pixel."""
 
-_TILES_ACROSS_REGION = 8  # a region of so many computes an eighth more than its share
-_LARGEST_WINDOW = 2560  # pixels along a side of what such a region reads: more would take more memory than it saves
+_TILES_ACROSS_REGION = 8  # a region this large computes an eighth more pixels than its part of the tiles
+_LARGEST_WINDOW = 2560  # side in pixels of the window that such a region reads; larger ones are not worth the memory
 
 
 @dataclass(frozen=True)
 class BlendedTiling:
-    """Where the tiles of a scene lie, and how they are blended.
+    """Overlapping tiles of a scene, whose outputs are blended.
 
     Parameters
     ----------
     shape : (int, int)
         Pixels of the scene along y and x.
     stride : int
-        The network's total downsampling.
+        Total downsampling of the network.
     tile : int
         Side of a tile, a multiple of the stride. Along an axis on which the scene is shorter, tiles are as short as the
         stride allows, and padded.
@@ -166,21 +166,21 @@ class BlendedTiling:
 
     @property
     def halo(self) -> int:
-        """Farthest distance from a region to what must be read to predict it."""
+        """Maximum distance in pixels from a region to what must be read to predict it."""
         return self.tile
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Size of every tile along y and x."""
+        """Size of each tile along y and x."""
         y, x = (min(self.tile, round_up(size, self.stride)) for size in self.shape)
         return y, x
 
     def source(self, core: Rectangle) -> Rectangle:
-        """Return what the network must see for a tile: the tile."""
+        """Return what the network needs for a tile: the tile itself."""
         return core
 
     def window(self, region: Rectangle) -> Rectangle:
-        """Return the part of the scene that must be read to predict a region: all tiles that reach into it."""
+        """Return the part of the scene that must be read to predict a region: all tiles that overlap it."""
         y, x = (
             slice(starts[0], min(starts[-1] + side, size))
             for starts, side, size in zip(self._starts_in(region), self.sides, self.shape, strict=True)
@@ -188,14 +188,14 @@ class BlendedTiling:
         return y, x
 
     def cores(self, region: Rectangle) -> Iterator[Rectangle]:
-        """Yield the tiles that reach into a region, row by row."""
+        """Yield the tiles that overlap a region, row by row."""
         rows, columns = self._starts_in(region)
         for y in rows:
             for x in columns:
                 yield slice(y, y + self.sides[0]), slice(x, x + self.sides[1])
 
     def paste(self, out: np.ndarray, region: Rectangle, core: Rectangle, tile: np.ndarray) -> None:
-        """Add the part of a tile that lies in a region, times its weights, which over all tiles of a pixel sum to 1."""
+        """Add the part of a tile that lies in a region, times weights that sum to 1 over all tiles of a pixel."""
         targets, origins, weights = [], [], []
         for axis, (wanted, have) in enumerate(zip(region, core, strict=True)):
             start, stop = max(wanted.start, have.start), min(wanted.stop, have.stop)
@@ -206,19 +206,19 @@ class BlendedTiling:
         out[tuple(targets)] += tile[tuple(origins)] * (weights[0][:, None] * weights[1])
 
     def blocks(self, grid: tuple[int, int]) -> tuple[int, int]:
-        """Return how many stored chunks along y and x are predicted as one, so that few tiles are computed twice."""
+        """Return how many stored chunks along y and x are predicted together, so that few tiles are computed twice."""
         if self.tile >= max(self.shape):  # a single tile
             return -(-self.shape[0] // grid[0]), -(-self.shape[1] // grid[1])
         side = min(_TILES_ACROSS_REGION * self.tile, _LARGEST_WINDOW - 2 * self.tile)
         return max(1, side // grid[0]), max(1, side // grid[1])
 
     def kept_share(self, grid: tuple[int, int]) -> float:
-        """Return the pixels of the map by the pixels that the network computes, for regions of `grid`.
+        """Return the pixels of the map divided by the computed pixels, for regions of `grid`.
 
         At most about a quarter, since four tiles cover a pixel.
         """
         blocks = self.blocks(grid)
-        computed = [0, 0]  # along each axis; a region's tiles are every row with every column
+        computed = [0, 0]  # along each axis, since the tiles of a region form a full grid
         for axis, (chunk, count) in enumerate(zip(grid, blocks, strict=True)):
             for start in range(0, self.shape[axis], chunk * count):
                 part = slice(start, min(start + chunk * count, self.shape[axis]))
@@ -236,7 +236,7 @@ class BlendedTiling:
 
 @functools.lru_cache(maxsize=64)
 def _starts(size: int, side: int) -> tuple[int, ...]:
-    """Return the first pixels of all tiles along an axis."""
+    """Return the first pixel of each tile along an axis."""
     if size <= side:
         return (0,)
     return (*range(0, size - side, max(1, side // STEPS_A_TILE)), size - side)
@@ -244,7 +244,7 @@ def _starts(size: int, side: int) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=64)
 def _totals(size: int, side: int) -> np.ndarray:
-    """Return the sum of the weights of all tiles at each pixel along an axis, float64; nobody writes into it."""
+    """Return the sum of the weights of all tiles at each pixel along an axis, float64; cached, so do not modify it."""
     starts = _starts(size, side)
     total = np.zeros(starts[-1] + side)
     for start in starts:
@@ -253,7 +253,7 @@ def _totals(size: int, side: int) -> np.ndarray:
 
 
 def _window(side: int) -> np.ndarray:
-    """Return weights along a tile's side, sin^2, float64: positive, and of tiles half a tile apart the sum is 1.
+    """Return sin^2 weights along a tile's side, float64: positive, with sum 1 over tiles half a tile apart.
 
     Examples
     --------
@@ -269,16 +269,16 @@ AnyTiling = Tiling | BlendedTiling
 
 _BYTES_OF_ANY_PASS = 2**26
 
-_LARGEST_TILE = {"cpu": 2048, "mps": 2048, "cuda": 4096}  # beyond, halos are small and nothing is gained
+_LARGEST_TILE = {"cpu": 2048, "mps": 2048, "cuda": 4096}  # larger tiles gain nothing: halos are already small
 
 BLENDED_TILE = 256
-"""Side of a tile that is blended, where the model file does not say on which patches the network was trained."""
+"""Side of a blended tile if the model file does not record the size of the training patches."""
 
-_BLENDED_TILES = range(16, 4097)  # what a model file may say
+_BLENDED_TILES = range(16, 4097)  # valid sizes in a model file
 
 
 def tiling_of(network: Any, shape: tuple[int, int], tile: int) -> AnyTiling:
-    """Return the tiles of a scene for a network: exact where it can be, else blended.
+    """Return the tiles of a scene for a network: exact if it can be tiled exactly, otherwise blended.
 
     Examples
     --------
@@ -292,7 +292,7 @@ def tiling_of(network: Any, shape: tuple[int, int], tile: int) -> AnyTiling:
 
 
 def trained_tile(training: dict[str, Any]) -> int:
-    """Return the side of the patches that a network was trained on, as its card has it; else 256.
+    """Return the side of the patches that a network was trained on, from its card; 256 if the card has none.
 
     Examples
     --------
@@ -318,17 +318,17 @@ def choose_tile(
     Parameters
     ----------
     tiles : int, "auto" or "whole"
-        A number is rounded up to a multiple of the stride. ``auto`` takes the largest power of two whose forward pass
-        fits the memory; of a network that cannot be tiled exactly, `trained`, whatever the memory, since its map
-        depends on the tile. ``whole`` takes the scene in one tile.
+        A number is rounded up to a multiple of the stride. ``auto`` is the largest power of two whose forward pass fits
+        the memory. For a network that cannot be tiled exactly, whose map depends on the tile, it is `trained`, whatever
+        the memory. ``whole`` is one tile for the whole scene.
     network : nn.Module
-        With `stride`, `tile_halo` and `exact_tiles`.
+        Network with `stride`, `tile_halo` and `exact_tiles`.
     shape : (int, int)
-        Of the scene.
+        Shape of the scene.
     memory_bytes : int
-        Budget of one forward pass, for ``auto``.
+        Memory of one forward pass, for ``auto``.
     device : {"cpu", "cuda", "mps"}
-        Where the network runs, for ``auto``: on a GPU tiles may be larger.
+        Device of the network, for ``auto``: tiles may be larger on a GPU.
     trained : int
         Side of the patches that the network was trained on; see `trained_tile`.
 
@@ -356,7 +356,7 @@ def choose_tile(
 
 
 def forward_bytes(network: Any, tile: int, batch: int, shape: tuple[int, int]) -> int:
-    """Return the estimated peak memory of a forward pass over `batch` tiles of a scene."""
+    """Estimate the peak memory in bytes of a forward pass over `batch` tiles of a scene."""
     side_y, side_x = (min(tile + 2 * int(network.tile_halo), round_up(size, int(network.stride))) for size in shape)
     value_bytes = next(network.parameters()).element_size()
     per_pixel = value_bytes * (float(network.values_per_pixel) + 2 * int(network.in_channels))
@@ -364,7 +364,7 @@ def forward_bytes(network: Any, tile: int, batch: int, shape: tuple[int, int]) -
 
 
 def choose_batch(batch: int, network: nn.Module, tile: int, shape: tuple[int, int], memory_bytes: int) -> int:
-    """Return the number of tiles a forward pass: as given, or as many as the memory holds, 16 at most."""
+    """Return the number of tiles per forward pass: as given, or as many as fit the memory, at most 16."""
     if batch < 0:
         raise OptionError(f"batch of {batch} tiles", option="--batch", hint="use a whole number from 1, or 0 to choose")
     if batch:
@@ -374,6 +374,6 @@ def choose_batch(batch: int, network: nn.Module, tile: int, shape: tuple[int, in
 
 
 def blocks_of(tilings: Sequence[AnyTiling], grid: tuple[int, int]) -> tuple[int, int]:
-    """Return how many stored chunks along y and x are predicted as one by several networks together."""
+    """Return how many stored chunks along y and x several networks predict together."""
     counts = [tiling.blocks(grid) for tiling in tilings]
     return max(y for y, _ in counts), max(x for _, x in counts)

@@ -1,6 +1,6 @@
-"""Whole jobs on a stored scene, one function a verb: region by region, resumed where they were stopped.
+"""Jobs on a stored scene, one function per operation, computed region by region and resumable.
 
-Networks are imported by the jobs that use them, when these are first asked for.
+A job is imported on first use, and with it the networks that it needs.
 """
 
 import lazy_loader
@@ -10,4 +10,4 @@ from sarcd.engine.run import JobResult
 from sarcd.engine.tasks import Progress, silent
 
 __getattr__, __dir__, _verbs = lazy_loader.attach_stub(__name__, __file__)
-__all__ = [*_verbs, "JobResult", "Progress", "cluster", "silent"]  # noqa: PLE0604  names alone
+__all__ = [*_verbs, "JobResult", "Progress", "cluster", "silent"]  # noqa: PLE0604  all are names

@@ -1,4 +1,4 @@
-"""Whether the images of a pair fit each other, and whether its map can be right: warnings, which stop nothing."""
+"""Warnings about pairs whose images do not match, and about implausible maps; neither stops a job."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from sarcd.store.chunks import chunk_errors
 from sarcd.store.scene import SceneStore
 
 MUCH = 0.1
-"""Share of a scene's known pixels from which on so much change is rather a sign of images that do not fit."""
+"""Fraction of a scene's valid pixels above which mapped change more likely means images that do not match."""
 
-_SIDE = 128  # of each block of the sample that coherence is estimated in: at most 16 of them
+_SIDE = 128  # side in pixels of a block of the coherence sample, which has at most 16 blocks
 
 
 def warn_of_misfits(
@@ -31,26 +31,27 @@ def warn_of_misfits(
     options: CoherenceOptions,
     note: Callable[[str], None],
 ) -> None:
-    """Say of each pair whose median coherence is less than ground without any gives.
+    """Warn about each pair whose median coherence is below its expected value for decorrelated ground.
 
     Parameters
     ----------
     store : SceneStore
-        Of the scene.
+        Store of the scene.
     scene : xr.Dataset
-        The same, with `slc`.
+        The same scene, with `slc`.
     positions : sequence of int
-        Pairs, by their places in the store's list.
+        Positions of the pairs in the store's list.
     options : CoherenceOptions
-        How coherence is estimated; on a fixed sample of at most 16 blocks of 128 x 128 pixels, its bias left in.
+        How coherence is estimated. For this check it is estimated on a fixed sample of at most 16 blocks of 128 x 128
+        pixels, without removing the bias.
     note : callable
-        Called with a line.
+        Called with one line per pair.
     """
     from sarcd.estimation.kernels.bias import mean_coherence
 
     options = replace(options, debias=False)
     dates, times = pair_positions(store), schema.dates_of(scene, "time")
-    # What cannot be read is named by the job itself, when it comes to it.
+    # The job itself reports unreadable data when it reaches them.
     with contextlib.suppress(ValueError, RuntimeError, StoreError):
         measured = calibrate(scene, options, [dates[position] for position in positions], always_looks=True)
         if measured.looks is None or not measured.looks.floor > 1:
@@ -77,24 +78,24 @@ def warn_of_misfits(
 
 
 def _middle(block: np.ndarray) -> np.ndarray:
-    """Return the middle of a block."""
+    """Return the middle of a block, at most 128 x 128 pixels."""
     y, x = (max((size - _SIDE) // 2, 0) for size in block.shape)
     return block[y : y + _SIDE, x : x + _SIDE]
 
 
 def warn_of_much(store: SceneStore, name: str, positions: Sequence[int], note: Callable[[str], None]) -> None:
-    """Say of the pairs of a finished map that call much of the scene changed, in one line.
+    """Warn, in one line, about the pairs of a finished map that show change in much of the scene.
 
     Parameters
     ----------
     store : SceneStore
-        That holds the map; it is read a chunk at a time.
+        Store with the map, which is read chunk by chunk.
     name : str
-        Of the map, (pair, y, x): 1 change, 255 not known.
+        Name of the map (pair, y, x): 1 change, 255 unknown.
     positions : sequence of int
-        Pairs.
+        Positions of the pairs in the store's list.
     note : callable
-        Called with a line.
+        Called with the line.
     """
     array, dates, times = store.array(name), pair_positions(store), store.dates("time")
     much = {}

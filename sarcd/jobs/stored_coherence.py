@@ -1,4 +1,4 @@
-"""Coherence of a stored scene, kept in the store."""
+"""Coherence of a stored scene, written to its store."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.store.results import sibling
 from sarcd.store.scene import SceneStore, open_scene
 
-_BYTES_PER_PIXEL = {"boxcar": 24}  # of a region in work: both images, the result, and what the kernel takes
+_BYTES_PER_PIXEL = {"boxcar": 24}  # per region in progress: both images, the result, and the kernel's memory
 _BYTES_PER_PIXEL_OF_OTHERS = 64
-_MOST_WORKERS = 16  # more only wait for the store
+_MOST_WORKERS = 16  # more would only wait for the store
 
 
-def coherence(  # noqa: PLR0913  what every job is given, and two choices
+def coherence(  # noqa: PLR0913  the arguments of every job, and two options
     path: str | Path,
     options: CoherenceOptions | None = None,
     *,
@@ -44,7 +44,7 @@ def coherence(  # noqa: PLR0913  what every job is given, and two choices
     note: Callable[[str], None] = lambda text: None,
     **settings: Any,
 ) -> JobResult:
-    """Estimate coherence and keep it in the store.
+    """Estimate coherence and write it to the store.
 
     Parameters
     ----------
@@ -53,37 +53,38 @@ def coherence(  # noqa: PLR0913  what every job is given, and two choices
     options : CoherenceOptions, optional
         Window and estimator.
     pairs : str, optional
-        Policy or list as in `sarcd.store.pairs.select_pairs`; all pairs of the store by default. Pairs the store does
-        not know lengthen its list.
+        Policy or list as in `sarcd.store.pairs.select_pairs`; by default all pairs of the store. New pairs are added to
+        the store's list.
     name : str
-        Variable to write, `coherence` with or without a suffix.
+        Variable to write: `coherence`, with or without a suffix.
     phase : bool
-        Write its phase too, as `coherence_phase` with the same suffix.
+        Also write the phase, as `coherence_phase` with the same suffix.
     overwrite : bool
         Replace a result made with other options.
     memory_bytes : int, optional
-        Memory of the whole process. By default half of what is free, at most 1 GiB, beyond what it has.
+        Memory of the whole process in bytes. The default is the memory in use plus half of the free memory, at most
+        1 GiB.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
     note : callable
-        Called with a line about each pair whose images do not seem to fit each other.
+        Called with a line about each pair whose images do not seem to match.
     **settings
         Single options by the names of the fields of `CoherenceOptions`, in place of those of `options`.
 
     Returns
     -------
     JobResult
-        How much was computed now, and how much was there.
+        Variables written, and regions computed by this run and by earlier runs.
 
     Raises
     ------
     SceneError
-        If the scene has no `slc`, fewer than two dates, or no valid pixels where the looks are measured and needed; or
-        if `name` is no coherence's.
+        If the scene has no `slc` or fewer than two dates, if the looks are needed and the sample that they are measured
+        on has no valid pixels, or if `name` is not the name of a coherence variable.
     OptionError
-        If the memory is too little for one region.
+        If the memory is not enough for one region.
     MismatchError
-        If the store holds it with other options and `overwrite` is False.
+        If the store holds a result made with other options and `overwrite` is False.
     """
     options = config.with_keywords(CoherenceOptions, options, settings)
     if schema.variable(name).name != "coherence":
@@ -96,7 +97,7 @@ def coherence(  # noqa: PLR0913  what every job is given, and two choices
     require_finished(store, ["slc"])
     positions = choose_pairs(store, pairs)
     dates = pair_positions(store)
-    # What may fail comes first: staging with `overwrite` takes away what is there.
+    # Everything that may fail comes first, since staging with `overwrite` removes the existing result.
     shares = _plan(memory_bytes, options, store.grid)
     with chunk_errors(path):
         calibration = calibrate(scene, options, [dates[position] for position in positions])
@@ -107,7 +108,7 @@ def coherence(  # noqa: PLR0913  what every job is given, and two choices
             reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
             recorded = calibration
             with chunk_errors(path), ThreadPoolExecutor(1) as aside:
-                if calibration.looks is None:  # recorded in any case, though nothing depends on them: so nothing waits
+                if calibration.looks is None:  # recorded, although the estimate does not need them
                     later = aside.submit(calibrate, scene, options, [], always_looks=True)
                 compute = _Coherence(reader, dates, options, calibration, names)
                 run_regions(
@@ -123,14 +124,14 @@ def coherence(  # noqa: PLR0913  what every job is given, and two choices
 
 
 def _plan(memory_bytes: int | None, options: CoherenceOptions, grid: tuple[int, int]) -> Shares:
-    """Share out the memory; one thread more than cores, since one is always waiting for the store."""
+    """Plan the memory, with one thread more than cores, since one usually waits for the store."""
     (height, width), (halo_y, halo_x) = grid, options.halo
     per_pixel = _BYTES_PER_PIXEL.get(options.estimator, _BYTES_PER_PIXEL_OF_OTHERS)
     chunk_bytes = 8 * height * width
     return share_out(
         memory_bytes,
         left(memory_bytes),
-        # beside the window, a chunk that is being decoded lies there three times
+        # besides the window, three times the size of the chunk that is being decoded
         region_bytes=per_pixel * (height + 2 * halo_y) * (width + 2 * halo_x) + 3 * chunk_bytes,
         chunk_bytes=chunk_bytes,
         workers=min(_MOST_WORKERS, cores() + 1),
@@ -139,7 +140,7 @@ def _plan(memory_bytes: int | None, options: CoherenceOptions, grid: tuple[int, 
 
 @dataclass(frozen=True)
 class _Coherence:
-    """Computes the coherence of one region, from any thread."""
+    """Callable that computes the coherence of a region; thread-safe."""
 
     reader: Opened[SceneReader]
     dates: list[tuple[int, int]]
@@ -148,9 +149,9 @@ class _Coherence:
     names: list[str]
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
-        """Estimate within the region first, as it lies in its chunk, then its rim anew with what lies around it.
+        """Estimate inside the region from its own chunk, then re-estimate its rim with the pixels around it.
 
-        The chunk and its surroundings put together would be a copy of both images, which takes as long as the estimate.
+        Joining the chunk with its surroundings would copy both images, which takes as long as the estimate.
         """
         core = region.y, region.x
         halo = self.options.halo
@@ -163,7 +164,7 @@ class _Coherence:
         return dict(zip(self.names, found, strict=True))
 
     def _estimate(self, pair: int, wanted: Rectangle, halo: tuple[int, int]) -> list[np.ndarray]:
-        """Return magnitude, and phase if it is asked for, of a rectangle that is read with a halo."""
+        """Return the magnitude, and the phase if requested, of a rectangle that is read with a halo."""
         reader = self.reader()
         window = grow(wanted, halo, reader.shape)
         before, after = reader.pair_images(self.dates[pair], *window)
@@ -173,7 +174,7 @@ class _Coherence:
 
 
 def rims(core: Rectangle, halo: tuple[int, int], shape: tuple[int, int]) -> list[Rectangle]:
-    """Return the parts of a rectangle whose estimates depend on pixels outside it; all of it if it is small.
+    """Return the parts of a rectangle whose estimates depend on pixels outside it, or all of it if it is small.
 
     Examples
     --------

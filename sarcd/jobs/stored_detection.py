@@ -1,4 +1,4 @@
-"""Change without labels, kept in the store."""
+"""Change detection on a stored scene, without labels, written to its store."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.store.results import variable_name
 from sarcd.store.scene import SceneStore, open_scene, publish
 
-_BYTES_PER_PIXEL = 200  # of a region in work: both images with their surroundings, in double where they are summed
-_TOLD = ("why", "long_name", "units")  # of a result, beside what it is compared by
-_BYTES_PER_DATE = 40  # and of each earlier date whose coherence is looked at
+_BYTES_PER_PIXEL = 200  # per region in progress: both images with their halo, in double precision where they are summed
+_TOLD = ("why", "long_name", "units")  # attributes copied from a result, besides the parameters that are compared
+_BYTES_PER_DATE = 40  # and for each earlier date whose coherence is used
 
 
-def detect(  # noqa: PLR0913  one knob a choice, as the command has them
+def detect(  # noqa: PLR0913  one argument per option, as in the command
     path: str | Path,
     options: DetectOptions | None = None,
     *,
@@ -51,44 +51,44 @@ def detect(  # noqa: PLR0913  one knob a choice, as the command has them
     note: Callable[[str], None] = lambda text: None,
     **settings: Any,
 ) -> JobResult:
-    """Find change and keep it in the store: what `sarcd.detect` returns.
+    """Detect changes as `sarcd.detect` does, and write the result to the store.
 
-    The map of the pretrained network is that of `sarcd.jobs.predict`, which then finds it done.
+    The map of the pretrained network is that of `sarcd.jobs.predict`, which does not compute it a second time.
 
     Parameters
     ----------
     path : str or Path
         Scene.
     options : DetectOptions, optional
-        Method and its knobs.
+        Method and its options.
     pairs : str, optional
         As in `sarcd.jobs.coherence`.
     name : str
         Appended to the names of the variables after an underscore.
     device : str
-        Of the pretrained network: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        Device of the pretrained network: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
     overwrite : bool
-        Replace a result made otherwise.
+        Replace a result made with other settings.
     memory_bytes : int, optional
         As in `sarcd.jobs.coherence`.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
     note : callable
-        Called with a line about each choice that the user did not make.
+        Called with a line about each choice that was made automatically.
     **settings
         Single options by the names of the fields of `DetectOptions`, in place of those of `options`.
 
     Returns
     -------
     JobResult
-        How much was computed now, and how much was there.
+        Variables written, and regions computed by this run and by earlier runs.
 
     Raises
     ------
     SceneError, OptionError
         As `sarcd.detection.detect`.
     MismatchError
-        If the store holds a result made otherwise and `overwrite` is False.
+        If the store holds a result made with other settings and `overwrite` is False.
     """
     options = config.with_keywords(DetectOptions, options, settings)
     scene = open_scene(path)
@@ -101,14 +101,14 @@ def detect(  # noqa: PLR0913  one knob a choice, as the command has them
     _refuse_other(scene, store, options, name, overwrite=overwrite)
     positions = choose_pairs(store, pairs)
     times, dates = store.dates("time"), pair_positions(store)
-    scene = open_scene(path)  # with the pairs that were asked for
+    scene = open_scene(path)  # again, now with the requested pairs
     if options.exclude_dates:
         left_out = named_dates(np.asarray(times), options.exclude_dates)
         listed = {position: (times[dates[position][0]], times[dates[position][1]]) for position in positions}
         kept = without_pairs(list(listed.values()), left_out)
         note(say(list(listed.values()), kept, np.asarray(times), left_out))
         positions = [position for position in positions if listed[position] in kept]
-    of_levels: list[str] = []  # said where there is something to do
+    of_levels: list[str] = []  # reported only if there is something to compute
     few = {"num_workers": _workers(memory_bytes, schema.images_of(scene).data.chunksize[1:], len(times))}
     with chunk_errors(path), zarr.config.set({"async.concurrency": 4}), dask.config.set(few):
         wanted = [(times[dates[position][0]], times[dates[position][1]]) for position in positions]
@@ -134,7 +134,7 @@ def detect(  # noqa: PLR0913  one knob a choice, as the command has them
             if "slc" in scene and fitted.options.size.pixels > 1:
                 warn_of_misfits(store, scene, positions, CoherenceOptions(window=fitted.options.size), note)
             maps = Opened(partial(_maps, store.address, fitted), found)
-            return_memory()  # of the pass that fitted the method
+            return_memory()  # of the pass that fits the method
             workers = _workers(memory_bytes, staging.grid, len(times))  # a region may be a shard of many chunks
             compute = _Detection(maps, tuple(base.items()), tuple(positions))
             run_regions(staging, regions, compute, description="detect", progress=progress, workers=workers)
@@ -160,7 +160,7 @@ def _by_pretrained(
     progress: Progress,
     note: Callable[[str], None],
 ) -> JobResult:
-    """Map the changes with the pretrained network, and say why where it was not named."""
+    """Map the changes with the pretrained network; report and store the reason if it was chosen automatically."""
     require_networks()
     from sarcd.jobs.stored_prediction import predict
 
@@ -175,7 +175,7 @@ def _by_pretrained(
 
 
 def _refuse_other(scene: xr.Dataset, store: SceneStore, options: DetectOptions, name: str, *, overwrite: bool) -> None:
-    """Refuse what is there and was made otherwise, before the scene is read."""
+    """Refuse an existing result that was made with other settings, before the scene is read."""
     kinds = ["change_score", "change", *(["uncertainty"] if options.uncertainty else [])]
     names = [variable_name(kind, name) for kind in kinds]
     for variable in names:
@@ -193,13 +193,13 @@ def _attrs_of(store: SceneStore, name: str) -> dict[str, Any]:
 
 
 def _together(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what was fitted to each pair, now and in earlier runs, in order of their dates."""
+    """Return what was fitted to each pair by this run and by earlier runs, in the order of the pairs' dates."""
     facts = {(fact["before"], fact["after"]): fact for fact in [*earlier, *now]}
     return [facts[dates] for dates in sorted(facts)]
 
 
 def _workers(memory_bytes: int | None, shape: tuple[int, ...], dates: int) -> int:
-    """Return how many regions of a shape may be in work at a time."""
+    """Return how many regions of a shape may be computed at a time."""
     pixels = math.prod(shape)
     shares = share_out(
         memory_bytes,
@@ -212,23 +212,23 @@ def _workers(memory_bytes: int | None, shape: tuple[int, ...], dates: int) -> in
 
 
 def _maps(address: str, fitted: Fitted) -> xr.Dataset:
-    # A worker's own dates are read by itself: handed to the cluster, they would wait for the task that waits for them.
+    # A worker reads its own dates: as tasks of the cluster, they would wait for the task that waits for them.
     with dask.config.set(scheduler="synchronous"):
         return apply(open_scene(address), fitted)
 
 
 @dataclass(frozen=True)
 class _Detection:
-    """Computes the variables of one region, from any thread."""
+    """Callable that computes the variables of a region; thread-safe."""
 
     maps: Opened[xr.Dataset]
-    names: tuple[tuple[str, str], ...]  # in the store, and of the result
+    names: tuple[tuple[str, str], ...]  # name in the store, name in the result
     positions: tuple[int, ...]
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
-        """Return the values of one region by name."""
+        """Return the values of a region by variable name."""
         part = self.maps()[[source for _, source in self.names]].isel(
             pair=self.positions.index(region.pair), y=region.y, x=region.x
         )
-        values = part.compute(scheduler="synchronous")  # other regions are in work on other threads
+        values = part.compute(scheduler="synchronous")  # other threads compute other regions
         return {name: values[source].values for name, source in self.names}

@@ -1,4 +1,4 @@
-"""Change maps of a stored scene by a trained network, kept in the store."""
+"""Change maps of a stored scene by trained networks, written to its store."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from sarcd.store.scene import SceneStore, open_scene
 if TYPE_CHECKING:
     from sarcd.models.file import LoadedModel
 
-_MOST_WORKERS = 4  # reading and preparing need no more to keep one device busy, and each holds a region in memory
-_BYTES_PER_PIXEL = 80  # of a region in work: images, amplitudes, features, the same without holes, tiles
-_BYTES_PER_PIXEL_OF_MEANS = 32  # sum and squares in double precision, and what is being added
-_FORWARD_SHARE = 0.7  # of the memory that is left, where the network runs in the same memory
-_SHARE_OF_SMALL_TILES = 0.4  # of the forward pass's: regions of tiles that are blended are larger than the tiles
+_MOST_WORKERS = 4  # enough to read and prepare the input of one device; each holds a region in memory
+_BYTES_PER_PIXEL = 80  # per region in progress: images, amplitudes, features, features with holes filled, tiles
+_BYTES_PER_PIXEL_OF_MEANS = 32  # sum and sum of squares in double precision, and the next summand
+_FORWARD_SHARE = 0.7  # fraction of the remaining memory, where the network runs in main memory
+_SHARE_OF_SMALL_TILES = 0.4  # fraction of the forward memory, since regions of blended tiles exceed a tile
 
 
 @dataclass(frozen=True)
 class PredictionResult(JobResult):
-    """What a prediction did, and how.
+    """Result of a prediction, with its tiles.
 
     Parameters
     ----------
     tile, batch : int
-        Side of a tile's core in pixels, and tiles a forward pass; of several models, those of the first.
+        Side of a tile's core in pixels, and tiles per forward pass; for several models, those of the first.
     kept_share : float
-        Pixels of the map by the pixels computed for it, once a model and variant; the others are halo or overlap.
+        Pixels of the map divided by the pixels computed for it per model and view; the others are halo or overlap.
     """
 
     tile: int = 0
@@ -72,48 +72,48 @@ def predict(
     note: Callable[[str], None] = lambda text: None,
     **settings: Any,
 ) -> PredictionResult:
-    """Map the changes of a scene and keep `change_probability` and `change` in the store.
+    """Map the changes of a scene with a network, and write `change_probability` and `change` to the store.
 
-    Several models predict together: the map is the mean of their probabilities, and so it is over both orders of the
-    dates (`swap`) and over the ground turned round (`flips`). With `uncertainty` the standard deviation among all these
-    is kept beside it.
+    The map of several models is the mean of their probabilities. Test-time augmentation averages over both orders of
+    the dates (`swap`) and over flipped images (`flips`) in the same way. With `uncertainty` the standard deviation over
+    all of these is also written.
 
     Parameters
     ----------
     path : str or Path
         Scene.
     model : str or Path, or a sequence of them, optional
-        Model files made by `sarcd train`; by default the pretrained one, `sarcd.models.pretrained.MINES`.
+        Model files made by `sarcd train`; by default the pretrained model, `sarcd.models.pretrained.MINES`.
     options : PredictOptions, optional
-        Tiles, device, statistics, threshold (by default the models' own, of several the mean), variants.
+        Tiles, device, statistics, threshold (by default the model's, or the mean over several), test-time augmentation.
     pairs : str, optional
-        Policy or list as in `sarcd.store.pairs.select_pairs`; all pairs of the store by default.
+        Policy or list as in `sarcd.store.pairs.select_pairs`; by default all pairs of the store.
     name : str
-        Appended to the variables' names after an underscore, to keep several results side by side.
+        Appended to the names of the variables after an underscore, to store several results side by side.
     overwrite : bool
-        Replace a result made otherwise.
+        Replace a result made with other settings.
     progress : callable
-        See `sarcd.jobs.Progress`.
+        Progress reporter; see `sarcd.jobs.Progress`.
     note : callable
-        Called with a line about each choice that the user did not make.
+        Called with a line about each choice that was made automatically.
     **settings
         Single options by the names of the fields of `PredictOptions`, in place of those of `options`.
 
     Returns
     -------
     PredictionResult
-        How much was computed now, how much was there, and with which tiles.
+        Variables written, regions computed by this run and by earlier runs, and the tiles.
 
     Raises
     ------
     ModelError
-        If a file is no model, or wants other features than the others.
+        If a file is not a model, or needs other features than the others.
     OptionError
-        If the memory is too little, or the uncertainty of a single probability is asked for.
+        If the memory is not enough, or the uncertainty of a single probability is requested.
     StatisticsError
         If the amplitudes cannot be normalised.
     MismatchError
-        If the store holds a result made otherwise and `overwrite` is False.
+        If the store holds a result made with other settings and `overwrite` is False.
     """
     options = config.with_keywords(PredictOptions, options, settings)
     if model is None:
@@ -133,7 +133,7 @@ def predict(
         statistics = normalising_statistics(path, scene, policy, loaded.card.statistics, progress, note)
         dates = pair_positions(store)
         return Survey(
-            scene=open_scene(path, chunks=None),  # now with its statistics and pairs
+            scene=open_scene(path, chunks=None),  # again, now with its statistics and pairs
             pairs=[dates[position] for position in positions],
             positions=positions,
             statistics=statistics,
@@ -144,7 +144,7 @@ def predict(
 
     plan, loaded = build_plan(model, options, scene, place, survey, begun)
     _tell(plan, loaded, note)
-    # What may fail comes first: staging with `overwrite` takes away what is there.
+    # Everything that may fail comes first, since staging with `overwrite` removes the existing result.
     blocks = blocks_of([member.tiling for member in plan.members], store.grid)
     shares = _share_out(plan, options, store.grid, blocks)
     features = _scene_features(scene, store, plan, shares)
@@ -176,7 +176,7 @@ def predict(
 
 
 def _names(options: PredictOptions, name: str) -> list[str]:
-    """Return the variables that are written, all of them of the schema."""
+    """Return the names of the variables to write, after checking that the schema has them."""
     kinds = ["change_probability", "change", *(["uncertainty"] if options.uncertainty else [])]
     names = [variable_name(kind, name) for kind in kinds]
     for variable in names:
@@ -185,7 +185,7 @@ def _names(options: PredictOptions, name: str) -> list[str]:
 
 
 def _begun_before(store: SceneStore, name: str) -> dict[str, Any]:
-    """Return the parameters of an earlier run of this operation, which a resume obeys where the user chose nothing."""
+    """Return the parameters of an earlier run of this operation, which replace options that are not given."""
     if name not in store:
         return {}
     attrs = dict(store.array(name).attrs)
@@ -193,7 +193,7 @@ def _begun_before(store: SceneStore, name: str) -> dict[str, Any]:
 
 
 def _choose_place(options: PredictOptions, begun: dict[str, Any]) -> Place:
-    """Choose where the network runs: as asked, as an earlier run did, or on the best device there is."""
+    """Choose where the network runs: as requested, or as in an earlier run, or on the best available device."""
     name = str(begun.get("device", "auto")) if options.device == "auto" else options.device
     client = active_client()
     if client is None:
@@ -206,19 +206,19 @@ def _choose_place(options: PredictOptions, begun: dict[str, Any]) -> Place:
 
 
 def _found(name: str) -> tuple[str, int]:
-    """Return the device that a name means in this process, and torch's threads on it."""
+    """Return the device that a name refers to in this process, and the torch threads of a CPU (0 for others)."""
     require("torch", "safetensors")
     import torch
 
     from sarcd.networks.devices import choose_device
 
     device = choose_device(name)
-    threads = worker_threads() or min(torch.get_num_threads(), cores())  # torch knows no quotas of containers
+    threads = worker_threads() or min(torch.get_num_threads(), cores())  # torch ignores the CPU quotas of containers
     return str(device), threads if device.type == "cpu" else 0
 
 
 def _forward_budget(options: PredictOptions, place: Place) -> int:
-    """Return the memory that one forward pass may take: of the device, or a share of what the process has left."""
+    """Return the memory of one forward pass in bytes: a fraction of the free memory of the GPU, or of the budget."""
     if place.here.startswith("cuda"):
         import torch
 
@@ -236,7 +236,7 @@ class _Prediction:
     names: list[str]
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
-        return_memory()  # what the regions before have left
+        return_memory()  # that earlier regions have freed
         probability, uncertainty = self.predict(region)
         values = probability, decide(probability, self.task.plan.threshold), uncertainty
         return dict(zip(self.names, values, strict=False))
@@ -248,7 +248,7 @@ class _Prediction:
 
 
 def _adapt(plan: PredictionPlan, loaded: Sequence[LoadedModel], features: SceneFeatures) -> PredictionPlan:
-    """Return the plan with batch-norm statistics of a sample of the scene."""
+    """Return the plan with batch-norm statistics estimated on a sample of the scene (AdaBN)."""
     statistics = []
     for member, one in zip(plan.members, loaded, strict=True):
         values = (features(pair, rectangle) for pair, rectangle in member.places(plan.sampled))
@@ -257,7 +257,7 @@ def _adapt(plan: PredictionPlan, loaded: Sequence[LoadedModel], features: SceneF
 
 
 def _tell(plan: PredictionPlan, loaded: Sequence[LoadedModel], note: Callable[[str], None]) -> None:
-    """Tell what the user did not choose."""
+    """Report the choices that were made automatically."""
     blended = {
         (one.card.architecture, member.tiling.tile)
         for member, one in zip(plan.members, loaded, strict=True)
@@ -270,12 +270,12 @@ def _tell(plan: PredictionPlan, loaded: Sequence[LoadedModel], note: Callable[[s
 
 
 def _window_text(options: CoherenceOptions) -> str:
-    """Return window and estimator in words."""
+    """Return the window and the estimator as text."""
     return f"{options.window.y} x {options.window.x} {options.estimator}"
 
 
 def _scene_features(scene: xr.Dataset, store: SceneStore, plan: PredictionPlan, shares: Shares) -> SceneFeatures:
-    """Return what reads the features; what their coherence takes from the whole scene is measured here."""
+    """Return the reader of the features, after measuring what their coherence needs from the whole scene."""
     dates, calibration = pair_positions(store), Calibration()
     if plan.coherence is not None and plan.coherence_from == "computed":
         pairs = sorted({*plan.pairs, *plan.sampled})
@@ -293,12 +293,12 @@ def _scene_features(scene: xr.Dataset, store: SceneStore, plan: PredictionPlan, 
 
 
 def _share_out(plan: PredictionPlan, options: PredictOptions, grid: tuple[int, int], blocks: tuple[int, int]) -> Shares:
-    """Share out the memory that the forward pass leaves.
+    """Plan the memory that the forward pass leaves.
 
     Raises
     ------
     OptionError
-        If it is too little.
+        If it is not enough.
     """
     bytes_left = left(options.memory_bytes) - (0 if plan.device.startswith("cuda") else plan.forward_bytes)
     tilings = [member.tiling for member in plan.members]
@@ -317,6 +317,6 @@ def _share_out(plan: PredictionPlan, options: PredictOptions, grid: tuple[int, i
 
 
 def _deviation(compute: _Prediction, exact: RegionTask, region: Region) -> float:
-    """Return by how much, at most, the probabilities of a region differ from those of another precision."""
+    """Return the maximum absolute difference between the probabilities of a region in two precisions."""
     difference = compute.predict(region)[0] - replace(compute, task=exact).predict(region)[0]
     return float(np.nanmax(np.abs(difference), initial=0))

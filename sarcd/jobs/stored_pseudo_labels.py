@@ -1,6 +1,7 @@
-"""Pseudo-labels: patches that a model is sure of become labels, and a new network learns from both kinds.
+"""Pseudo-labels: a model labels the patches on which it is confident, to train a network on these labels as well.
 
-Offline, as in Algorithm 1 of the paper: the model labels once, then a network is trained from scratch.
+Labelling is offline, as in Algorithm 1 of Murdaca et al. 2023: the model labels once, then a network is trained from
+scratch.
 """
 
 from __future__ import annotations
@@ -31,19 +32,20 @@ if TYPE_CHECKING:
     from sarcd.training.trainer import TrainResult
 
 OPERATION = "pseudo-label"
-_ROUND = "round0"  # as stored since there could be several
+_ROUND = "round0"  # part of stored names, from when there could be several rounds
 
 
 @dataclass(frozen=True)
 class PseudoLabelResult:
-    """What pseudo-labelling did.
+    """Result of pseudo-labelling.
 
     Parameters
     ----------
     variable : str
-        Where the labels are, in each scene.
+        Variable of each scene that holds the labels.
     patches, qualified, chosen, with_change : int
-        Patches there are, of which the model was sure enough, chosen, and of those with predicted change.
+        Number of all patches, of those on which the model is confident, of those chosen, and of the chosen ones with
+        predicted change.
     """
 
     variable: str
@@ -53,7 +55,7 @@ class PseudoLabelResult:
     with_change: int
 
 
-def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
+def pseudo_label(  # noqa: PLR0913  options of prediction, choice and output
     scenes: Sequence[str | Path],
     model: str | Path,
     options: PseudoOptions | None = None,
@@ -66,10 +68,10 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     note: Callable[[str], None] = lambda text: None,
     **settings: Any,
 ) -> PseudoLabelResult:
-    """Let a model label the patches of scenes that it is sure of, and keep them as `pseudo_label` [1]_.
+    """Label the patches on which a model is confident, and store the labels as `pseudo_label` [1]_.
 
-    The map comes first, as `sarcd.jobs.predict` makes it, and is used where the same model made it already.
-    Manual labels are neither read nor touched.
+    The map is made first, as by `sarcd.jobs.predict`; a map that the same model has already made is reused. Manual
+    labels are neither read nor changed.
 
     Parameters
     ----------
@@ -78,15 +80,15 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     model : str or Path
         Model file.
     options : PseudoOptions, optional
-        Thresholds and choice.
+        Thresholds, and how patches are chosen.
     predict : PredictOptions, optional
-        How the map is made.
+        Options of the prediction.
     patch : int, optional
-        Side of a patch in pixels; the one that the model was trained with by default.
+        Side of a patch in pixels; by default that of the patches the model was trained on.
     name : str
         Appended to the names of map and labels after an underscore.
     overwrite : bool
-        Replace maps and labels made otherwise.
+        Replace maps and labels made with other settings.
     progress, note : callable
         As in `sarcd.jobs.predict`.
     **settings
@@ -99,11 +101,11 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     Raises
     ------
     ModelError
-        If the file is no model, or does not fit the scenes.
+        If the file is not a model, or the model does not suit the scenes.
     MismatchError
-        If a scene holds a map or labels made otherwise and `overwrite` is False.
+        If a scene holds a map or labels made with other settings and `overwrite` is False.
     TrainingError
-        If the model is sure of no patch, or no patch fits a scene.
+        If the model is not confident on any patch, or a scene is smaller than a patch.
 
     References
     ----------
@@ -120,7 +122,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
     loaded = load_model(model)
     facts = loaded.card.training
     size = patch or int(facts.get("options", {}).get("patch", 256))
-    # By people: labels of a model are not to breed more of their kind from round to round.
+    # Only manually labelled patches count, so that pseudo-labels do not multiply from round to round.
     max_patches = options.max_patches or int(facts.get("patches", 0)) - int(facts.get("pseudo_patches", 0))
     if not max_patches:
         raise OptionError(
@@ -157,7 +159,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
             "model": loaded.digest,
             "patch": size,
             "from": source,
-            "scenes": [Path(str(scene)).name for scene in scenes],  # the choice is one over all of them
+            "scenes": [Path(str(scene)).name for scene in scenes],  # patches are chosen over all scenes together
         }
         _write(store, labels, source, size, mask, parameters, overwrite=overwrite, progress=progress)
     return PseudoLabelResult(
@@ -170,7 +172,7 @@ def pseudo_label(  # noqa: PLR0913  how to predict, to choose and to write
 
 
 def _count(store: SceneStore, source: str, size: int, options: PseudoOptions) -> CellCounts:
-    """Count in each patch of each pair, a row of patches at a time."""
+    """Count confident and changed pixels in each patch of each pair, one row of patches at a time."""
     height, width = store.shape
     rows, columns = height // size, width // size
     if not rows or not columns:
@@ -217,7 +219,7 @@ def _write(
 
 @dataclass(frozen=True)
 class _Labels:
-    """Makes the labels of one region: p > 0.5 in chosen patches (Eq. 10), 255 elsewhere."""
+    """Callable that makes the labels of a region: p > 0.5 in chosen patches (Eq. 10), 255 elsewhere."""
 
     probability: Opened[Any]
     name: str
@@ -229,7 +231,7 @@ class _Labels:
         rows, columns = (np.arange(part.start, part.stop) // self.size for part in (region.y, region.x))
         mask = np.zeros(probability.shape, bool)
         grid = self.chosen[region.pair]
-        inside = rows < grid.shape[0], columns < grid.shape[1]  # what is left over at the scene's end is in no patch
+        inside = rows < grid.shape[0], columns < grid.shape[1]  # the remainder at the end of the scene is in no patch
         mask[np.ix_(*inside)] = grid[np.ix_(rows[inside[0]], columns[inside[1]])]
         labels = (probability > 0.5).astype(np.uint8)
         labels[~mask | np.isnan(probability)] = schema.NO_LABEL
@@ -251,23 +253,23 @@ def self_train(
     progress: Progress = silent,
     note: Callable[[str], None] = lambda text: None,
 ) -> TrainResult:
-    """Train, let the network label, and train anew on both [1]_.
+    """Train a network, label scenes with it, and train another from scratch on both kinds of labels [1]_.
 
-    The network that labels is kept in the run's folder; stopped at any moment, the same call goes on.
+    The network that labels is stored in the run directory. After an interruption, the same call resumes.
 
     Parameters
     ----------
     options : TrainOptions
-        With `pseudo`.
+        Options of the training, with `pseudo`.
     scenes, validation, output, overwrite, progress, note
         As in `sarcd.training.trainer.train`.
     unlabelled : sequence of path
-        Scenes to label; those of `validation` may be among them, which the model file then declares (transductive).
+        Scenes to label. They may include scenes of `validation`; the model file then records this (transductive).
 
     Returns
     -------
     TrainResult
-        Of the last training.
+        Result of the last training.
 
     References
     ----------
@@ -286,7 +288,7 @@ def self_train(
     try:
         labelled = label()  # resumes
     except MismatchError:
-        labelled = label(overwrite=True)  # of another training
+        labelled = label(overwrite=True)  # the stored labels are those of another training
     note(f"{labelled.chosen} of {labelled.patches} patches are labelled, {labelled.with_change} of them with change")
     return train(
         options,

@@ -1,4 +1,4 @@
-"""Amplitude statistics of a stored scene, kept in the store."""
+"""Amplitude statistics of a stored scene, written to its store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sarcd.store.chunks import chunk_errors, require_chunks
 from sarcd.store.pairs import fit_pairs
 from sarcd.store.scene import SceneStore, open_scene, publish
 
-_HISTOGRAM_BYTES = 2**24  # half a megabyte each, some dozens until they are added up
+_HISTOGRAM_BYTES = 2**24  # histograms of half a megabyte each, a few dozen until they are summed
 
 
 def statistics(
@@ -35,35 +35,37 @@ def statistics(
     memory_bytes: int | None = None,
     progress: Progress = silent,
 ) -> tuple[AmplitudeStatistics, bool]:
-    """Compute median and MAD of the amplitude and keep them in the store.
+    """Compute the median and MAD of the amplitude and write them to the store.
 
     Parameters
     ----------
     path : str or Path
         Scene.
     per_date : bool, optional
-        One value a date, or one for all together. By default what is kept, or where nothing is: one a date if their
-        medians differ by more than 1 dB, as where a gain differs, else one for all.
+        True for one value per date, False for one for all dates together. By default as stored. If nothing is stored,
+        per date if the medians of the dates differ by more than 1 dB, as after a change of gain, else for all.
     refresh : bool
-        Compute them again, for example after dates were appended, and mark what depends on the old ones stale.
+        Compute them again, for example after dates were appended, and mark results that depend on the old ones as
+        stale.
     memory_bytes : int, optional
-        Memory of the whole process. By default half of what is free, at most 1 GiB, beyond what it has.
+        Memory of the whole process in bytes. The default is the memory in use plus half of the free memory, at most
+        1 GiB.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
 
     Returns
     -------
     statistics : AmplitudeStatistics
     computed : bool
-        False if they were there already and are returned as they are. Those kept per date get those of dates that were
-        appended since; the others stay, and so does what was made with them.
+        False if the statistics were already stored and are returned unchanged. Statistics per date are extended to
+        appended dates; those of the other dates, and results made with them, remain valid.
 
     Raises
     ------
     StatisticsError
-        If there is no valid pixel or the MAD is 0.
+        If there are no valid pixels or the MAD is 0.
     StoreError
-        If an image has lost a chunk.
+        If a chunk of an image is missing.
     """
     scene = open_scene(path)
     kept = AmplitudeStatistics.stored(scene)
@@ -93,7 +95,7 @@ def statistics(
 
 
 def _workers(images: xr.DataArray, memory_bytes: int | None) -> int:
-    """Return how many chunks may be counted at a time: each lies there encoded, decoded and as amplitude."""
+    """Return how many chunks may be processed at a time; each is held encoded, decoded and as amplitude."""
     chunk_bytes = int(np.prod(images.data.chunksize)) * images.dtype.itemsize
     region_bytes = 4 * chunk_bytes + _HISTOGRAM_BYTES
     return share_out(
@@ -116,27 +118,27 @@ def normalising_statistics(
     progress: Progress,
     note: Callable[[str], None],
 ) -> AmplitudeStatistics:
-    """Return the statistics that normalise a scene for a network: the scene's own, computed and kept, or the model's.
+    """Return the statistics that normalise a scene for a network: the scene's, stored if they are new, or the model's.
 
     Parameters
     ----------
     path : str or Path
         Scene.
     scene : xr.Dataset
-        The same, opened before.
+        The same scene, opened earlier.
     policy : {"scene", "model"}
-        Whose statistics.
+        Whose statistics to use.
     of_model : AmplitudeStatistics or None
-        Those of the model file.
+        Statistics in the model file.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
     note : callable
-        Called with a line about what was computed, and what does not fit the scene.
+        Called with lines about statistics that were computed, and about statistics that do not suit the scene.
 
     Raises
     ------
     ModelError
-        If the model's are wanted and it has none.
+        If the statistics of the model are requested and the file has none.
     """
     if policy == "model":
         if of_model is None:
@@ -165,28 +167,28 @@ def normalising_statistics(
 
 
 def recorded_statistics(used: AmplitudeStatistics, policy: str, earlier: dict[str, Any]) -> dict[str, Any]:
-    """Return what a map records of the statistics that normalise it, where an earlier run recorded some already."""
+    """Return what a map records about the statistics that normalise it, given the record of an earlier run."""
     median = list(used.median)
     if earlier.get("policy") == policy and begins_with(median, earlier.get("median"), per_date=used.per_date):
-        median = earlier["median"]  # of fewer dates: those of later ones are no other setting
+        median = earlier["median"]  # of fewer dates; statistics of later dates do not make it another setting
     return {"policy": policy, "median": median, "mad": list(used.mad)[: len(median)]}
 
 
 def begins_with(median: list[float], earlier: Any, *, per_date: bool) -> bool:
-    """Tell whether medians are those that a result was made with, or go on from them with those of later dates."""
+    """Return whether medians are those that a result was made with, possibly continued by those of later dates."""
     if median == earlier:
         return True
     return per_date and isinstance(earlier, list) and len(earlier) > 1 and median[: len(earlier)] == earlier
 
 
 def covers(statistics: AmplitudeStatistics, times: np.ndarray) -> bool:
-    """Tell whether statistics came from all of the given dates."""
+    """Return whether statistics include all of the given dates."""
     return {iso(time) for time in times} <= set(statistics.dates)
 
 
 @contextlib.contextmanager
 def _dask_progress(progress: Progress, description: str) -> Iterator[None]:
-    """Show the tasks of dask computations: four passes, of which each starts anew as the one before it ends."""
+    """Report the finished tasks of dask; their total is unknown, since four passes follow one another."""
     from dask.callbacks import Callback
 
     with progress(description, 0) as advance, Callback(posttask=lambda *_: advance(1)):

@@ -1,4 +1,4 @@
-"""Changes of a stored scene of many dates in few layers, kept in the store."""
+"""Summary layers of the changes of a stored scene of many dates, written to its store."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from sarcd.store.regions import MadeBy, Region, refuse_mismatch, stage
 from sarcd.store.results import variable_name
 from sarcd.store.scene import SceneStore, open_scene, publish
 
-_BYTES_PER_PIXEL = 200  # of a region in work: powers, coherence and p-values of two dates, in double
-_BYTES_PER_DATE = 36  # and of each date its image, its power in single and double, and whether it changed
+_BYTES_PER_PIXEL = 200  # per region in progress: intensities, coherence and p-values of two dates, in double precision
+_BYTES_PER_DATE = 36  # and for each date the image, its intensity in single and double precision, and its change flags
 
 
 def summarise(
@@ -40,38 +40,38 @@ def summarise(
     note: Callable[[str], None] = lambda text: None,
     **settings: Any,
 ) -> JobResult:
-    """Summarise the changes of many dates and keep the layers in the store; see `sarcd.change.summarise`.
+    """Summarise the changes of many dates and write the layers to the store; see `sarcd.change.summarise`.
 
     Parameters
     ----------
     path : str or Path
-        Scene of three dates or more.
+        Scene of three or more dates.
     options : SummaryOptions, optional
-        What is summarised, and how dates are compared.
+        Which changes are summarised, and how dates are compared.
     name : str
         Appended to the names of the layers after an underscore.
     overwrite : bool
-        Replace a result made otherwise, or of fewer dates.
+        Replace a result made with other settings or from fewer dates.
     memory_bytes : int, optional
         As in `sarcd.jobs.coherence`.
     progress : callable
-        See `Progress`.
+        Progress reporter; see `Progress`.
     note : callable
-        Called with a line about each choice that the user did not make.
+        Called with a line about each choice that was made automatically.
     **settings
         Single options by the names of the fields of `SummaryOptions`, in place of those of `options`.
 
     Returns
     -------
     JobResult
-        How much was computed now, and how much was there; `pairs` are those that were summarised.
+        Variables written, and regions computed by this run and by earlier runs; `pairs` counts the summarised pairs.
 
     Raises
     ------
     SceneError, OptionError
-        As `sarcd.change.summarise`; also if the memory is too little for one region.
+        As `sarcd.change.summarise`; also if the memory is not enough for one region.
     MismatchError
-        If the store holds a result made otherwise and `overwrite` is False.
+        If the store holds a result made with other settings and `overwrite` is False.
     """
     options = config.with_keywords(SummaryOptions, options, settings)
     scene, store = open_scene(path, chunks=None), SceneStore(path)
@@ -81,7 +81,7 @@ def summarise(
     require_finished(store, [images for images in schema.IMAGES if images in scene])
     with chunk_errors(path):
         fitted = fit_summary(scene, options)
-    require_finished(store, [str(fitted.options.of)])  # of the omnibus test, no array
+    require_finished(store, [str(fitted.options.of)])  # the omnibus test has no array
     _tell(options, fitted, note)
     names = {variable_name(layer, name): layer for layer in fitted.layers}
     for variable in names:
@@ -90,7 +90,7 @@ def summarise(
     made_by = MadeBy(OPERATION, decode(attrs.pop(PARAMETERS)))
     shares = _plan(memory_bytes, fitted, store.grid)
     with stage(store, list(names), [0], made_by, overwrite=overwrite) as staging:
-        # the cache holds the images of all dates, where the order of regions reckons with two
+        # in_bands assumes the images of two dates, but here the cache holds those of all dates
         regions = in_bands(staging.missing(), staging.grid, 2 * shares.cache_bytes // len(fitted.dates))
         if regions:
             reader = Opened(partial(SceneReader, store.address, cache_bytes=shares.cache_bytes))
@@ -106,7 +106,7 @@ def summarise(
 
 
 def _tell(options: SummaryOptions, fitted: FittedSummary, note: Callable[[str], None]) -> None:
-    """Tell what the user did not choose."""
+    """Report the choices that were made automatically."""
     if fitted.options.exclude_dates:
         left_out = ", ".join(date.partition("T")[0] for date in fitted.options.exclude_dates)
         note(f"{left_out} left out: changes are those of the pairs across")
@@ -129,7 +129,7 @@ def _plan(memory_bytes: int | None, fitted: FittedSummary, grid: tuple[int, int]
 
 
 def _mark_others(store: SceneStore, name: str, written: dict[str, str]) -> None:
-    """Mark layers of an earlier summary that this one, made otherwise, has not replaced."""
+    """Mark as stale the layers of an earlier summary that this one, made with other settings, has not replaced."""
     every = {variable_name(layer, name) for layer in LAYERS}
     others = sorted((every - set(written)) & set(store.published()))
     for other in others:
@@ -140,21 +140,21 @@ def _mark_others(store: SceneStore, name: str, written: dict[str, str]) -> None:
 
 @dataclass(frozen=True)
 class _Summary:
-    """Computes the layers of one region, from any thread."""
+    """Callable that computes the layers of a region; thread-safe."""
 
     reader: Opened[SceneReader]
     fitted: FittedSummary
-    names: tuple[tuple[str, str], ...]  # in the store, and of the result
+    names: tuple[tuple[str, str], ...]  # name in the store, name of the layer
 
     def __call__(self, region: Region) -> dict[str, np.ndarray]:
-        """Return the values of one region by name."""
+        """Return the values of a region by variable name."""
         core = region.y, region.x
         window = grow(core, self.fitted.halo, self.reader().shape)
         found = apply_summary(self._part(window), self.fitted, first_row=window[0].start)
         return {name: found[layer].values[inside(core, window)] for name, layer in self.names}
 
     def _part(self, window: Rectangle) -> xr.Dataset:
-        """Return a rectangle of all that the summary looks at, in memory."""
+        """Return a rectangle of all variables that the summary uses, in memory."""
         reader = self.reader()
         scene, arrays = reader.scene, {}
         if self.fitted.looks is not None:
