@@ -79,7 +79,7 @@ def test_what_bounds_it():
     levels = rng.random((2, n + 4)).astype("float32")
     sums = [line[:n] for line in lines]
     out = np.empty(n, np.float32)
-    steps = {  # each times one row of pixels, for the five passes that sum over rows and columns
+    steps = {  # number of runs per row of pixels, over the five passes that sum rows and columns
         "products": (1, kernel._multiply, (*rows, *sums[:4])),
         "window sums along rows": (4, kernel._slide, (levels, n + 4, kernel._terms(5), out)),
         "window sums down columns": (8, kernel._add, (out, sums[0])),

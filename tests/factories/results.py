@@ -18,7 +18,7 @@ ASKEW = Georeference(UTM.crs, Affine(16.0, 12.0, 600_000.0, 12.0, -16.0, 5_100_0
 
 
 def control_points(shape=(60, 80), crs=4326):
-    """Make ground control points that equal UTM's plane, or one in degrees."""
+    """Make ground control points on an affine grid near 10 E, 60 N, in degrees by default."""
     height, width = shape
     corners = [(0.0, 0.0), (0.0, width), (height, 0.0), (height, width), (height / 2, width / 2)]
     points = [

@@ -53,7 +53,7 @@ def test_an_earlier_run_is_followed_where_a_choice_is_left_open(models, scene):
     assert plan.parameters["adapt_batchnorm"] == {"pairs": [5]}
     plan, _ = planned(models[0], scene, PredictOptions(tiles=16, batch=2, adapt_batchnorm=True))
     assert (plan.members[0].tiling.tile, plan.members[0].batch, plan.sampled) == (16, 2, (0,))
-    plan, _ = planned(models, scene, begun=begun)  # with one network there is no sibling to follow
+    plan, _ = planned(models, scene, begun=begun)  # an earlier run of one network does not apply to two
     assert [member.batch for member in plan.members] == [16, 16]
 
 

@@ -1,4 +1,4 @@
-"""Jobs warn about decorrelated or misregistered pairs and maps with very much change, and continue."""
+"""Jobs warn about decorrelated pairs and about maps that flag much of a scene, and continue."""
 
 import numpy as np
 import pytest

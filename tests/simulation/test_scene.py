@@ -81,7 +81,7 @@ def test_the_spectral_weight_changes_speckle_and_not_the_ground():
     )
     for name in ("label", "mask", "cover", "power", "pseudo_change"):
         np.testing.assert_array_equal(getattr(usual, name), getattr(light, name))
-    # What is missing at the edges of the band: Hamming 0.6 falls to 0.2 there, 0.9 to 0.8.
+    # Weighting at the edges of the band: Hamming 0.6 falls to 0.2 there, 0.9 to 0.8.
     shares = []
     for scene in (usual, light):
         level = np.sqrt(scene.power[0] + 10 ** (OPTIONS.noise_db / 10))

@@ -22,7 +22,7 @@ def means(rng, dates, count):
 
 @pytest.mark.parametrize(("dates", "over"), [(3, 1.0), (5, 1.12), (10, 1.25)])
 def test_rates_on_oversampled_speckle(dates, over):
-    """Check the 1 % rate within four standard errors of 150,000 samples; looks for two dates are too many for more."""
+    """Check the 1 % rate within four standard errors of 150,000 samples; for more dates, looks of two are too many."""
     powers = means(np.random.default_rng(dates), dates, 150_000)
     looks = stack_looks(SQUARE, (LAGS, LAGS), dates, 0.01)
     assert len(looks.whole) == len(looks.one_more) == dates - 1

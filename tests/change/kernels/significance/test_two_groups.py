@@ -28,7 +28,7 @@ def test_finds_the_mixture_and_the_rate_of_errors(rng, share, exponent):
 
 def test_even_p_values_hold_no_change(rng):
     assert fitted(rng.random(200_000)) == TwoGroups(0.0, 1.0)
-    assert fitted(rng.random(200_000) ** 0.8) == TwoGroups(0.0, 1.0)  # an anti-conservative test
+    assert fitted(rng.random(200_000) ** 0.8) == TwoGroups(0.0, 1.0)  # a conservative test
     assert (TwoGroups(0.0, 1.0).probability(np.array([0.0, 5.0, 300.0])) == 0).all()
 
 
