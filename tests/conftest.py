@@ -1,4 +1,4 @@
-"""What all tests share: a fair share of the cores, kernels compiled once a worker, real data, and proof of laziness."""
+"""Shared setup: limits on CPU cores, cached compiled kernels per worker, real data, and checks for laziness."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from tests.kernel_cache import kernel_cache
 
-# All of this before numpy, torch and numba are imported, which read it once; subprocesses inherit it.
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # gw0, gw1 ...; absent in the process that starts them
+# Must be set before numpy, torch and numba are imported, which read it once; subprocesses inherit it.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # gw0, gw1 ...; unset in the controller process
 if _WORKER:
     _share = max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(_name, str(_share))
 
-# The folder is named once, by the first process; workers, which inherit its name, take one of their own inside.
+# The first process names the folder; workers inherit the name and use a folder of their own inside it.
 if not _WORKER:
     os.environ["SARCD_TEST_CACHE"] = os.environ.get("NUMBA_CACHE_DIR") or str(kernel_cache())
 os.environ["NUMBA_CACHE_DIR"] = str(Path(os.environ["SARCD_TEST_CACHE"]) / (_WORKER or "gw0"))
@@ -59,7 +59,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="module")
 def one_torch_thread() -> Iterator[None]:
-    """Run on one thread: small networks are too small to share, and waiting for a core costs more than it gives."""
+    """Run on one thread: small networks gain little from more, and waiting for busy cores costs more."""
     import torch
 
     before = torch.get_num_threads()
@@ -70,7 +70,7 @@ def one_torch_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def raise_if_dask_computes() -> Callable[[], AbstractContextManager[None]]:
-    """``with raise_if_dask_computes():`` fails if anything inside computes a dask graph."""
+    """Fail if anything inside ``with raise_if_dask_computes():`` computes a dask graph."""
     import dask
 
     def scheduler(_graph: Any, keys: Any, **_options: Any) -> Any:
@@ -86,13 +86,13 @@ def raise_if_dask_computes() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """Random numbers, the same in every run."""
+    """Random generator with a fixed seed."""
     return np.random.default_rng(20231206)
 
 
 @pytest.fixture(scope="session")
 def object_storage() -> Iterator[tuple[str, int]]:
-    """Host and port of a server of S3's protocol on this machine."""
+    """Host and port of a local S3 server."""
     moto = pytest.importorskip("moto.server")
     running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
@@ -102,7 +102,7 @@ def object_storage() -> Iterator[tuple[str, int]]:
 
 @pytest.fixture
 def bucket(object_storage: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> str:
-    """Address of an empty bucket, with the environment that finds it."""
+    """URL of an empty bucket, with the environment variables needed to access it."""
     host, port = object_storage
     for name, value in {
         "AWS_ACCESS_KEY_ID": "test",

@@ -1,7 +1,7 @@
-"""Compiled kernels, kept between test runs in the user's cache folder.
+"""Compiled kernels, cached between test runs in the user's cache folder.
 
-numba looks for changes in the file of a kernel alone, and not in those whose kernels and constants it uses. The folder
-is therefore keyed by all sources of kernels, and by what compiles them.
+numba only detects changes in the file of a kernel itself, and not in the files whose kernels and constants it uses. The
+folder is therefore keyed by all kernel sources and by the compiler versions.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from filelock import FileLock, Timeout
 from llvmlite import binding
 
 SOURCES = Path(__file__).resolve().parents[1] / "sarcd"
-_UNUSED_SECONDS = 14 * 86400  # other folders older than this are removed
+_UNUSED_SECONDS = 14 * 86400  # other folders unused for longer are removed
 
 
 def kernel_cache() -> Path:
-    """Return a folder that this test run has to itself until it ends: the one kept, or a fresh one if that is in use.
+    """Return a folder for exclusive use by this test run: the cached one, or a new one if that is in use.
 
-    Each worker takes a folder of its own inside, since processes that compile into one folder race.
+    Each worker uses its own subfolder, since processes that compile into one folder race.
     """
     kept = platformdirs.user_cache_path("sarcd-tests") / _key()
     try:
@@ -48,7 +48,7 @@ def _key() -> str:
     for path in sorted(SOURCES.rglob("*.py")):
         text = path.read_bytes()
         if b"numba" in text or "kernels" in str(path.relative_to(SOURCES)):
-            digest.update(str(path).encode() + text)  # numba names what it keeps by the path of the source
+            digest.update(str(path).encode() + text)  # numba names cache entries by the path of the source
     return digest.hexdigest()[:16]
 
 

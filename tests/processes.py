@@ -1,4 +1,4 @@
-"""Real ``sarcd`` processes, and small disks of their own, for tests of what goes wrong."""
+"""Real ``sarcd`` processes, and small disks of their own, for fault-tolerance tests."""
 
 import contextlib
 import multiprocessing
@@ -21,9 +21,9 @@ def started(*words):
 
 
 def forked(*words):
-    """Start ``sarcd`` and return the process, forked from one that has imported what commands import.
+    """Start ``sarcd`` as a fork of a process that has already imported what commands need; returns the process.
 
-    For tests that start many only to kill them: importing takes longer than what is tested.
+    For tests that start many processes only to kill them, where imports would dominate the run time.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.imported_once"])
@@ -41,7 +41,7 @@ def _run_silently(words):
 
 
 def interruptible(command):
-    """Start a program that Ctrl-C stops, also where the tests run in the background of a shell, which ignores it."""
+    """Start a program that Ctrl-C stops even if the tests run in a shell's background, where SIGINT is ignored."""
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL) if os.name == "posix" else None
     return subprocess.Popen(command, stdout=-1, stderr=-1, text=True, preexec_fn=heed)  # noqa: PLW1509  takes no lock
 
@@ -62,7 +62,7 @@ def chunks(scene, name):
 
 @contextlib.contextmanager
 def caught_at(scene, name, count, *words):
-    """Start ``sarcd`` and go on once it has written so many chunks; it is killed at the end if it still runs."""
+    """Start ``sarcd`` and yield it once it has written this many chunks; it is killed at the end if still running."""
     with started(*words) as process:
         try:
             while process.poll() is None and len(chunks(scene, name)) < count:
@@ -75,7 +75,7 @@ def caught_at(scene, name, count, *words):
 
 @contextlib.contextmanager
 def mounted(place, *options, kind="tmpfs", source="tmpfs"):
-    """Mount something at a folder; yields None, or why that is not possible here."""
+    """Mount a file system on a folder; yields None, or the reason why that is not possible here."""
     place.mkdir(exist_ok=True)
     command = ["mount", *(("-t", kind) if kind else ()), *options, str(source), str(place)]
     try:
@@ -92,7 +92,7 @@ def mounted(place, *options, kind="tmpfs", source="tmpfs"):
 
 @contextlib.contextmanager
 def local_cluster(**options):
-    """Start a cluster of processes; the environment that it gives them, and leaves behind here, is taken back."""
+    """Start a cluster of processes; the environment variables it sets in this process are restored."""
     from distributed import LocalCluster
 
     before = dict(os.environ)
@@ -105,7 +105,7 @@ def local_cluster(**options):
 
 
 def only_line(process):
-    """Return the one line that a process left on stderr, having said nothing on stdout."""
+    """Return the only line that a process left on stderr; fails if it printed anything to stdout."""
     assert process.stdout == ""
     assert process.stderr.count("\n") == 1, process.stderr
     return process.stderr

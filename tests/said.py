@@ -1,4 +1,4 @@
-"""What sarcd logs, as `pytest.warns` has it of warnings."""
+"""Assertions on sarcd's log, like `pytest.warns` for warnings."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ class _Kept(logging.Handler):
 
 @contextlib.contextmanager
 def logged(match):
-    """Fail unless sarcd logs a line that matches; gives all lines that it logged."""
+    """Fail unless sarcd logs a line that matches; yields all logged lines."""
     kept, logger = _Kept(), logging.getLogger("sarcd")
     logger.addHandler(kept)
     try:

@@ -1,4 +1,4 @@
-"""Attributes that every format takes, and what earlier versions stored as mappings."""
+"""Attributes in types that every format supports, and mappings stored by earlier versions."""
 
 import json
 
@@ -63,7 +63,7 @@ def test_other_programs_attributes_are_no_parameters():
 
 
 def as_before(path, *names, **more):
-    """Give variables the attributes that earlier versions stored: mappings and booleans in place of text."""
+    """Give variables the attributes that earlier versions stored: mappings and booleans instead of text."""
     store = SceneStore(path)
     listed = [name for name in names if name in store.published()]
     for name in names:
@@ -114,7 +114,7 @@ def test_results_of_earlier_versions_are_not_computed_again(tmp_path, rng):
     assert (found.computed, found.kept) == (2 * 4, 4)
     both = {fact["before"]: fact["rule"] for fact in fitted_of(open_scene(path).change)}
     assert len(both) == 3
-    assert rules.items() <= both.items()  # that of the pair that was there
+    assert rules.items() <= both.items()  # the rule of the existing pair is kept
 
 
 def test_an_earlier_versions_unfinished_result_is_resumed(tmp_path, rng):

@@ -1,4 +1,4 @@
-"""The demo at its default seed: the network wins on the unseen site, and everything promised is there."""
+"""The demo at its default seed: the network is best on the unseen site, and all documented output is present."""
 
 import json
 

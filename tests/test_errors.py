@@ -1,4 +1,4 @@
-"""How errors print: one line of sentences, whatever their parts are."""
+"""Printed errors: one line of sentences, whatever their parts contain."""
 
 import pickle
 

@@ -19,11 +19,11 @@ QUICK = {
     "floods": ["floods-data", "--epochs", "1"],
     "model": ["--trial"],
 }
-"""Arguments that make the long ones short."""
+"""Arguments that shorten the long examples."""
 
 
 def write_floods(folder):
-    """Two events of two pairs each, in the layout of the real ones; darker ground is flooded."""
+    """Make two events of two pairs each, in the layout of the real data set; darker ground is flooded."""
     rng = np.random.default_rng(0)
     for event in ("EAST", "WEST"):
         for number in (3, 12):

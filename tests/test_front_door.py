@@ -1,4 +1,4 @@
-"""The names that sarcd and its jobs offer, which stay functions whatever else is imported."""
+"""Public names of sarcd and its jobs, which stay functions whatever else is imported."""
 
 import inspect
 import json

@@ -1,6 +1,6 @@
-"""Datasets and stores drawn around what is valid: a public verb gives what it gives for the canonical form, or refuses.
+"""Random datasets and stores, valid or nearly so: a public verb gives the result of the canonical form, or refuses.
 
-``SARCD_FUZZ=1000`` draws that many examples of each kind instead of those that fit an ordinary run.
+``SARCD_FUZZ=1000`` tries that many examples of each kind instead of the number for an ordinary run.
 """
 
 import logging
@@ -42,7 +42,7 @@ def drawn(examples, most=None):
 
 @st.composite
 def scenes(draw):
-    """Scenes in the canonical form: complex or amplitudes, with holes, labels or none, a list of pairs or none."""
+    """Draw scenes in canonical form: complex or amplitude, with or without holes, labels and a list of pairs."""
     count = draw(st.integers(2, 4))
     shape = (count, draw(st.integers(9, 48)), draw(st.integers(9, 48)))
     rng = np.random.default_rng(draw(st.integers(0, 2**16)))
@@ -81,7 +81,7 @@ VERBS = {
 
 
 def result(verb, scene):
-    """What a verb gives, in memory, or the class of error that it ends in; any other exception fails the test."""
+    """Return the result of a verb in memory, or the class of its error; any other exception fails the test."""
     return refusal_or(lambda: VERBS[verb](scene).compute())
 
 
@@ -118,7 +118,7 @@ NAMES = {
 
 @st.composite
 def meant_the_same(draw, scene):
-    """A scene as another program might hold it, with the same meaning."""
+    """Draw a scene with the same meaning as another program might represent it."""
     order = draw(st.permutations(range(scene.sizes["time"])))
     scene = scene.isel(time=list(order))
     if "pair" in scene.dims and draw(st.booleans()):
@@ -192,7 +192,7 @@ def test_what_is_no_scene_is_refused(data):
 @drawn(25)
 @given(st.data())
 def test_parts_of_a_scene(data):
-    """Some dates, some pairs: what is compared is what the whole scene compares between the same dates."""
+    """For a subset of dates and pairs, each result equals that of the whole scene for the same dates."""
     scene = data.draw(scenes())
     chosen = data.draw(st.lists(st.sampled_from(range(scene.sizes["time"])), min_size=1, unique=True))
     part = scene.isel(time=chosen)
@@ -210,7 +210,7 @@ def test_parts_of_a_scene(data):
 
 @st.composite
 def stores(draw, scene, folder):
-    """A store as xarray writes it, in some layout, units and format; with the format."""
+    """Write a store with xarray, in a random layout, with random units and format; also returns the format."""
     path, version = Path(folder) / "s.zarr", draw(st.sampled_from([3, 3, 3, 2]))
     chunks = {"time": draw(st.integers(1, 4)), "y": draw(st.integers(5, 48)), "x": draw(st.integers(5, 48))}
     chunks |= {"pair": draw(st.integers(1, 3))} if "pair" in scene.dims else {}

@@ -1,4 +1,4 @@
-"""What importing costs, and that a store opens quietly."""
+"""Imports are cheap, and a store opens without warnings."""
 
 import subprocess
 import sys

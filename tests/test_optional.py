@@ -1,4 +1,4 @@
-"""The base install: what needs no extra works without any, and what needs one names it in one line."""
+"""Base install: everything that needs no extra works without any, and the rest names its extra in one line."""
 
 import json
 import re
@@ -48,7 +48,7 @@ print(json.dumps(found))
 
 
 def without(packages, calls, folder):
-    """Run commands in one new process that lacks some packages; exit code, stdout and stderr of each."""
+    """Run commands in one new process that lacks some packages; returns exit code, stdout and stderr of each."""
     given = json.dumps([packages, [words.split() for words in calls]])
     done = subprocess.run(
         [sys.executable, "-c", RUN_WITHOUT], input=given, cwd=folder, check=True, capture_output=True, text=True
@@ -128,7 +128,7 @@ def test_a_missing_extra_is_named_in_one_line(ran, command, line):
 
 
 def test_training_and_prediction_need_no_other_extra(folder, tmp_path):
-    """Without matplotlib a run has no picture of its curves; everything else is there."""
+    """Without matplotlib a training run has no plot of its curves; all other output is present."""
     train = (
         f"train {folder}/scene.zarr -o model.safetensors --widths 4,8 --patch 32 --batch 2 --epochs 1 --val-fraction 0"
     )
@@ -142,7 +142,7 @@ def test_training_and_prediction_need_no_other_extra(folder, tmp_path):
 
 @pytest.mark.parametrize(("package", "extra"), [(name, extra) for extra, names in EXTRAS.items() for name in names])
 def test_every_optional_package_has_an_extra_of_the_same_name(monkeypatch, package, extra):
-    """Python code may catch it as what it is elsewhere: an ImportError."""
+    """Python code can catch it as an ImportError."""
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError) as caught:
         require(package)

@@ -1,4 +1,4 @@
-"""Every command and the Python of the README run, in the order in which they stand there."""
+"""Every command and the Python code of the README run in the order of the page."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ def blocks(language):
 
 
 def write_images_of_a_user(folder):
-    """What the README calls the user's images: two complex rasters with a CRS, and polygons of change."""
+    """Make the user's images as the README describes them: two complex rasters with a CRS, and polygons of change."""
     rng = np.random.default_rng(0)
     profile = {"driver": "GTiff", "width": 96, "height": 80, "count": 1, "dtype": "complex64", "crs": "EPSG:32633"}
     profile["transform"] = rasterio.Affine(5, 0, 500000, 0, -5, 5000000)

@@ -1,4 +1,4 @@
-"""Real images the whole way, through the public command line."""
+"""Real images through the complete public command line."""
 
 import json
 
@@ -23,7 +23,7 @@ def sarcd(*arguments):
 
 
 def answer(capsys, *arguments):
-    """Run a command with --json and return what it printed."""
+    """Run a command with --json and return its output."""
     capsys.readouterr()
     sarcd(*arguments, "--json")
     return json.loads(capsys.readouterr().out)
@@ -91,7 +91,7 @@ def test_envisat_with_its_exact_zeros(real_data, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["cint16", "cint32", "cfloat32", "cfloat64", "cint_sar"])
 def test_complex_of_any_width_and_control_points(real_data, tmp_path, name):
-    """The same image at two dates: coherence is 1 wherever it is defined, and the georeference comes out unchanged."""
+    """The same image at two dates: coherence is 1 wherever it is defined, and the georeference is unchanged."""
     image = real_data / "formats" / "complex_tiff" / f"{name}.tif"
     scene = tmp_path / "scene.zarr"
     sarcd("ingest", image, image, "-o", scene, "--date", "2020-01-01", "--date", "2020-01-12")
@@ -122,11 +122,11 @@ def test_crs_and_transform_come_out_unchanged(tmp_path, rng):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:the median amplitudes of")  # those of Ottawa are stretched each by itself
+@pytest.mark.filterwarnings("ignore:the median amplitudes of")  # Ottawa's images are stretched individually
 def test_detected_pairs_to_a_map_and_scores(real_data, tmp_path, capsys):
-    """Each pair learnt and mapped, and Ottawa's network on Yellow River D: two channels, no coherence.
+    """Train on and map each pair, and apply Ottawa's network to Yellow River D: two channels, no coherence.
 
-    The other way round a network of so few patches finds nothing (printed, not asserted): the two differ too much.
+    Conversely, a network trained on so few patches finds nothing (printed, not asserted): the pairs differ too much.
     """
     scenes = {}
     for name in ("ottawa", "yellow_D"):
@@ -134,7 +134,7 @@ def test_detected_pairs_to_a_map_and_scores(real_data, tmp_path, capsys):
         dates = ("--date", "1997-05-01", "--date", "1997-08-01")
         label = ("--label", folder / "gt.bmp", "--label-change", "128-255")
         sarcd("ingest", folder / "im1.bmp", folder / "im2.bmp", "-o", scene, "--kind", "amplitude", *dates, *label)
-        sarcd("statistics", scene, "--pooled")  # one pair of numbers for both dates: few patches
+        sarcd("statistics", scene, "--pooled")  # shared statistics for both dates, because there are few patches
         scenes[name] = scene
     changed = {name: int((xr.open_zarr(scene).label == 1).sum()) for name, scene in scenes.items()}
     assert changed == {"ottawa": 16049, "yellow_D": 5270}

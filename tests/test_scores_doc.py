@@ -1,7 +1,7 @@
-"""The page on scores: its commands run and print what it shows in form; ``python -m tests.test_scores_doc`` renews it.
+"""Check that commands of docs/scores.md print what it shows; ``python -m tests.test_scores_doc`` updates the page.
 
-That runs the page's own commands as they stand there, in a folder that is removed, and writes what they print into the
-page: to be done when scores, simulator or training change. It takes about a minute on two cores.
+The update runs the page's commands unchanged in a temporary folder and writes their output into the page. Run it when
+scores, simulator or training change. It takes about a minute on two cores.
 """
 
 import re
@@ -23,7 +23,7 @@ PAGE = PATH.read_text(encoding="utf-8")
 SHOWN = re.compile(r"(?<=```text\n).*?(?=```)", flags=re.DOTALL)
 
 SMALL = {"--size 512": "--size 128", "--epochs 10": "--epochs 1", "--bootstrap 1000": "--bootstrap 10"}
-"""What makes the page's commands quick enough for a test."""
+"""Replacements that make the page's commands fast enough for a test."""
 
 
 def set_up() -> list[str]:
@@ -33,12 +33,12 @@ def set_up() -> list[str]:
 
 
 def shown_commands() -> list[str]:
-    """Return the commands whose output the page shows, in its order."""
+    """Return the commands whose output the page shows, in order."""
     return re.findall(r"^    (sarcd .*)$", PAGE, flags=re.MULTILINE)
 
 
 def cells(text: str) -> list[list[str]]:
-    """Return headings whole, and of other lines the name that they begin with."""
+    """Return heading lines complete, and the leading name of all other lines."""
     lines = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if line.strip()]
     return [line if line[0] == "over" else line[:1] for line in lines]
 
@@ -68,14 +68,14 @@ def test_page_names_every_option_of_the_commands(capsys):
 
 def test_memory_of_patches_is_as_told():
     patches = (-(-20_000 // 256)) ** 2
-    kept = 2 * COARSE["probability"].count * np.dtype("uint32").itemsize  # changed and not
+    kept = 2 * COARSE["probability"].count * np.dtype("uint32").itemsize  # changed and unchanged
     page = " ".join(PAGE.split())
     assert f"each patch keeps a histogram of {kept / 1e3:.0f} kB" in page
     assert f"are {patches:,} patches, {patches * kept / 1e6:.0f} MB a pair" in page
 
 
 def outputs(folder: str) -> Iterator[str]:
-    """Run the page's commands and return what those print whose output it shows."""
+    """Run the page's commands and yield the output of those that the page shows."""
     for line in [*set_up(), *shown_commands()]:
         print(line, file=sys.stderr)
         command = [sys.executable, "-m", "sarcd_cli.main", *shlex.split(line)[1:]]

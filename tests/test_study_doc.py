@@ -1,4 +1,4 @@
-"""Figures of the study are quoted from the one run that docs/study.md prints."""
+"""Figures quoted from the study match the run that docs/study.md prints."""
 
 import re
 from pathlib import Path

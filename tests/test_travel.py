@@ -1,4 +1,4 @@
-"""Every verb's result goes through netCDF, Zarr and GeoTIFF by xarray alone, with what it says of itself."""
+"""Results of every verb survive netCDF, Zarr and GeoTIFF through xarray alone, including their attributes."""
 
 import importlib.util
 import json
@@ -22,7 +22,7 @@ ENGINES = {"h5netcdf": "h5netcdf", "netcdf4": "netCDF4", "scipy": "scipy"}
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """A simulated scene with statistics and every kind of result."""
+    """Simulate a scene with statistics and every kind of result."""
     path = tmp_path_factory.mktemp("travel") / "scene.zarr"
     sites.write_site(path, "A", size=64, dates=3)
     jobs.statistics(path)
@@ -96,7 +96,7 @@ def test_what_made_a_result_is_text_that_tells_all(results):
 
 
 def _same(found, expected):
-    """Tell whether an attribute came back: lists as arrays, and as a scalar where there was one item."""
+    """Return whether an attribute survived; lists may become arrays, or scalars if they had one item."""
     if isinstance(expected, str) or not np.size(expected):
         return np.array_equal(found, expected)
     return np.atleast_1d(found).tolist() == np.atleast_1d(expected).tolist()
@@ -109,7 +109,7 @@ def test_attributes_through_netcdf(results, tmp_path, engine):
     for number, (verb, result) in enumerate(results):
         told = {}
         for name, attrs in _attributes(result):
-            # xarray itself keeps these for the encoding; netCDF3 has no lists of text
+            # xarray itself uses these for the encoding; netCDF3 has no lists of text
             kept = {key: value for key, value in attrs.items() if key not in ("units", "calendar", "grid_mapping")}
             if engine == "scipy":
                 kept = {key: value for key, value in kept.items() if not _is_text_list(value)}
@@ -141,7 +141,7 @@ def test_whole_results_through_netcdf(results, tmp_path, engine):
 
 
 @pytest.mark.parametrize("version", [2, 3])
-@pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 specification")  # Zarr's word on text coordinates
+@pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 specification")  # zarr's warning about text coordinates
 def test_whole_results_through_plain_zarr(results, tmp_path, version):
     for number, (verb, result) in enumerate(results):
         if version == 2:

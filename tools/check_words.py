@@ -1,6 +1,6 @@
-"""Words of a private dialect that sarcd once had, and that are not to come back: ``python tools/check_words.py``.
+"""Check that banned words do not return to the code: ``python tools/check_words.py``.
 
-Each has a word of the field instead. The list grows as the words go.
+Each word of sarcd's former private vocabulary is mapped to the term that the field uses.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ IN_PAGES = {
     r"a square kilometre": "per square kilometre",
     r"one less": "one minus",
 }
-"""The same for documentation and examples, where the code does not do without them yet."""
+"""Words banned from documentation and examples only, because the code still uses them."""
 
 STORED = ("sarcd/config/renamed.py", "sarcd/change/postprocessing.py", "tests/compat/", "tests/change/", "CHANGELOG.md")
-"""Where names stand that earlier versions stored, and what they became."""
+"""Files and folders that need names stored by earlier versions, and are not checked."""
 
 
 def main() -> int:
-    """Print each line with such a word; return how many there are, 1 at most."""
+    """Print each line that contains a banned word; return 1 if there is any, else 0."""
     root = Path(__file__).resolve().parents[1]
     listed = subprocess.run(["git", "ls-files", "*.py", "*.md"], cwd=root, check=True, capture_output=True, text=True)
     found = 0

@@ -1,4 +1,4 @@
-"""Options of coherence and of the summary of many dates, which stored results and model files keep."""
+"""Options of coherence and of multi-date summaries, stored in results and model files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Estimator = Literal["boxcar", "gaussian", "fringe", "adaptive"]
 ESTIMATORS: tuple[Estimator, ...] = get_args(Estimator)
 
 FREQUENCY_WINDOW = 3
-"""`fringe`: side of the window that frequencies are estimated in, over that of the coherence window."""
+"""`fringe`: side of the window for frequency estimation, as a multiple of that of the coherence window."""
 
 BRIGHTNESS_WINDOW = 3
-"""`adaptive`: side in pixels of the window that brightness is averaged over before it is compared."""
+"""`adaptive`: side in pixels of the window in which amplitudes are averaged before they are compared."""
 
 ValidFraction = Annotated[float, Bounds(gt=0, le=1)]
 FalseAlarmRate = Annotated[float, Bounds(gt=0, lt=0.5)]
@@ -24,7 +24,7 @@ FalseAlarmRate = Annotated[float, Bounds(gt=0, lt=0.5)]
 
 @dataclass(frozen=True)
 class CoherenceOptions(Options):
-    """How coherence is estimated; kept with every stored `coherence` and in every model file."""
+    """Options of coherence estimation, stored with each `coherence` and in each model file."""
 
     window: Window = option(Window(5, 5), "odd size of the window in pixels, along y and x")
     estimator: Estimator = option(
@@ -43,7 +43,7 @@ class CoherenceOptions(Options):
 
     @property
     def halo(self) -> tuple[int, int]:
-        """Pixels that the estimate reaches beyond its own, along y and x."""
+        """Pixels by which the estimate reaches beyond the centre pixel, along y and x."""
         if self.estimator == "fringe":
             return Window(FREQUENCY_WINDOW * self.window.y, FREQUENCY_WINDOW * self.window.x).halo
         more = BRIGHTNESS_WINDOW // 2 if self.estimator == "adaptive" else 0
@@ -51,14 +51,14 @@ class CoherenceOptions(Options):
 
 
 def refuse_one_pixel(window: Window) -> None:
-    """Raise if a window of coherence is one pixel."""
+    """Raise `OptionError` if a coherence window is a single pixel."""
     if window.pixels < 2:
         raise OptionError("coherence over one pixel is always 1", option="window", hint="use 3 or more")
 
 
 @dataclass(frozen=True)
 class SummaryOptions(Options):
-    """What a summary of many dates is made of, and how dates are compared; kept with the result."""
+    """Options of a summary of many dates: the maps it combines and how dates are compared; stored with the result."""
 
     of: str | None = option(
         None,

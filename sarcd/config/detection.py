@@ -29,16 +29,16 @@ Method = Literal[
 METHODS: tuple[Method, ...] = get_args(Method)
 
 OF_COHERENCE = ("coherence-loss", "coherence-test", "combined-test", "coherence-network")
-"""Methods that look at coherence, which one pixel has none of."""
+"""Methods that use coherence, which is undefined for a one-pixel window."""
 
 OF_NETWORK = ("network", "coherence-network")
-"""Methods that look with the pretrained amplitude network."""
+"""Methods that use the pretrained amplitude network."""
 
 STORED_START = "prior"
-"""What maps of `OF_NETWORK` keep as ``start``, an option while a network could start from clusters of the scene."""
+"""Value of ``start`` stored in maps of `OF_NETWORK`; earlier versions could start from clusters of the scene."""
 
 CHOOSING = ("auto", "auto-label-free")
-"""Methods that choose another one, by the scene and the options given."""
+"""Methods that select another one, depending on the scene and the options given."""
 
 Decision = Literal["otsu", "kittler", "kittler_gg", "kmeans", "fuzzy", "hierarchical", "pca_kmeans"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
@@ -49,17 +49,17 @@ WINDOWS = {
     "gauss-log-ratio": 7,
     "neighbourhood-ratio": 3,
     "coherence-loss": 7,
-    "coherence-test": 9,  # some 50 looks: fewer cannot tell of ground of coherence 0.6 at a rate of 0.001
-    "combined-test": 9,  # likewise: at 5, coherence has a say on a twentieth of simulated mines
+    "coherence-test": 9,  # about 50 looks; fewer have no power at coherence 0.6 and a false-alarm rate of 0.001
+    "combined-test": 9,  # likewise; at 5, coherence contributes on only a twentieth of simulated mines
     "coherence-network": 9,
 }
-"""Windows by default; of the other tests it is 5."""
+"""Default window sides in pixels; the other tests use 5."""
 
 SIGNED = ("log-ratio", "gauss-log-ratio")
-"""Differences that tell brighter ground from darker, where the decision can look at both."""
+"""Signed differences, which separate increases from decreases if the thresholding rule uses both."""
 
 BOTH_WAYS = ("kittler", "kittler_gg")
-"""Decisions that look at both, by the densities of the classes."""
+"""Thresholding rules that use both signs, through the densities of the classes."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class _OfAll(Options):
     )
 
 
-# Options of each method: fields stand in the order of the bases from the last to the first.
+# Options of each method. Fields come in the order of the bases, from the last to the first.
 
 
 @dataclass(frozen=True)
@@ -144,22 +144,22 @@ class PretrainedOptions(_OfMethod):
 
 @dataclass(frozen=True)
 class RatioOptions(_OfAll, _OfMap, _OfLevels, _OfDecision, _OfWindow, _OfMethod):
-    """Options of the difference images of two amplitudes."""
+    """Options of the difference images of two amplitude images."""
 
 
 @dataclass(frozen=True)
 class CoherenceLossOptions(_OfAll, _OfMap, _OfDecision, _OfWindow, _OfMethod):
-    """Options of the difference image of coherence."""
+    """Options of the coherence difference image."""
 
 
 @dataclass(frozen=True)
 class IntensityTestOptions(_OfAll, _OfMap, _OfLevels, _OfTest, _OfWindow, _OfMethod):
-    """Options of tests that look at intensity."""
+    """Options of the tests that use intensity."""
 
 
 @dataclass(frozen=True)
 class CoherenceTestOptions(_OfAll, _OfMap, _OfTest, _OfWindow, _OfMethod):
-    """Options of the test of coherence alone."""
+    """Options of the coherence test."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class NetworkOptions(_OfAll, _OfNetwork, _OfMap, _OfMethod):
 
 @dataclass(frozen=True)
 class CoherenceNetworkOptions(_OfAll, _OfNetwork, _OfMap, _OfTest, _OfWindow, _OfMethod):
-    """Options of the test of coherence where it can tell, with the network elsewhere."""
+    """Options of the coherence test combined with the network where the test cannot decide."""
 
 
 MethodOptions = (
@@ -195,18 +195,18 @@ OPTIONS: dict[str, type[MethodOptions]] = {
     "combined-test": IntensityTestOptions,
     "coherence-network": CoherenceNetworkOptions,
 }
-"""The options of each method."""
+"""Options class of each method."""
 
 DIFFERENCES = tuple(name for name, kind in OPTIONS.items() if issubclass(kind, _OfDecision))
-"""Methods that make a difference image, which a decision then splits."""
+"""Methods that compute a difference image, which is then thresholded."""
 
 OF_LEVELS = tuple(name for name, kind in OPTIONS.items() if issubclass(kind, _OfLevels))
-"""Methods that compare the intensity of two dates as it is."""
+"""Methods that compare the intensities of two dates without normalising them."""
 
 
 @dataclass(frozen=True)
 class DetectOptions(_OfAll, _OfNetwork, _OfMap, _OfLevels, _OfTest, _OfDecision, _OfWindow, _OfMethod):
-    """How change is found: the options of every method, of which one looks at its own (`for_method`)."""
+    """Options of change detection: those of all methods, of which each uses a subset (`for_method`)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -226,26 +226,26 @@ class DetectOptions(_OfAll, _OfNetwork, _OfMap, _OfLevels, _OfTest, _OfDecision,
 
     @property
     def size(self) -> Window:
-        """The window, or what suits the method."""
+        """Window, defaulting to that of the method."""
         return self.window or Window.of(WINDOWS.get(self.method, 5))
 
     @property
     def rule(self) -> Decision:
-        """The decision, or what suits the difference.
+        """Thresholding rule, defaulting to that of the difference image.
 
-        Of values on both sides of 0 `kittler_gg` tells when nothing changed; of magnitudes nothing does, and
-        `pca_kmeans` is the best segmenter.
+        For signed differences `kittler_gg` recognises the absence of change. No rule does for magnitudes, where
+        `pca_kmeans` gives the best segmentation.
         """
         return self.decision or ("kittler_gg" if self.method in (*SIGNED, "coherence-loss") else "pca_kmeans")
 
     def for_method(self) -> MethodOptions:
-        """Return what the method looks at, with the window and the decision that suit it where none is given.
+        """Return the options that the method uses, with its default window and thresholding rule where none is given.
 
         Examples
         --------
         >>> DetectOptions("network", seed=3).for_method()  # doctest: +ELLIPSIS
         NetworkOptions(method='network', min_pixels=1, ..., seed=3, uncertainty=False, exclude_dates=())
-        >>> DetectOptions("combined-test").for_method().window  # what suits it
+        >>> DetectOptions("combined-test").for_method().window  # the default
         Window(y=9, x=9)
         """
         if self.method in CHOOSING:
@@ -257,23 +257,23 @@ class DetectOptions(_OfAll, _OfNetwork, _OfMap, _OfLevels, _OfTest, _OfDecision,
 
     @property
     def used(self) -> dict[str, Any]:
-        """The options that the method looks at as plain values, by which maps are compared."""
+        """Options that the method uses, as plain values, by which maps are compared."""
         values = to_dict(self.for_method())
-        values.pop("uncertainty", None)  # another layer beside the same map
+        values.pop("uncertainty", None)  # adds a layer and leaves the map unchanged
         if self.method not in OF_NETWORK:
             return values
-        before = list(values).index("seed")  # where maps of earlier versions have it
+        before = list(values).index("seed")  # its position in maps of earlier versions
         items = list(values.items())
         return dict([*items[:before], ("start", STORED_START), *items[before:]])
 
     @property
     def given(self) -> set[str]:
-        """Names of the options that are not at their default."""
+        """Names of the options that differ from their default."""
         return {item.name for item in fields(self) if getattr(self, item.name) != item.default}
 
 
 def names_of(method: str) -> set[str]:
-    """Return the names of the options that a method looks at.
+    """Return the names of the options that a method uses.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Fields of options: what each holds is declared beside it, and one routine holds every options class to that.
+"""Declarations of option fields, and the validation that all options classes share.
 
-A field says everything about its option once: its type is its annotation, with `Bounds` where a number has any and a
-`Literal` where it is one of a few words; its help, and how a command line calls it, are given to `option`.
+Each field declares its option once: the annotation gives the type, with `Bounds` for a bounded number and a
+`Literal` for one of a few words; `option` takes the help text and the form on the command line.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from sarcd.errors import OptionError
 Kind = TypeVar("Kind")
 
 HELP, EMPTY, FLAG, METAVAR = "help", "empty", "flag", "metavar"
-"""Entries of a field's metadata: see `option`."""
+"""Keys of a field's metadata; see `option`."""
 
 SPARE = "spare"
-"""Mark of a field that `to_dict` leaves out at its default: results and models older than it compare equal to it."""
+"""Marks a field that `to_dict` omits at its default, so that results and models older than it compare equal."""
 
 MACHINE = "machine"
-"""Mark of a field that says where and how a job runs: what it makes does not depend on it but for rounding."""
+"""Marks a field that controls where and how a job runs; results depend on it only by rounding."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds of a number, as an annotation of its type: closed by `ge` and `le`, open by `gt` and `lt`.
+    """Bounds of a number, for use in an annotation: inclusive `ge` and `le`, exclusive `gt` and `lt`.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class Bounds:
     lt: float | None = None
 
     def hold(self, value: float) -> bool:
-        """Tell whether a number lies within; NaN does not."""
+        """Return whether a number is within the bounds; NaN is not."""
         return (
             (self.ge is None or value >= self.ge)
             and (self.gt is None or value > self.gt)
@@ -57,7 +57,7 @@ class Bounds:
         )
 
     def hint(self, kind: type) -> str:
-        """Say which numbers of a type can be used."""
+        """Return a hint that describes the valid numbers of a type."""
         parts = (("from", self.ge), ("above", self.gt), ("up to", self.le), ("below", self.lt))
         number = "a whole number" if kind is int else "a number"
         return f"use {number} " + ", ".join(f"{word} {bound:g}" for word, bound in parts if bound is not None)
@@ -82,20 +82,20 @@ def option(
     spare: bool = False,
     machine: bool = False,
 ) -> Any:
-    """Return a field of an options class.
+    """Return a dataclass field for an option.
 
     Parameters
     ----------
     default : object
-        Its value where nothing is given.
+        Default value.
     text : str
-        Help: a noun phrase or an imperative without a full stop, with the unit.
+        Help text: a noun phrase or an imperative without a full stop, with the unit.
     empty : str
-        What is done where the value is None or empty.
+        Behaviour when the value is None or empty.
     flag : str
-        Its flag on a command line, where that is not ``--`` and the field's name.
+        Command-line flag, if it is not ``--`` and the field's name.
     metavar : str
-        What stands for its value in the help of a command line.
+        Placeholder for the value in the command-line help.
     spare, machine : bool
         See `SPARE` and `MACHINE`.
     """
@@ -104,15 +104,15 @@ def option(
 
 
 class Options:
-    """Base of frozen options classes: what each field holds is checked against its annotation.
+    """Base of frozen options classes; validates each field against its annotation.
 
-    Lists become tuples, whole numbers fractions where the field is one, NumPy's scalars Python's, and tables of keys
-    the options that they stand for.
+    Values are converted: lists to tuples, whole numbers to floats for float fields, NumPy scalars to Python numbers,
+    and dicts to nested options.
 
     Raises
     ------
     OptionError
-        If a value has another type, lies out of bounds, or is NaN or infinite.
+        If a value has the wrong type, is out of bounds, or is NaN or infinite.
 
     Examples
     --------
@@ -134,13 +134,13 @@ class Options:
 
 @functools.cache
 def annotations_of(kind: Any) -> dict[str, Any]:
-    """Return the annotation of each field of an options class, with its bounds."""
+    """Return the annotation of each field of an options class, including bounds."""
     found = typing.get_type_hints(kind, include_extras=True)
     return {item.name: found[item.name] for item in dataclasses.fields(kind)}
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:
-    """Return the annotations that a union is of, None's left out; of any other, itself.
+    """Return the members of a union without None; for any other annotation, the annotation itself.
 
     Examples
     --------
@@ -153,22 +153,22 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def checked(value: Any, annotation: Any, name: str) -> Any:
-    """Return a value as an annotation has it.
+    """Convert a value to the type of an annotation.
 
     Parameters
     ----------
     value : object
-        Whatever was given.
+        The value given.
     annotation : type
-        Of the set that options use: numbers, text, booleans, `Literal`, tuples, `Window`, options, tables of values,
+        One of the annotations that options use: numbers, text, booleans, `Literal`, tuples, `Window`, options, dicts,
         unions and `Annotated` with `Bounds`.
     name : str
-        Of the option, for the error.
+        Name of the option, for the error.
 
     Raises
     ------
     OptionError
-        If the value is none of those.
+        If the value does not match the annotation.
     """
     kinds = alternatives(annotation)
     if value is None and kinds != (annotation,):
@@ -185,7 +185,7 @@ def checked(value: Any, annotation: Any, name: str) -> Any:
 
 
 def _as(kind: Any, value: Any, name: str) -> Any:
-    """Return a value as one kind of annotation, which is no union."""
+    """Convert a value to an annotation that is not a union."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         return _within(arguments[1], arguments[0], value, name)
@@ -207,7 +207,7 @@ def _as(kind: Any, value: Any, name: str) -> Any:
 
 
 def _plain(kind: Any, value: Any, name: str, hint: str = "use a finite number") -> Any:
-    """Return a number, a text or a boolean as Python has it; True is no number, and no number is NaN or infinite."""
+    """Return a Python number, text or boolean; True is not a number, and numbers are never NaN or infinite."""
     if hasattr(value, "dtype") and value.ndim == 0:
         value = str(value) if value.dtype.kind == "M" else value.item()
     if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
@@ -232,21 +232,21 @@ def _within(bounds: Bounds, kind: type, value: Any, name: str) -> Any:
 
 
 def from_dict(kind: type[Kind], values: dict[str, Any], *, source: str = "configuration") -> Kind:
-    """Return options from a table of keys, refusing unknown ones.
+    """Create options from a dict, refusing unknown keys.
 
     Parameters
     ----------
     kind : type
         The options class.
     values : dict
-        Plain values by the names of its fields.
+        Plain values by field name.
     source : str
-        What the table is, for errors: a file, or the option that holds it.
+        Origin of the values, for errors: a file, or the option that contains them.
 
     Raises
     ------
     OptionError
-        Naming the key and what it may be.
+        If a key is unknown; names the key and the valid ones.
     """
     if not isinstance(values, dict):
         raise OptionError(f"{kind.__name__} wants a table of keys", source=source)

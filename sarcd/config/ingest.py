@@ -9,15 +9,15 @@ from sarcd.config.fields import Bounds, Count, Options, Positive, Whole, option
 from sarcd.errors import OptionError
 
 LEVEL_JUMP_DB = 1.0
-"""Difference between the median amplitudes of dates above which more than the ground is taken to have changed."""
+"""Difference between median amplitudes of two dates above which a calibration difference is assumed."""
 
 LEVEL_PIXELS = 1000
-"""Valid pixels below which a median says little of the level: of single-look speckle two of them are 0.3 dB apart."""
+"""Minimum valid pixels for a reliable median: with single-look speckle, two such medians differ by 0.3 dB."""
 
 
 @dataclass(frozen=True)
 class IngestOptions(Options):
-    """How rasters become a scene."""
+    """Options for making a scene from rasters."""
 
     kind: Literal["slc", "amplitude", "intensity", "db"] | None = option(
         None, "what the pixels are; for real data it has to be said", empty="slc for complex data"

@@ -14,7 +14,7 @@ DEVICE = "device: auto, cpu, cuda, cuda:N or mps"
 
 @dataclass(frozen=True)
 class PredictOptions(Options):
-    """Tiled prediction of a whole scene."""
+    """Options of tiled prediction of a whole scene."""
 
     tiles: int | Literal["auto", "whole"] = option(
         "auto", "side of a tile in pixels, rounded up to the network's stride; auto (from the memory) or whole"
@@ -46,7 +46,7 @@ class PredictOptions(Options):
 
 @dataclass(frozen=True)
 class PseudoOptions(Options):
-    """Which patches a model labels for another network to be trained on (Algorithm 1 of the paper).
+    """Options for selecting patches that a model labels to train another network (Algorithm 1 of the paper).
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Options as earlier versions stored them, translated where stored values are read."""
+"""Translation of options that earlier versions stored, applied when stored values are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 _TRAINING = {"draw": "sampling", "held_out": "val_fraction", "drop_at": "lr_milestone", "keep": "checkpoint"}
 _PSEUDO_LABELS = {"share": "min_confident", "most": "max_patches"}
 _DROPPED = {"rounds": 1, "first_epochs": None}
-"""Options of pseudo-labels that are no more, with the value that means what is done now; any other value is kept."""
+"""Removed options of pseudo-labels and the value that matches current behaviour; other values are kept."""
 _OPERATIONS = {"predict": {"adapt": "adapt_batchnorm"}, "pseudo-label": _PSEUDO_LABELS}
 
 
@@ -16,14 +16,14 @@ _ABSENT = object()
 
 
 def current_parameters(operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that a stored result was made with, by the names of this version.
+    """Return the parameters of a stored result under the names of this version.
 
     Parameters
     ----------
     operation : str
-        What made the result, as its attribute ``sarcd_operation`` says.
+        Operation that wrote the result, as given by its attribute ``sarcd_operation``.
     parameters : mapping
-        As stored by any version.
+        Parameters as stored by any version.
 
     Examples
     --------
@@ -34,19 +34,19 @@ def current_parameters(operation: str, parameters: Mapping[str, Any]) -> dict[st
 
 
 def current_training(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return training options that a model file or a run directory holds, by the names of this version.
+    """Return the training options of a model file or run directory under the names of this version.
 
     Parameters
     ----------
     options : mapping
-        As stored by any version.
+        Options as stored by any version.
 
     Examples
     --------
     >>> current_training({"keep": "last", "epochs": 4, "pseudo": {"most": None, "rounds": 1}})
     {'checkpoint': 'last', 'epochs': 4, 'pseudo': {'max_patches': None}}
 
-    What this version cannot do stays, so that whoever compares sees it:
+    Options that this version does not support are kept, so that comparisons detect them:
 
     >>> current_training({"pseudo": {"rounds": 2}})
     {'pseudo': {'rounds': 2}}

@@ -26,7 +26,7 @@ from sarcd.errors import OptionError
 
 @dataclass(frozen=True)
 class AugmentOptions(Options):
-    """Random changes to patches; each of the first five, the paper's, has its probability there.
+    """Options of random augmentation; the first five are those of the paper, with its probabilities.
 
     References
     ----------
@@ -61,7 +61,7 @@ class AugmentOptions(Options):
 
 @dataclass(frozen=True)
 class LossOptions(Options):
-    """Weights of the losses whose sum is minimised; the paper's is binary cross-entropy alone (Eq. 8)."""
+    """Weights of the losses that are summed; the paper uses binary cross-entropy alone (Eq. 8)."""
 
     bce: NonNegative = option(1.0, "weight of binary cross-entropy")
     dice: NonNegative = option(0.0, "weight of the soft Dice loss, which looks at change alone")
@@ -78,7 +78,7 @@ class LossOptions(Options):
 
 @dataclass(frozen=True)
 class TrainOptions(Options):
-    """Training of a change network; the defaults are Table 4 of Murdaca et al. 2023 where it gives a value."""
+    """Options for training a change network; defaults are from Table 4 of Murdaca et al. 2023 where it has a value."""
 
     model: str = option("unet", "network, by name: unet, unet-small, unet-classic, siamese-unet, tinycd, changerex")
     backbone: str = option(

@@ -1,4 +1,4 @@
-"""Options as plain values, and the TOML files that hold them."""
+"""Conversion of options to plain values and to TOML files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Kind = TypeVar("Kind")
 
 
 def to_dict(options: Any) -> dict[str, Any]:
-    """Return a frozen options dataclass as plain JSON / TOML values (tuples become lists).
+    """Return a frozen options dataclass as plain JSON and TOML values; tuples become lists.
 
     Examples
     --------
     >>> from sarcd.config import CoherenceOptions
 
-    Fields that came later are left out at their defaults, so that what was made before them compares equal:
+    Fields added in later versions are omitted at their defaults, so that earlier results compare equal:
 
     >>> to_dict(CoherenceOptions()), to_dict(CoherenceOptions(debias=True))["debias"]
     ({'window': {'y': 5, 'x': 5}, 'estimator': 'boxcar', 'min_valid': 0.5}, True)
@@ -49,7 +49,7 @@ def _plain(value: Any) -> Any:
 
 
 def read_toml(path: str | Path, kind: type[Kind], **overrides: Any) -> Kind:
-    """Read options from a TOML file; keyword arguments that are not None win over the file."""
+    """Read options from a TOML file; keyword arguments other than None override the file."""
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -60,7 +60,7 @@ def read_toml(path: str | Path, kind: type[Kind], **overrides: Any) -> Kind:
 
 
 def merge(options: Kind, **overrides: Any) -> Kind:
-    """Return `options` with every override that is not None put in place."""
+    """Return `options` with every override other than None applied."""
     given = {key: value for key, value in overrides.items() if value is not None}
     return dataclasses.replace(options, **given) if given else options  # type: ignore[type-var]
 
@@ -97,19 +97,19 @@ def with_keywords(kind: type[Kind], options: Kind | None, keywords: dict[str, An
 
 
 def change(options: Kind, settings: Sequence[str]) -> Kind:
-    """Return `options` with single values changed, each given as ``key=value`` with a value as in TOML.
+    """Return `options` with individual values changed, each given as ``key=value`` with a TOML value.
 
     Parameters
     ----------
     options : dataclass
-        Options, as of `TrainOptions`.
+        Options such as `TrainOptions`.
     settings : sequence of str
-        Such as ``epochs=10``, ``loss.dice=0.5`` or ``network.widths=[8, 16]``; a bare word passes for text.
+        Settings such as ``epochs=10``, ``loss.dice=0.5`` or ``network.widths=[8, 16]``; a bare word is read as text.
 
     Raises
     ------
     OptionError
-        If a key is unknown, or a value cannot be used.
+        If a key is unknown or a value is invalid.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def write_toml(options: Any, path: str | Path) -> None:
 
 
 def toml_text(options: Any) -> str:
-    """Return options as TOML, each key with its help as a comment, so that the file explains itself.
+    """Return options as TOML, with the help text of each key as a comment.
 
     Examples
     --------
@@ -155,7 +155,7 @@ def toml_text(options: Any) -> str:
 
 
 def _fill(table: Container | Table, options: Any) -> None:
-    """Write options into a table of TOML; tables in it come last, as the format wants."""
+    """Write options into a TOML table; nested tables come last, as the format requires."""
     from tomlkit import comment, nl
     from tomlkit import table as new_table
 

@@ -1,4 +1,4 @@
-"""The size of a window, as options keep it."""
+"""Window size as used in options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sarcd.errors import OptionError
 
 @dataclass(frozen=True)
 class Window:
-    """Size of a rectangular window in pixels; both sides odd, so that it has a centre.
+    """Size of a rectangular window in pixels; both sides are odd so that it has a centre.
 
     Examples
     --------
@@ -47,5 +47,5 @@ class Window:
 
     @property
     def halo(self) -> tuple[int, int]:
-        """Pixels that the window reaches beyond its centre, along y and x."""
+        """Pixels by which the window extends beyond its centre, along y and x."""
         return self.y // 2, self.x // 2

@@ -1,4 +1,4 @@
-"""The maps of each method without labels, before what is common to all, and the ground that cannot be judged."""
+"""Change maps of each label-free method before shared post-processing, and masking of undecidable areas."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from sarcd.store.pairs import Pair
 
 
 def without_masked(scene: xr.Dataset, values: xr.DataArray) -> xr.DataArray:
-    """Return values (pair, y, x) with NaN on layover and shadow: what hides the ground tells nothing of its changes."""
+    """Return values (pair, y, x) with NaN in layover and shadow, where images carry no information about the ground."""
     return values.where(scene["mask"].variable == 0) if "mask" in scene else values
 
 
 def mark_masked(scene: xr.Dataset, found: xr.Dataset) -> xr.Dataset:
-    """Add layover and shadow, where the scene has a `mask`, to `undecidable`, and leave `change` open there.
+    """Mark layover and shadow as `undecidable`, if the scene has a `mask`, and leave `change` unlabelled there.
 
     Parameters
     ----------
     scene : xr.Dataset
-        The `mask` (y, x) of a scene is 0 where the ground can be judged.
+        Scene whose `mask` (y, x), if any, is 0 outside layover and shadow.
     found : xr.Dataset
-        `change` (pair, y, x), with `undecidable` if the method looks at coherence.
+        `change` (pair, y, x), with `undecidable` if the method uses coherence.
     """
     if "mask" not in scene:
         return found
@@ -52,25 +52,25 @@ def mark_masked(scene: xr.Dataset, found: xr.Dataset) -> xr.Dataset:
 def without_coherence(
     scene: xr.Dataset, loss: xr.DataArray, window: Window, pairs: Sequence[Pair], history: Histories | None = None
 ) -> xr.DataArray:
-    """Return `undecidable` of a loss of coherence, as of `sarcd.change.coherence_test`.
+    """Return `undecidable` for a coherence loss, defined as in `sarcd.change.coherence_test`.
 
     Parameters
     ----------
     scene : xr.Dataset
-        With `slc`.
+        Scene with `slc`.
     loss : (pair, y, x) float32 DataArray
-        By `sarcd.change.coherence_loss`, NaN where invalid and without a past.
+        Result of `sarcd.change.coherence_loss`; NaN where invalid and where there are no earlier pairs.
     window : Window
-        That the coherence was estimated in.
+        Window in which the coherence was estimated.
     pairs : sequence of (before, after)
-        Those of `loss`.
+        Pairs of `loss`.
     history : Histories, optional
-        That `loss` was made with.
+        History that `loss` was computed with.
 
     Returns
     -------
     (pair, y, x) uint8
-        1 where the ground was never coherent, or has no past; 0 where a loss can be told; 255 where invalid.
+        1 where the ground was never coherent or has no earlier pairs; 0 where a loss is detectable; 255 where invalid.
     """
     images = schema.require(scene, "slc")
     never = change.never_coherent(scene, window=window, pairs=pairs, history=history)
@@ -89,13 +89,13 @@ _DIFFERENCES: dict[str, Callable[..., xr.DataArray]] = {
 
 
 def map_of(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
-    """Map a scene by the method that was fitted to it.
+    """Map a scene with the method that was fitted to it.
 
     Returns
     -------
     xr.Dataset
-        `change_score` and `change` (pair, y, x); `undecidable` of methods that look at coherence; where the options ask
-        for uncertainty `probability` of change or, of networks, `spread`.
+        `change_score` and `change` (pair, y, x); `undecidable` for methods that use coherence; if the options ask for
+        uncertainty, also `probability` of change or, for networks, `spread`.
     """
     method = fitted.options.method
     if method == "network":
@@ -106,7 +106,7 @@ def map_of(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
 
 
 def difference_of(scene: xr.Dataset, fitted: Fitted) -> xr.DataArray:
-    """Return the difference image of a method that makes one."""
+    """Return the difference image of a method that computes one."""
     options = fitted.options
     if options.method == "coherence-loss":
         return change.coherence_loss(scene, window=options.size, pairs=fitted.pairs, history=fitted.history)
@@ -133,7 +133,7 @@ def _of_difference(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
 
 
 def of_test(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
-    """Map by a test, as of `sarcd.change`, with `probability` where groups of p-values were fitted."""
+    """Map with a test of `sarcd.change`, adding `probability` if groups of p-values were fitted."""
     options = fitted.options
     common: dict[str, Any] = {
         "window": options.size,
@@ -171,7 +171,7 @@ def _of_network(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
 
 
 def _of_coherence_and_network(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
-    """Let coherence decide where it can tell, and the network elsewhere."""
+    """Use the coherence test where it can decide and the network elsewhere."""
     by_coherence, predict = of_test(scene, fitted), _of_network(scene, fitted)
     told = by_coherence["undecidable"] == 0
     evidence = [
@@ -191,7 +191,7 @@ def _of_coherence_and_network(scene: xr.Dataset, fitted: Fitted) -> xr.Dataset:
 
 
 def _as_evidence(probability: np.ndarray, *, threshold: float, false_alarms: float) -> np.ndarray:
-    """Return -log10(1 - probability), stretched so that its threshold is that of the p-values."""
+    """Return -log10(1 - probability), scaled so that the threshold equals that of the p-values."""
     highest = np.float32(1 - 2**-24)
     stretch = np.float32(np.log10(false_alarms) / np.log10(1 - threshold))
     evidence: np.ndarray = -stretch * np.log10(1 - np.minimum(probability, highest))

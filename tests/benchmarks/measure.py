@@ -1,4 +1,4 @@
-"""How the benchmarks measure: medians of ratios to a yardstick of the same run, and peak memory of a process."""
+"""Helpers for benchmarks: median time ratios to a baseline of the same run, and peak memory of a process."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ROUNDS = 5
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Return the seconds of one call."""
+    """Return the duration of one call in seconds."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def compare(candidates: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Time each candidate once a round, in turn, after one uncounted round; return the seconds by name."""
+    """Time each candidate once per round, in turn, after one warm-up round; return the seconds by name."""
     for function in candidates.values():
         function()
     times: dict[str, list[float]] = {name: [] for name in candidates}
@@ -31,12 +31,12 @@ def compare(candidates: dict[str, Callable[[], object]], rounds: int = ROUNDS) -
 
 
 def ratio(times: dict[str, list[float]], name: str, yardstick: str) -> float:
-    """Return the median, over the rounds, of a candidate's time over the yardstick's."""
+    """Return the median over the rounds of a candidate's time divided by the baseline's."""
     return statistics.median(a / b for a, b in zip(times[name], times[yardstick], strict=True))
 
 
 def speeds(times: dict[str, list[float]], pixels: int, yardstick: str) -> list[tuple[str, str, str]]:
-    """Return for each candidate its name, million pixels a second (median), and its time over the yardstick's."""
+    """Return each candidate's name, median speed in million pixels per second, and time relative to the baseline."""
     return [
         (name, f"{pixels / 1e6 / statistics.median(values):.0f}", f"{ratio(times, name, yardstick):.2f}")
         for name, values in times.items()
@@ -44,9 +44,9 @@ def speeds(times: dict[str, list[float]], pixels: int, yardstick: str) -> list[t
 
 
 def run_measured(arguments: Sequence[str]) -> tuple[float, float, int]:
-    """Run ``sarcd`` in a process of its own (on Linux); return seconds, peak memory in GiB and the exit code.
+    """Run ``sarcd`` in a separate process (on Linux); return seconds, peak memory in GiB and the exit code.
 
-    The kernel's own record is polled: what `os.wait4` tells begins at the memory of the process that started it.
+    Polls the kernel's record, because the peak in `os.wait4` starts at the memory of the parent process.
     """
     start, peak = time.perf_counter(), 0
     process = subprocess.Popen([sys.executable, "-m", "sarcd_cli.main", *arguments])
@@ -59,7 +59,7 @@ def run_measured(arguments: Sequence[str]) -> tuple[float, float, int]:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table as Markdown has it."""
+    """Print a table in Markdown."""
     print(f"\n\n{title}\n\n| " + " | ".join(header) + " |\n|" + " --- |" * len(header))
     for row in rows:
         print("| " + " | ".join(str(cell) for cell in row) + " |")

@@ -1,4 +1,4 @@
-"""Coherence against the usual compositions and against merely reading and writing the images."""
+"""Speed of coherence relative to common alternatives and to reading and writing the images."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,7 +21,7 @@ from tests.benchmarks.test_statistics import store_noise
 
 pytestmark = pytest.mark.benchmark
 SIDE, CHUNK, THREADS = 4096, 1024, 2
-SCENE_SIDE = 16384  # as large as real scenes: what a command costs once is small beside it
+SCENE_SIDE = 16384  # as large as real scenes, so that the fixed cost of a command is negligible
 
 
 def with_scipy(before, after, size):
@@ -44,7 +44,7 @@ def with_opencv(before, after, size):
 
 
 def in_bands(function, halo):
-    """Run a function of (before, after) on two bands of rows at once, with halo, as dask does."""
+    """Apply a function of (before, after) to two bands of rows in parallel, with a halo, as dask does."""
 
     def run(before, after):
         step = SIDE // THREADS
@@ -71,7 +71,7 @@ def _repeat(step, arguments, count):
 
 
 def test_what_bounds_it():
-    """Each step on buffers that stay in the first caches, beside the whole kernel and the reading of memory."""
+    """Time each step on buffers that fit the CPU caches, beside the complete kernel and a read of memory."""
     rng = np.random.default_rng(0)
     n, count = 1024, 2000
     rows = [rng.standard_normal(2 * n).astype("float32") for _ in range(2)]
@@ -79,7 +79,7 @@ def test_what_bounds_it():
     levels = rng.random((2, n + 4)).astype("float32")
     sums = [line[:n] for line in lines]
     out = np.empty(n, np.float32)
-    steps = {  # times a row of pixels each, for the five passes that sum up rows and columns
+    steps = {  # number of runs per row of pixels, over the five passes that sum rows and columns
         "products": (1, kernel._multiply, (*rows, *sums[:4])),
         "window sums along rows": (4, kernel._slide, (levels, n + 4, kernel._terms(5), out)),
         "window sums down columns": (8, kernel._add, (out, sums[0])),
@@ -149,12 +149,12 @@ def test_coherence(window):
 
 @pytest.mark.parametrize("window", [5, 21])
 def test_lazy_coherence(window):
-    """What chunks, tasks and the putting together of the result cost beside the kernel."""
+    """Measure the overhead of chunks, tasks and assembling the result on top of the kernel."""
     before, after = noise_pair()
     times = np.array(["2023-03-19", "2023-03-31"], "datetime64[us]")
     images = xr.DataArray(np.stack([before, after]), dims=("time", "y", "x"), coords={"time": times}, name="slc")
     others = images.to_dataset().chunk(time=1, y=CHUNK, x=CHUNK)
-    own = others.assign_attrs(sarcd_schema=schema.VERSION)  # whose no-data need not be looked for
+    own = others.assign_attrs(sarcd_schema=schema.VERSION)  # skips the search for undeclared no-data
     runs = {
         "the kernel": partial(in_bands(partial(boxcar, window=(window, window)), window // 2), before, after),
         "lazy": lambda: own.sarcd.coherence(window=window).compute(),
@@ -179,7 +179,7 @@ def test_lazy_coherence(window):
 
 
 def test_coherence_job(tmp_path):
-    """From store to store, beside a bare dask copy of the same images to an array like the result."""
+    """Measure coherence from store to store, beside a plain dask copy of the images to an array of the same size."""
     path = str(store_noise(tmp_path / "scene.zarr", SCENE_SIDE))
 
     def copy():

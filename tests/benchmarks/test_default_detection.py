@@ -1,4 +1,4 @@
-"""`detect` as it comes, on simulated scenes: no change, little and much of it, even and textured ground, all looks."""
+"""`detect` with its defaults on simulated scenes: no, few and many changes; homogeneous and textured; several looks."""
 
 import itertools
 from functools import partial
@@ -19,14 +19,14 @@ from tests.factories.default_scenes import SHARES, amplitude_scene, complex_scen
 pytestmark = pytest.mark.benchmark
 SEEDS = (0, 1)
 LOOKS = (1, 3, 4, 9)
-WINDOW = 9  # the largest that a method looks at, in pixels
+WINDOW = 9  # the largest window of any method, in pixels
 MINES = tuple(range(40, 52))
-CALM = MINES[:4]  # that are looked at without changes of interest, too
+CALM = MINES[:4]  # also mapped without changes of interest
 HEADER = ("ground", "% changed", "% flagged", "most", "kappa %")
 
 
 def judged(make):
-    """Per cent changed, flagged (mean and most) and kappa over seeds of scenes."""
+    """Return percentages changed and flagged (mean and maximum) and kappa, over scenes with different seeds."""
     totals, flagged = np.zeros(4, int), []
     for seed in SEEDS:
         scene = make(seed)
@@ -76,7 +76,7 @@ def test_complex_pairs(coherence):
 
 
 def test_uncertainty():
-    """The mean `uncertainty` of flagged and of other pixels, and how many of them are wrong."""
+    """Compare the mean `uncertainty` of flagged and of other pixels with their actual error rates."""
     rows = []
     makers = {"amplitude, 4 looks": partial(amplitude_scene, looks=4), "complex": complex_scene}
     for method, images in (("ratio-test", "complex"), ("log-ratio", "amplitude, 4 looks"), ("log-ratio", "complex")):
@@ -86,7 +86,7 @@ def test_uncertainty():
             flagged, doubt = found.change.values == 1, found.uncertainty.values
             wrong = flagged != (scene.label.values == 1)
             shares = [100 * of[part].mean() for part in (flagged, ~flagged) for of in (doubt, wrong)]
-            assert shares[1] < shares[0] + 10  # a window reaches over the rim of a change
+            assert shares[1] < shares[0] + 10  # a window extends across the edge of a change
             assert shares[3] < shares[2] + 3
             rows.append((method, images, f"{100 * share:g}", *(f"{value:.1f}" for value in shares)))
     header = (
@@ -114,10 +114,10 @@ def test_uncertainty():
 
 @pytest.mark.parametrize("dates", [2, 4])
 def test_mines(dates):
-    """The last pair of simulated mines, with and without changes of interest.
+    """Map the last pair of simulated mines with and without changes of interest.
 
-    Moisture, vegetation, water and traffic differ really, in brightness or coherence, without being of interest: ground
-    that shares no window with them is counted apart. What is left open counts as not flagged.
+    Moisture, vegetation, water and traffic cause real differences in intensity or coherence that are not of interest.
+    Ground with none of them within a window is therefore counted separately. Unlabelled pixels count as not flagged.
     """
     smaller = DetectOptions("combined-test", window=5)
     by_coherence = ("combined-test", smaller, "coherence-test", "coherence-network") if dates > 2 else ()
@@ -164,11 +164,11 @@ def test_mines(dates):
     table(f"{dates} complex images of {len(MINES)} simulated mines, the last pair", header, rows)
     kappas = {row[0]: float(row[5]) for row in rows}
     assert max(kappas, key=kappas.__getitem__).endswith("(auto-label-free)")
-    assert all(float(row[2]) < 0.5 for row in rows)  # of steady ground
+    assert all(float(row[2]) < 0.5 for row in rows)  # on undisturbed ground
 
 
 def _last_pair(seed, dates, method, *, no_change=False):
-    """A mine, and the map of its last pair as a method makes it by default."""
+    """Return a mine and the map of its last pair by a method with default options."""
     options = sites.varied(seed, no_change=no_change)
     scene = sites.simulate(options, size=448, seed=seed, dates=dates, truth=True)
     pairs = [tuple(scene.time.values[-2:])]
@@ -176,7 +176,7 @@ def _last_pair(seed, dates, method, *, no_change=False):
 
 
 def _unsteady(scene):
-    """Ground within a window of what differs without being of interest, or of layover and shadow."""
+    """Return the ground within a window of a difference that is not of interest, or of layover and shadow."""
     restless = scene.land_cover.isin([Cover.WATER, Cover.VEGETATION, Cover.ROAD_BUSY, Cover.TAILINGS_WET])
     differs = (scene.pseudo_change != 0).any("pair") | restless | (scene.mask != 0)
     return ndimage.binary_dilation(differs.values, np.ones((WINDOW, WINDOW)))

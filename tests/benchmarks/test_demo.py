@@ -1,4 +1,4 @@
-"""The demo at five seeds: the network against thresholds that know the truth."""
+"""The demo with five seeds: the network against thresholds optimised on the ground truth."""
 
 import pytest
 

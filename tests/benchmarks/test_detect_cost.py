@@ -1,6 +1,6 @@
-"""What `sarcd detect` costs on large scenes: seconds a million pixels, and peak memory; it takes some minutes.
+"""Cost of `sarcd detect` on large scenes: seconds per million pixels, and peak memory; takes several minutes.
 
-SARCD_BENCH_SIDE makes the scene smaller; at 20,000 x 20,000 it takes 6 GB of disk under pytest's temporary folder.
+SARCD_BENCH_SIDE reduces the scene size; a 20,000 x 20,000 scene takes 6 GB of disk in pytest's temporary folder.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Every difference image with every decision on two real pairs with labels, beside published figures."""
+"""All difference images with all thresholding rules on two labelled real pairs, beside published figures."""
 
 import os
 import time
@@ -25,7 +25,7 @@ PUBLISHED_OF = {name: LEARNED.get(name, {}) | found for name, found in PUBLISHED
 
 
 def differences(scene):
-    """Difference images by name; those of log-ratios in pairs, magnitude and signed."""
+    """Difference images by name; log-ratios come in pairs, unsigned and signed."""
     lee_filtered, refined = lee(scene), refined_lee(scene)
     log = {
         "log-ratio, pixels": lambda signed: log_ratio(scene, window=1, signed=signed),
@@ -82,14 +82,14 @@ WAYS = {
     "mean-ratio (pca_kmeans)": DetectOptions("mean-ratio"),
     "neighbourhood-ratio (pca_kmeans)": DetectOptions("neighbourhood-ratio"),
 }
-"""Methods of `detect`; in brackets what each does as it comes."""
+"""Methods of `detect`; parentheses give the defaults of each."""
 
 
 @pytest.mark.realdata
 def test_methods_of_detect(real_data):
-    """One table: what each method makes of the two real pairs, whole, from the images to the map."""
+    """Print the scores of each method on the two full real pairs, from the images to the map."""
     scenes = {name: read_pair(real_data / "change" / name) for name in PUBLISHED}
-    next(iter(scenes.values())).sarcd.detect(method="auto-label-free")  # compiled and loaded once
+    next(iter(scenes.values())).sarcd.detect(method="auto-label-free")  # warms up compilation and loading
     rows = []
     for way, options in WAYS.items():
         row = [way]
@@ -108,7 +108,7 @@ def test_methods_of_detect(real_data):
         rows.append(row)
     header = [f"{name}: {column}" for name in scenes for column in ("FP", "FN", "OE", "kappa %", "seconds")]
     table("Methods of `detect` on the labelled pairs", ["method", *header], rows)
-    assert float(rows[0][4]) > 90  # kappa of the default in per cent, Ottawa
+    assert float(rows[0][4]) > 90  # default on Ottawa, kappa in per cent
     assert float(rows[0][9]) > 80  # Yellow River D
 
 
@@ -119,7 +119,7 @@ def _scores(wrong, scene):
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_error_pictures(name, real_data, tmp_path):
-    """The pictures of docs/detect.md, into the folder that SARCD_PICTURES names."""
+    """Draw the figures of docs/detect.md into the folder named by SARCD_PICTURES."""
     folder = Path(os.environ.get("SARCD_PICTURES", tmp_path))
     scene = read_pair(real_data / "change" / name)
     scene = scene.assign(change=scene.sarcd.detect(method="auto-label-free").change)
@@ -131,7 +131,7 @@ def test_error_pictures(name, real_data, tmp_path):
 
 
 def simulated_scene(share, looks, side=500):
-    """A simulated scene of amplitudes in which blocks of 25 x 25 pixels became 6 dB brighter or darker, in turn."""
+    """Simulate an amplitude scene in which 25 x 25 pixel blocks alternately became 6 dB brighter or darker."""
     rng = np.random.default_rng(0)
     power = rng.gamma(looks, 1 / looks, (2, side, side))
     label = np.zeros((1, side, side), np.uint8)
@@ -157,7 +157,7 @@ def test_sparse_and_absent_change():
                 change = decide(image, method=method)
                 kappa = percent(*errors(change, scene), scene)[1] if share else float("nan")
                 flagged.append(f"{100 * float(change.mean()):.2f}" + (f" ({kappa:.0f})" if share else ""))
-                if method.startswith("kittler"):  # they tell that there is one class alone
+                if method.startswith("kittler"):  # these recognise that there is only one class
                     assert kappa > 80 if share else float(change.mean()) < 0.001
             rows.append((looks, f"{100 * float(scene.label.mean()):.1f}", *flagged))
     table(

@@ -1,4 +1,4 @@
-"""What safety costs: a chunk on the disk before the next, or chunks decoded on resume; and the checksum."""
+"""Cost of fault tolerance: syncing each chunk to disk or decoding chunks on resume, and the checksum."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ MEGABYTES = SIDE * SIDE * 4 / 1e6
 
 
 def block():
-    """Coherence of noise: what compresses as badly as a real one."""
+    """Return the coherence of noise, which compresses as poorly as real coherence."""
     rng = np.random.default_rng(0)
     return np.abs(rng.standard_normal((CHUNK, CHUNK)) + 1j * rng.standard_normal((CHUNK, CHUNK))).astype("float32") / 5
 

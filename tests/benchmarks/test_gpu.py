@@ -1,4 +1,4 @@
-"""What a GPU must do, checked and measured on whatever GPU is there; skipped where there is none.
+"""Requirements and measurements on any available GPU; skipped without one.
 
 ::
 
@@ -55,7 +55,7 @@ def test_the_device():
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_forward_agrees_with_the_cpu(name):
-    """Exact mode of predictions: no TF32. Reduced precision stays near."""
+    """Exact mode disables TF32; reduced precision stays close to it."""
     network = network_on("cpu", name).eval()
     x, _ = patches(1, "cpu")
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
@@ -71,7 +71,7 @@ def test_forward_agrees_with_the_cpu(name):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_training_step(precision):
-    """A step in each precision lowers the loss on its own batch, by about as much as on the CPU."""
+    """A step in each precision lowers the loss on its own batch by about as much as on the CPU."""
     options = TrainOptions()
     network = network_on("cuda", "unet-small").train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
@@ -106,7 +106,7 @@ def test_memory_of_a_step_is_foreseen():
 
 
 def test_throughput():
-    """Patches a second forward and in training, by network and precision, beside the CPU of the same machine."""
+    """Measure patches per second in inference and training by network and precision, beside the CPU of the machine."""
     rows = []
     for name in ARCHITECTURES:
         network = network_on("cuda", name)

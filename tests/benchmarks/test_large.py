@@ -1,6 +1,6 @@
-"""A pair of 24,000 x 24,000 through stats, coherence and predict under a budget of 2 GiB; it takes some ten minutes.
+"""Statistics, coherence and prediction of a 24,000 x 24,000 pair within 2 GiB; takes about ten minutes.
 
-SARCD_BENCH_SIDE makes it smaller; the scene takes 9 GB of disk under pytest's temporary folder.
+SARCD_BENCH_SIDE reduces the size; the scene takes 9 GB of disk in pytest's temporary folder.
 """
 
 import os
@@ -32,7 +32,7 @@ def save_random_model(path):
 
 
 def tasks_of_statistics(folder):
-    """Tasks of one pass over a scene of as many chunks; the graph does not know how large they are."""
+    """Build the tasks of one pass over a scene with this number of chunks; the graph does not depend on chunk size."""
     chunks = -(-SIDE // 1024)
     path = stored_scene(folder / "tiny.zarr", np.random.default_rng(0), (2, 8 * chunks, 8 * chunks), chunk=8)
     sizes = []

@@ -1,4 +1,4 @@
-"""Patches a second that reach a network, beside a scan of the whole store and other ways to read patches."""
+"""Patches per second delivered to a network, beside a scan of the whole store and other ways of reading patches."""
 
 import os
 import statistics
@@ -25,7 +25,7 @@ from tests.factories.labelled_scenes import store_toy
 
 pytestmark = pytest.mark.benchmark
 SIDE, CHUNK, SIZE, ROUNDS = 4096, 1024, 256, 3
-SOME = 64  # patches, for the slow ways
+SOME = 64  # number of patches for the slow alternatives
 SCAN = "full scan, no arithmetic"
 PATCHES = (SIDE // SIZE) ** 2
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ OPTIONS = TrainOptions(patch=SIZE, batch=32, shuffle=64, cache="none")
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """Noise of two dates in whole numbers, as products store them; a fifth of the patches hold a change."""
+    """Make a scene of integer noise at two dates, as in products; a fifth of the patches contain changes."""
     rng = np.random.default_rng(0)
     noise = [rng.standard_normal((SIDE, SIDE, 2), np.float32).view(np.complex64)[..., 0] for _ in range(2)]
     slc = np.stack([noise[0], 0.8 * noise[0] + 0.6 * noise[1]]) * 100
@@ -64,14 +64,14 @@ def drain(batches, epochs):
 
 
 def loader(path, folder=None, **changes):
-    """Return a call that reads one epoch, and how many patches it has."""
+    """Return a function that reads one epoch, and its number of patches."""
     options = replace(OPTIONS, **changes)
     data = prepare(options, [path], [], folder=folder, draw_seed=0)
     return partial(drain, Batches(data.training, options, CPU, shuffle=True), iter(range(1000))), len(data.training)
 
 
 class RandomWindows(torch.utils.data.Dataset):
-    """What one writes first: amplitudes and label of a patch by `isel`."""
+    """Read patches naively: amplitudes and label of each patch with `isel`."""
 
     def __init__(self, path):
         self.scene = xr.open_zarr(path, chunks=None)
@@ -92,7 +92,7 @@ def by_isel(path):
 
 
 def by_xbatcher(path):
-    """The same from xbatcher's generators under torch's loader."""
+    """Read the same patches with xbatcher's generators under torch's data loader."""
     import xbatcher
     from xbatcher.loaders.torch import MapDataset
 
@@ -105,7 +105,7 @@ def by_xbatcher(path):
 
 
 def consume():
-    """Take training steps of the fastest network on patches that are there."""
+    """Run training steps of the fastest network on patches in memory."""
     network = create_model("unet-small", 3).to(memory_format=torch.channels_last)
     x = torch.rand(8, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
     target = (x[:, 0] < 0.1).to(torch.uint8)
@@ -114,7 +114,7 @@ def consume():
 
 
 def chunks_read(function):
-    """Count the chunks of images, labels and coherence that are decoded meanwhile."""
+    """Count the chunks of images, labels and coherence decoded within the context."""
     keys, real = [], SceneReader._decode
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SceneReader, "_decode", lambda self, key: keys.append(key) or real(self, key))

@@ -1,4 +1,4 @@
-"""Peak memory of the commands on a pair of 8192 x 8192, each in a process of its own, at default settings."""
+"""Peak memory of the commands on an 8192 x 8192 pair, each in its own process with default settings."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ SIDE = 8192
 
 
 def write_images(folder):
-    """Two complex GeoTIFFs of correlated noise, in strips as most processors write them."""
+    """Write two complex GeoTIFFs of correlated noise, in strips as most processors write them."""
     rng = np.random.default_rng(0)
     profile = {"driver": "GTiff", "width": SIDE, "height": SIDE, "count": 1, "dtype": "complex64"}
     paths = [folder / "20230319.tif", folder / "20230331.tif"]

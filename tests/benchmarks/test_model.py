@@ -1,4 +1,4 @@
-"""The pretrained model, through the command line, on mines with seeds that it never saw."""
+"""The pretrained model applied on the command line to mines with seeds not used in training."""
 
 import itertools
 
@@ -27,7 +27,7 @@ def command(*arguments):
 
 
 def scores_of(paths):
-    """Maps made by the command line and their pooled scores, as text."""
+    """Return the maps made on the command line and their pooled scores, as text."""
     for path in paths:
         command("predict", path)
     scenes = [open_scene(path) for path in paths]
@@ -58,7 +58,7 @@ def test_model_on_sites(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["A", "B", "C"])
 def test_model_on_other_weights(tmp_path, name):
-    """Products differ in the weight on their spectrum, and with it in looks and side lobes."""
+    """Products differ in the weighting of their spectrum, and therefore in looks and side lobes."""
     rows = []
     for weight in (0.54, 0.6, 0.75, 1):
         paths = [tmp_path / f"{weight}-{seed}.zarr" for seed in SEEDS]
@@ -93,7 +93,7 @@ def test_model_without_change(tmp_path):
 
 
 def test_model_errors():
-    """Where the pretrained network is wrong: on which ground, and how near to an outline or the scene's edge."""
+    """Break down the errors of the pretrained network by ground class and distance to outlines and scene edges."""
     far_by_cover, cover = np.zeros(len(Cover)), np.zeros(len(Cover))
     alarms, near, far_at_edge, misses, at_outline = 0, 0, 0, 0, 0
     edge = np.ones((1536, 1536), bool)

@@ -1,4 +1,4 @@
-"""What each step that makes a network quick for prediction brings, and how far it moves the probabilities."""
+"""Effect of each optimisation for inference on speed and on the probabilities."""
 
 import copy
 from functools import partial
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def steps(network):
-    """The same network after each step, beginning with what a plain `network(x)` does."""
+    """Return the network after each optimisation, starting from a plain `network(x)`."""
     plain = network.eval().to(memory_format=torch.contiguous_format)
     return {
         "as trained": plain,
@@ -41,7 +41,7 @@ def run_plain(network, inputs):
 
 
 def trained_deviation(folder):
-    """Largest change of a probability by each step, of the pretrained network on the demo's scene."""
+    """Measure the largest change of a probability by each step, for the pretrained network on the demo's scene."""
     run(folder)
     loaded = load_model(MINES)
     scene = open_scene(folder / "scene.zarr")
@@ -83,7 +83,7 @@ def test_network(tmp_path, name, side):
 
 @pytest.mark.parametrize("name", ["unet", "unet-small"])
 def test_tiles(name):
-    """Pixels of the map a second by the tile's size: a larger one wastes less on its halo, and fits the caches less."""
+    """Measure map pixels per second by tile size: larger tiles waste less on their halo but fit caches less well."""
     network = for_inference(create_model(name, in_channels=3).eval())
     rng = np.random.default_rng(0)
     sides = {tile: tile + 2 * network.tile_halo for tile in (1024, 256, 512, 2048)}

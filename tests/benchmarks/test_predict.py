@@ -1,4 +1,4 @@
-"""Prediction from store to store against the bare network on the same padded tiles."""
+"""Prediction from store to store, beside the bare network on the same padded tiles."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How far from no-data the pretrained network flags ground that did not change, where nothing holds it back."""
+"""Distance from no-data up to which the pretrained network flags unchanged ground if the rim is not masked."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ DISTANCES = (1, 2, 3, 5, 6, 8, 12)
 
 
 def gaps(width):
-    """Five gaps of so many rows."""
+    """Return a mask with five gaps of the given height in rows."""
     mask = np.zeros((SIDE, SIDE), bool)
     for row in (60, 160, 260, 360, 450):
         mask[row : row + width] = True
@@ -74,6 +74,6 @@ def test_rim(monkeypatch):
     rows.append(["without", f"{100 * plain[1] / plain[0]:.2f}", *[""] * (len(DISTANCES) - 1)])
     table("% of unchanged ground flagged", ["no-data", *(f"to {far} px" for far in DISTANCES)], rows)
     flagged = {kind: found[:, 1] / found[:, 0] for kind, found in counts.items()}
-    assert flagged["gaps 15 wide"][0] > 0.05  # what the rim is left open for
+    assert flagged["gaps 15 wide"][0] > 0.05  # the reason why the rim is masked
     beyond = DISTANCES.index(6) + 1
     assert max(values[beyond:].max() for values in flagged.values()) < 0.02

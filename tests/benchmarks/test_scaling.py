@@ -1,4 +1,4 @@
-"""The same jobs on threads of one process and on a cluster on the same cores; what a task costs a cluster."""
+"""The same jobs on threads of one process and on a cluster on the same cores; overhead of a task on a cluster."""
 
 import pickle
 import statistics
@@ -75,7 +75,7 @@ def test_jobs(tmp_path, scheduler):
 
 
 class Zeros:
-    """Nothing to compute: what is left is what a region costs a cluster."""
+    """With nothing to compute, the cluster's overhead per region remains."""
 
     def __call__(self, region):
         return {"coherence": np.zeros((region.y.stop - region.y.start, region.x.stop - region.x.start), "float32")}
@@ -99,7 +99,7 @@ def test_cost_of_a_task(tmp_path, scheduler):
 
 
 def core_seconds_a_region(tmp_path, path, monkeypatch):
-    """Seconds that one core takes to decode a chunk, and for a region besides: coherence, and a small network."""
+    """Measure single-core seconds for decoding a chunk and for computing a region: coherence, and a small network."""
     monkeypatch.setattr("sarcd.jobs.stored_coherence._MOST_WORKERS", 1)
     monkeypatch.setattr("sarcd.jobs.stored_prediction._MOST_WORKERS", 1)
     model = random_model_file(tmp_path / "m.safetensors", widths=(8, 16, 32))
@@ -126,7 +126,7 @@ def core_seconds_a_region(tmp_path, path, monkeypatch):
 
 
 def test_what_a_cluster_would_do(tmp_path, monkeypatch):
-    """By arithmetic from what one core takes: a run of n regions in a row reads 3 (n + 2) chunks of each date."""
+    """Extrapolate from one core: a run of n consecutive regions reads 3 (n + 2) chunks of each date."""
     path = noise_scene(tmp_path / "scene.zarr", SIDE, 1024)
     decode, coherence, predict = core_seconds_a_region(tmp_path, path, monkeypatch)
     stored = SceneStore(path).stored_bytes("slc") / (2 * (SIDE // 1024) ** 2)

@@ -1,4 +1,4 @@
-"""What docs/scores.md tabulates: average precision beside scikit-learn's, how often intervals hold the truth, time."""
+"""Tables of docs/scores.md: average precision beside scikit-learn's, coverage of confidence intervals, run time."""
 
 import numpy as np
 import pytest
@@ -27,11 +27,11 @@ COMMANDS = (
     "sarcd threshold --false-alarms-per-km2 2 --min-pixels 20",
 )
 TRUTHS = {"recall": 0.6, "precision": 36 / 56, "f1": 72 / 116}
-"""Of all patches that `simulated_units` could draw: 36 of 60 changed pixels are found, beside 20 false ones."""
+"""Expected over the patches of `simulated_units`: 36 of 60 changed pixels detected, with 20 false alarms."""
 
 
 def drawn_scores():
-    """Labels and probabilities by what they are like; the logit is normal, and higher where the ground has changed."""
+    """Return labels and probabilities by distribution; the logit is normal, with a higher mean for changed pixels."""
     rng = np.random.default_rng(0)
     cases = {
         "1 pixel in 2 changed": (0.5, 0.0, 1.0, 1.0),
@@ -87,7 +87,7 @@ def test_intervals():
 
 
 def store_map(path, side, tile=1024):
-    """A pair with labels, a twentieth of them change in blobs, and a probability that knows half of it."""
+    """Make a labelled pair, a twentieth of it changed in blobs, and a probability that detects half of the change."""
     layout = SceneLayout(
         np.array(DAYS[:2], "datetime64[us]"),
         np.arange(side),
@@ -95,7 +95,7 @@ def store_map(path, side, tile=1024):
         attrs={"spacing_m": [3, 3], "range_spacing": "ground"},
     )
     rng, shape = np.random.default_rng(0), (1, side, side)
-    with NewScene(path, layout) as store:  # no image is written: evaluation reads none
+    with NewScene(path, layout) as store:  # no image is written, because evaluation reads none
         for name in ("label", "change_probability"):
             store.create(name, shape, {schema.COMPLETE: [True]}, chunks=(1, tile, tile))
         for y in range(0, side, tile):

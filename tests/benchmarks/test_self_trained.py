@@ -1,4 +1,4 @@
-"""What docs/detect.md tabulates of the network fitted to a pair: real pairs beside published figures, and simulated."""
+"""Tables of docs/detect.md for the network fitted to a pair: real pairs beside published figures, and simulated."""
 
 import time
 from itertools import product
@@ -22,7 +22,7 @@ WAYS = {"default": FitOptions(), "one round of learning from sure pixels": FitOp
 
 
 def agreement(false_positives, false_negatives, truth):
-    """Return PCC and kappa in per cent."""
+    """Return percentage correct classification (PCC) and kappa, in per cent."""
     size, changed = truth.size, int(truth.sum())
     flagged = changed - false_negatives + false_positives
     agreed = 1 - (false_positives + false_negatives) / size
@@ -64,7 +64,7 @@ def _row(false_positives, false_negatives, truth):
 
 
 def test_floods(real_data):
-    """Decibels, and masks of water alone: another domain. Every tenth pair."""
+    """Score every tenth pair of a different domain: images in decibels with water masks only."""
     rows = []
     for event in sorted((real_data / "flood").iterdir()):
         folder = event / "Sentinel1"
@@ -84,12 +84,12 @@ def test_floods(real_data):
         rows.append(
             (event.name, len(masks), *totals, f"{pooled[0]:.2f}", f"{pooled[1]:.2f}", f"{np.median(kappas):.1f}")
         )
-    assert any(float(row[-1]) > 0 for row in rows)  # another domain: little is found
+    assert any(float(row[-1]) > 0 for row in rows)  # little is found in this domain
     table("Floods", ("event", "pairs", "FP", "FN", "PCC", "kappa, pooled", "kappa, median of pairs"), rows)
 
 
 def test_unseen_pairs():
-    """Simulated pairs of all kinds that neither the pretrained network nor the rule of its threshold has seen."""
+    """Score simulated pairs of all kinds that were used neither for the network nor for the threshold rule."""
     kappas, calm = [], []
     for seed in range(2 * 10**6, 2 * 10**6 + 120):
         pair = amplitude_pair(seed)
@@ -108,7 +108,7 @@ def test_unseen_pairs():
 
 @pytest.mark.parametrize("looks", [(1, 1), (1, 4), (4, 4), (16, 16)])
 def test_simulated_pairs(looks):
-    """Median over seeds that the pretrained network has not seen, two a kind of change."""
+    """Return median scores over seeds not used in training, two per kind of change."""
     rows = []
     for share, contrast in product((0.0, 0.005, 0.01, 0.05, 0.1, 0.2, 0.3), (2, 4, 6, 10)):
         if share == 0 and contrast > 2:

@@ -1,6 +1,6 @@
-"""What a command costs a person at the shell: whole processes on a small scene, beside what they have to import.
+"""Run time of commands at the shell: whole processes on a small scene, relative to their imports.
 
-Caches are warm: the kernels were compiled by an earlier run, as they are for everybody but the first time.
+Caches are warm: the kernels were compiled by an earlier run, as for any use after the first.
 """
 
 import subprocess
@@ -15,8 +15,8 @@ from tests.benchmarks.measure import compare, ratio, table
 pytestmark = pytest.mark.benchmark
 SIDE = 512
 
-# With some room: times of whole processes spread. Beside xarray a command imports zarr (half as long as xarray takes)
-# and dask, and where it computes dask.array and numba too (twice as long).
+# Allows for the spread of process times. On top of xarray a command imports zarr (half of xarray's import time) and
+# dask, and for computing also dask.array and numba (twice xarray's).
 BOUNDS = {
     "info": ("import xarray", 2.5),
     "statistics": ("import xarray", 5.0),

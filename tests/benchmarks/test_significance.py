@@ -1,4 +1,4 @@
-"""Rates of false alarms of the tests of change against nominal ones, and what they detect; all on simulated speckle."""
+"""False-alarm rates of the tests of change compared with nominal rates, and detection rates, on simulated speckle."""
 
 import itertools
 import time
@@ -37,11 +37,11 @@ def shown(p, nominal=NOMINAL):
 
 
 ESTIMATED = ("ratio, coherence estimated", "ratio and coherence")
-"""Tests whose coherence is estimated from the same few looks; the others are exact."""
+"""Tests with coherence estimated from the same few looks; the others are exact."""
 
 
 def near_nominal(p, over=0.0):
-    """Whether the rates are the nominal ones within four standard errors, and a fraction of them."""
+    """Return whether rates are nominal within four standard errors plus a relative tolerance."""
     return all(
         abs(found - 1) < 4 / np.sqrt(rate * p.size) + over
         for rate, found in zip(NOMINAL, rates(p, NOMINAL), strict=True)
@@ -49,7 +49,7 @@ def near_nominal(p, over=0.0):
 
 
 def p_values_of(sums, looks, truth):
-    """p-values of all tests of a pair."""
+    """Return the p-values of all tests of a pair."""
     ratio = sums[1] / sums[0]
     found = {"F, dates independent": ratio_p(ratio, looks), "ratio, coherence known": ratio_p(ratio, looks, truth)}
     if looks > 1:
@@ -81,7 +81,7 @@ def test_false_alarms_of_stacks():
         for dates in (2, 3, 5, 10):
             p, changed = change_times(rng.gamma(looks, size=(dates, COUNT)), looks, 0.01)
             rows.append((looks, dates, *shown(p), f"{changed.any(0).mean():.3%}"))
-            assert near_nominal(p, 0.1)  # the omnibus test's distribution is an expansion
+            assert near_nominal(p, 0.1)  # the distribution of the omnibus test is a series expansion
     table(f"Omnibus test, {COUNT:,} stacks a row", ("looks", "dates", *HEADER, "with a date, at 1 %"), rows)
 
 
@@ -105,7 +105,7 @@ def test_detection():
 
 
 def test_which_coherence():
-    """3 x 3 means of white speckle; coherence known, ignored, of the same pixels, or without bias from more of them."""
+    """Use 3 x 3 means of white speckle, with coherence ignored, known, estimated on the same pixels or on more."""
     rows = []
     for truth in (0.0, 0.3, 0.6, 0.9):
         rng = np.random.default_rng(4)
@@ -170,7 +170,7 @@ def test_oversampled():
 
 
 def test_moving_centroid():
-    """As of TOPS bursts that were not deramped: both dates times exp(j pi y^2 / 150), window 5 x 5."""
+    """Simulate TOPS bursts that were not deramped: both dates times exp(j pi y^2 / 150), window 5 x 5."""
     side, chirp = 700, np.exp(1j * np.pi * np.arange(700)[:, None] ** 2 / 150)
     rng = np.random.default_rng(8)
     first, second = (speckle(rng, (side, side), oversampling=(1.4, 1.2)) for _ in range(2))
@@ -198,13 +198,13 @@ def test_moving_centroid():
     header = ("Doppler centroid", "effective looks", "ratio test", "no correlation", "loss of coherence, 0.6")
     header += ("mean debiased coherence at 0",)
     table("False alarms over nominal at 5 / 1 / 0.1 %, 1.4 x 1.2 times oversampled", header, rows)
-    assert rows[0][1:] == rows[1][1:]  # a centroid that moves changes nothing
+    assert rows[0][1:] == rows[1][1:]  # a moving centroid has no effect
 
 
 def test_omnibus_of_oversampled_speckle():
-    """False alarms over nominal by the looks of the number of dates, and by those of two dates.
+    """Compare false alarms over nominal with looks for the number of dates and with looks for two dates.
 
-    Means over 5 x 5 pixels, 1.2 times oversampled, drawn from the eigenvalues of their correlation.
+    Means over 5 x 5 pixels, 1.2 times oversampled, are sampled from the eigenvalues of their correlation.
     """
     response, weights = impulse_response(1.2), (np.ones(5), np.ones(5))
     lags = np.array([response[lag:] @ response[:-lag] for lag in range(1, 5)])
@@ -232,7 +232,7 @@ def test_omnibus_of_oversampled_speckle():
 
 
 def test_history():
-    """Ground of equal coherence among all dates, and of coherence that decays by a factor from date to date."""
+    """Use ground of equal coherence between all dates, and of coherence that decays by a factor per date."""
     rng, rows, count = np.random.default_rng(6), [], 50_000
     for looks in (9, 25):
         for earlier in (1, 3):

@@ -1,6 +1,6 @@
-"""Simulated sites: how rare change is, what thresholds and an oracle make of it, and what a site costs.
+"""Simulated sites: prevalence of change, scores of thresholds and an oracle, and simulation cost.
 
-SARCD_BENCH_SHAPE makes the largest one larger; 30000x20000 takes 11 GB of disk under pytest's temporary folder.
+SARCD_BENCH_SHAPE enlarges the largest site; 30000x20000 takes 11 GB of disk in pytest's temporary folder.
 """
 
 import math
@@ -47,7 +47,7 @@ def average_precision(truth, score):
 
 
 def likely_in_class(part: Part, coherence):
-    """Score of an oracle that knows each pixel's class, and how often its ground is changed at each coherence."""
+    """Score an oracle that knows the class of each pixel and the probability of change at each coherence."""
     label, bins = part.label[0], 50
     place = bins * part.cover.astype(np.int64) + np.minimum(bins * coherence, bins - 1).astype(np.int64)
     counts = [np.bincount(place[label == value], minlength=bins * len(Cover)) for value in (0, 1)]
@@ -55,7 +55,7 @@ def likely_in_class(part: Part, coherence):
 
 
 def judged(name, size, seeds):
-    """Prevalence and scores of one site, over several seeds together."""
+    """Return prevalence and scores of one site, pooled over several seeds."""
     made = [simulate_arrays(SITES[name], (size, size), DAYS, seed=seed) for seed in seeds]
     labels = [part.label[0] for part in made]
     keep = [label != 255 for label in labels]
@@ -103,7 +103,7 @@ def test_prevalence_and_thresholds(size, seeds):
 
 
 def test_speed():
-    """Seconds a million pixels and date in one process, beside drawing that many complex normal numbers by numpy."""
+    """Measure seconds per million pixels and date in one process, beside NumPy's complex normal sampling."""
     simulate_arrays(SITES["A"], (64, 64), DAYS)
     drawn = np.random.Generator(np.random.Philox(0))
     rows = []
@@ -124,7 +124,7 @@ def test_speed():
 
 
 def test_memory(tmp_path):
-    """Peak memory of `sarcd simulate` must not grow with the scene."""
+    """Peak memory of `sarcd simulate` does not grow with the scene."""
     rows, peaks = [], []
     for shape in ((1024, 1024), (2048, 4096), LARGEST):
         where = tmp_path / f"{shape[0]}.zarr"

@@ -1,4 +1,4 @@
-"""Median and MAD of a stored scene against only reading it as often."""
+"""Median and MAD of a stored scene, relative to reading it the same number of times."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SIDE, PASSES = 4096, 4
 
 
 def store_noise(path, side=SIDE, dates=2):
-    """A scene of white speckle, which no codec makes smaller by much: reading costs what it costs with real images."""
+    """Make a scene of white speckle; it is hardly compressible, so reading costs as much as with real images."""
     rng = np.random.default_rng(0)
     times = np.array(["2023-03-19", "2023-03-31"], "datetime64[us]")[:dates]
     with NewScene(path, SceneLayout(times, np.arange(side), np.arange(side))) as store:

@@ -1,4 +1,4 @@
-"""Chunks, shards, codecs and reading pipelines: full scans, random patches and region writes of one image."""
+"""Chunks, shards, codecs and readers: full scans, random patches and region writes of one image."""
 
 import multiprocessing
 import statistics
@@ -36,7 +36,7 @@ LAYOUTS = [  # chunk, shard, codec
 
 
 def image():
-    """Speckle in whole numbers, as most products store it: it compresses as real images do, not at all or well."""
+    """Make speckle in integers, as in most products; it compresses about as well as real images."""
     rng = np.random.default_rng(0)
     return np.round(100 * rng.standard_normal((SIDE, SIDE, 2), np.float32)).view(np.complex64)[..., 0]
 
@@ -113,7 +113,7 @@ def read_in_child(path):
 
 
 def test_zarrs_after_fork(tmp_path):
-    """Whether a process that has read with zarrs can fork children that do."""
+    """Return whether a process that has read with zarrs can fork working child processes."""
     pytest.importorskip("zarrs")
     path = str(tmp_path / "a.zarr")
     zarr.create_array(path, data=np.zeros((256, 256), "float32"), chunks=(64, 64))

@@ -1,4 +1,4 @@
-"""What summaries of many dates tell right, on ground whose changes are known, and what they cost."""
+"""Accuracy of multi-date summaries on known changes, and their cost."""
 
 import time
 
@@ -18,7 +18,7 @@ LAYERS = ("change_count", "first_change", "last_change", "persistence")
 
 
 def blocks(rng, coherence, decibels):
-    """Six dates of four patches: see `tests.factories.stacks.changing_stack`, here by so many decibels."""
+    """Make six dates of four patches as in `tests.factories.stacks.changing_stack`, with the given change in dB."""
     gain, shape = np.float32(10 ** (decibels / 20)), (6, SIDE, SIDE)
     calm, returns, twice = (speckle_stack(rng, shape, coherence) for _ in range(3))
     stays = speckle_stack(rng, shape, coherence, breaks=(2,))
@@ -53,7 +53,7 @@ def test_known_times():
 
 
 def right_dates(found):
-    """Fraction of the changed pixels, away from edges, whose first date is right."""
+    """Return the fraction of changed pixels, away from edges, with the correct first date."""
     kinds = list(enumerate(KINDS))[1:]
     columns = [slice(i * SIDE + MARGIN, (i + 1) * SIDE - MARGIN) for i, _ in kinds]
     first = found.first_change.isel(y=slice(MARGIN, -MARGIN))
@@ -61,7 +61,7 @@ def right_dates(found):
 
 
 def shares(found, decibels):
-    """Percentage of the pixels of each patch, away from its edges."""
+    """Return the percentage of pixels of each patch, away from its edges."""
     parts = {
         kind: found.isel(y=slice(MARGIN, -MARGIN), x=slice(i * SIDE + MARGIN, (i + 1) * SIDE - MARGIN))
         for i, kind in enumerate(KINDS)
@@ -77,7 +77,7 @@ def shares(found, decibels):
 
 
 def test_mine():
-    """A simulated mine: labels mark blasting and dumping, pseudo-changes are moisture and vehicles."""
+    """Simulate a mine: labels mark blasting and dumping; pseudo-changes are moisture and vehicles."""
     scene = sites.simulate("A", size=640, dates=6, truth=True)
     label, wet = scene.label.values, (scene.pseudo_change > 0).any("pair").values
     judged, real = (label != 255).all(0), (label == 1).any(0)
@@ -102,7 +102,7 @@ def test_mine():
             assert shown == [1, 0, 0]
         else:
             assert shown[0] > 1.5 * shown[1] > 3 * shown[2]
-        early = told < 5  # of a change on the last date nobody knows
+        early = told < 5  # the persistence of a change on the last date is unknown
         values = [found.persistence.values[one & early] for one in (real & right & flagged, *at[:2])]
         known = [one[~np.isnan(one)] for one in values]
         separated = [area(one, known[2]) for one in known[:2]]
@@ -122,7 +122,7 @@ def test_mine():
 
 
 def area(higher, lower):
-    """Area under the ROC curve, ties counted half."""
+    """Return the area under the ROC curve; ties count half."""
     if not higher.size or not lower.size:
         return "-"
     higher = np.sort(higher)
@@ -131,7 +131,7 @@ def area(higher, lower):
 
 
 def test_speed():
-    """Every pixel changes, each block of 16 x 16 on a date of its own, and stays: the most there is to compare."""
+    """Worst case for comparisons: every pixel changes permanently, on a different date for each 16 x 16 block."""
     rng, rows = np.random.default_rng(2), []
     for count in (3, 6, 12):
         first = np.kron(rng.integers(1, count, (32, 32)), np.ones((16, 16), int))
@@ -156,6 +156,6 @@ def test_speed():
             run()
             row.append(f"{(time.thread_time() - start) / 0.262144:.2f}")
         rows.append(row)
-        assert float(row[1]) < 5 * float(row[4])  # counting is no slower than reading
+        assert float(row[1]) < 5 * float(row[4])  # counting takes no longer than reading
     header = ("dates", *list(runs)[:3], "for comparison: coherence of all pairs")
     table("Seconds a million pixels on one core, windows of 5 x 5", header, rows)

@@ -1,4 +1,4 @@
-"""What docs/coherence.md tabulates: estimators against the truth of simulated speckle."""
+"""Tables of docs/coherence.md: estimators compared with the ground truth of simulated speckle."""
 
 import time
 from itertools import product
@@ -56,7 +56,7 @@ def test_fringes():
             for ramp in ((0.0, 0.0), PERIOD_10):
                 means.append(mean_of(truth, oversampling=oversampling, ramp=ramp, estimator="fringe"))
             means += [*_half(truth, oversampling), _local(truth, oversampling)]
-            assert means[1] < means[0] - 0.05  # what the ramp costs the boxcar
+            assert means[1] < means[0] - 0.05  # loss of the boxcar by the ramp
             np.testing.assert_allclose(means[2:6], means[0], atol=0.007)
             rows.append((oversampling or "white", truth, *(f"{mean:.3f}" for mean in means)))
     header = ("oversampling", "true coherence", "boxcar", "boxcar, ramp", "fringe", "fringe, ramp")
@@ -65,7 +65,7 @@ def test_fringes():
 
 
 def _half(truth, oversampling):
-    """Means of both halves where one half of the scene is ramped, and the other is not."""
+    """Return the means of both halves of a scene of which only one has a ramp."""
     before, after = noise_pair(np.random.default_rng(7), (600, 600), truth, oversampling=oversampling)
     turned = after * np.exp(1j * PERIOD_10[1] * np.maximum(np.arange(600) - 300, 0))
     found = estimation.coherence(scene_of(before, turned.astype("complex64")), estimator="fringe").values[0, 10:-10]
@@ -73,7 +73,7 @@ def _half(truth, oversampling):
 
 
 def _local(truth, oversampling):
-    """Mean with half the scene ramped one way and half the other, of which one alone is the pair's ramp."""
+    """Return the mean with opposite ramps in the two halves, only one of which is the pair's ramp."""
     before, after = noise_pair(np.random.default_rng(7), (600, 600), truth, oversampling=oversampling)
     turned = after * np.exp(1j * PERIOD_10[1] * np.abs(np.arange(600) - 300))
     found = estimation.coherence(scene_of(before, turned.astype("complex64")), estimator="fringe").values[0, 10:-10]
@@ -88,7 +88,7 @@ def test_bias():
             square = mean_of(0.0, power=2, debias=True, **options)
             means = [mean_of(truth, debias=True, **options) for truth in TRUTHS[1:]]
             plain = mean_of(0.3, **options)
-            assert square < 0.1  # of 0 after a perfect correction, of 1 / looks, up to 0.19, without one
+            assert square < 0.1  # 0 after a perfect correction; 1 / looks, up to 0.19, without one
             np.testing.assert_allclose(means, TRUTHS[1:], atol=0.03)
             row = (f"{square:.3f}", f"{plain:.3f}", *(f"{mean:.3f}" for mean in means))
             rows.append((oversampling or "white", f"{window} x {window}", estimator, *row))
@@ -128,7 +128,7 @@ def test_edge():
 
 
 def test_speed():
-    """Seconds of the thread itself, which other work on the machine hardly changes, against the plain boxcar."""
+    """Measure CPU seconds of the thread, which are robust against other load, relative to the plain boxcar."""
     side = 2048
     before, after = noise_pair(np.random.default_rng(0), (side, side), 0.5)
     looks = calibrate(scene_of(before, after), CoherenceOptions(debias=True), [(0, 1)]).looks
@@ -159,7 +159,7 @@ def _thread_seconds(function):
 
 
 def test_threshold_of_frequencies(monkeypatch):
-    """What the fringe estimator adds to the boxcar's mean without a ramp, by its threshold; and with a local ramp."""
+    """Bias of the fringe estimator relative to the boxcar without a ramp, by threshold; and with a local ramp."""
     rows = []
     for standard_errors in (0.0, 2.0, 2.5, 3.0):
         monkeypatch.setattr(fringe, "SIGNIFICANT", standard_errors)
@@ -169,7 +169,7 @@ def test_threshold_of_frequencies(monkeypatch):
             turned = (after * np.exp(1j * PERIOD_10[1] * np.arange(600))).astype("complex64")
             plain = boxcar(before, after, (5, 5)).mean()
             losses = [np.abs(fringe.fringe(before, image, (5, 5))).mean() - plain for image in (after, turned)]
-            assert standard_errors == 0 or losses[0] > -0.01  # a threshold keeps what fitting noise would cost
+            assert standard_errors == 0 or losses[0] > -0.01  # a threshold avoids the loss from fitting noise
             row.append(" / ".join(f"{loss:+.3f}" for loss in losses))
         rows.append((standard_errors, *row))
     header = [f"{oversampling or 'white'}, {truth}" for oversampling, truth in product((None, 1.2), (0.3, 0.5, 0.8))]
@@ -177,7 +177,7 @@ def test_threshold_of_frequencies(monkeypatch):
 
 
 def test_threshold_of_brightness(monkeypatch):
-    """The pixels that the adaptive estimator excludes on a homogeneous area, and their cost, by its threshold."""
+    """Fraction of pixels excluded by the adaptive estimator in a homogeneous area, and its cost, by threshold."""
     rows = []
     for threshold in (4.0, 6.0, 8.0):
         monkeypatch.setattr(weighted, "THRESHOLD", threshold)

@@ -1,4 +1,4 @@
-"""Cleaning is exact across chunks: lazy equals the kernel on the whole map, whatever the chunking."""
+"""Cleaning is exact across chunks: lazy results equal the kernel on the whole map for any chunking."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.estimation.test_coherence import cuts
 
 
 def change_map(rng, shape=(1, 24, 29), share=0.5):
-    """A map with many objects and holes of all sizes, and some unknown ground."""
+    """Make a map with objects and holes of all sizes, and some unlabelled areas."""
     values = (rng.random(shape) < share).astype(np.uint8)
     values[rng.random(shape) < 0.05] = 255
     return xr.DataArray(values, dims=("pair", "y", "x"), name="change", attrs={"sarcd_operation": "decide"})

@@ -1,4 +1,4 @@
-"""Coherence of scenes against its past: which pairs are the past, lazy equals eager, and what is refused."""
+"""Scene coherence against its history: choice of earlier pairs, lazy equals eager, and invalid input."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_a_loss_is_found_on_vegetation_where_coherence_alone_is_low(rng):
     vegetation = np.where(np.arange(120) < 60, 0.7, 0.95)
     images = np.stack([vegetation * shared + np.sqrt(1 - vegetation**2) * noise(rng, (120, 120)) for _ in range(4)])
     images[3, 20:50, :] = noise(rng, (30, 120))  # changed in both halves
-    images[3, 70:100, 70:110] *= np.exp(1j * 0.5)  # a phase is no loss
+    images[3, 70:100, 70:110] *= np.exp(1j * 0.5)  # a phase shift is not a loss
     scene = memory_scene(rng, (4, 120, 120)).copy(data={"slc": images.astype("complex64")})
     last = coherence_loss(scene, scale="z")[2].values
     changed = np.zeros((120, 120), bool)

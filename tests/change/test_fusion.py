@@ -1,4 +1,4 @@
-"""Fusions of difference images: lazy equals eager, the statistics of unchanged ground, and what is refused."""
+"""Fusion of difference images: lazy equals eager, statistics of unchanged ground, and invalid input."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Differences and decisions on real pairs against what was published of the same methods."""
+"""Difference images and thresholding rules on real pairs, against published results of the same methods."""
 
 import pytest
 

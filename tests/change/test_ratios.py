@@ -1,4 +1,4 @@
-"""Difference images of scenes: lazy equals eager to the last bit, floors of 8-bit images, and what is refused."""
+"""Difference images of scenes: lazy equals eager bit for bit, floors of 8-bit images, and invalid input."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ each = pytest.mark.parametrize("difference", DIFFERENCES)
 
 
 def detected_scene(rng, shape=(2, 40, 50), *, holes=0.0):
-    """A scene of 8-bit amplitudes, with zeros, as float32."""
+    """Make a scene of 8-bit amplitudes including zeros, as float32."""
     images = np.clip(rng.gamma(1, 20, shape), 0, 255).astype("uint8").astype("float32")
     images[rng.random(shape) < holes] = np.nan
     return xr.Dataset(

@@ -1,4 +1,4 @@
-"""Lazy tests of change: equal to the kernels for any chunking, lazy, and honest about what they cannot tell."""
+"""Lazy tests of change: equal to the kernels for any chunking, lazy, and undecidable where they have no power."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_lazy_equals_eager_for_any_chunking(name, y, x):
         if expected.dtype == np.float32:
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
         else:
-            assert (found.values != expected.values).mean() < 2e-3  # a score may lie within rounding of the threshold
+            assert (found.values != expected.values).mean() < 2e-3  # scores may be within rounding of the threshold
 
 
 @pytest.mark.parametrize("name", TESTS)
@@ -118,7 +118,7 @@ def test_rates_on_oversampled_speckle():
 
 
 def test_windows_cut_by_holes_keep_the_rate():
-    """White pixels, a third of them missing: looks of each pixel follow what is left."""
+    """White speckle with a third of the pixels missing: the looks of each pixel follow the valid pixels."""
     images = speckle_stack(np.random.default_rng(6), (2, 800, 800), 0.0)
     images[:, np.random.default_rng(8).random((800, 800)) < 0.33] = np.nan
     scene = stack_scene(images)
@@ -144,7 +144,7 @@ def test_undecidable_ground_is_called_so(rng):
     assert float((stable.change[1] == 1).mean()) < 0.01
     assert float((stable.change[2] == 1).mean()) > 0.95
     assert float((found.change[2].isel(x=slice(122, None)) == 1).mean()) < 0.01
-    all_lost = change.coherence_test(scene.isel(x=slice(0, 120)), expected="history")  # or snow: nobody can tell
+    all_lost = change.coherence_test(scene.isel(x=slice(0, 120)), expected="history")  # indistinguishable from snow
     assert float((all_lost.undecidable[2] == 1).mean()) > 0.99
     both = change.combined_test(scene, expected="history")
     assert set(np.unique(both.change)) <= {0, 1}
@@ -153,7 +153,7 @@ def test_undecidable_ground_is_called_so(rng):
 
 
 def test_summary_of_a_simulated_stack_knows_the_times(rng):
-    """Another ground from date 2 on, and a brighter one on date 3 alone, beside each other."""
+    """Make two patches side by side: new ground from date 2 on, and a another brighter on date 3 only."""
     calm, broken = speckle_stack(rng, (6, 40, 40), 0.85), speckle_stack(rng, (6, 40, 40), 0.85, breaks=(2,))
     wet = speckle_stack(rng, (6, 40, 40), 0.85)
     wet[3] *= np.float32(10 ** (6 / 20))
@@ -179,7 +179,7 @@ def test_summary_of_a_networks_probabilities(rng):
     found = change.summarise(scene, threshold=0.8, persistence=False)
     np.testing.assert_array_equal(found.change_count, (probability >= 0.8).sum("pair"))
     assert "persistence" not in found
-    # pairs in another order, and more of them than the consecutive ones
+    # pairs in a different order, and more than the consecutive ones
     more = estimation.coherence(scene, pairs="all").isel(pair=[2, 1, 0])
     more[2, 0, 0] = np.nan
     np.testing.assert_array_equal(

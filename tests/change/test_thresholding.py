@@ -1,4 +1,4 @@
-"""Rules are fitted on the whole scene: the same for any chunking, kept with the map, right on sparse and no change."""
+"""Rules are fitted to the whole scene: independent of chunking, stored with the map, right for few or no changes."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from tests.factories.scenes import dates
 
 
 def changed_scene(rng, shape=(2, 48, 52), *, share=0.1, looks=4):
-    """A scene of amplitudes, in whose later images a part of the rows is four times as bright."""
+    """Make an amplitude scene in whose later images some rows have four times the amplitude."""
     power = rng.gamma(looks, 1 / looks, shape)
     power[1:, : round(share * shape[1])] *= 8
     return xr.Dataset(

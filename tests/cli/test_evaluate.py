@@ -15,7 +15,7 @@ from sarcd_cli.main import main
 
 @pytest.fixture
 def stored(tmp_path, rng):
-    """A scene of two pairs, the second without labels, in chunks of 8."""
+    """Store a scene of two pairs, the second without labels, in chunks of 8."""
     times = np.array(["2023-03-07", "2023-03-19", "2023-03-31"], "datetime64[us]")
     label = rng.choice([0, 1, 255], (2, 20, 30)).astype(np.uint8)
     label[1] = 255

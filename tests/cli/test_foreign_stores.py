@@ -1,4 +1,4 @@
-"""Every command on every kind of foreign store: it does its work or says what the store is, and harms nothing."""
+"""Every command on every kind of foreign store: it works or reports what is wrong, and damages nothing."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Options of commands that come from the fields of an options class."""
+"""Command options generated from the fields of an options class."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +24,7 @@ class Shape(Options):
 
 
 def run(words, **how):
-    """Return what a command gets of its words, or its whole output if it fails."""
+    """Return the options that a command parses from its arguments, or its whole output if it fails."""
     got = []
 
     @click.command()

@@ -17,7 +17,7 @@ from tests.factories.rasters import UTM, slc, write_raster
 
 @pytest.fixture
 def scene(tmp_path, rng):
-    """Three dates; coherence of the first pair, stale; a probability begun."""
+    """Store three dates, coherence of the first pair that is out of date, and an unfinished probability."""
     paths = [write_raster(tmp_path / f"{day}.tif", slc(rng), **UTM) for day in ("20230319", "20230331", "20230412")]
     path = tmp_path / "scene.zarr"
     ingest(paths[:2], path, IngestOptions(chunk=32))

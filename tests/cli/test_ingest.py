@@ -14,7 +14,7 @@ from tests.factories.shapes import write_shapes
 
 @pytest.fixture
 def files(tmp_path, rng):
-    """Three complex images and two label rasters, by name."""
+    """Write three complex images and two label rasters; returns paths by name."""
     paths = {
         day: write_raster(tmp_path / f"{day}.tif", slc(rng), **UTM) for day in ("20230319", "20230331", "20230412")
     }

@@ -1,4 +1,4 @@
-"""The frame of the command line: light, lazy, and every failure in one line with its exit code."""
+"""The command-line framework: fast start, lazy imports, and one line and an exit code for each failure."""
 
 import contextlib
 import errno
@@ -33,7 +33,7 @@ def python(code, **options):
 
 @pytest.fixture
 def probe(monkeypatch):
-    """``probe(function)`` makes a function the command `probe`."""
+    """Register a function as the command `probe` with ``probe(function)``."""
 
     def add(function):
         command = click.command("probe")(function)
@@ -47,7 +47,7 @@ def probe(monkeypatch):
 
 @pytest.fixture
 def fails(probe):
-    """``fails(error)`` runs a command that raises it and returns the exit code."""
+    """Run a command that raises the error and return the exit code, with ``fails(error)``."""
 
     def run(error, *flags, before=()):
         @click.argument("scene", default="scene.zarr")
@@ -263,7 +263,7 @@ sys.exit(frame.main(["probe"]))
 """
     with interruptible([sys.executable, "-c", code]) as process:
         assert process.stdout.readline() == "ready\n"
-        time.sleep(0.05)  # into the sleep
+        time.sleep(0.05)  # let it start sleeping
         process.send_signal(sent)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (130, "", "interrupted; run the same command again\n")
@@ -325,7 +325,7 @@ def test_result_as_text(capsys):
 
 
 class Terminal:
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def __init__(self, stream):
         self.stream = stream
@@ -372,7 +372,7 @@ def test_dask_progress_gives_each_computation_a_bar_of_its_own(monkeypatch):
     with dask_progress("counting"):
         da.zeros(32, chunks=2).sum().compute()
         assert events[0][3:] == ["closed"]
-        da.zeros(4, chunks=2).compute()  # too small for a bar
+        da.zeros(4, chunks=2).compute()  # too small for a progress bar
         da.zeros(64, chunks=2).sum().compute()
     assert [event[0] for event in events] == ["counting"] * 2
     for _, total, steps, *closed in events:

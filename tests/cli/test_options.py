@@ -1,4 +1,4 @@
-"""The options of every command, held against the list in `options.txt`: names, types and defaults are an interface."""
+"""Options of every command compared with `options.txt`: names, types and defaults are a public interface."""
 
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +10,7 @@ LISTED = Path(__file__).with_name("options.txt")
 
 
 def listed(name):
-    """Return the options of a command as lines: what they are called, what they take, and what they are without."""
+    """Return the options of a command as lines of name, type and default."""
     command = import_module(f"sarcd_cli.{name.replace('-', '_')}").command
     for option in [param.to_info_dict() for param in command.params]:
         taken = {key: value for key, value in option["type"].items() if key not in LEFT_OUT}

@@ -1,4 +1,4 @@
-"""``sarcd simulate``: what it writes, and what it refuses."""
+"""``sarcd simulate``: output and invalid input."""
 
 import json
 

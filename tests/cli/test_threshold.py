@@ -1,4 +1,4 @@
-"""``sarcd threshold`` on stored scenes, and what ``sarcd predict`` makes of it."""
+"""``sarcd threshold`` on stored scenes, and its use in ``sarcd predict``."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_text_and_json_are_the_choice(stored, capsys):
     out, err = capsys.readouterr()
     rows = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert err == ""
-    assert float(np.float32(rows["threshold"])) == choice.threshold  # no digit is lost
+    assert float(np.float32(rows["threshold"])) == choice.threshold  # all digits are printed
     assert rows["precision"] == f"{choice.precision:.4g}"
 
 

@@ -1,9 +1,9 @@
-"""Make the files of `tests/compat/v0_1_0`: what sarcd 0.1.0 left on disk, for later versions to read and to go on with.
+"""Make the files of `tests/compat/v0_1_0`: output of sarcd 0.1.0 that later versions must read and resume.
 
     python -m tests.compat.make FOLDER
 
-It was run once, with sarcd 0.1.0, and its files were committed. It stays as the record of what they are and calls only
-the command line of that version; a later version cannot make them again, and must not.
+It was run once with sarcd 0.1.0 and its output was committed. It is kept as a record of how the files were made and
+uses only the command line of that version; later versions cannot reproduce the files and must not try.
 """
 
 import os
@@ -29,19 +29,19 @@ SETTINGS = ("--set", "checkpoint_seconds=0", "--set", "cache=memory", "--window"
 
 
 def sarcd(*words):
-    """Run a command of sarcd to its end."""
+    """Run a sarcd command to completion."""
     subprocess.run([sys.executable, "-m", "sarcd_cli.main", *map(str, words)], check=True)
 
 
 def write_output(path, *words):
-    """Write what a command prints as JSON."""
+    """Write the output of a command as JSON."""
     command = [sys.executable, "-m", "sarcd_cli.main", *map(str, words), "--json"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     path.write_text(printed.replace(f"{path.parent}/", ""))
 
 
 def kill_once(seen, *words):
-    """Run a command and kill it as soon as `seen` says so."""
+    """Run a command and kill it as soon as `seen` returns true."""
     process = subprocess.Popen([sys.executable, "-m", "sarcd_cli.main", *map(str, words)])
     while process.poll() is None and not seen():
         time.sleep(0.001)
@@ -51,13 +51,13 @@ def kill_once(seen, *words):
 
 
 def settle(scene):
-    """Give all files one time: a training asks for it, and no version control keeps it."""
+    """Set all files to one modification time, which training checks and version control does not keep."""
     for file in scene.rglob("*"):
         os.utime(file, ns=(TIME_NS, TIME_NS))
 
 
 def write_images(folder):
-    """Write four images of coherent speckle, and what changed between the first and the second as labels."""
+    """Write four images of coherent speckle, and the change between the first and the second as labels."""
     rng = np.random.default_rng(0)
 
     def noise():
@@ -84,7 +84,7 @@ def write_images(folder):
 
 
 def write_model(path, name, scene, **widths):
-    """Write a model of random weights by a training of one epoch, whose card says all that a card says."""
+    """Train a model for one epoch from random weights, with a complete model card."""
     settings = ["--model", name, "--patch", "32", "--batch", "8", "--epochs", "1", "--device", "cpu", "--window", "5"]
     sarcd("train", scene, "-o", path, *settings, *[word for pair in widths.items() for word in pair])
     shutil.rmtree(path.with_suffix(".run"))
@@ -117,7 +117,7 @@ def main(target):
         lambda: sum(1 for file in made.rglob("*") if file.is_file()) >= 3,
         *("predict", half, "--model", target / "unet.safetensors", *PREDICT),
     )
-    shutil.rmtree(half / "slc")  # as it is in the finished scene, which a test puts beside it
+    shutil.rmtree(half / "slc")  # identical to the finished scene's, which a test copies here
     settle(scene)
     log = target / "stopped.run" / "log.jsonl"
     kill_once(

@@ -1,4 +1,4 @@
-"""What sarcd 0.1.0 left on disk is read, kept and gone on with: see `tests.compat.make` for what it is."""
+"""Output of sarcd 0.1.0 can be read, kept and resumed; see `tests.compat.make` for its contents."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from tests import tolerance
 from tests.compat.make import PREDICT, SETTINGS, TRAIN, settle
 
 FILES = Path(__file__).parent / "v0_1_0"
-CHUNKS = 4  # a pair
+CHUNKS = 4  # per pair
 COMMANDS = {
     "statistics": (),
     "coherence": ("--window", "5"),
@@ -26,11 +26,11 @@ COMMANDS = {
     "detect log-ratio": ("--name", "ratio"),
     "summarise": ("--of", "omnibus"),
 }
-"""Commands that the store was made by, with their options."""
+"""Commands with options that made the store."""
 
 
 def words(command, scene, *, name=None):
-    """The words of a command on a scene, its result called otherwise."""
+    """Return the arguments of a command on a scene, with another name for the result."""
     verb, *method = command.split()
     options = [str(FILES / word) if str(word).endswith(".safetensors") else word for word in COMMANDS[command]]
     if name is not None:
@@ -40,7 +40,7 @@ def words(command, scene, *, name=None):
 
 
 def run(capsys, *arguments):
-    """Run a command, and return what it prints as JSON."""
+    """Run a command and return its JSON output."""
     assert main([*map(str, arguments), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -51,7 +51,7 @@ def tree(path):
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """As when the files were made: a network's map is refused with another number of threads."""
+    """Use the original thread count; a network's map is not resumed with a different one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -80,7 +80,7 @@ def test_the_same_command_gives_the_same_map(scene, command):
     assert again
     for name in again:
         stored = opened[name.replace("_again", f"_{suffix}" if suffix else "")]
-        # Scores and probabilities as the tests of tiles have them.
+        # tolerances of scores and probabilities as in the tests of tiles
         np.testing.assert_allclose(opened[name], stored, atol=2e-5, err_msg=name)
 
 
@@ -135,7 +135,7 @@ def test_a_training_that_was_stopped_goes_on(tmp_path, scene):
 
 
 def test_a_training_by_an_option_that_is_no_more_is_refused(capsys, tmp_path, scene):
-    """It would end with other weights; at its default, as in the test above, it does not matter."""
+    """Resuming would give different weights; at the default, as in the test above, it makes no difference."""
     state = Path(shutil.copytree(FILES / "stopped.run", tmp_path / "stopped.run")) / "state.safetensors"
     with safe_open(state, "pt") as stored:
         facts = json.loads(stored.metadata()["sarcd"])
@@ -173,7 +173,7 @@ def test_info_and_scores_are_those_of_then(capsys, scene):
 
 
 def flat(value, key=""):
-    """Nested JSON as one dict of numbers and texts; where the scene lies is left out."""
+    """Flatten nested JSON to a dict of numbers and texts, without the path of the scene."""
     if isinstance(value, dict):
         return {k: v for name, one in value.items() for k, v in flat(one, f"{key}.{name}").items()}
     if isinstance(value, list):
@@ -182,7 +182,7 @@ def flat(value, key=""):
 
 
 def assert_alike(found, expected):
-    """Texts and whole numbers are equal, others to what differs from processor to processor."""
+    """Compare texts and integers exactly, floats within the differences between processors."""
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         wanted = pytest.approx(value, rel=1e-5) if isinstance(value, float) else value
@@ -203,6 +203,6 @@ def test_a_site_is_simulated_as_then(tmp_path):
     assert main(["simulate", str(tmp_path / "site.zarr"), *options]) == 0
     found, expected = xr.open_zarr(tmp_path / "site.zarr"), xr.open_zarr(FILES / "site.zarr")
     for name in expected.data_vars:
-        # Exponentials and sines of float32 differ by a rounding from processor to processor.
+        # exp and sin in float32 differ by a rounding between processors
         rounding = 1e-5 * float(abs(expected[name]).mean())
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=rounding, err_msg=str(name))

@@ -1,4 +1,4 @@
-"""Options of each method, and the windows that suit it, kept with the result."""
+"""Options of each method and their default windows, stored with the result."""
 
 from dataclasses import fields
 
@@ -38,7 +38,7 @@ def test_a_method_has_its_own_options_alone(method):
     options = DetectOptions(method).for_method()
     names = {item.name for item in fields(options)}
     assert isinstance(options, OPTIONS[method])
-    assert set(DetectOptions(method).used) <= names | {"start"}  # kept in results, and no option
+    assert set(DetectOptions(method).used) <= names | {"start"}  # stored in results, but not an option
     for name, value in OTHER.items():
         if name in names:
             assert getattr(DetectOptions(method, **{name: value}).for_method(), name) == value
@@ -48,7 +48,7 @@ def test_a_method_has_its_own_options_alone(method):
 
 
 def test_the_options_that_maps_are_compared_by():
-    """Key by key and in order, as results keep them."""
+    """Compare key by key and in order, as results store them."""
     assert list(DetectOptions("log-ratio").used.items()) == [
         ("method", "log-ratio"),
         ("window", {"y": 5, "x": 5}),

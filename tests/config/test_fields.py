@@ -1,4 +1,4 @@
-"""What the annotation of a field lets through."""
+"""Validation of values against field annotations."""
 
 import dataclasses
 import math
@@ -71,7 +71,7 @@ def _is_number(annotation):
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_no_number_is_nan_or_a_truth_value(kind):
-    """Of every options class, whatever fields it gets."""
+    """Check every options class, including fields added later."""
     numbers = [name for name, annotation in annotations_of(kind).items() if _is_number(alternatives(annotation))]
     for name in numbers:
         for value in (math.nan, True):

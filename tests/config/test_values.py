@@ -1,4 +1,4 @@
-"""Options as text and back."""
+"""Options to text and back."""
 
 import math
 
@@ -124,7 +124,7 @@ def test_text_with_quotes_and_backslashes_survives_toml(tmp_path):
 
 
 def test_any_text_and_any_key_survive_toml(tmp_path):
-    """The format has its own escapes for what is no printable character, and quotes for keys."""
+    """TOML has its own escapes for unprintable characters, and quoted keys."""
     options = TrainOptions(cache_dir="a\tb\n\x07", network={"two words": "c\rd", "nested": {"x": (1, 2)}})
     write_toml(options, tmp_path / "o.toml")
     found = read_toml(tmp_path / "o.toml", TrainOptions)

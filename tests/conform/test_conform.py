@@ -1,4 +1,4 @@
-"""Datasets that only resemble a scene: each is understood as the canonical form is, or refused in one line."""
+"""Datasets that resemble a scene are interpreted like the canonical form or refused with a one-line error."""
 
 import logging
 
@@ -123,7 +123,7 @@ def test_scores_need_no_images(scene, caplog):
 
 def test_a_picture_shows_pairs_of_its_images(scene, tmp_path):
     part = change_of(scene).isel(time=[0, 2])
-    part.sarcd.export(tmp_path / "map.tif")  # of results alone
+    part.sarcd.export(tmp_path / "map.tif")  # a scene of results only
     part.sarcd.export(tmp_path / "map.png")
     part.isel(pair=[1]).sarcd.plot()
     with pytest.raises(OptionError, match="no pair"):

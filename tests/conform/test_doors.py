@@ -1,4 +1,4 @@
-"""Every public function that takes a scene looks at it before anything else."""
+"""Every public function that takes a scene validates it first."""
 
 import inspect
 
@@ -35,7 +35,7 @@ METHODS = [name for name, method in vars(sarcd.SceneAccessor).items() if not nam
 
 @pytest.fixture
 def one_date_twice(rng):
-    """A scene that compares an image with itself, with all that any function asks for."""
+    """Make a scene that pairs an image with itself, with everything that any function requires."""
     times = np.array(["2023-03-19", "2023-03-19", "2023-03-31"], "datetime64[us]")
     images = (rng.normal(size=(3, 40, 40)) + 1j * rng.normal(size=(3, 40, 40))).astype("complex64")
     marks = rng.integers(0, 2, (2, 40, 40)).astype("uint8")

@@ -1,4 +1,4 @@
-"""Maps that became floats, or hold other numbers: read as what they mean, or refused; unknown is never "no change"."""
+"""Maps converted to float or with unusual values are interpreted or refused; unknown never becomes "no change"."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def scene(rng):
 
 
 def as_floats(scene):
-    """What `where`, `reindex` or a merge make of it: floats, 255 among them, NaN where there was nothing."""
+    """Convert as `where`, `reindex` or a merge do: to floats that include 255, with NaN where values were missing."""
     return scene.assign(change=scene["change"].where(scene["change"] != 255))
 
 

@@ -1,4 +1,4 @@
-"""More datasets that resemble a scene: what is understood, and cures that work when they are followed."""
+"""More datasets that resemble a scene: accepted forms, and hints that work when followed."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def scene(rng):
 
 
 def of_zero_doppler(scene):
-    """Azimuth counted in time, as readers of Sentinel-1 give it."""
+    """Return azimuth as time, as readers of Sentinel-1 provide it."""
     times = np.datetime64("2023-03-19T05:58:00", "ns") + np.arange(SHAPE[1]) * np.timedelta64(2, "ms")
     named = scene.assign_coords(y=times).rename(y="azimuth_time", x="slant_range_time")
     return named.assign_coords(line=("azimuth_time", np.arange(SHAPE[1])))
@@ -113,7 +113,7 @@ def test_the_cure_that_is_named_cures(scene, kind):
     with pytest.raises(SceneError) as caught:
         estimation.coherence(held["scene"])
     told = caught.value.hint
-    if kind == "coordinates of two dims":  # names are for the user to fill in
+    if kind == "coordinates of two dims":  # names for the user to fill in
         assert "scene.drop_vars(['y', 'x']).rename({'j': '...'})" in told
     else:
         assert cure.removeprefix("scene = ") in told

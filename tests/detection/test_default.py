@@ -1,4 +1,4 @@
-"""What `detect` promises as it comes: nothing where nothing changed, and little where little did."""
+"""Defaults of `detect`: no detections without change, and few where little changed."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A bad date is named, and left out where that is asked for: the same map as of a scene that never had it."""
+"""A bad date is reported and can be excluded: the map equals that of a scene without the date."""
 
 import json
 
@@ -40,7 +40,7 @@ def test_a_bad_date_is_named_with_the_option(path):
     assert line.startswith(f"coherence of both pairs of {BAD} is far below that of the others")
     parameters = parameters_of(xr.open_zarr(path).change)
     assert parameters["history"] == "matched"
-    assert "exclude_dates" not in parameters  # what was made without is the same result
+    assert "exclude_dates" not in parameters  # compares equal to results made before the option existed
 
 
 def test_without_its_date_the_scene_is_as_one_that_never_had_it(path, tmp_path, images):

@@ -1,4 +1,4 @@
-"""Change without labels: the store holds what the lazy dataset does, and says how it was made."""
+"""Label-free change detection: the stored result equals the lazy dataset and records how it was made."""
 
 from dataclasses import fields, replace
 
@@ -24,7 +24,7 @@ CHANGED = (2, slice(20, 50), slice(30, 60))
 
 
 def images(seed=0, *, complex_=True):
-    """Coherent speckle; on the last date a square is brighter by 12 dB and of other speckle."""
+    """Make coherent speckle; on the last date a square is 12 dB brighter with new speckle."""
     rng = np.random.default_rng(seed)
     common, own = (rng.normal(size=(2, *SHAPE)).view() for _ in range(2))
     steady = (common[0, :1] + 1j * common[1, :1]) / np.sqrt(2)
@@ -109,14 +109,14 @@ def test_pairs_that_are_mapped_later_leave_the_earlier_ones_alone(path, method):
         assert len(groups) == 2
     stored, whole = xr.open_zarr(path).change, open_scene(path).sarcd.detect(method=options).change
     np.testing.assert_array_equal(stored[1], alone)
-    if method != "coherence-loss":  # whose rule is one for all pairs: that of the pair that came first
+    if method != "coherence-loss":  # whose rule is fitted once, to the first pair, for all pairs
         np.testing.assert_array_equal(stored, whole)
         assert fitted_of(stored) == fitted_of(whole)
 
 
 def test_what_was_fitted_is_not_fitted_again(path, monkeypatch):
     jobs.detect(path, DetectOptions("log-ratio"))
-    monkeypatch.setattr("sarcd.change.thresholding._count_band", None)  # what reads the scene for a rule
+    monkeypatch.setattr("sarcd.change.thresholding._count_band", None)  # reads the scene to fit a rule
     assert jobs.detect(path, DetectOptions("log-ratio")).computed == 0
     with pytest.raises(TypeError):
         jobs.detect(path, DetectOptions("log-ratio"), overwrite=True)

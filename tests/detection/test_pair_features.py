@@ -68,7 +68,7 @@ def test_decibels_of_any_scale():
 def test_one_date_brighter_all_over_is_no_change():
     before, after = speckle(9)
     scale = measure_scale([(before, 3 * after)])
-    assert scale.shift == pytest.approx(np.log(3), abs=0.05)  # less the floor
+    assert scale.shift == pytest.approx(np.log(3), abs=0.05)  # minus the effect of the floor
     assert abs(np.median(pair_features(before, 3 * after, scale)[3])) < 1e-6
 
 
@@ -77,7 +77,7 @@ def test_noise_is_that_of_log_amplitude(looks):
     from scipy.special import polygamma
 
     noise = measure_scale([speckle(looks, (256, 256))]).noise
-    # the floor of 3 % damps the low tail of single looks; a median of deviations lies below the deviation
+    # the 3 % floor damps the low tail of single looks; the median of deviations is below the standard deviation
     assert noise[0] == pytest.approx(0.5 * np.sqrt(polygamma(1, looks)), rel=0.15)
 
 

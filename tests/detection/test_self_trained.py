@@ -34,7 +34,7 @@ def speckle(looks, shape, seed=0):
 
 
 def squares(seed=0, shape=(160, 176), looks=4):
-    """Speckle with one bright and one dark square in the second image; returns the truth too."""
+    """Make speckle with one bright and one dark square in the second image; also returns the ground truth."""
     before, after = speckle(looks, shape, seed)
     truth = np.zeros(shape, bool)
     truth[20:60, 30:70] = truth[90:130, 100:150] = True
@@ -106,7 +106,7 @@ def test_the_tile_does_not_matter():
 def test_dates_swapped_give_the_same_map():
     before, after, _ = squares()
     one, other = map_pair(before, after, SHIPPED), map_pair(after, before, SHIPPED)
-    np.testing.assert_allclose(one.score, other.score, atol=1e-4)  # rounding alone: 1.2e-7
+    np.testing.assert_allclose(one.score, other.score, atol=1e-4)  # only rounding: 1.2e-7
 
 
 def test_invalid_pixels():
@@ -170,7 +170,7 @@ def test_scenes_lazy_and_not(fitted_map, monkeypatch):
     monkeypatch.setattr(schema, "CHUNK", 64)
     lazy = map_pairs(scene_of(before, after, (50, 70)), [(0, 1)], fitted)
     assert lazy.change_score.chunks is not None
-    np.testing.assert_allclose(lazy.change_score, eager.change_score, atol=2e-5)  # as for tiles
+    np.testing.assert_allclose(lazy.change_score, eager.change_score, atol=2e-5)  # tolerance as for tiles
 
 
 BEFORE = {
@@ -187,13 +187,13 @@ BEFORE = {
         [1.0, 1.0, 1.0],
     ),
 }
-"""Loss of each step, some weights of the last layer and some variances, as of a loop of the method's own, before there
-was one for all networks."""
+"""Loss of each step, some weights of the last layer and some variances, recorded from the method's own training loop
+before all networks shared one."""
 
 
 @pytest.mark.parametrize("case", BEFORE)
 def test_a_seeded_run_is_that_of_the_loop_before(case, monkeypatch):
-    """To the bit where it was noted, an AVX2 processor; elsewhere sums come in another order."""
+    """Identical bit for bit on the AVX2 processor where it was recorded; summation order differs elsewhere."""
     plan, losses, weights, variances = BEFORE[case]
     rng = np.random.default_rng(3)
     features, target = rng.normal(0, 1, (7, 40, 50)), rng.choice([0, 1, 255], (40, 50))
@@ -209,8 +209,8 @@ def test_a_seeded_run_is_that_of_the_loop_before(case, monkeypatch):
 
     monkeypatch.setattr(TrainingLoop, "step", noted)
     state = learn(new_network(5), examples, plan, seed=7).state_dict()
-    # Between AVX2 and SSE: 3e-5, 7e-8 and 5e-4. Without clipping the losses differ by 4e-3, without decay the weights
-    # by 2e-5, and without the mean of the weights, or with norms that move, all by far more.
+    # AVX2 and SSE differ by 3e-5, 7e-8 and 5e-4. Without clipping the losses differ by 4e-3, without weight decay the
+    # weights by 2e-5, and without weight averaging, or with updated norm statistics, all by far more.
     np.testing.assert_allclose(seen, losses, rtol=5e-4)
     np.testing.assert_allclose(state["head.weight"].flatten()[:4], weights, rtol=0, atol=1e-5)
     np.testing.assert_allclose(state["bottom.1.running_var"][:3], variances, rtol=2e-3)

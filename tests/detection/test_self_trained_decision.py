@@ -8,7 +8,7 @@ LIMITS = {"lowest": 0.2, "least_kappa": 0.2, "least_gain": 0.05}
 
 
 def dim_scores(seed=0, size=40000):
-    """Probabilities that are right, few of them above one half; returns what happened too."""
+    """Make calibrated probabilities of which few exceed one half; also returns the ground truth."""
     rng = np.random.default_rng(seed)
     scores = np.where(rng.random(size) < 0.1, rng.beta(4, 6, size), rng.beta(1, 200, size))
     return scores, rng.random(size) < scores

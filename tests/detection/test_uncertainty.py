@@ -1,4 +1,4 @@
-"""What is kept of how little a map without labels is to be trusted."""
+"""Uncertainty stored with label-free maps."""
 
 import numpy as np
 import pytest

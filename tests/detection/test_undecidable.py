@@ -1,4 +1,4 @@
-"""Ground that cannot be judged is marked alike by every method without labels."""
+"""Undecidable areas are marked consistently by all label-free methods."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.detection.test_label_free import SHAPE, images
 
 LAYOVER = slice(50, 60), slice(10, 30)
 BY_COHERENCE = ("coherence-loss", "coherence-test", "combined-test", "coherence-network")
-ELSEWHERE = ("combined-test", "coherence-network")  # something else decides where coherence cannot tell
+ELSEWHERE = ("combined-test", "coherence-network")  # another criterion decides where coherence cannot
 
 
 def scene_of(slc, *, hidden=True):
@@ -59,12 +59,12 @@ def test_ground_without_coherence(method):
     assert (last[inner] == 1).mean() > 0.85
     assert (last[12:48, 36:56] == 0).mean() > 0.95
     first = found.undecidable.values[0]
-    assert set(np.unique(first)) == {1, 255}  # no past yet
+    assert set(np.unique(first)) == {1, 255}  # no earlier pairs yet
     np.testing.assert_array_equal(first == 255, found.undecidable.values[1] == 255)
     open_ = found.change.values[1][inner] == 255
     if method in ELSEWHERE:
         assert not open_.any()
-        assert (found.change.values[1, 44:51, 74:81] == 1).all()  # brightness decides
+        assert (found.change.values[1, 44:51, 74:81] == 1).all()  # intensity decides
     else:
         np.testing.assert_array_equal(open_, last[inner] == 1)
 
@@ -86,10 +86,10 @@ def test_coherence_decides_where_it_can_tell_and_the_network_elsewhere():
     np.testing.assert_array_equal(both.change.values[~told], predict.change.values[~told])
     decided = both.change.values != 255
     assert (both.change.values[~told & decided] == 1).any()
-    # one threshold for both: score and map agree, but for rounding
+    # one threshold for both: score and map agree except for rounding
     above = both.change_score.values >= -np.log10(rate)
     assert (above[decided] == (both.change.values[decided] == 1)).mean() > 0.9999
-    # and within a pair, which has a threshold of its own, the score of the network ranks as its probability does
+    # within a pair, which has its own threshold, the score ranks pixels as the network's probability does
     for ours, theirs, of_network in zip(
         both.change_score.values, predict.change_score.values, ~told & decided, strict=True
     ):

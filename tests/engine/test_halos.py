@@ -1,4 +1,4 @@
-"""Parts with what lies around them: put together again, and as tasks that take thin edges of their neighbours."""
+"""Blocks with halos: reassembling them, and as tasks that take only thin edges from their neighbours."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_what_is_measured_later_arrives_with_its_name():
 
 @pytest.fixture
 def tasks():
-    """Tasks by layer of a window of 5 x 3 over 3 x 3 chunks of two images."""
+    """Tasks by layer for a 5 x 3 window over 3 x 3 chunks of two images."""
     images = [xr.DataArray(np.full((24, 30), i), dims=("y", "x")).chunk(y=8, x=10) for i in range(2)]
     lazy = window_map(lambda a, b: a + b, images, halo=(2, 1), dtype=int)
     return lazy, {name: dict(layer) for name, layer in lazy.dask.layers.items()}
@@ -71,7 +71,7 @@ def tasks():
 def test_four_edges_a_chunk_travel_and_nothing_is_put_together_by_a_task_of_its_own(tasks):
     lazy, layers = tasks
     sizes = sorted(len(layer) for name, layer in layers.items() if name.startswith(("edges", "framed")))
-    assert sizes == [9, 24, 24]  # 6 seams along each axis, crossed both ways
+    assert sizes == [9, 24, 24]  # 6 seams along each axis, and their crossings
     edges = _edges(lazy, layers)
     assert {array.shape for array in edges} == {(8, 1), (2, 11), (2, 12)}
     assert all(array.base is None for array in edges)  # a view would keep a whole chunk in memory

@@ -1,4 +1,4 @@
-"""What containers, schedulers and shells leave of a machine: every layout as a small tree of files."""
+"""Resource limits of containers, schedulers and shells; each setup is a small directory tree."""
 
 import subprocess
 import sys
@@ -10,17 +10,17 @@ from sarcd.engine import memory as _limits
 from sarcd.engine.memory import cores, free_memory, memory_limits
 
 GIB = 2**30
-PAGES = 9223372036854771712  # no limit, in version 1 with pages of 4 KiB
+PAGES = 9223372036854771712  # no limit, in version 1 with 4 KiB pages
 
 
 @pytest.fixture(autouse=True)
 def no_resource_limits(monkeypatch):
-    """What the shell of the tests allows is not what they are about."""
+    """Ignore the limits of the shell that runs the tests."""
     monkeypatch.setattr(_limits, "_of_process", list)
 
 
 class Machine:
-    """A folder with /proc and /sys of a process in some container."""
+    """A folder with /proc and /sys as a process in a container sees them."""
 
     def __init__(self, root):
         self.root = root
@@ -37,14 +37,14 @@ class Machine:
         self.write("/proc/self/mountinfo", "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n" + "\n".join(lines))
 
     def two(self, folder, *, most="max", high="max", current=0, inactive=0):
-        """Write a group of version 2."""
+        """Write a group of cgroup version 2."""
         self.write(f"{folder}/memory.max", most)
         self.write(f"{folder}/memory.high", high)
         self.write(f"{folder}/memory.current", current)
         self.write(f"{folder}/memory.stat", f"anon 5\ninactive_file {inactive}")
 
     def one(self, folder, *, most=PAGES, usage=0, inactive=0, above=PAGES, hierarchy=1):
-        """Write a group of version 1."""
+        """Write a group of cgroup version 1."""
         self.write(f"{folder}/memory.limit_in_bytes", most)
         self.write(f"{folder}/memory.usage_in_bytes", usage)
         stat = f"inactive_file 1\nhierarchical_memory_limit {above}\ntotal_inactive_file {inactive}"
@@ -87,7 +87,7 @@ def test_cached_files_that_nobody_uses_are_free(machine):
 def test_of_all_groups_above_the_tightest_counts(machine):
     machine.process("0::/user.slice/app.slice/job.scope", V2)
     machine.two("/sys/fs/cgroup/user.slice/app.slice/job.scope", most=8 * GIB)
-    machine.two("/sys/fs/cgroup/user.slice/app.slice", most=6 * GIB, current=5 * GIB)  # neighbours take of it too
+    machine.two("/sys/fs/cgroup/user.slice/app.slice", most=6 * GIB, current=5 * GIB)  # siblings use part of it too
     machine.two("/sys/fs/cgroup/user.slice")
     assert machine.least() == (GIB, "left by memory.max of control group /user.slice/app.slice")
 
@@ -121,7 +121,7 @@ def test_version_1_as_docker_mounts_it(machine):
     assert machine.least() == (GIB // 2, "left by memory.limit_in_bytes of control group /docker/abc/worker")
 
 
-@pytest.mark.parametrize("most", [PAGES, 9223372036854710272, 2**63 - 1])  # pages of 4 and of 64 KiB; none
+@pytest.mark.parametrize("most", [PAGES, 9223372036854710272, 2**63 - 1])  # 4 and 64 KiB pages; no limit
 def test_the_largest_number_of_version_1_is_no_limit(machine, most):
     machine.process("4:memory:/a", V1)
     machine.one("/sys/fs/cgroup/memory/a", most=most, above=most)
@@ -149,7 +149,7 @@ def test_both_versions_at_once(machine):
     machine.process("9:name=systemd:/\n4:memory:/a\n1:cpu,cpuacct:/a\n0::/", cpu, V1, unified)
     machine.write("/sys/fs/cgroup/unified/cgroup.procs", "1")
     machine.one("/sys/fs/cgroup/memory/a", most=GIB)
-    machine.write("/sys/fs/cgroup/cpu,cpuacct/memory.limit_in_bytes", "5")  # not where memory is limited
+    machine.write("/sys/fs/cgroup/cpu,cpuacct/memory.limit_in_bytes", "5")  # not a memory controller
     assert machine.least()[0] == GIB
 
 
@@ -190,14 +190,14 @@ def test_slurm_by_groups_of_either_version(machine):
 def test_what_slurm_promised_where_no_group_holds_it(machine):
     def promised(**variables):
         found = machine.least(SLURM_JOB_ID="1", **variables)
-        return found and (found[0] + psutil.Process().memory_info().rss) / GIB  # less what is taken already
+        return found and (found[0] + psutil.Process().memory_info().rss) / GIB  # minus what is already used
 
     assert promised(SLURM_MEM_PER_NODE="8192") == pytest.approx(8, abs=0.1)
     assert promised(SLURM_MEM_PER_CPU="4096", SLURM_CPUS_ON_NODE="3") == pytest.approx(12, abs=0.1)
     assert promised(SLURM_MEM_PER_GPU="6144", SLURM_GPUS_ON_NODE="2") == pytest.approx(12, abs=0.1)
-    assert promised(SLURM_MEM_PER_NODE="0") is None  # all of the node
-    assert promised(SLURM_MEM_PER_CPU="4096") is None  # of how many is not said
-    assert machine.least(SLURM_MEM_PER_NODE="8192") is None  # left over in an environment, without a job
+    assert promised(SLURM_MEM_PER_NODE="0") is None  # all memory of the node
+    assert promised(SLURM_MEM_PER_CPU="4096") is None  # the number of CPUs is missing
+    assert machine.least(SLURM_MEM_PER_NODE="8192") is None  # left in the environment outside a job
 
 
 def test_without_such_files_the_machine_alone_counts(machine):
@@ -217,7 +217,7 @@ def test_the_least_of_all_is_what_is_free(machine):
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold processes to such limits")
 @pytest.mark.parametrize("name", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_limits_of_the_shell(name):
-    """In a process of its own: what is lowered cannot be raised again."""
+    """Run in a separate process, because a lowered limit cannot be raised again."""
     code = (
         f"import resource; resource.setrlimit(resource.{name}, (2**35, 2**35))\n"
         "from sarcd.engine import memory as _limits\n"

@@ -1,4 +1,4 @@
-"""The memory of a job: shared out as the budget allows, and refused where it is too little."""
+"""Memory of a job: divided within the budget, and refused if it is too small."""
 
 import numpy as np
 import psutil
@@ -28,7 +28,7 @@ def test_shares_by_hand():
 def test_the_default_is_bounded_by_what_is_free():
     assert 0 < free_bytes() <= psutil.virtual_memory().total
     assert 0 < left(None) <= 2**30
-    assert left(None) <= free_bytes() // 2 + 2**24  # what is free changes between the two
+    assert left(None) <= free_bytes() // 2 + 2**24  # free memory changes between the two calls
     assert left(2**40) < 2**40
     assert budget(12345) == 12345
 
@@ -65,7 +65,7 @@ def test_memory_changes_no_byte_of_the_map(tmp_path, rng):
 
 
 def test_what_was_asked_for_may_take_more_than_the_default(monkeypatch):
-    """Half of what is free is the limit where no memory is named; a budget that is named stands."""
+    """Without a given budget the limit is half of the free memory; a given budget is used as it is."""
     monkeypatch.setattr(_memory, "free_bytes", lambda: 4 * 2**30)
     shares = _memory.share_out(None, 100, region_bytes=2**29, chunk_bytes=2, workers=4)
     assert shares.workers == 1

@@ -1,4 +1,4 @@
-"""Regions as tasks: started in their order, small to send, and left unwritten once interrupted."""
+"""Regions as tasks: started in order, small to send, and not written after an interrupt."""
 
 import pickle
 import signal
@@ -29,7 +29,7 @@ def restored_sigint():
 
 
 class Recorded:
-    """Computes zeros and keeps the regions it was asked for."""
+    """Computes zeros and records the requested regions."""
 
     def __init__(self):
         self.seen = []
@@ -57,7 +57,7 @@ class Interrupted(Recorded):
 
 
 def test_regions_start_in_their_order(staging):
-    # In any other, the chunks that neighbours share have left the reader's cache when they are wanted again.
+    # In any other order, chunks shared by neighbours have left the reader's cache when they are needed again.
     regions = staging.missing()
     compute = Recorded()
     run_regions(staging, regions, compute, description="", workers=1)
@@ -71,7 +71,7 @@ def test_an_interrupt_keeps_what_is_finished_and_starts_nothing_more(staging, re
     with pytest.raises(KeyboardInterrupt):
         run_regions(staging, staging.missing(), compute, description="", workers=1)
     assert len(staging.missing()) == 25 - 3
-    compute.released.set()  # the region in work ends after the job has given back its locks
+    compute.released.set()  # the running region finishes after the job has released its locks
     compute.thread.join(60)
     assert len(staging.missing()) == 25 - 3
     assert len(compute.seen) == 4

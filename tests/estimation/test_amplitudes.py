@@ -1,4 +1,4 @@
-"""Median and MAD of a scene, lazily, against numpy's."""
+"""Lazy median and MAD of a scene against NumPy's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Features: one definition, whatever the chunks and wherever coherence comes from."""
+"""Features are the same for any chunking and for stored or computed coherence."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Lazy coherence: equal to the kernel for any chunking, and lazy in truth."""
+"""Lazy coherence equals the kernel for any chunking and computes nothing early."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from tests.factories.scenes import memory_scene, stored_scene
 
 
 def cuts(size):
-    """Chunk sizes along an axis: any composition of its length."""
+    """Draw chunk sizes along an axis: any composition of its length."""
     return st.lists(st.integers(1, size), min_size=1, max_size=6).map(lambda parts: _compose(parts, size))
 
 

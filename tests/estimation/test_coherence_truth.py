@@ -1,4 +1,4 @@
-"""Coherence held to theory on simulated speckle whose truth is known."""
+"""Coherence compared with theory on simulated speckle of known coherence."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_a_ramp_on_half_the_scene_harms_no_flat_ground(truth, oversampling):
 
 
 def test_choosing_between_ramp_and_none_lifts_no_floor():
-    """Where there is no coherence, the larger of two estimates would be 0.03 higher."""
+    """At zero coherence, taking the larger of two estimates would add a bias of 0.03."""
     before, after = noise_pair(np.random.default_rng(8), (400, 400), 0.0)
     plain = np.abs(fringe(before, after, (5, 5)))
     chosen = np.abs(fringe(before, after, (5, 5), PERIOD_10))
@@ -77,7 +77,7 @@ def test_choosing_between_ramp_and_none_lifts_no_floor():
 
 
 def test_fringe_compensation_follows_ramps_that_differ_from_place_to_place():
-    """Two halves with opposite ramps have no ramp in the mean: only the local frequency can find them."""
+    """Opposite ramps in the two halves average to none, so only the local frequency finds them."""
     before, after = noise_pair(np.random.default_rng(2), (300, 600), 0.8)
     x = np.abs(np.arange(600) - 300)
     scene = scene_of(before, (after * np.exp(1j * PERIOD_10[1] * x)).astype("complex64"))
@@ -122,7 +122,7 @@ def test_adaptive_blurs_an_edge_less_than_the_boxcar_at_equal_variance():
 
 @pytest.mark.parametrize("estimator", ["boxcar", "gaussian", "fringe"])
 def test_windows_with_holes_have_fewer_looks(estimator):
-    """Where half the pixels are invalid, the bias is larger, and removed by the looks that are left."""
+    """With half the pixels invalid the bias is larger; the looks of the remaining pixels remove it."""
     before, after = noise_pair(np.random.default_rng(4), (600, 600), 0.3)
     before[:, ::2] = np.nan
     found = estimation.coherence(scene_of(before, after), estimator=estimator, debias=True, min_valid=0.3)

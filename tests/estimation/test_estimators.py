@@ -1,4 +1,4 @@
-"""Every estimator as an operation: lazy as eager for any chunking, a part as the whole, and what it records."""
+"""Every estimator as an operation: lazy equals eager for any chunking, a part equals the whole, and metadata."""
 
 import itertools
 
@@ -23,7 +23,7 @@ every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 
 
 def ramped(shape=(61, 83), *, holes=0.1, seed=7):
-    """Speckle with fringes, of which half lie otherwise, and with holes."""
+    """Make speckle with holes and with fringes that differ between the two halves."""
     rng = np.random.default_rng(seed)
     before, after = noise_pair(rng, shape, 0.6, oversampling=1.2, ramp=(0.1, 0.5))
     after[:, shape[1] // 2 :] *= np.exp(0.8j * np.arange(shape[0]))[:, None].astype("complex64")

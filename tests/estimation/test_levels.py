@@ -1,4 +1,4 @@
-"""Levels of dates: measured, matched, and said."""
+"""Calibration levels of dates: measured, matched, and reported."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.said import logged, nothing_logged
 
 
 def brighter(scene, decibels, date=1):
-    """Return a scene whose image of a date has another gain."""
+    """Return a scene in which the image of one date has a different gain."""
     images = scene.slc.values.copy()
     images[date] *= np.float32(10 ** (decibels / 20))
     return scene.copy(data={"slc": images})
@@ -24,7 +24,7 @@ def brighter(scene, decibels, date=1):
 def test_the_median_ratio_is_the_gain_under_speckle(rng, decibels):
     scene = brighter(memory_scene(rng, (2, 256, 256)), decibels)
     ratio = level_ratios_now(scene, [(0, 1)])[0]
-    # sd of the median of 65,536 ratios of coherence 0.7: 0.04 dB
+    # sd of the median of 65,536 ratios at coherence 0.7: 0.04 dB
     assert 20 * np.log10(ratio) == pytest.approx(decibels, abs=0.2)
     assert level_ratios_now(scene.chunk(y=50), [(0, 1)]) == [ratio]
     assert largest_jump_db(scene) == pytest.approx(abs(decibels), abs=0.2)
@@ -54,7 +54,7 @@ def test_matched_differences_do_not_know_of_a_gain(rng, operation):
 
 
 def test_matched_tests_keep_their_rate(rng):
-    """Of unchanged speckle 6 dB apart the ratio test flags half; matched, its own rate again."""
+    """For unchanged speckle 6 dB apart the ratio test flags half; after gain matching it has its nominal rate again."""
     scene = brighter(memory_scene(rng, (2, 200, 200), coherence=0.0), 6.0)
     told = {"false_alarms": 0.01, "looks": 25.0}
     assert float(change.ratio_test(scene, coherence="none", **told).change.mean()) > 0.9

@@ -1,4 +1,4 @@
-"""Looks of a scene whose Doppler centroid moves, and the tests and the bias that depend on them."""
+"""Looks of a scene with a varying Doppler centroid, and the tests and bias correction that depend on them."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ CHIRP = np.exp(1j * np.pi * np.arange(600) ** 2 / 150)[:, None]
 
 
 def moving(truth, *, seed=1, side=600):
-    """Two dates of a TOPS burst that was not deramped: the centroid crosses the spectrum in 150 rows."""
+    """Make two dates of a TOPS burst that was not deramped: the centroid crosses the spectrum in 150 rows."""
     rng = np.random.default_rng(seed)
     first, second = (speckle(rng, (side, side), oversampling=(1.4, 1.2)) for _ in range(2))
     pair = first, truth * first + np.sqrt(1 - truth**2) * second
@@ -30,7 +30,7 @@ def test_looks_do_not_depend_on_a_centroid_that_moves(window):
 
 
 def test_false_alarms_where_the_centroid_moves():
-    """Separate windows: within 20 % at 5 %, 35 % at 1 %, which are three standard errors."""
+    """With non-overlapping windows: within 20 % at 5 %, 35 % at 1 %, which is three standard errors."""
     alike, lost = moving(0.8, side=500)[1], moving(0.0, seed=2, side=500)[1]
     for rate, bound in ((0.05, 0.2), (0.01, 0.35)):
         score = change.no_correlation_test(lost).values
@@ -51,7 +51,7 @@ def test_the_bias_is_removed_where_the_centroid_moves():
 @pytest.mark.parametrize("dates", [3, 10])
 @pytest.mark.parametrize("oversampling", [None, 1.2])
 def test_omnibus_has_its_rate_on_oversampled_speckle(oversampling, dates):
-    """The error of 1 % of overlapping windows is 7 % of it; of ten dates, the looks of two give 1.4 %."""
+    """At 1 % the error with overlapping windows is 7 %; for ten dates, the looks of two dates would give 1.4 %."""
     rng = np.random.default_rng(dates)
     images = np.stack([noise_pair(rng, (560, 560), 0.0, oversampling=oversampling)[0] for _ in range(dates)])
     found = change.omnibus_test(stack_scene(images), false_alarms=0.01)

@@ -1,4 +1,4 @@
-"""Files of results: what they hold, where it lies, and that they are whole or not there."""
+"""Exported files: contents, georeference, and that they are either complete or absent."""
 
 import functools
 import json
@@ -31,7 +31,7 @@ def scene(rng):
 
 
 def read(path):
-    """Open a raster; radar geometry is no mistake."""
+    """Open a raster, accepting radar geometry."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path) as raster:
@@ -146,7 +146,7 @@ def test_one_pair(scene, tmp_path, pair):
 
 def test_a_selected_pair_and_plain_results(scene, tmp_path):
     assert export(scene.isel(pair=1), tmp_path / "a.tif").pairs == PAIRS[1:]
-    # what `detect` returns is a scene of results without images
+    # the result of `detect` is a scene of results without images
     assert export(scene[["change"]], tmp_path / "b.tif").pairs == PAIRS
     assert export(scene[["change"]].isel(pair=0), tmp_path / "b.gpkg").polygons == 2
 
@@ -158,7 +158,7 @@ def test_lazy_data_in_any_chunks(scene, tmp_path):
 
 
 def test_never_whole_in_memory(scene, tmp_path):
-    """Count the blocks that are alive between their computation and their writing."""
+    """Count the blocks that exist between their computation and their writing."""
     alive, most = 0, 0
 
     class Block(np.ndarray):
@@ -187,7 +187,7 @@ def test_never_whole_in_memory(scene, tmp_path):
         patch.setattr(cog._Target, "__setitem__", count)
         export(large, tmp_path / "map.tif")
     assert alive == 0
-    assert most <= 2 * 16  # far from 40 with any number of threads this runs on
+    assert most <= 2 * 16  # far below 40 for any number of threads that tests run on
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_file_is_replaced_only_if_told(scene, tmp_path, suffix):
 
 @pytest.mark.parametrize("path", ["s3://bucket/a.tif", "https://host/a.gpkg", "file:///tmp/a.png", "/vsimem/a.tif"])
 def test_addresses_are_no_files_of_this_machine(scene, tmp_path, monkeypatch, path):
-    """A folder called s3: would be made, and nothing copied anywhere."""
+    """Otherwise a folder named s3: would be made and nothing uploaded."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StoreError, match=r"is not a local file[.] Write to a local folder") as caught:
         export(scene, path)
@@ -261,7 +261,7 @@ def test_nothing_is_left_of_a_failure(scene, tmp_path, suffix):
 
 
 def test_blocks_that_come_after_a_failure_are_dropped(scene, tmp_path, monkeypatch):
-    """Dask's other threads go on for a while; a raster that is closed by then would crash the process."""
+    """Dask's other threads continue for a while; a raster already closed then would crash the process."""
     begun, failed, dropped = threading.Event(), threading.Event(), threading.Event()
 
     def make(block_info):
@@ -296,7 +296,7 @@ def test_a_full_disk_is_told(scene, tmp_path, suffix):
     ignored, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
     size = export(noisy, tmp_path / f"whole{suffix}").path.stat().st_size
     try:
-        # what a GeoPackage gets last is an index that it can do without
+        # the last thing written to a GeoPackage is an optional index
         for limit in (size // 2,) if suffix == ".gpkg" else (size // 2, size - 8):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
             with pytest.raises(StoreError, match=r"written.*[.] Free some space there") as caught:
@@ -309,7 +309,7 @@ def test_a_full_disk_is_told(scene, tmp_path, suffix):
 
 
 def test_a_disk_that_fills_up_at_the_end(rng, tmp_path, monkeypatch):
-    """GDAL's driver may not notice: a full file, a StoreError, nothing else."""
+    """GDAL's driver may not notice: a complete file or a StoreError are the only valid outcomes."""
     resource, signal = pytest.importorskip("resource"), pytest.importorskip("signal")
     scene = scene_with_results(rng, (700, 800), pairs=1, keep=["change_probability"])
     path, copy = tmp_path / "map.tif", rasterio.shutil.copy

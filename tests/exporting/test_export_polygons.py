@@ -1,4 +1,4 @@
-"""Polygons of results: what they outline, where they lie, and what is told of them."""
+"""Polygons of results: outlines, positions, and attributes."""
 
 import json
 

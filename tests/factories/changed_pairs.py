@@ -1,4 +1,4 @@
-"""The two labelled pairs of real images that published methods are compared on."""
+"""The two labelled pairs of real images on which published methods are compared."""
 
 import warnings
 
@@ -18,14 +18,14 @@ PUBLISHED = {
         "PCA-k-means (h = 4, S = 3) on log-ratio": (1607, 602),
     },
 }
-"""False alarms and misses, pixels, as the README of the data lists them."""
+"""Published false alarms and misses in pixels, as listed in the README of the data."""
 
 LEARNED = {"ottawa": {"DDNet": (637, 1051), "contrastive pre-training, best": (762, 885)}}
-"""The same of networks that learn without labels."""
+"""The same for networks trained without labels."""
 
 
 def read_pair(folder):
-    """A scene of the two images, 8-bit amplitudes as float32, with the ground truth as `label`."""
+    """Make a scene of the two images, 8-bit amplitudes as float32, with the ground truth as `label`."""
 
     def band(name):
         with warnings.catch_warnings():
@@ -49,13 +49,13 @@ def read_pair(folder):
 
 
 def errors(change, scene):
-    """False alarms and misses, pixels, of a map against the label."""
+    """Return false alarms and misses of a map against the label, in pixels."""
     claimed, real = change.values == 1, scene.label.values == 1
     return int((claimed & ~real).sum()), int((~claimed & real).sum())
 
 
 def percent(false_alarms, misses, scene):
-    """Percentage correct and kappa times 100."""
+    """Return percentage correct and kappa times 100."""
     from sarcd.metrics.kernels.scores import kappa, overall_accuracy
 
     real = int(scene.label.sum())

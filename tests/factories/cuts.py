@@ -1,10 +1,10 @@
-"""Chunkings that tests draw."""
+"""Random chunkings for tests."""
 
 from hypothesis import strategies as st
 
 
 def cuts(size):
-    """Chunk sizes along an axis: any composition of its length."""
+    """Draw chunk sizes along an axis: any composition of its length."""
     return st.lists(st.integers(1, size), min_size=1, max_size=6).map(lambda parts: _compose(parts, size))
 
 

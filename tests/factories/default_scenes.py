@@ -1,4 +1,4 @@
-"""Simulated scenes that detection without labels is held to as it comes, with and without change."""
+"""Simulated scenes with and without change for testing label-free detection with default options."""
 
 import numpy as np
 import xarray as xr
@@ -10,11 +10,11 @@ from tests.factories.speckle import noise, noise_pair
 SHARES = (0.0, 0.005, 0.01, 0.05, 0.1, 0.3)
 CONTRAST_DB = 6.0
 TEXTURE, TEXTURE_PX = 4.0, 3.0
-"""Shape of the gamma distribution of a textured ground's power, and the width in pixels that it is correlated over."""
+"""Gamma shape parameter for the power of textured ground, and its correlation width in pixels."""
 
 
 def ground_power(rng, side, *, textured):
-    """Mean power of ground of four levels, 12 dB apart at most; textured, its speckle is K-distributed."""
+    """Return mean power of ground with four levels, up to 12 dB apart; with texture, its speckle is K-distributed."""
     levels = np.digitize(_smooth(rng, side, side / 8), (-0.7, 0.0, 0.7))
     power = 10 ** (0.4 * levels)
     if textured:
@@ -23,13 +23,13 @@ def ground_power(rng, side, *, textured):
 
 
 def changed_ground(rng, side, share):
-    """Irregular patches that cover that share."""
+    """Return irregular patches that cover the given fraction."""
     field = _smooth(rng, side, max(4.0, side / 50))
     return field > np.quantile(field, 1 - share) if share else np.zeros((side, side), bool)
 
 
 def amplitude_scene(seed, *, side=256, share=0.0, looks=1, textured=False):
-    """Two detected images of that many looks, and what became brighter or darker by `CONTRAST_DB`."""
+    """Make two amplitude images with these looks, and the areas that changed by `CONTRAST_DB` up or down."""
     rng = np.random.default_rng(seed)
     before, after, changed = _powers(rng, side, share, textured)
     speckle = rng.gamma(looks, 1 / looks, (2, side, side))
@@ -37,7 +37,7 @@ def amplitude_scene(seed, *, side=256, share=0.0, looks=1, textured=False):
 
 
 def complex_scene(seed, *, side=256, share=0.0, coherence=0.6, textured=False):
-    """Two complex images of that coherence; what changed has another power and none."""
+    """Make two complex images with this coherence; changed areas have a different power and no coherence."""
     rng = np.random.default_rng(seed)
     before, after, changed = _powers(rng, side, share, textured)
     first, second = noise_pair(rng, (side, side), coherence)
@@ -47,7 +47,7 @@ def complex_scene(seed, *, side=256, share=0.0, coherence=0.6, textured=False):
 
 
 def complex_stack(seed, *, side=256, share=0.0, coherence=0.6, textured=False):
-    """Three complex images, each pair of that coherence; what changed on the last has another power and none."""
+    """Make three complex images, each pair with this coherence; areas changed on the last are as in `complex_pair`."""
     rng = np.random.default_rng(seed)
     before, after, changed = _powers(rng, side, share, textured)
     common = noise(rng, (side, side))
@@ -59,7 +59,7 @@ def complex_stack(seed, *, side=256, share=0.0, coherence=0.6, textured=False):
 
 
 def counts(scene, change):
-    """Hits, false alarms, misses and rightly unflagged pixels, of those that have a label."""
+    """Return hits, false alarms, misses and correct rejections in pixels, over labelled pixels."""
     known = scene.label.values != 255
     real, flagged = scene.label.values[known] == 1, change.values[known] == 1
     parts = (real & flagged, ~real & flagged, real & ~flagged, ~real & ~flagged)
@@ -75,7 +75,7 @@ def _powers(rng, side, share, textured):
 
 
 def _smooth(rng, side, sigma):
-    """Gaussian field of unit variance that is correlated over some pixels."""
+    """Make a Gaussian field of unit variance with the given correlation width in pixels."""
     field = ndimage.gaussian_filter(rng.standard_normal((side, side)), sigma, mode="wrap")
     return (field - field.mean()) / field.std()
 

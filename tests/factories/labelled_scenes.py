@@ -1,4 +1,4 @@
-"""Small labelled scenes whose changes a small network learns in seconds."""
+"""Small labelled scenes on which a small network can be trained in seconds."""
 
 import numpy as np
 from affine import Affine
@@ -16,7 +16,7 @@ def noise(rng, shape):
 
 
 def toy_images(rng, shape, *, squares, gain=1.0, coherence=0.9):
-    """Coherent speckle of two brightnesses; in the squares coherence is lost: slc (2, y, x), label (1, y, x)."""
+    """Make coherent speckle of two intensities, incoherent in the squares: slc (2, y, x), label (1, y, x)."""
     first = noise(rng, shape)
     second = coherence * first + np.sqrt(1 - coherence**2) * noise(rng, shape)
     label = np.zeros((1, *shape), np.uint8)
@@ -28,7 +28,7 @@ def toy_images(rng, shape, *, squares, gain=1.0, coherence=0.9):
 
 
 def store_toy(path, slc, label, *, chunk=64, images="slc", corner=None):
-    """Write images and labels (255 for none) as a scene; its corner (x, y) in UTM, if any. Returns its path as text."""
+    """Store images and labels (255 unlabelled) as a scene, optionally with a corner (x, y) in UTM; returns its path."""
     grid = Georeference()
     if corner is not None:
         grid = Georeference(CRS.from_epsg(32633), Affine(3, 0, corner[0], 0, -3, corner[1]))
@@ -53,7 +53,7 @@ def toy_scene(
     corner=None,
     **options,
 ):
-    """Write a toy scene; `hole` (y slice, x slice) is without data in both images."""
+    """Store a toy scene; `hole` (y slice, x slice) has no data in both images."""
     rng = np.random.default_rng(seed)
     slc, label = toy_images(rng, (side, side), squares=squares, **options)
     if hole is not None:
@@ -62,7 +62,7 @@ def toy_scene(
 
 
 def add_pseudo_labels(path, values):
-    """Write labels (pair, y, x) as those of a model."""
+    """Write labels (pair, y, x) as pseudo-labels."""
     add_layer(path, "pseudo_label", values)
 
 

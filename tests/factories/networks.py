@@ -1,4 +1,4 @@
-"""Small networks with random weights that tests share."""
+"""Small networks with random weights, shared by tests."""
 
 import torch
 
@@ -10,7 +10,7 @@ WIDTHS = (4, 8, 12, 16)
 
 
 def random_network(channels=3, *, seed=0, name="unet", **options):
-    """A network in eval mode whose batch norms have seen data and whose logits spread beyond 1."""
+    """Make a network in eval mode whose batch norm statistics are fitted and whose logits spread beyond 1."""
     if name == "unet":
         options.setdefault("widths", WIDTHS)
     torch.manual_seed(seed)
@@ -44,7 +44,7 @@ def random_model_file(
 
 
 def with_seen_statistics(network, seed):
-    """Give batch norm statistics and weights as after a training, and more precision than float32."""
+    """Give batch norm statistics and weights the values of a trained network, with more precision than float32."""
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -56,7 +56,7 @@ def with_seen_statistics(network, seed):
 
 
 def farthest(network, axis, step=3.0):
-    """Change one pixel at each phase of the stride and return how far along an axis the output moves."""
+    """Change one pixel at each phase of the stride and return how far along an axis the output changes."""
     stride = network.stride
     centre = network.halo + stride
     sides = [2 * stride, 2 * stride]
@@ -66,7 +66,7 @@ def farthest(network, axis, step=3.0):
     with torch.inference_mode():
         calm = network(image)
         for place in range(centre, centre + stride):
-            for change in (step, -step):  # a maximum may hide a rise or a fall, hardly both
+            for change in (step, -step):  # a maximum may mask an increase or a decrease, but hardly both
                 moved = image.clone()
                 moved.movedim(axis + 2, 0)[place, ..., stride] += change
                 rows = (network(moved) != calm).movedim(axis + 2, 0).flatten(1).any(1).nonzero()

@@ -1,4 +1,4 @@
-"""Small raster files that tests share."""
+"""Small raster files, shared by tests."""
 
 import warnings
 
@@ -58,7 +58,7 @@ def open_raster(path):
 
 
 def slc(rng, shape=(40, 50), dtype="complex64"):
-    """Circular noise without zeros; whole numbers below 1000, so that every complex type holds it exactly."""
+    """Make circular noise without zeros, in integers below 1000 that every complex type represents exactly."""
     real, imaginary = rng.integers(1, 1000, (2, *shape))
     return (real - 1j * imaginary).astype(dtype)
 

@@ -1,4 +1,4 @@
-"""Scenes with results, as the tests of pictures and files want them."""
+"""Scenes with results, for tests of figures and exported files."""
 
 import numpy as np
 import rasterio.crs
@@ -18,7 +18,7 @@ ASKEW = Georeference(UTM.crs, Affine(16.0, 12.0, 600_000.0, 12.0, -16.0, 5_100_0
 
 
 def control_points(shape=(60, 80), crs=4326):
-    """Ground control points that hold UTM's plain map, or one in degrees."""
+    """Make ground control points on an affine grid near 10 E, 60 N, in degrees by default."""
     height, width = shape
     corners = [(0.0, 0.0), (0.0, width), (height, 0.0), (height, width), (height / 2, width / 2)]
     points = [
@@ -37,7 +37,7 @@ def made(parameters=None):
 
 
 def results(rng, shape=(60, 80), *, pairs=2, georeference=None):
-    """Two patches of change in each pair, 4 x 6 and 3 x 3 pixels, with a hole in the data; numpy arrays by name."""
+    """Make two changed patches in each pair, 4 x 6 and 3 x 3 pixels, and a hole in the data; NumPy arrays by name."""
     count = (pairs, *shape)
     probability = rng.uniform(0.0, 0.4, count).astype(np.float32)
     probability[:, 10:14, 20:26] = 0.9
@@ -56,7 +56,7 @@ def results(rng, shape=(60, 80), *, pairs=2, georeference=None):
 
 
 def scene_with_results(rng, shape=(60, 80), *, pairs=2, georeference=None, images="slc", keep=None):
-    """A scene in memory with all results, or those to keep."""
+    """Make a scene in memory with all results, or only those to keep."""
     slc = random_slc(rng, (pairs + 1, *shape))
     slc[:, 40:45, 0:5] = np.nan
     times = dates(pairs + 1)
@@ -80,7 +80,7 @@ def scene_with_results(rng, shape=(60, 80), *, pairs=2, georeference=None, image
 
 
 def stored_results(path, rng, shape=(60, 80), *, pairs=2, georeference=None, chunk=32, complete=None):
-    """The same scene on disk, in small chunks; returns its path."""
+    """Store the same scene in small chunks; returns its path."""
     coordinates = to_coordinates(georeference or Georeference(), shape)
     slc = random_slc(rng, (pairs + 1, *shape))
     layout = SceneLayout(

@@ -1,4 +1,4 @@
-"""Scenes with labels and results, small and in memory."""
+"""Small scenes in memory with labels and results."""
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ def scene_of(label, dates=DAYS, **variables):
 
 
 def random_scene(rng, shape=(2, 40, 50), **options):
-    """Smooth blobs of change, and a probability that knows half of it."""
+    """Make smooth blobs of change, and a probability that detects half of it."""
     from scipy import ndimage
 
     rough = np.stack([ndimage.gaussian_filter(rng.normal(size=shape[1:]), 2) for _ in range(shape[0])])

@@ -1,4 +1,4 @@
-"""Small scenes that tests share."""
+"""Small scenes shared by tests."""
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ def dates(count):
 
 
 def random_slc(rng, shape, *, coherence=0.7, holes=0.0):
-    """Correlated circular noise, (time, y, x) complex64."""
+    """Make correlated circular noise, (time, y, x) complex64."""
 
     def noise():
         return rng.normal(size=shape[1:]) + 1j * rng.normal(size=shape[1:])
@@ -24,7 +24,7 @@ def random_slc(rng, shape, *, coherence=0.7, holes=0.0):
 
 
 def memory_scene(rng, shape=(2, 50, 60), **options):
-    """A scene of complex images in memory."""
+    """Make a scene of complex images in memory."""
     return xr.Dataset(
         {"slc": (("time", "y", "x"), random_slc(rng, shape, **options))},
         coords={"time": dates(shape[0]), "y": np.arange(shape[1]), "x": np.arange(shape[2])},
@@ -32,7 +32,7 @@ def memory_scene(rng, shape=(2, 50, 60), **options):
 
 
 def stored_scene(path, rng, shape=(2, 50, 60), *, chunk=32, shard=0, slc=None, **options):
-    """A scene of complex images on disk; returns its path."""
+    """Store a scene of complex images; returns its path."""
     images = random_slc(rng, shape, **options) if slc is None else slc
     layout = SceneLayout(dates(shape[0]), np.arange(shape[1]), np.arange(shape[2]), chunk=chunk, shard=shard)
     with NewScene(path, layout) as store:

@@ -1,4 +1,4 @@
-"""Small vector files of labels that tests share."""
+"""Small vector files of labels, shared by tests."""
 
 import sqlite3
 import warnings
@@ -25,7 +25,7 @@ def opened(path, georeference=PLACED, *, change=None, ignore=None, shape=SHAPE, 
 
 
 def burned(labels, *, shape=SHAPE, size=None):
-    """Read labels, window by window."""
+    """Read labels window by window."""
     found = np.full(shape, 77, "uint8")
     with labels.open() as reader:
         for window in blocks(shape, size or shape):
@@ -34,19 +34,19 @@ def burned(labels, *, shape=SHAPE, size=None):
 
 
 def on_ground(shapes, transform=UTM["transform"]):
-    """Move shapes from pixel coordinates to those of a transform."""
+    """Convert shapes from pixel coordinates to those of a transform."""
     matrix, offset = [[transform.a, transform.b], [transform.d, transform.e]], [transform.c, transform.f]
     return shapely.transform(shapes, lambda p: p @ np.transpose(matrix) + offset)
 
 
 def box(*bounds):
-    """A box in pixels on the ground of `PLACED`."""
+    """Make a box, given in pixels, on the ground of `PLACED`."""
     return on_ground(shapely.box(*bounds))
 
 
 def write_shapes(path, shapes, *, crs=UTM["crs"], layer=None, append=False, kind="Unknown", **fields):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pyogrio says that there is no CRS
+        warnings.simplefilter("ignore")  # pyogrio warns that there is no CRS
         pyogrio.raw.write(
             path,
             shapely.to_wkb(np.array(shapes, dtype=object)),
@@ -61,7 +61,7 @@ def write_shapes(path, shapes, *, crs=UTM["crs"], layer=None, append=False, kind
 
 
 def add_table(path, name):
-    """Add a table of attributes to a GeoPackage, as QGIS adds its styles."""
+    """Add an attribute table to a GeoPackage, as QGIS does for its styles."""
     database = sqlite3.connect(path)
     database.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, styleName TEXT)")
     database.execute(
@@ -72,7 +72,7 @@ def add_table(path, name):
 
 
 def control_points(shape, grid, *, x=7.0, y=45.0, warp=2.0, crs="EPSG:4326", scale=1e-3):
-    """Control points on a turned and bent surface; `warp` is in pixels."""
+    """Make control points on a rotated and curved surface; `warp` is in pixels."""
     points = []
     for row in np.linspace(0, shape[0], grid[0]):
         for column in np.linspace(0, shape[1], grid[1]):
@@ -83,5 +83,5 @@ def control_points(shape, grid, *, x=7.0, y=45.0, warp=2.0, crs="EPSG:4326", sca
 
 
 def bent_transform(angle):
-    """A turned and sheared grid."""
+    """Make a rotated and sheared grid."""
     return Affine.translation(500_000, 5_800_000) @ Affine.rotation(angle) @ Affine.shear(4) @ Affine.scale(10, -12)

@@ -1,4 +1,4 @@
-"""Simulated speckle of known coherence that tests share."""
+"""Simulated speckle of known coherence, shared by tests."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from sarcd.simulation.core.speckle import speckle
 
 
 def noise(rng, shape):
-    """White circular Gaussian noise of unit power, complex64."""
+    """Make white circular Gaussian noise of unit power, complex64."""
     parts = rng.standard_normal((2, *shape), np.float32) * np.float32(np.sqrt(0.5))
     return parts[0] + 1j * parts[1]
 
 
 def noise_pair(rng, shape, coherence, *, oversampling=None, ramp=(0.0, 0.0)):
-    """Two images of that true coherence (a number or an array), with a phase ramp in radians a pixel along y and x."""
+    """Make two images of this true coherence (scalar or array) with a phase ramp in radians per pixel, (y, x)."""
     first, second = (
         noise(rng, shape) if oversampling is None else speckle(rng, shape, oversampling=(oversampling,) * 2)
         for _ in range(2)

@@ -1,4 +1,4 @@
-"""Sums over independent looks, drawn directly: what the tests of change are held to their theory with."""
+"""Sums over independent looks, sampled directly, for comparing tests of change with theory."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from tests.factories.scenes import dates
 
 
 def pair_sums(rng, looks, coherence, count, *, change_db=0.0):
-    """S11, S22 and abs(S12) of pairs of images of that true coherence, the second brighter by `change_db`."""
+    """Return S11, S22 and abs(S12) of image pairs of this true coherence, the second brighter by `change_db`."""
     first, second = (rng.standard_normal((2, count, looks)) for _ in range(2))
     before = first[0] + 1j * first[1]
     after = coherence * before + np.sqrt(1 - coherence**2) * (second[0] + 1j * second[1])
@@ -19,12 +19,12 @@ def coherence_of(sums):
 
 
 def rates(p, nominal):
-    """Measured rates of p-values over the nominal ones."""
+    """Return measured rates of p-values divided by the nominal ones."""
     return np.array([(p <= rate).mean() / rate for rate in nominal])
 
 
 def speckle_stack(rng, shape, coherence, *, breaks=()):
-    """Dates of white speckle of that coherence among all of them; after a break the ground is another."""
+    """Make dates of white speckle with this coherence between all of them; after a break the ground is new."""
 
     def noise():
         parts = rng.standard_normal((2, *shape[1:]))
@@ -47,14 +47,14 @@ def stack_scene(images, name="slc"):
 
 KINDS = ("calm", "stays", "returns", "twice")
 TRUTH = {"calm": (0, 0, 0, None), "stays": (1, 2, 2, 1.0), "returns": (2, 3, 4, 0.0), "twice": (2, 1, 4, 1.0)}
-"""Count, first and last date, and persistence, of each kind of ground in `changing_stack`."""
+"""Count, first and last date, and persistence, for each kind of ground in `changing_stack`."""
 
 
 def changing_stack(rng, *, side=24, coherence=0.85):
-    """Six dates of patches beside each other along x, one of each of `KINDS`.
+    """Make six dates of adjacent patches along x, one for each of `KINDS`.
 
-    New ground, brighter by 6 dB, from date 2 on; the same ground, brighter on date 3 alone; brighter by 6 dB from date
-    1 on, and by 12 from date 4 on.
+    Unchanged; new ground, brighter by 6 dB, from date 2 on; the same ground, brighter on date 3 only; the same ground,
+    brighter by 6 dB from date 1 on and by 12 dB from date 4 on.
     """
     shape = (6, side, side)
     calm, returns, twice = (speckle_stack(rng, shape, coherence) for _ in range(3))
@@ -67,7 +67,7 @@ def changing_stack(rng, *, side=24, coherence=0.85):
 
 
 def shares_right(found, *, side=24, margin=4):
-    """By kind, the share of pixels away from the edges at which each layer of a summary is right."""
+    """Return, for each kind, the fraction of pixels away from edges at which each layer of a summary is correct."""
     shares = {}
     for number, kind in enumerate(KINDS):
         part = found.isel(y=slice(margin, side - margin), x=slice(number * side + margin, (number + 1) * side - margin))

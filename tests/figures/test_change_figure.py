@@ -1,4 +1,4 @@
-"""The picture of a pair: what is in it, where it lies, and what it says."""
+"""The figure of a pair: panels, positions and text."""
 
 import subprocess
 import sys
@@ -29,13 +29,13 @@ def titles(figure):
 
 
 def words(figure):
-    """Everything that is written outside the panels."""
+    """Return all text outside the panels."""
     texts = [text.get_text() for text in figure.texts]
     return "\n".join(texts + [text.get_text() for legend in figure.legends for text in legend.get_texts()])
 
 
 def outlines(axes):
-    """Extents (left, right, bottom, top) of each closed outline, with its colour."""
+    """Return the extent (left, right, bottom, top) of each closed outline, with its colour."""
     found = []
     for contours in (item for item in axes.collections if isinstance(item, ContourSet)):
         colour = tuple(contours.get_edgecolor()[0][:3])
@@ -107,7 +107,7 @@ def test_outlines_on_a_map(rng):
     axes = figure.axes[0]
     found = outlines(axes)
     shared = (600_400, 600_520, 5_099_860, 5_099_900)
-    assert [box[:4] for box in found].count(shared) == 2  # of the label, and of the map
+    assert [box[:4] for box in found].count(shared) == 2  # from the label and from the map
     assert len({box[4] for box in found if box[:4] == shared}) == 2
     assert len(found) == 4
     assert axes.get_ylim() == (5_099_400, 5_100_000)

@@ -1,4 +1,4 @@
-"""The picture of a map's errors."""
+"""The figure of a map's errors."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def tiny(change=CLAIM, label=TRUTH):
 
 
 def drawn(figure):
-    """Colours (Y', X', 4) of the map as it is drawn."""
+    """Return the colours (Y', X', 4) of the map as drawn."""
     (image,) = figure.axes[0].images
     return image.cmap(image.norm(image.get_array()))
 

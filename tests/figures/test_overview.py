@@ -1,4 +1,4 @@
-"""Overviews: brute force over blocks, the same for any chunking."""
+"""Overviews against brute force over blocks, for any chunking."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from sarcd.figures.view import in_chunks, overview, reduction_for
 
 
 def brute(values, factor, kind):
-    """One block at a time, by the words of the docstring."""
+    """Compute the overview block by block, as the docstring defines it."""
     rows, columns = (-(-size // step) for size, step in zip(values.shape, factor, strict=True))
     out = np.full((rows, columns), 255 if kind == "map" else np.nan)
     for i in range(rows):

@@ -1,4 +1,4 @@
-"""Surfaces through control points: right ones against GDAL's and closed forms, and those that hold none."""
+"""Surfaces through control points: valid ones against GDAL's and closed forms, and unusable ones."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_a_plane(places):
 
 
 def by_definition(given, corners):
-    """The thin-plate spline by its equations (Duchon 1977), solved as they stand."""
+    """Solve the equations of the thin-plate spline directly (Duchon 1977)."""
     places, values = np.array([[p.col, p.row] for p in given]), np.array([[p.x - 10, p.y - 60] for p in given])
 
     def bending(a, b):
@@ -61,7 +61,7 @@ def test_a_spline(rng):
 
 
 def test_corners_that_all_but_meet_a_point():
-    """GDAL's spline gives NaN there."""
+    """GDAL's spline gives NaN here."""
     given = points(GRID, bend=1e-3)
     corners = np.array([[p.col + 1e-14 * p.col, p.row] for p in given])
     placed = surface(given, DEGREES, BOUNDS)(corners)
@@ -70,7 +70,7 @@ def test_corners_that_all_but_meet_a_point():
 
 @pytest.mark.parametrize("places", [CORNERS, GRID])
 def test_the_180th_meridian_is_no_jump(places):
-    """179.992 to 180.008 degrees, written as files have it."""
+    """Longitudes from 179.992 to 180.008 degrees, wrapped as in files."""
     given = points(places, x=179.992)
     for each in given:
         each.x = each.x - 360 if each.x > 180 else each.x
@@ -83,12 +83,12 @@ def test_unwrapped():
     np.testing.assert_array_equal(unwrapped(np.array([-20.0, 100.0])), [-20, 100])
     np.testing.assert_array_equal(unwrapped(np.array([-179.0, 179.0, 178.0])), [181, 179, 178])
     np.testing.assert_array_equal(unwrapped(np.array([359.0, 1.0, 2.0])), [-1, 1, 2])
-    np.testing.assert_array_equal(unwrapped(np.array([-180.0, -90.0, 0.0, 90.0])), [-180, -90, 0, 90])  # all around
+    np.testing.assert_array_equal(unwrapped(np.array([-180.0, -90.0, 0.0, 90.0])), [-180, -90, 0, 90])  # a full circle
     np.testing.assert_array_equal(unwrapped(np.array([199.0, -199.0]), 400.0), [-201, -199])
 
 
 def test_over_a_pole_by_a_map_of_it():
-    """A square of 4 km about the pole: degrees would be interpolated to nonsense."""
+    """A square of 4 km around the pole; interpolating degrees would give nonsense."""
     import pyproj
 
     back = pyproj.Transformer.from_crs(3413, 4326, always_xy=True)
@@ -118,14 +118,14 @@ def one_off():
 
 
 def crossed():
-    """Two corners of four exchanged."""
+    """Two of the four corners are swapped."""
     given = points()
     given[0].x, given[1].x = given[1].x, given[0].x
     return given
 
 
 def askew():
-    """One corner of four is 30 pixels off: which one nobody can tell."""
+    """One of four corners is 30 pixels off; which one cannot be determined."""
     given = points()
     given[3].x += 30 * 2e-4
     return given

@@ -1,4 +1,4 @@
-"""Areas and lengths on the ground against the geodesic, the closed form and the definition of a projection."""
+"""Areas and lengths on the ground compared with geodesics, closed forms and the definitions of projections."""
 
 import math
 
@@ -28,7 +28,7 @@ def square(x, y, side):
 
 
 def geodesic_m2(outline, crs):
-    """The area of the finely bent outline between geodesics, by another algorithm (Karney 2013)."""
+    """Return the area of the densified outline between geodesics, by an independent algorithm (Karney 2013)."""
     move = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform
     bent = shapely.segmentize(outline, max(outline.bounds[2] - outline.bounds[0], 1e-9) / 50)
     longitudes, latitudes = move(*shapely.get_coordinates(bent).T)
@@ -75,14 +75,14 @@ def test_a_local_crs_is_plane(name):
 
 
 def test_a_rotated_pole_is_turned_back():
-    """The same square of a sphere, about the equator of the turned grid, has the area that it has about the equator."""
+    """A square on the equator of the rotated grid has the area of one on the sphere's equator."""
     rotated = "+proj=ob_tran +o_proj=longlat +o_lat_p=39.25 +o_lon_p=0 +lon_0=18 +R=6371229"
     (area,) = areas_m2(square(0.0, 0.0, 1.0), rotated)
     assert area == pytest.approx(6_371_229**2 * math.radians(1) * math.sin(math.radians(1)), rel=1e-6)
 
 
 def test_grads():
-    """Paris counts 400 grads to a turn."""
+    """The NTF (Paris) CRS divides a circle into 400 grads."""
     crs = "EPSG:4807"
     assert full_turn(crs) == pytest.approx(400)
     (area,) = areas_m2(square(0.0, 0.0, 0.1), crs)
@@ -112,11 +112,11 @@ def test_bound_and_compound_crs_are_taken_apart():
     [
         ("EPSG:32632", 500_000.0, 5_000_000.0, True),
         ("EPSG:32632", 166_100.0, 100.0, True),
-        ("EPSG:32632", -200_000.0, 100.0, False),  # far out of the zone
-        ("EPSG:3857", 0.0, 100.0, False),  # a sphere's, where the earth is flattened
+        ("EPSG:32632", -200_000.0, 100.0, False),  # far outside the zone
+        ("EPSG:3857", 0.0, 100.0, False),  # spherical projection of ellipsoidal coordinates
         ("EPSG:3857", 0.0, 8_399_000.0, False),
         ("EPSG:3413", 0.0, -4_000_000.0, False),
-        ("EPSG:3035", 4_500_000.0, 3_000_000.0, True),  # of equal areas
+        ("EPSG:3035", 4_500_000.0, 3_000_000.0, True),  # equal-area
         ("EPSG:2263", 1_000_000.0, 200_000.0, True),
     ],
 )

@@ -1,4 +1,4 @@
-"""Georeference: from rasterio to a scene and back, unchanged."""
+"""Georeference: from rasterio to a scene and back unchanged."""
 
 import numpy as np
 import pytest
@@ -98,7 +98,7 @@ def test_cut_and_thinned_scenes_keep_their_place(name, y, x, step):
     georeference = georeferences()[name]
     cut = of_scene(scene_of(georeference).isel(y=slice(y, None, step), x=slice(x, None, step)))
     assert cut.kind == georeference.kind
-    column, row = 4, 2  # of the cut
+    column, row = 4, 2  # of the part
     old_column, old_row = x + step * column, y + step * row
     if georeference.transform is not None:
         place = [
@@ -107,7 +107,7 @@ def test_cut_and_thinned_scenes_keep_their_place(name, y, x, step):
         ]
         assert place[0] == pytest.approx(place[1], rel=1e-12)
     for point, old in zip(cut.gcps, georeference.gcps, strict=True):
-        # the centre of the pixel keeps its place
+        # the centre of the pixel keeps its position
         assert y + step * (point.row - 0.5) + 0.5 == pytest.approx(old.row)
         assert x + step * (point.col - 0.5) + 0.5 == pytest.approx(old.col)
 

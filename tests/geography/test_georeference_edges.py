@@ -1,4 +1,4 @@
-"""Georeferences at their edges: other grid mappings, units, types, whole turns, and what places nothing."""
+"""Edge cases of georeferences: other grid mappings, units, types, full circles, and invalid ones."""
 
 import numpy as np
 import pytest
@@ -75,12 +75,12 @@ def test_what_cannot_be_read_is_refused(attrs):
 
 
 def test_a_crs_places_no_pixel_numbers():
-    """They would be metres about the CRS's origin."""
+    """Otherwise they would be read as metres from the CRS's origin."""
     counted = to_coordinates(Georeference(), SHAPE)
     attrs = {"crs_wkt": UTM.to_wkt()}
     scene = scene_of(attrs, y=counted.y, x=counted.x, units="1")
     assert of_scene(scene) == Georeference()
-    whole = scene_of(attrs, y=5_099_995 - 10 * np.arange(6), x=600_010 + 20 * np.arange(8))  # metres, in whole numbers
+    whole = scene_of(attrs, y=5_099_995 - 10 * np.arange(6), x=600_010 + 20 * np.arange(8))  # integer metres
     np.testing.assert_allclose(of_scene(whole).transform[:6], PLACE[:6])
 
 
@@ -113,7 +113,7 @@ def test_coordinates_of_no_grid_are_refused(x, wrong):
 
 
 def test_coordinates_of_single_precision():
-    """Pixels of 1e-4 degrees at 179 degrees east: float32 holds them to 8 per cent of a pixel."""
+    """Pixels of 1e-4 degrees at 179 degrees east: float32 resolves 8 per cent of a pixel."""
     place = Affine(1e-4, 0.0, 179.0, 0.0, -1e-4, 10.0)
     exact = to_coordinates(Georeference(DEGREES, place), (60, 80))
     scene = scene_of(exact.spatial_ref, y=exact.y.astype("float32"), x=exact.x.astype("float32"), units="degrees_east")
@@ -122,7 +122,7 @@ def test_coordinates_of_single_precision():
     derived = of_scene(scene).transform
     assert derived.a == pytest.approx(1e-4, rel=3e-3)
     finer = to_coordinates(Georeference(DEGREES, Affine(1e-5, 0.0, 179.0, 0.0, -1e-5, 10.0)), (60, 80))
-    with pytest.raises(SceneError, match="not evenly spaced"):  # float32 does not hold such pixels
+    with pytest.raises(SceneError, match="not evenly spaced"):  # float32 cannot represent such pixels
         of_scene(scene_of(finer.spatial_ref, y=finer.y, x=finer.x.astype("float32"), units="degrees_east"))
 
 
@@ -186,7 +186,7 @@ def test_whole_turns_of_control_points():
 
 
 def vrt(path, *, transform=None, points=(), wkt=""):
-    """A raster as text, which can say what GDAL would not write."""
+    """A raster as text, which can contain what GDAL would not write."""
     raster = write_raster(path.with_suffix(".tif"), np.ones(SHAPE, "uint8"))
     place = "" if transform is None else f"<SRS>{wkt}</SRS><GeoTransform>{transform}</GeoTransform>"
     gcps = "".join(f'<GCP Id="{i}" Pixel="{p[0]}" Line="{p[1]}" X="{p[2]}" Y="{p[3]}"/>' for i, p in enumerate(points))
@@ -241,7 +241,7 @@ def test_rows_whose_centres_lie_on_the_pole_are_rows(tmp_path):
 
 @pytest.mark.parametrize("code", [2180, 3035, 4326, 31467])
 def test_crs_that_are_spelt_in_another_way_are_no_difference(code):
-    """Esri's programs write other names, and name no order of axes."""
+    """Esri's software uses other names and gives no axis order."""
     transform = Affine(1e-3, 0.0, 4.0, 0.0, -1e-3, 50.0)
     known = CRS.from_epsg(code)
     spelt = CRS.from_wkt(known.to_wkt(version="WKT1_ESRI"))

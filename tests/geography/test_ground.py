@@ -1,4 +1,4 @@
-"""Axes of a picture, and areas."""
+"""Axes of a figure, and areas."""
 
 import math
 
@@ -28,7 +28,7 @@ def test_utm(rng):
 def test_degrees_shrink_towards_the_pole(rng):
     ground = ground_of(scene(rng, DEGREES))
     assert ground.x.label == "longitude (degrees)"
-    assert ground.aspect == pytest.approx(1 / math.cos(math.radians(60 - 0.003)), rel=0.005)  # and flattened
+    assert ground.aspect == pytest.approx(1 / math.cos(math.radians(60 - 0.003)), rel=0.005)  # and flattening
     assert ground.x.length_m == pytest.approx(80 * 2e-4 * 111_320 / 2, rel=3e-3)
 
 
@@ -48,7 +48,7 @@ def test_radar_geometry_in_pixels_and_in_metres(rng):
     ground = ground_of(spaced.isel(x=slice(20, 60, 4)))
     assert (ground.x.label, ground.y.label) == ("slant range (m)", "azimuth (m)")
     assert (ground.y.last, ground.x.first, ground.x.last) == (840, 46.25, 146.25)
-    assert ground.x.length_m == pytest.approx(40 * 2e-4 * 55_800, rel=1e-3)  # by the control points
+    assert ground.x.length_m == pytest.approx(40 * 2e-4 * 55_800, rel=1e-3)  # from the control points
     assert pixel_area(scene(rng, spacing_m=[14.0, 2.5]), Georeference()) == PixelArea(35, is_slant=True)
 
 

@@ -1,4 +1,4 @@
-"""Areas of changes on the ground: in radar geometry of known incidence, in every CRS, and named for what they are."""
+"""Ground areas of changes: in radar geometry with known incidence, in every CRS, and named for what they measure."""
 
 import json
 import math
@@ -34,12 +34,12 @@ def fields(result):
 
 
 def level_ground(incidence_deg, spacing_m=0.5, height_m=40.0, size=(100, 240)):
-    """A simulated scene of level ground, with a change on as much of it as `PATCH` says, seen by the projection."""
+    """Simulate a scene of level ground with a change of size `PATCH`, projected into radar geometry."""
     options = replace(sites.SITES["A"], incidence_deg=incidence_deg, spacing_m=spacing_m)
     near = math.ceil(height_m * options.view.shift_px) + 5
     ground = np.full((size[0], size[1] + 2 * near), 0.01, np.float32)
     rows, columns = (round(side / spacing_m) for side in PATCH)
-    first = near + 30 + round(height_m * options.view.shift_px)  # high ground lies nearer to the radar
+    first = near + 30 + round(height_m * options.view.shift_px)  # high ground appears nearer to the radar
     ground[10 : 10 + rows, first : first + columns] = 1
     level = np.full((size[0] + 2, ground.shape[1]), height_m, np.float32)
     view = View(incidence_deg, spacing_m, "right")
@@ -59,7 +59,7 @@ def test_level_ground_of_a_simulated_scene(tmp_path, incidence_deg):
     assert "slant_area_m2" not in told
     ground = ground_of(scene)
     assert ground.x.length_m == pytest.approx(240 * 0.5)
-    assert ground.ratio == pytest.approx(240 / 100)  # as the ground lies, not as the slant does
+    assert ground.ratio == pytest.approx(240 / 100)  # ratio in ground range, not slant range
 
 
 def test_a_scene_without_incidence_tells_slant_areas(tmp_path):
@@ -120,13 +120,13 @@ def test_rates_and_least_areas_of_slant_range_say_so(rng):
 
 
 def test_control_points_tell_areas_on_the_ground(rng):
-    """Whatever the spacing, which is that of slant range."""
+    """Holds for any spacing, which is that of slant range."""
     scene = scene_with_results(rng, georeference=control_points()).assign_attrs(spacing_m=[11.0, 5.0])
     found = pixel_area(scene, control_points())
     assert found.m2 == pytest.approx(2e-4 * 1e-4 * 111_413 * 55_800, rel=1e-3)
     assert not found.is_slant
     assert not found.is_same
-    lost = Georeference(control_points().crs, None, control_points().gcps[:2])  # which hold no surface
+    lost = Georeference(control_points().crs, None, control_points().gcps[:2])  # too few to define a surface
     assert pixel_area(scene, lost).is_slant
 
 
@@ -164,7 +164,7 @@ def test_areas_in_every_crs_and_everywhere_the_same(rng, tmp_path, crs, transfor
 def test_the_scale_of_web_mercator_is_that_of_the_ground(rng):
     ground = ground_of(placed(rng, "EPSG:3857", 10.0, 0, 0, 0, -10.0, 8.4e6))
     assert ground.x.label == "easting (m)"
-    assert (ground.x.first, ground.x.last) == (0, 800)  # of the map
+    assert (ground.x.first, ground.x.last) == (0, 800)  # map coordinates
     assert ground.x.length_m == pytest.approx(800 * 0.5, rel=3e-3)
     assert ground_of(placed(rng, "EPSG:32632", *UTM.transform[:6])).x.length_m == 1600
 
@@ -203,18 +203,18 @@ def test_what_has_no_place_is_refused_before_a_file_is_written(rng, tmp_path, cr
 
 
 def test_rows_up_to_the_pole(rng, tmp_path):
-    """The centres of the first row lie on the pole, and half of its pixels past it."""
+    """The centres of the first row are at the pole, and half of its pixels are beyond it."""
     scene = placed(rng, "EPSG:4326", 0.5, 0, 0, 0, -0.5, 90.25)
     scene["change"][0, :2, 4:6] = 1
     shapes, told = fields(export(scene, tmp_path / "a.gpkg"))
     assert shapes[0].bounds == (2, 89.25, 3, 90)
-    r = 6_399_593.6258  # of curvature at the pole
+    r = 6_399_593.6258  # radius of curvature at the pole
     assert told["area_m2"][0] == pytest.approx(math.radians(1) * (math.radians(0.75) * r) ** 2 / 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
 def test_control_points_about_a_pole(rng, tmp_path, suffix):
-    """Pixels of 50 m, and the north pole in the middle of the first change."""
+    """Pixels of 50 m, with the north pole in the middle of the first change."""
     back = pyproj.Transformer.from_crs(3413, 4326, always_xy=True).transform
     places = [(row, col) for row in range(0, 61, 15) for col in range(0, 81, 20)]
     points = [GroundControlPoint(row, col, *back((col - 23) * 50.0, (12 - row) * 50.0)) for row, col in places]

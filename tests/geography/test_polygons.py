@@ -1,4 +1,4 @@
-"""Patches against brute force, and their place on the ground."""
+"""Patches against brute force, and their positions on the ground."""
 
 import numpy as np
 import pyogrio.raw
@@ -19,7 +19,7 @@ from tests.factories.results import ASKEW, DEGREES, UTM, control_points
 
 
 def flood(change):
-    """Patches by walking from pixel to pixel, in the order of their first pixels."""
+    """Find patches by walking from pixel to pixel, in the order of their first pixels."""
     left = {tuple(place) for place in np.argwhere(change == 1)}
     patches = []
     for place in sorted(left):

@@ -1,4 +1,4 @@
-"""Polygons in degrees: cut at the 180th meridian, closed over the poles, of the same ground as before."""
+"""Polygons in degrees: split at the 180th meridian, closed over the poles, and covering the same ground."""
 
 import numpy as np
 import pyproj
@@ -16,7 +16,7 @@ def square(x, y, side, hole=None):
 
 
 def utm_across():
-    """A corner of UTM's zone 60 that lies on the 180th meridian."""
+    """Return a corner of UTM zone 60 that is on the 180th meridian."""
     x, y = pyproj.Transformer.from_crs(4326, 32660, always_xy=True).transform(180.0, -17.0)
     return x - 500, y - 500
 
@@ -33,10 +33,10 @@ def utm_across():
         ("EPSG:4258", square(179.5, 10.0, 1.0), 2),
         ("EPSG:32660", square(*utm_across(), 1000.0), 2),
         ("EPSG:32660", square(*utm_across(), 1000.0, hole=200.0), 2),
-        ("EPSG:3031", square(-500.0, -500.0, 1000.0), 1),  # holds the pole
+        ("EPSG:3031", square(-500.0, -500.0, 1000.0), 1),  # contains the pole
         ("EPSG:3413", square(-700.0, -300.0, 1000.0), 1),
-        ("EPSG:3413", square(-700.0, -300.0, 1000.0, hole=100.0), 2),  # a hole at the pole: a ring about it
-        ("EPSG:3413", square(10.0, 20.0, 1000.0), 1),  # beside it
+        ("EPSG:3413", square(-700.0, -300.0, 1000.0, hole=100.0), 2),  # a hole at the pole gives a ring around it
+        ("EPSG:3413", square(10.0, 20.0, 1000.0), 1),  # beside the pole
         ("EPSG:32632", square(600_000.0, 5_000_000.0, 1000.0), 1),
     ],
 )
@@ -59,7 +59,7 @@ def test_no_edge_crosses_the_180th_meridian():
 
 
 def test_edges_are_bent():
-    """A straight edge of 100 km in UTM is none in degrees."""
+    """A straight 100 km edge in UTM is not straight in degrees."""
     outline = np.array([shapely.box(400_000, 6_000_000, 500_000, 6_000_010)], object)
     (placed,) = to_world(outline, "EPSG:32632")
     middle = pyproj.Transformer.from_crs(32632, 4326, always_xy=True).transform(450_000, 6_000_005)

@@ -1,4 +1,4 @@
-"""Blended tiles: the definition by brute force, no dependence on how the work is divided, and no seams."""
+"""Blended tiles: brute-force definition, independence of how the work is divided, and no seams."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ FILL = np.array([0.5, 0.5, 0.0], np.float32)[:, None, None]
 
 
 class Tinted(nn.Module):
-    """Logits that depend on the whole tile: the first channel, and its mean over the tile."""
+    """Logits that depend on the whole tile: the first channel plus its mean over the tile."""
 
     exact_tiles = False
     stride = 4
@@ -53,7 +53,7 @@ def predict(network, features, tiling, *, region, batch=3):
 
 
 def by_brute_force(network, features, tile):
-    """The definition, written out with loops over whole images; tiles of a square that fits the scene."""
+    """Evaluate the definition with loops over whole images; tiles are squares that fit the scene."""
     holes = np.isnan(features)
     filled = np.where(holes, FILL, features)
     height, width = features.shape[1:]
@@ -127,10 +127,10 @@ def test_weights_sum_to_one_at_every_pixel(size, side, start, length):
 
 
 def test_no_seams():
-    """A network that looks at its tile makes steps between hard tiles, and none where they are blended."""
+    """A network with tile-dependent output gives steps between hard tiles, and none after blending."""
     rng = np.random.default_rng(1)
     ground = np.repeat(np.cumsum(rng.normal(size=8)), 32)[None, None, :] * np.ones((3, 64, 1))
-    values = (0.5 + 0.05 * ground).astype(np.float32)  # plateaus 32 pixels wide; tiles' means differ
+    values = (0.5 + 0.05 * ground).astype(np.float32)  # plateaus 32 pixels wide; tile means differ
     network = Tinted().requires_grad_(False)
     own = values[0]
     blended = predict(network, values, BlendedTiling((64, 256), 4, 64), region=(64, 256)) - own
@@ -142,7 +142,7 @@ def test_no_seams():
     flat = predict(
         network, np.full((3, 100, 120), 0.25, np.float32), BlendedTiling((100, 120), 4, 32), region=(100, 120)
     )
-    assert np.ptp(flat) < 1e-5  # logits of 1, nine tiles: a dozen roundings of 2^-24 up, and a dozen down
+    assert np.ptp(flat) < 1e-5  # logits of 1, nine tiles: about twelve roundings of 2^-24 up, and twelve down
 
 
 def test_a_scene_shorter_than_a_tile_is_padded_to_the_stride_alone(features):
@@ -159,10 +159,10 @@ def test_a_scene_shorter_than_a_tile_is_padded_to_the_stride_alone(features):
 
 
 def test_share_of_kept_pixels():
-    """Tiles that overlap by half compute each pixel four times; regions of 8 tiles a side an eighth more."""
+    """Tiles with half overlap compute each pixel four times; regions of 8 tiles per side add an eighth."""
     tiling = BlendedTiling((20480, 20480), 32, 256)
     assert tiling.blocks((1024, 1024)) == (2, 2)
-    tiles = 2048 // 128 + 1  # that reach into a region of 2048, away from the scene's edges
+    tiles = 2048 // 128 + 1  # tiles that overlap a region of 2048, away from the scene's edges
     assert tiling.kept_share((1024, 1024)) == pytest.approx((2048 / (tiles * 256)) ** 2, rel=0.03)
     assert BlendedTiling((150, 203), 16, 208).kept_share((48, 48)) == pytest.approx(150 * 203 / (160 * 208))
 
@@ -170,7 +170,7 @@ def test_share_of_kept_pixels():
 def test_choice_of_the_tile():
     with torch.device("meta"):
         network = create_model("changerex", 3)
-    assert choose_tile("auto", network, (5000, 5000), 1) == 256  # whatever the memory
+    assert choose_tile("auto", network, (5000, 5000), 1) == 256  # for any memory
     assert choose_tile("auto", network, (5000, 5000), 10**12, trained=100) == 128
     assert choose_tile("auto", network, (100, 90), 10**12, trained=512) == 128
     assert choose_tile(65, network, (5000, 5000), 10**12) == 96

@@ -1,4 +1,4 @@
-"""Tiles: the same map for any of them, and a test that notices a halo one step too small."""
+"""Exact tiles: the same map for any tile size, and detection of a halo one step too small."""
 
 import copy
 
@@ -16,7 +16,7 @@ from tests.tolerance import LOGIT
 
 CHANNELS = ("before", "after", "coherence")
 CPU = torch.device("cpu")
-SHAPE = (333, 421)  # no multiple of 16
+SHAPE = (333, 421)  # not a multiple of 16
 
 
 @pytest.fixture(scope="module", params=["as trained", "made quick"])
@@ -35,7 +35,7 @@ def features():
 
 @pytest.fixture(scope="module")
 def whole(network, features):
-    """Logits of one pass over the whole scene, written out without any tiling."""
+    """Return the logits of one pass over the whole scene, without tiling."""
     holes = np.isnan(features)
     filled = np.where(holes, np.array([0.5, 0.5, 0.0], np.float32)[:, None, None], features)
     padded = np.empty((3, 336, 432), np.float32)
@@ -78,9 +78,9 @@ def test_a_halo_one_step_too_small_is_noticed(network, features, whole):
 
 
 def test_reach_is_exact(network, features):
-    """A pixel changed at the network's reach moves the output, and one step beyond it does not.
+    """A pixel changed at the network's reach changes the output, and one step beyond it does not.
 
-    In float64: kernels of float32 that transform whole blocks (Winograd, FFT) spread a change over them as rounding.
+    Uses float64, because block-transform kernels of float32 (Winograd, FFT) spread a change over blocks as rounding.
     """
     base = np.nan_to_num(features, nan=0.5)[:, : 2 * network.stride, :256].astype(np.float64)
     network = copy.deepcopy(network).double()
@@ -133,7 +133,7 @@ _SMALL = random_network(widths=(4, 8))
 
 
 def test_share_of_kept_pixels():
-    """Far from borders a tile of 512 keeps (512 / 640)^2 = 0.64 of what it computes; borders save some halo."""
+    """Away from borders a tile of 512 keeps (512 / 640)^2 = 0.64 of the computed pixels; borders save some halo."""
     tiling = Tiling((51200, 51200), 16, 64, 512)
     core = slice(5120, 5632), slice(5120, 5632)
     assert area(core) / area(tiling.source(core)) == pytest.approx(0.64)

@@ -1,4 +1,4 @@
-"""The plan of a prediction: what it holds, what it follows and asks for, and that both executions record the same."""
+"""Prediction plans: contents, continuity with earlier runs, refusals, and equal records by both executions."""
 
 import pickle
 
@@ -53,7 +53,7 @@ def test_an_earlier_run_is_followed_where_a_choice_is_left_open(models, scene):
     assert plan.parameters["adapt_batchnorm"] == {"pairs": [5]}
     plan, _ = planned(models[0], scene, PredictOptions(tiles=16, batch=2, adapt_batchnorm=True))
     assert (plan.members[0].tiling.tile, plan.members[0].batch, plan.sampled) == (16, 2, (0,))
-    plan, _ = planned(models, scene, begun=begun)  # of one network: nothing to follow for two
+    plan, _ = planned(models, scene, begun=begun)  # an earlier run of one network does not apply to two
     assert [member.batch for member in plan.members] == [16, 16]
 
 
@@ -75,7 +75,7 @@ def test_batches_of_blended_tiles_take_their_share_of_memory_and_exact_ones_all(
     )
     for model, fewer in ((blended, True), (models[0], False)):
         one = planned(model, scene, PredictOptions(batch=1))[0].forward_bytes
-        budget = 2**26 + 10 * (one - 2**26)  # ten tiles, beside what any pass takes
+        budget = 2**26 + 10 * (one - 2**26)  # ten tiles, in addition to the fixed memory of any pass
         all_of_it, half = (planned(model, scene, forward_bytes=budget, blended_share=share)[0] for share in (1.0, 0.5))
         batches = all_of_it.members[0].batch, half.members[0].batch
         assert batches[0] == 10

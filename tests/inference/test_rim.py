@@ -1,4 +1,4 @@
-"""The rim of holes: by brute force, for any part of an image, and which holes have none."""
+"""The rim of holes: brute force, any part of an image, and which holes have no rim."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from sarcd.inference.kernels import HOLE, near_holes, rim_halo
 
 
 def brute(valid, reach):
-    """Every square of invalid pixels that fits in the mirrored image, and what is within reach of it."""
+    """Return all squares of invalid pixels that fit in the mirrored image, and everything within reach of them."""
     height, width = valid.shape
     hole = np.pad(~valid, HOLE - 1, mode="symmetric")
     out = np.zeros(valid.shape, bool)

@@ -1,4 +1,4 @@
-"""Nothing is claimed at the rim of no-data: in the store, lazily, and for tiles of any size."""
+"""No change is flagged at the rim of no-data: stored, lazy, and for any tile size."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ SIZE = 192
 
 @pytest.fixture(scope="module")
 def wedged():
-    """A mine, and the same where the images overlap in part only, as in two wedges."""
+    """Simulate a mine, complete and with images that overlap only partly, leaving two wedges."""
     scene = sites.simulate("A", size=SIZE, seed=1)
     y, x = np.ogrid[:SIZE, :SIZE]
     images = scene.slc.values.copy()
@@ -29,7 +29,7 @@ def wedged():
 
 
 def test_the_rim_of_a_wedge_is_left_open(wedged):
-    """9 % of the unchanged ground within 3 pixels were flagged, 0.09 % without the wedge."""
+    """Without masking, 9 % of the unchanged ground within 3 pixels was flagged; without the wedges 0.09 %."""
     scene, cut = wedged
     plain, found = (predict(one, model=MINES, statistics=(1.0, 0.5)).compute() for one in (scene, cut))
     valid = np.isfinite(cut.slc.values).all(0)
@@ -39,7 +39,7 @@ def test_the_rim_of_a_wedge_is_left_open(wedged):
     assert np.isnan(probability[near]).all()
     away = valid & ~near
     assert away.mean() > 0.25
-    assert (change[away] != 255).all()  # also beside the dead pixel
+    assert (change[away] != 255).all()  # including beside the dead pixel
     same = change[away] == plain.change.values[0][away]
     assert same.mean() > 0.99
     assert parameters_of(found.change)["rim"] == [8, 8]

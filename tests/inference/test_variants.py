@@ -1,4 +1,4 @@
-"""Variants, ensembles and adaptation: beside their definitions written out over whole images."""
+"""Test-time augmentation, ensembles and AdaBN, compared with their definitions on whole images."""
 
 import copy
 
@@ -14,7 +14,7 @@ from tests.tolerance import PROBABILITY, PROBABILITY_GLOBAL
 
 CHANNELS = ("before", "after", "coherence")
 CPU = torch.device("cpu")
-SHAPE = (90, 117)  # no multiple of 16: the padding is at one end, whichever way the scene is turned
+SHAPE = (90, 117)  # not a multiple of 16: padding is on one side, whichever way the scene is flipped
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def padded(features):
 
 
 def whole_image(network, features, view):
-    """Probabilities of one pass over the whole padded scene, turned round and turned back."""
+    """Return the probabilities of one pass over the whole padded scene, flipped before and after."""
     image = torch.from_numpy(padded(features))[None]
     axes = [axis for axis, flip in ((-2, view.flip_azimuth), (-1, view.flip_range)) if flip]
     if view.swap:
@@ -163,7 +163,7 @@ def test_the_sample_passes_over_places_without_data():
     read = iter([empty, good[0], half, good[1], good[2]])
     sample = take_sample(read, CHANNELS, 16, wanted=2)
     assert sample[:, 0, 0, 0].tolist() == [np.float32(0.1), np.float32(0.2)]
-    assert len(list(read)) == 1  # no more is read than is needed
+    assert len(list(read)) == 1  # reads no more than needed
     with pytest.raises(
         SceneError, match=r"no place with enough valid pixels to adapt to[.] Predict without --adapt-batchnorm"
     ):
@@ -183,7 +183,7 @@ def test_statistics_are_those_of_all_that_the_first_layers_see(name):
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert not any(part.training or part._forward_pre_hooks for part in network.modules())
     assert set(found) == {key for key, part in network.named_modules() if isinstance(part, torch.nn.BatchNorm2d)}
-    dates = [sample] if name == "unet" else [sample[:, [0, 2]], sample[:, [1, 2]]]  # a shared encoder sees both
+    dates = [sample] if name == "unet" else [sample[:, [0, 2]], sample[:, [1, 2]]]  # a shared encoder sees both dates
     first = {"unet": "encoder.0.0", "siamese-unet": "encoder.0.0", "changerex": "trunk.conv1"}[name]
     norm = {"unet": "encoder.0.1", "siamese-unet": "encoder.0.1", "changerex": "trunk.bn1"}[name]
     with torch.inference_mode():
@@ -194,7 +194,7 @@ def test_statistics_are_those_of_all_that_the_first_layers_see(name):
 
 @pytest.mark.parametrize("name", ["unet", "siamese-unet", "tinycd", "changerex"])
 def test_statistics_of_every_layer_are_those_of_the_batch_at_hand(name):
-    """As torch finds them in training on the same tiles, whatever was learnt before: one batch, momentum 1."""
+    """Compare with torch's training mode on the same tiles, one batch with momentum 1, ignoring earlier statistics."""
     network = random_network(name=name, **({"backbone": "b0"} if name == "tinycd" else {}))
     sample = 3 * np.random.default_rng(0).random((4, 3, 64, 64), dtype=np.float32) + 1
     found = reestimate(network, sample, CPU)
@@ -208,7 +208,7 @@ def test_statistics_of_every_layer_are_those_of_the_batch_at_hand(name):
     with torch.no_grad():
         trained(torch.from_numpy(sample))
     for key, (mean, variance) in found.items():
-        # A shared layer sees one date, then the other.
+        # A shared layer sees one date after the other.
         seen = torch.cat(values[key]).double().transpose(0, 1).flatten(1)
         np.testing.assert_allclose(mean, seen.mean(dim=1), rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(variance, seen.var(dim=1, correction=0), rtol=1e-3, atol=1e-6)
@@ -222,7 +222,7 @@ def test_statistics_of_every_layer_are_those_of_the_batch_at_hand(name):
 
 
 def test_adapting_undoes_a_change_of_calibration(features):
-    """What a gain and an offset of the images do to a network, statistics of the same images undo."""
+    """Statistics of the images themselves undo the effect of their gain and offset on a network."""
     network = random_network()
     rng = np.random.default_rng(1)
     sample = rng.random((4, 3, 128, 128), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Later dates and labels in a scene that is there, while others look at it."""
+"""Appending dates and labels to an existing scene while others read it."""
 
 import shutil
 import signal
@@ -44,7 +44,7 @@ def label(folder, name, rng):
 
 @pytest.fixture
 def scene(tmp_path, rng):
-    """A scene of two dates, chunks of 16, labelled, with coherence."""
+    """Store a scene of two dates, in chunks of 16, with labels and coherence."""
     paths, values = zip(*(image(tmp_path, day, rng) for day in ("20230319", "20230331")), strict=True)
     labelled, truth = label(tmp_path, "first", rng)
     path = tmp_path / "scene.zarr"
@@ -124,7 +124,7 @@ def test_several_dates_at_once_with_labels(tmp_path, scene, rng):
 
 
 def test_what_was_understood_of_added_labels(tmp_path, scene, rng):
-    """With images, and of pairs that are there."""
+    """Together with images, and for existing pairs."""
     path = scene[0]
     added, _ = image(tmp_path, "20230412", rng)
     named, values = label(tmp_path, "second", rng)
@@ -166,7 +166,7 @@ def test_sharded_scene(tmp_path, rng):
 
 @pytest.mark.parametrize("name", ["label", "coherence"])
 def test_variables_without_flags_are_whole(tmp_path, scene, rng, name):
-    """What another program put there says nothing of completeness."""
+    """Variables written by other programs carry no completeness flags."""
     import zarr
 
     path, values, truth = scene
@@ -186,7 +186,7 @@ def refused(path, images, message, options=None, error=InputError):
     with pytest.raises(error, match=message) as caught:
         append(images, path, options)
     after = tree(path)
-    after["time/c/0"] = before["time/c/0"]  # may hold dates beyond its length, which nobody sees
+    after["time/c/0"] = before["time/c/0"]  # may hold dates beyond its length, which readers do not see
     assert after == before
     return caught.value
 
@@ -352,7 +352,7 @@ def test_killed_at_any_write(tmp_path, scene, rng):
         np.testing.assert_array_equal(found["slc"].values, values)
         np.testing.assert_array_equal(found["label"].values, [truth])
         assert found["label"].attrs["sarcd_complete"] == [True]
-        append([added], copy)  # without the labels that the killed run had begun
+        append([added], copy)  # without the labels that the killed run had started
         assert_grown(copy, values, truth, new)
         assert tree(copy) == plain
         shutil.rmtree(copy)
@@ -411,7 +411,7 @@ def test_interrupted_replacement_keeps_the_labels_of_other_pairs(tmp_path, scene
 
 
 def test_growth_keeps_other_pair_policies(tmp_path, scene, rng):
-    """Pairs that a job asked for stay, and the new one comes behind them."""
+    """Pairs requested by a job are kept, and the new one comes after them."""
     path = scene[0]
     mid, late = image(tmp_path, "20230412", rng)[0], image(tmp_path, "20230424", rng)[0]
     append([mid], path)

@@ -1,4 +1,4 @@
-"""Areas that touch the edge of an image, against a labelling of the whole."""
+"""Areas that touch the image border, compared with labelling of the whole image."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def by_windows(passable, counted, tall, wide):
 
 
 def by_whole(passable):
-    """Flood from a frame around the image."""
+    """Flood-fill from a frame around the image."""
     labels, _ = ndimage.label(np.pad(passable, 1, constant_values=True))
     return (labels == labels[0, 0])[1:-1, 1:-1]
 
@@ -52,7 +52,7 @@ def test_any_windows_find_what_the_whole_finds(shape, tall, wide, share, seed):
 
 @pytest.mark.parametrize("wide", [1, 2, 3, 20])
 def test_a_spiral_that_reaches_the_edge_only_at_its_far_end(wide):
-    """The last window to be added decides for the first."""
+    """The last window added decides for the first."""
     mask = np.zeros((9, 9), bool)
     mask[1, 1:8] = mask[1:8, 7] = mask[7, 3:8] = mask[3:8, 3] = True
     assert not by_windows(mask, mask, 3, wide)[1].any()

@@ -1,4 +1,4 @@
-"""Dates of acquisition from what the user, the metadata and the name say."""
+"""Acquisition dates from options, metadata and file names."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_parse(text, expected):
         (["i_VV_19Mar2023"], ["2023-03-19"]),
         (["x_20230319T055800.tif"], ["2023-03-19T05:58:00"]),
         (["x20230319055800.tif"], ["2023-03-19T05:58:00"]),
-        (["20230319_123456.tif"], ["2023-03-19"]),  # a number behind a date need not be a time
+        (["20230319_123456.tif"], ["2023-03-19"]),  # a number after a date need not be a time
         (["s1a-iw1-slc-vv-20230331t055033-20230331t055058-047884.tiff"], ["2023-03-31T05:50:33"]),
         (["20230319-coreg.znap", "i_VV_19Mar2023"], ["2023-03-19"]),
         (["20230319.znap", "slc_20230319T055800"], ["2023-03-19T05:58:00"]),
@@ -143,7 +143,7 @@ def test_subdataset_paths():
         ("03/04/2023 05:58:00", None),
         ("19-MAR-23", None),
         ("230319", None),
-        ("2023-03-19+02:00", None),  # a day is no instant to convert
+        ("2023-03-19+02:00", None),  # a calendar day is not an instant that could be converted
         ("2023-03-19-05:30", None),
         ("2023-03-19T05:58:00+25:00", None),
         ("2023-03-19T05:58:00 CET", None),
@@ -190,7 +190,7 @@ PRODUCTS = [
     ("K5_20230319055800_000000_00001_A_SL1_HH_SCS_B_L1A.h5", "2023-03-19T05:58:00"),
     ("19-03-2023_vv.tif", "2023-03-19"),
     ("vv_03.19.2023.tif", "2023-03-19"),
-    ("20230319_day_19450101.tif", "2023-03-19"),  # of a radar image it can be the first alone
+    ("20230319_day_19450101.tif", "2023-03-19"),  # the second is too early for a radar image
 ]
 
 
@@ -227,7 +227,7 @@ def test_ambiguous_names_are_refused(name, message):
     [
         ("RS2_OK76385_PK678063_DK606752_F6F_20190903_101010_HH_SLC/imagery_HH.tif", "2019-09-03T10:10:10"),
         ("TSX1_SAR__SSC______SM_S_SRA_20230319T055800_20230319T055808/IMAGEDATA/HH.cos", "2023-03-19T05:58:00"),
-        ("0000123456_001001_ALOS2012345678-230319/IMG.tif", None),  # as an archive is called
+        ("0000123456_001001_ALOS2012345678-230319/IMG.tif", None),  # an archive's name
         ("ALOS2012345678-230319/IMG.tif", "2023-03-19"),
         ("download_RS2_20190903_101010/image.tif", None),
     ],

@@ -1,4 +1,4 @@
-"""Rasters to a scene, whole or not at all."""
+"""Ingesting rasters into a scene, completely or not at all."""
 
 import errno
 import itertools
@@ -32,7 +32,7 @@ DAYS = ("20230319", "20230331", "20230412")
 
 @pytest.fixture
 def images(tmp_path, rng):
-    """Three complex images named by their dates, out of order, and their pixels by date."""
+    """Write three complex images named by date, out of order; also returns their pixels by date."""
     values = [slc(rng) for _ in DAYS]
     paths = [write_raster(tmp_path / f"{day}.tif", value, **UTM) for day, value in zip(DAYS, values, strict=True)]
     return [paths[1], paths[2], paths[0]], np.stack(values)
@@ -78,7 +78,7 @@ def test_plain_xarray_opens_it_silently_without_sarcd(tmp_path, images):
 @pytest.mark.parametrize("shard", [0, 32])
 def test_every_chunk_is_written(tmp_path, rng, shard):
     values = np.stack([slc(rng, (70, 90)) for _ in DAYS[:2]])
-    values[:, :32, :32] = 0  # a chunk without data is written all the same: an absent one would pass for damage
+    values[:, :32, :32] = 0  # a chunk without data is written too: a missing one would count as damage
     paths = [write_raster(tmp_path / f"{day}.tif", v) for day, v in zip(DAYS, values, strict=False)]
     report = ingest(paths, tmp_path / "scene.zarr", IngestOptions(chunk=16, shard=shard, memory_bytes=1))
     store = SceneStore(tmp_path / "scene.zarr")
@@ -416,7 +416,7 @@ def test_labels_of_one_class_are_warned_of(tmp_path, images, labels, values, mes
 
 
 def test_files_whose_names_say_another_pair(tmp_path, images, labels):
-    """Two files in the wrong order would label the wrong ground in silence."""
+    """Two files in the wrong order would silently label the wrong ground."""
     names = [tmp_path / f"change_{days}.tif" for days in ("20230319_20230331", "20230331_20230412")]
     for name, values in zip(names, labels[1], strict=True):
         write_raster(name, values, **UTM)
@@ -424,12 +424,12 @@ def test_files_whose_names_say_another_pair(tmp_path, images, labels):
     wrong = IngestOptions(labels=(str(names[1]), str(names[0])))
     assert refused(tmp_path, images[0], message, wrong, OptionError).source == str(names[1])
     ingest(images[0], tmp_path / "scene.zarr", IngestOptions(labels=tuple(map(str, names))))
-    named = (f"20230319:20230331={names[1]}",)  # what is said counts more than a name
+    named = (f"20230319:20230331={names[1]}",)  # an explicit option takes precedence over a name
     ingest(images[0], tmp_path / "named.zarr", IngestOptions(labels=named))
 
 
 def test_bands_whose_names_say_another_pair(tmp_path, images, labels):
-    """As of a GeoTIFF that `sarcd export` wrote, whatever its file is called."""
+    """Applies to GeoTIFFs written by `sarcd export`, whatever their file names."""
     names = [str(tmp_path / f"{letter}.tif") for letter in "ab"]
     for name, days, values in zip(
         names, ("2023-03-19 to 2023-03-31", "2023-03-31 to 2023-04-12"), labels[1], strict=True
@@ -458,7 +458,7 @@ def test_dates_with_a_time_of_day(text, places):
 
 @pytest.mark.parametrize("text", ["2023-3-19:2023-3-31=a.tif", "19.03.2023:31.03.2023=a.tif", "20230319:=a.tif"])
 def test_dates_that_are_none(text):
-    """They would pass for the name of a file."""
+    """Otherwise they would be taken for file names."""
     with pytest.raises(OptionError, match=r"is not BEFORE:AFTER|matches no date of the scene"):
         _label_pairs([text], TIMES, [])
 

@@ -1,4 +1,4 @@
-"""Incidence angle and kind of range, from options and files into a scene, and onto one that is there."""
+"""Incidence angle and kind of range, from options and files into new and existing scenes."""
 
 import json
 

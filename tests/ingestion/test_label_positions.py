@@ -1,4 +1,4 @@
-"""Shapes brought into pixels: what sarcd exports comes back in as it was, whatever ties the scene to the ground."""
+"""Shapes converted to pixels: exported shapes are read back unchanged for any georeference."""
 
 import numpy as np
 import pytest
@@ -38,14 +38,14 @@ SCENES = {
 
 @pytest.fixture(scope="module")
 def change():
-    """Blobs, some at the edges of the scene, and a line from side to side."""
+    """Make blobs, some at the edges of the scene, and a line across it."""
     rough = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=WIDE), 2)
     found = (rough > 0.12).astype("uint8")
     found[60:62] = 1
     return found
 
 
-@pytest.mark.filterwarnings("ignore:control points are up to")  # what nine points of a bent surface are
+@pytest.mark.filterwarnings("ignore:control points are up to")  # expected for nine points on a curved surface
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson"])
 @pytest.mark.parametrize("name", SCENES)
 def test_exports_come_back_as_they_were(tmp_path, change, name, suffix):
@@ -62,7 +62,7 @@ def test_exports_come_back_as_they_were(tmp_path, change, name, suffix):
 
 @pytest.mark.parametrize("name", ["9 points", "spline", "spline at 180 degrees"])
 def test_inverse_of_the_surface(name):
-    """Also outside the scene, where the surface goes on."""
+    """Also outside the scene, where the surface is extrapolated."""
     pixels = np.random.default_rng(1).uniform([-10, -8], [120, 88], (200, 2))
     surface = Surface("", SCENES[name], WIDE, in_degrees=True)
     ground = surface.forward(pixels)
@@ -72,7 +72,7 @@ def test_inverse_of_the_surface(name):
 
 
 def test_shapes_of_another_crs_on_control_points(tmp_path):
-    """A scene whose control points are in degrees, and shapes in metres."""
+    """The scene's control points are in degrees, and the shapes in metres."""
     import pyproj
 
     georeference = SCENES["spline"]
@@ -96,7 +96,7 @@ def test_control_points_on_one_line(tmp_path):
 
 
 def test_unreachable_ground_is_refused(monkeypatch):
-    """A surface whose inverse does not settle within the scene."""
+    """The iteration for the surface's inverse does not converge within the scene."""
     surface = Surface("labels.gpkg", SCENES["9 points"], WIDE, in_degrees=True)
     exact = surface.forward
     ground = exact(np.array([[50.4, 40.0]]))
@@ -107,7 +107,7 @@ def test_unreachable_ground_is_refused(monkeypatch):
 
 
 def test_lines_are_bent_where_they_are_long(tmp_path):
-    """Four corners in degrees make a shape whose sides are no straight lines in UTM."""
+    """Four corners in degrees make a shape with curved sides in UTM."""
     import pyproj
 
     shape = (60, 400)
@@ -119,7 +119,7 @@ def test_lines_are_bent_where_they_are_long(tmp_path):
     dense = shapely.segmentize(shapely.box(west, south, east, north), (east - west) / 5000)
     many = write_shapes(tmp_path / "many.gpkg", [dense], crs="EPSG:4326")
     found, expected = (burned(opened(path, georeference, shape=shape), shape=shape) for path in (few, many))
-    assert 0 < (found != expected).sum() + 1 < 60  # pixels whose centres lie within a tenth of a pixel of the side
+    assert 0 < (found != expected).sum() + 1 < 60  # pixels whose centres are within a tenth of a pixel of the side
     straight = shapely.transform(shapely.box(west, south, east, north), lambda p: p)
     assert len(shapely.get_coordinates(straight)) == 5
     moved = opened(few, georeference, shape=shape).shapes[0]
@@ -154,7 +154,7 @@ def test_across_the_180th_meridian(tmp_path, name):
 
 
 def test_geojson_without_georeference(tmp_path):
-    """It always claims degrees; whole numbers within the scene are pixels, others are refused."""
+    """GeoJSON always declares degrees; integers within the scene are taken as pixels, others are refused."""
     pixels = write_shapes(tmp_path / "a.geojson", [shapely.box(10, 5, 20, 15)], crs="EPSG:4326", kind="Polygon")
     found = opened(pixels, Georeference())
     assert burned(found).sum() == 100

@@ -1,4 +1,4 @@
-"""Which layer, attribute and values of a vector file are read, and what is refused."""
+"""Selection of the layer, attribute and values of a vector file, and refusals."""
 
 import gzip
 import re
@@ -51,7 +51,7 @@ def test_one_layer_of_several(tmp_path):
 
 
 def test_layers_that_are_empty_are_no_choice(tmp_path):
-    """A GPX file has five layers, of which most are empty."""
+    """A GPX file has five layers, most of them empty."""
     path = write_shapes(tmp_path / "a.gpkg", BOXES, layer="pit")
     write_shapes(path, [], layer="drawn later", append=True)
     labels = opened(path)
@@ -230,7 +230,7 @@ def test_shapefiles_without_their_other_files(tmp_path):
 
 
 def test_a_crs_that_is_tied_to_no_place_is_none(tmp_path):
-    """So GeoPackages call pixels that were saved without a CRS."""
+    """GeoPackages store pixels without a CRS in this way."""
     axes = 'AXIS["Easting",EAST],AXIS["Northing",NORTH]'
     local = f'LOCAL_CS["Undefined Cartesian SRS with unknown unit",UNIT["unknown",0],{axes}]'
     path = write_shapes(tmp_path / "a.gpkg", [shapely.box(10, 5, 20, 15)], crs=local)
@@ -298,7 +298,7 @@ DAYS = np.array(["2023-03-19", "2023-03-31"], "datetime64[us]")
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson", "shp"])
 def test_shapes_of_other_pairs_are_left_out(tmp_path, suffix):
-    """As `sarcd export` writes all pairs of a scene into one file."""
+    """Shapes of all pairs in one file, as `sarcd export` writes them."""
     dates = np.array(["2023-03-19", "2023-03-31", "2023-04-12"], "datetime64[ms]")
     kind = "Polygon" if suffix == "shp" else "Unknown"
     path = write_shapes(tmp_path / f"a.{suffix}", BOXES, kind=kind, before=dates[:2], after=dates[1:])

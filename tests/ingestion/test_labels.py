@@ -154,7 +154,7 @@ def test_pictures_in_colours(tmp_path):
 
 
 def test_bands(tmp_path):
-    """A transparent pixel is not labelled; of two bands one has to be chosen, not by --band, which is of images."""
+    """A transparent pixel is unlabelled; of two bands one must be chosen, but --band only applies to images."""
     values, seen = np.resize(np.array([0, 1], "uint8"), SHAPE), np.full(SHAPE, 255, "uint8")
     seen[:10] = 0
     expected = np.where(seen == 0, 255, values)
@@ -227,12 +227,12 @@ def quiet(function, *arguments, **options):
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pyogrio says that there is no CRS
+        warnings.simplefilter("ignore")  # pyogrio warns that there is no CRS
         return function(*arguments, **options)
 
 
 def burned(*rectangles):
-    """Rectangles of (first row, last row, first column, last column, value)."""
+    """Make rectangles of (first row, last row, first column, last column, value)."""
     expected = np.zeros(SHAPE, "uint8")
     for top, bottom, left, right, value in rectangles:
         expected[top : bottom + 1, left : right + 1] = value
@@ -251,7 +251,7 @@ def test_shapes_are_reprojected_and_burned_in(tmp_path, suffix):
 
     shapes = [to_ground(shapely.box(10, 5, 20, 15)), to_ground(shapely.box(40.6, 30.6, 70, 70))]
     lonlat = pyproj.Transformer.from_crs(UTM["crs"], "EPSG:4326", always_xy=True).transform
-    dense = [shapely.segmentize(shape, 5.0) for shape in shapes]  # straight lines are bent by a change of CRS
+    dense = [shapely.segmentize(shape, 5.0) for shape in shapes]  # a change of CRS bends straight lines
     shapes = [shapely.transform(shape, lambda p: np.column_stack(lonlat(*p.T))) for shape in dense]
     path = write_shapes(tmp_path / f"a{suffix}", shapes, crs="EPSG:4326")
     np.testing.assert_array_equal(read(path, PLACED), burned((5, 14, 10, 19, 1), (31, 39, 41, 59, 1)))

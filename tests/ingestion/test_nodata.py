@@ -1,4 +1,4 @@
-"""No-data that nobody declared: understood, warned of or refused, and always said."""
+"""Undeclared no-data: recognised, warned about or refused, and always reported."""
 
 import json
 
@@ -19,7 +19,7 @@ DAYS = ("20230319", "20230331")
 
 
 def speckle(rng, dtype="float32"):
-    """Amplitudes of a few looks, all above 0."""
+    """Make amplitudes of a few looks, all above 0."""
     values = np.sqrt(rng.gamma(4, 1000, SHAPE)) + 1
     return (10 * np.log10(values) if dtype == "db" else values).astype("float32" if dtype == "db" else dtype)
 
@@ -40,7 +40,7 @@ def wedge(values, fill):
 
 
 def made(tmp_path, images, *, scaling=None, **options):
-    """Ingest two images, amplitudes unless told, and return the report and what the scene has."""
+    """Ingest two images, by default amplitudes, and return the report and the contents of the scene."""
     paths = [
         write_raster(tmp_path / f"{day}.tif", image, scaling=scaling) for day, image in zip(DAYS, images, strict=True)
     ]
@@ -55,7 +55,7 @@ def made(tmp_path, images, *, scaling=None, **options):
 @pytest.mark.parametrize("kind", ["amplitude", "intensity"])
 def test_a_border_of_zeros_is_no_data_and_said(tmp_path, rng, kind, memory):
     before, after = bordered(speckle(rng), 0), wedge(speckle(rng), 0)
-    before[30, 40], after[20, 60] = 0, 0  # dark pixels within are values
+    before[30, 40], after[20, 60] = 0, 0  # dark pixels inside are valid
     report, found = made(tmp_path, (before, after), kind=kind, memory_bytes=memory)
     expected = [np.where(np.indices(SHAPE)[1] < 8, np.nan, before), wedge(after, np.nan)]
     expected = np.sqrt(expected) if kind == "intensity" else expected
@@ -80,7 +80,7 @@ def test_none_keeps_it_as_data(tmp_path, rng):
 
 def test_a_few_zeros_at_the_edge_are_data(tmp_path, rng):
     image = speckle(rng)
-    image[:48, 0] = 0  # 1 % and no more
+    image[:48, 0] = 0  # at most 1 %
     report, found = made(tmp_path, (image, speckle(rng)))
     np.testing.assert_array_equal(found[0], image)
     image[48, 0] = 0
@@ -99,7 +99,7 @@ def test_zeros_behind_a_rim_of_nan(tmp_path, rng):
 
 @pytest.mark.parametrize(("fill", "offset"), [(0, 100.0), (500, -1000.0)])
 def test_zeros_of_scaled_images(tmp_path, rng, fill, offset):
-    """A fill is 0 as it is stored, or what an offset makes 0."""
+    """A fill is 0 as stored, or a value that an offset maps to 0."""
     images = bordered(speckle(rng) + 500, fill), speckle(rng) + 500
     report, found = made(tmp_path, images, scaling=(2.0, offset))
     assert report.invalid == ({"border": 480}, {})
@@ -138,10 +138,10 @@ def test_images_without_a_valid_pixel_say_why(tmp_path, rng, fill, kind, cause, 
 @pytest.mark.parametrize("memory", [1, 2**28])
 @pytest.mark.parametrize("line", [np.s_[31], np.s_[:, 40], np.s_[:, :1]])
 def test_one_line_of_zeros_was_lost(tmp_path, rng, line, memory):
-    """However small its part of the image is: no ground is exactly zero from edge to edge."""
+    """However narrow the fill is: no ground is exactly zero from edge to edge."""
     lost = speckle(rng)
     lost[line] = 0
-    lost[:5, :3] = np.nan  # within a footprint lines are lost too
+    lost[:5, :3] = np.nan  # lines are lost inside the footprint too
     report, images = made(tmp_path, (lost, speckle(rng)), memory_bytes=memory)
     assert np.isnan(images[0][line]).all()
     assert report.invalid[0]["border"] == np.count_nonzero(lost == 0)
@@ -158,7 +158,7 @@ def test_one_line_of_zeros_in_whole_numbers_is_warned_of(tmp_path, rng):
 @pytest.mark.parametrize("part", ["real", "imag"])
 @pytest.mark.parametrize("dtype", ["complex64", "int16"])
 def test_a_part_that_was_lost_is_warned_of(tmp_path, rng, part, dtype):
-    """Amplitudes written as complex numbers would be coherent everywhere."""
+    """Amplitudes stored as complex numbers would appear coherent everywhere."""
     whole, lost = slc(rng, SHAPE), slc(rng, SHAPE)
     getattr(lost, part)[20:40] = 0
     images = [np.stack([one.real, one.imag]).astype(dtype) if dtype == "int16" else one for one in (lost, whole)]
@@ -248,7 +248,7 @@ def test_a_value_for_every_image_beside_what_the_files_declare(tmp_path, rng):
 
 
 def test_what_resampling_leaves_beyond_the_footprint(tmp_path, rng):
-    """Not one value, and never 0."""
+    """Data with several values, none of them 0."""
     image = bordered(slc(rng, SHAPE), 1)
     image[:, :8] *= 1e-6 * rng.random((SHAPE[0], 8))
     with logged("10 % of the pixels are over 100 dB below the median") as told:

@@ -1,4 +1,4 @@
-"""What a scene keeps of the paths that its images came from."""
+"""Information that a scene keeps about the paths of its images."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which bands a file gives, and what their pixels become."""
+"""Selection of a file's bands, and conversion of their pixels."""
 
 import shutil
 import warnings
@@ -93,7 +93,7 @@ def test_modulus_of_complex_images(tmp_path):
             read(path, kind=kind)
 
 
-# -- detected images ------------------------------------------------------------------------------------------------
+# -- amplitude images -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64"])
@@ -255,7 +255,7 @@ def test_hints_name_the_options_that_help(tmp_path, count, dtype, names, options
         open_layer(path, **options)
 
 
-@pytest.mark.filterwarnings("ignore:.*--iq takes bands")  # of bands called VV and VH
+@pytest.mark.filterwarnings("ignore:.*--iq takes bands")  # for bands named VV and VH
 def test_the_hints_work(tmp_path, rng):
     values = slc(rng)
     parts = np.stack([values.real * 2, values.imag * 2, values.real, values.imag]).astype("float32")
@@ -314,12 +314,12 @@ def test_windows_equal_the_whole(tmp_path_factory, data):
 
 
 def raw_image(folder, values):
-    """An ENVI file, raw numbers beside a header."""
+    """Write an ENVI file: raw values with a header file."""
     return write_raster(folder / "raw.img", values, driver="ENVI")
 
 
 def raw_vrt(folder, values):
-    """A virtual dataset over raw numbers, as ISCE writes them."""
+    """Write a virtual dataset over raw values, as ISCE does."""
     (folder / "a.slc").write_bytes(b"\0" * 8 + values.astype("<c8").tobytes())
     (folder / "a.vrt").write_text(
         f"""<VRTDataset rasterXSize="{values.shape[1]}" rasterYSize="{values.shape[0]}">

@@ -1,4 +1,4 @@
-"""Real radar files through ingest."""
+"""Ingesting real radar files."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def pixels(path):
 
 
 def twice(path, folder, **options):
-    """Make a scene of one image given twice, under two dates."""
+    """Make a scene of one image used for two dates."""
     report = ingest([path, path], folder / "scene.zarr", IngestOptions(dates=TWO_DATES, **options))
     return open_scene(folder / "scene.zarr"), report
 
@@ -44,7 +44,7 @@ def test_amsterdam(tmp_path, real_data):
 
 
 def test_amsterdam_as_snap_wrote_it(tmp_path, real_data):
-    """Two folders of separate real and imaginary arrays; the metadata of both are those of the second."""
+    """Make two folders of separate real and imaginary arrays; both have the metadata of the second."""
     folder = real_data / "slc" / "amsterdam_znap"
     paths = [folder / f"{day}-coreg.znap" for day in ("20230319", "20230331")]
     report = ingest(paths, tmp_path / "scene.zarr", IngestOptions(chunk=64))
@@ -109,7 +109,7 @@ def test_nisar_container_lists_its_images(tmp_path, real_data):
     assert scene["slc"].shape == (2, 250, 250)
 
 
-@pytest.mark.filterwarnings("ignore:the median amplitudes of")  # those of Ottawa are stretched each by itself
+@pytest.mark.filterwarnings("ignore:the median amplitudes of")  # Ottawa's images are stretched individually
 @pytest.mark.parametrize(("name", "changed"), [("ottawa", 16_049), ("yellow_D", 5_270)])
 def test_change_pairs(tmp_path, real_data, name, changed):
     folder = real_data / "change" / name
@@ -124,7 +124,7 @@ def test_change_pairs(tmp_path, real_data, name, changed):
     assert int((scene["label"] == 255).sum()) == 0
 
 
-@pytest.mark.filterwarnings("ignore:.*area of the single value 255")  # as is the fill of these pictures
+@pytest.mark.filterwarnings("ignore:.*area of the single value 255")  # as is the fill of these images
 @pytest.mark.filterwarnings("ignore:the median amplitudes of")
 def test_flood_mask_of_255_is_not_taken_for_unlabelled(tmp_path, real_data):
     folder = real_data / "flood" / "ALBANIA" / "Sentinel1"

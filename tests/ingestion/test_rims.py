@@ -1,4 +1,4 @@
-"""Edges of decoded chunks are kept, so that a chunk's neighbours need not be decoded again for it."""
+"""Edges of decoded chunks are kept, so that neighbours do not require decoding a chunk again."""
 
 from itertools import product
 
@@ -24,7 +24,7 @@ def decoded(monkeypatch):
 
 
 def blocks(halo, rng):
-    """Chunks with a halo, in a drawn order."""
+    """Read chunks with a halo, in a random order."""
     rows, columns = (
         [slice(max(start - halo, 0), min(start + 32 + halo, size)) for start in range(0, size, 32)]
         for size in SHAPE[1:]
@@ -42,7 +42,7 @@ def test_same_pixels_and_one_reading_a_chunk(path, rng, decoded):
             before = len(decoded)
             for date, image in enumerate(reader.pair_images((0, 1), y, x)):
                 np.testing.assert_array_equal(image, whole[date, y, x])
-            if again:  # nothing for a neighbour's sake
+            if again:  # nothing is decoded for a neighbour
                 own = (y.start + 31) // 32, (x.start + 31) // 32
                 assert {key[1][1:] for key in decoded[before:]} <= {own}
         assert len(decoded) - first <= (40 if again else 80)

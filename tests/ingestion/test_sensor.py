@@ -1,4 +1,4 @@
-"""What metadata tell of the sensor."""
+"""Sensor information from metadata."""
 
 import pytest
 
@@ -23,7 +23,7 @@ from sarcd.ingestion.sensor import common_facts, sensor_facts
         ({"CEOS_INC_ANGLE": "  38.70 "}, 38.7),
         ({"INCIDENCE_CENTER": "-41.5"}, 41.5),
         ({"TIFFTAG_IMAGEDESCRIPTION": '{"center_pixel": {"incidence_angle": 44.25, "x": 1}}'}, 44.25),
-        ({"INCIDENCE_ANGLE": "0.61"}, None),  # radians are not guessed at
+        ({"INCIDENCE_ANGLE": "0.61"}, None),  # radians are not guessed
         ({"INCIDENCE_ANGLE": "none"}, None),
         ({"SOLAR": "<sunIncidence>30</sunIncidence>"}, None),
     ],

@@ -1,4 +1,4 @@
-"""What is said of shapes that were burned in, and of those that were not."""
+"""Reports about burned and skipped shapes."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.factories.shapes import SHAPE, box, burned, on_ground, opened, write_
 
 
 def counts(path, **options):
-    """Counts that are not zero."""
+    """Return the non-zero counts."""
     return {key: value for key, value in opened(path, **options).understood.shapes.items() if value}
 
 
@@ -38,11 +38,11 @@ def test_what_is_cut_off(tmp_path):
 
 
 def test_shapes_smaller_than_a_pixel(tmp_path):
-    """A pixel belongs to the shape that covers its centre: some small ones do, and long thin ones may not."""
+    """A pixel belongs to the shape that covers its centre: some small shapes do, and long thin ones may not."""
     small = [box(10.6, 10.6, 11.4, 11.4), box(20.4, 20.4, 20.6, 20.6), box(1, 30.6, 50, 31.4), box(30, 5, 31.9, 6.9)]
     path = write_shapes(tmp_path / "a.gpkg", [*small, shapely.MultiPolygon([small[0], box(40, 5, 45, 9)])])
     labels = opened(path)
-    assert labels.understood.shapes["too_small"] == 1  # the second third is long enough to be taken for certain
+    assert labels.understood.shapes["too_small"] == 1  # the third is long enough to be assumed to cover a pixel centre
     assert burned(opened(write_shapes(tmp_path / "b.gpkg", [small[0], box(1, 1, 9, 9)]))).sum() == 64
     assert "1 cover no pixel centre" in labels.understood.warnings[0]
 
@@ -65,7 +65,7 @@ def test_windows_do_not_change_lines(tmp_path, seed):
 
 
 def test_self_crossing_polygons_are_repaired(tmp_path):
-    """A bow tie holds two triangles."""
+    """A bow tie consists of two triangles."""
     bow = box(10, 5, 40, 35)
     bow = shapely.Polygon(np.array(bow.exterior.coords)[[0, 2, 1, 3]])
     assert not bow.is_valid
@@ -93,7 +93,7 @@ def test_collections_and_parts_keep_their_order(tmp_path):
 
 
 def test_shapes_of_no_change_that_alter_nothing(tmp_path):
-    """Who draws both classes may mean that the rest is not labelled."""
+    """If both classes are drawn, the remaining ground may be meant as unlabelled."""
     beside = write_shapes(tmp_path / "a.gpkg", [box(0, 0, 10, 10), box(10, 0, 20, 10)], label=np.array([1, 0]))
     (warning,) = opened(beside).understood.warnings
     assert "shapes of no change (1) beside the others have no effect" in warning

@@ -1,4 +1,4 @@
-"""Polygons that sarcd wrote, read as labels where they were: at the 180th meridian, a pole, on a local grid."""
+"""Exported polygons read back as labels in place: at the 180th meridian, at a pole, and on a local grid."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def read(path, georeference):
 
 
 def written(path, outline, georeference):
-    """The outline, in pixels, as sarcd writes it."""
+    """Return the outline, given in pixels, as sarcd exports it."""
     placed = to_ground(np.array([outline], object), georeference, SHAPE)
     write_polygons(path, placed, {"n": np.array([1])}, crs=georeference.crs, layer="change", description="")
     return path

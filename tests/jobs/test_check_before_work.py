@@ -1,4 +1,4 @@
-"""What can be refused is refused before anything is computed or written; what is left can be finished or removed."""
+"""Invalid requests are refused before anything is computed or written; what remains can be finished or removed."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def contents(path):
 
 
 def forbid_reading(monkeypatch):
-    """Fail where a job reads the scene from now on."""
+    """Fail if a job reads the scene from now on."""
 
     def fail(*_arguments, **_options):
         pytest.fail("the scene was read before the refusal")
@@ -103,7 +103,7 @@ def test_coherence_and_summary(scene, monkeypatch):
 
 
 def stopped(path, monkeypatch):
-    """A prediction that was stopped before its first region was written."""
+    """Leave a prediction that was stopped before its first region was written."""
     with monkeypatch.context() as patched:
         patched.setattr(prediction_job, "run_regions", _interrupt)
         with pytest.raises(KeyboardInterrupt):

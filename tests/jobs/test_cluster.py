@@ -1,4 +1,4 @@
-"""Jobs on a cluster of two processes: the same results, each region once, whatever happens to a worker."""
+"""Jobs on a cluster of two processes: the same results, each region once, even if a worker fails."""
 
 import os
 import pickle
@@ -80,7 +80,7 @@ def test_predictions_agree(scenes, local_cluster, tmp_path):
     with jobs.cluster(local_cluster.scheduler_address):
         result = jobs.predict(there, model, options)
     assert (result.computed, result.kept) == (2 * 4 * 4, 0)
-    assert parameters_of(open_scene(there).change)["threads"] == 2  # a worker's, not of one process alone
+    assert parameters_of(open_scene(there).change)["threads"] == 2  # those of a worker, not of the client process
     jobs.predict(here, model, options)
     for name, tolerance in (("change_probability", PROBABILITY), ("change", 0)):
         found, expected = open_scene(there)[name], open_scene(here)[name]
@@ -89,7 +89,7 @@ def test_predictions_agree(scenes, local_cluster, tmp_path):
 
 
 class Logged:
-    """Computes zeros in its own time, and writes down where and when; what it opens, too."""
+    """Computes zeros after a delay and logs place and time, and each opening."""
 
     def __init__(self, log, seconds=0.0):
         self.log = log
@@ -138,9 +138,9 @@ def test_opened_once_a_worker_and_a_small_graph(staging, client, local_cluster, 
     assert len(done) == len(regions) == 100
     assert staging.missing() == []
     opened = [pid for (pid,) in logged(tmp_path / "log", "opened")]
-    assert sorted(opened) == sorted({pid for pid, *_ in done})  # each worker that worked, once
+    assert sorted(opened) == sorted({pid for pid, *_ in done})  # once by each active worker
     assert len(opened) == 2
-    assert max(most) <= 4 * _cluster._AHEAD + 4  # and the recipe, and what is just being let go
+    assert max(most) <= 4 * _cluster._AHEAD + 4  # plus the recipe, and a task just being released
 
 
 def test_a_gpu_has_one_task_at_a_time(staging, client, tmp_path):
@@ -152,7 +152,7 @@ def test_a_gpu_has_one_task_at_a_time(staging, client, tmp_path):
             (moment, step) for pid, *span in done if pid == worker for moment, step in zip(span, (1, -1), strict=True)
         ]
         together = np.cumsum([step for _, step in sorted(moments)])
-        assert together.max() == 2  # the threads of one task; of its four, two tasks would make four
+        assert together.max() == 2  # the threads of one task; a second one at the same time would make four
 
 
 def test_a_killed_worker_costs_its_regions(staging, client, tmp_path):
@@ -175,7 +175,7 @@ def test_a_killed_worker_costs_its_regions(staging, client, tmp_path):
     )
     assert victims
     assert staging.missing() == []
-    # Twice done: the runs that the worker had in hand, and those it had done without anybody knowing yet.
+    # Repeated regions: the runs in progress on the worker, and those it had finished but not yet reported.
     run = max(map(len, _cluster.in_runs(range(100), 4)))
     assert 100 <= len(logged(log, "region")) <= 100 + 2 * _cluster._AHEAD * run
 
@@ -204,7 +204,7 @@ def test_what_is_sent_is_small(scenes, tmp_path, monkeypatch):
     jobs.coherence(scenes[0])
     assert set(sizes) == {"coherence", "change_probability"}
     for before, after in sizes.values():
-        assert before == after < 4000  # no cache, no network, however much has been computed with it
+        assert before == after < 4000  # contains no cache and no network, however much has been computed with it
 
 
 def test_no_cluster(scenes, monkeypatch, capsys):
@@ -239,14 +239,14 @@ class Deadly:
 
 
 def test_a_region_that_kills_every_worker_ends_the_job(staging, client, local_cluster, monkeypatch):
-    monkeypatch.setattr(local_cluster.scheduler, "allowed_failures", 0)  # three, as a rule
+    monkeypatch.setattr(local_cluster.scheduler, "allowed_failures", 0)  # the default is three
     with pytest.raises(ClusterError, match="several workers died on the same region"):
         run_regions(staging, staging.missing()[:1], Deadly(), description="")
     assert len(staging.missing()) == 100
 
 
 class Workers:
-    """Stands for a client, whose workers answer as they are told to."""
+    """Mocks a client whose workers return given answers."""
 
     def __init__(self, answers):
         self.scheduler = SimpleNamespace(address="tcp://host:1")
@@ -275,7 +275,7 @@ def test_workers_without_this_sarcd_are_refused(answers, line):
 
 
 def test_another_model_on_a_worker_is_refused(tmp_path):
-    """What a worker finds under the model's path must be the model that the job was planned with."""
+    """The model that a worker finds at the path must be the one that the job was planned with."""
     there = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
     scene = memory_scene(np.random.default_rng(0))
 

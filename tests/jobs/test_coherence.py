@@ -1,4 +1,4 @@
-"""Coherence kept in the store."""
+"""Coherence stored in the scene."""
 
 import numpy as np
 import pytest
@@ -140,7 +140,7 @@ def test_bands_keep_every_region_once():
     ]
     ordered = in_bands(regions, (1024, 1024), 2**28)
     assert sorted(map(repr, ordered)) == sorted(map(repr, regions))
-    # 2^28 bytes hold three rows of five chunks of two dates: bands of three, and one more on either side
+    # 2^28 bytes hold three rows of five chunks of two dates: bands of three, plus one on either side
     assert [(region.y.start // 1024, region.x.start // 1024) for region in ordered[:5]] == [
         (0, 0),
         (0, 1),

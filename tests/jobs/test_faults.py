@@ -1,4 +1,4 @@
-"""What goes wrong on real machines, each with real processes: nothing is lost, and one line says what helps."""
+"""Faults of real machines, simulated with real processes: no data are lost, and one line says what to do."""
 
 import json
 import re
@@ -20,13 +20,13 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform == "win32", reason="signals and mounts of POSIX"),
 ]
-SHAPE, CHUNK, TOTAL = (2, 208, 208), 16, 169  # enough chunks to be hit between the first and the last
+SHAPE, CHUNK, TOTAL = (2, 208, 208), 16, 169  # enough chunks to interrupt between the first and the last
 OPTIONS = ("--window", "7")
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A scene; what a job makes of it undisturbed lies beside it."""
+    """Store a scene, and beside it the results of undisturbed jobs."""
     path = tmp_path_factory.mktemp("faults") / "source.zarr"
     stored_scene(path, np.random.default_rng(0), SHAPE, chunk=CHUNK, holes=0.01)
     undisturbed = path.with_name("undisturbed.zarr")
@@ -102,7 +102,7 @@ def test_interrupt(scene, source, model, job):
     left = len(chunks(scene, name))
     assert 10 <= left < TOTAL
     rerun = sarcd(job, scene, *options, "--json")
-    assert json.loads(rerun.stdout)["regions_kept"] >= left - 2  # of two variables one may be a region ahead
+    assert json.loads(rerun.stdout)["regions_kept"] >= left - 2  # with two variables, one may be a region ahead
     if job == "coherence":
         assert tree(scene) == undisturbed(source)
 
@@ -188,7 +188,7 @@ def test_full_disk(tmp_path, source):
             pytest.skip(f"no small disk can be mounted here: {problem}")
         scene = shutil.copytree(source, tmp_path / "disk" / "scene.zarr")
         before = tree(scene)
-        leave(tmp_path / "disk", 64 * 4096)  # a page a chunk: room for some of them
+        leave(tmp_path / "disk", 64 * 4096)  # one page per chunk: room for some of them
         line = only_line(sarcd("coherence", scene, *OPTIONS))
         hint = "Free some space there, then run the same command again"
         assert line == f"error: {scene}/coherence: no space left on device. {hint}.\n"
@@ -208,7 +208,7 @@ def test_full_disk(tmp_path, source):
 
 
 def leave(disk, space):
-    """Fill a disk but for so many bytes."""
+    """Fill a disk except for the given number of bytes."""
     with (disk / "ballast").open("ab") as file:
         file.write(bytes(max(0, shutil.disk_usage(disk).free - space)))
 

@@ -1,4 +1,4 @@
-"""Jobs tell of pairs whose images do not fit, and of maps that call much of a scene changed; they go on."""
+"""Jobs warn about decorrelated pairs and about maps that flag much of a scene, and continue."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ FIRST, SECOND = "2023-03-19 to 2023-03-31: ", "2023-03-31 to 2023-04-12: "
 
 
 def scene(tmp_path, *, ramp=(0.0, 0.0), change=0):
-    """Speckle of coherence 0.7; the last date with a ramp, in cycles a pixel, and new ground on its first rows."""
+    """Store speckle of coherence 0.7; the last date has a ramp, in cycles per pixel, and new ground in its top rows."""
     rng = np.random.default_rng(1)
     slc = speckle_stack(rng, SHAPE, 0.7)
     slc[2, :change] = 3 * speckle_stack(rng, (1, change, 96), 0.0)[0]
@@ -33,10 +33,10 @@ def test_fringes_that_were_not_removed_are_told_of_once_a_pair(tmp_path):
     jobs.coherence(path, note=notes.append)
     (line,) = notes
     assert line.startswith(SECOND + "median coherence 0.1")
-    assert "below the 0.18 of ground without any" in line  # E[g] of 25 looks, 0.178
+    assert "below the 0.18 of ground without any" in line  # E[g] for 25 looks, 0.178
     assert "--estimator fringe" in line
     notes.clear()
-    jobs.coherence(path, note=notes.append)  # nothing is left to do
+    jobs.coherence(path, note=notes.append)  # everything is already done
     jobs.coherence(path, CoherenceOptions(estimator="fringe"), name="coherence_f", note=notes.append)
     assert notes == []
 

@@ -1,4 +1,4 @@
-"""A job killed at any instant: the store opens, nothing incomplete shows, and the rerun ends with the same bytes."""
+"""A job killed at any time: the store opens, readers see nothing incomplete, and a rerun gives the same bytes."""
 
 import random
 import shutil
@@ -17,7 +17,7 @@ from tests.factories.networks import random_model_file
 from tests.factories.scenes import stored_scene
 from tests.processes import forked, tree
 
-SHAPE, CHUNK = (2, 208, 208), 16  # 169 chunks a variable: enough to be hit between the first and the last
+SHAPE, CHUNK = (2, 208, 208), 16  # 169 chunks per variable: enough to kill between the first and the last
 KILLS = {"coherence": 10, "predict": 10, "summarise": 4}
 
 
@@ -27,7 +27,7 @@ def chunks_of(scene, names):
 
 
 def kill_at(command, scene, names, count):
-    """Run a command in a process of its own and kill it once so many chunks are there; return how many there were."""
+    """Run a command in a separate process and kill it after this many chunks; returns how many were written."""
     process, looked = forked(*command), 0.0
     try:
         while process.is_alive() and (reached := chunks_of(scene, names)) < count:
@@ -75,7 +75,7 @@ def test_kill_and_rerun(tmp_path, job):
 
 
 class Stopped(BaseException):
-    """Stands for a kill: nothing catches it."""
+    """Mimics a kill: nothing catches it."""
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ class Stopped(BaseException):
     ],
 )
 def test_stopped_after_the_last_chunk(tmp_path, monkeypatch, words, names):
-    """What is recorded beside the chunks is recorded by the rerun too, which finds no chunk to compute."""
+    """The rerun, which finds no chunk left to compute, also writes the metadata recorded beside the chunks."""
     source = stored_scene(tmp_path / "source.zarr", np.random.default_rng(0), (3, 32, 32), chunk=16)
     job, *options = words
     undisturbed = shutil.copytree(source, tmp_path / "undisturbed.zarr")

@@ -1,4 +1,4 @@
-"""Prediction kept in the store: exact for any tile, resumed, and equal to the lazy dataset."""
+"""Stored prediction: exact for any tile size, resumable, and equal to the lazy dataset."""
 
 import shutil
 from dataclasses import replace

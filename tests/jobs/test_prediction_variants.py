@@ -1,4 +1,4 @@
-"""Stored prediction with networks that are blended, with several of them, with variants, and adapted to the scene."""
+"""Stored prediction with blended tiles, ensembles, test-time augmentation and AdaBN."""
 
 import json
 import pickle
@@ -88,7 +88,7 @@ def test_a_blended_run_goes_on_to_the_same_bytes(path, blended):
     publish(store, remove=names)
     (path / "change_probability/c/0/1/2").unlink()
     (path / "change/c/0/0/0").unlink()
-    result = jobs.predict(path, blended)  # tile and batch follow the run that was stopped
+    result = jobs.predict(path, blended)  # tile and batch are those of the stopped run
     assert result.tile == 32
     assert result.computed > 0
     assert stored_bytes(path, names) == reference
@@ -161,7 +161,7 @@ def test_adapting_is_another_result_with_the_same_bytes_on_resume(tmp_path, exac
     assert np.nanmax(np.abs(first[0] - probability(path, "_as_learnt")[0])) > 0.01
     with pytest.raises(MismatchError, match="adapt_batchnorm"):
         jobs.predict(path, exact[0])
-    # further pairs go on with the sample of the first
+    # further pairs continue with the sample of the first
     jobs.predict(path, exact[0], PredictOptions(adapt_batchnorm=True))
     np.testing.assert_array_equal(probability(path)[0], first[0])
     reference = stored_bytes(path, names)

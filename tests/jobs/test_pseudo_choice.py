@@ -1,4 +1,4 @@
-"""Pseudo-labels of maps that are given, counted by hand over several scenes; and the steps of self-training."""
+"""Pseudo-labels of given maps, checked by hand over several scenes; and the steps of self-training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +20,11 @@ from tests.factories.scenes import stored_scene
 
 PATCH, LEARNT_FROM = 16, 8
 OPTIONS = PseudoOptions(confidence=0.8, min_confident=0.6, max_patches=1000)
-SHAPES = {"a.zarr": (3, 50, 70), "b.zarr": (2, 32, 90)}  # with rows and columns that are in no patch
+SHAPES = {"a.zarr": (3, 50, 70), "b.zarr": (2, 32, 90)}  # with rows and columns outside all patches
 
 
 def made_up_map(rng, shape):
-    """Probabilities (pair, y, x): cells of differing certainty, some changed in part or all over; some have none."""
+    """Make probabilities (pair, y, x) in cells of varying confidence, partly or fully changed; some are invalid."""
     pairs, height, width = shape[0] - 1, *shape[1:]
     out = np.empty((pairs, height, width), "float32")
     for y in range(0, height, PATCH):
@@ -41,7 +41,7 @@ def made_up_map(rng, shape):
 
 @pytest.fixture
 def maps(tmp_path, rng, monkeypatch):
-    """Scenes and their maps, which are there whatever the network would say."""
+    """Store scenes with their maps, which do not depend on the network."""
     found = {str(stored_scene(tmp_path / name, rng, shape)): made_up_map(rng, shape) for name, shape in SHAPES.items()}
 
     def given(scene, model, predict, *, name, **options):
@@ -60,7 +60,7 @@ def model(tmp_path):
 
 
 def cells(maps):
-    """Every patch: scene, pair, place and probabilities (PATCH, PATCH)."""
+    """Yield every patch: scene, pair, position and probabilities (PATCH, PATCH)."""
     for scene, values in maps.items():
         for pair, y, x in np.ndindex(len(values), *(size // PATCH for size in values.shape[1:])):
             place = np.s_[pair, y * PATCH : (y + 1) * PATCH, x * PATCH : (x + 1) * PATCH]
@@ -68,7 +68,7 @@ def cells(maps):
 
 
 def qualified(maps, *, reading="either"):
-    """Patches of which more than 60 % of the pixels are surer than 0.8, with whether one is changed, and how sure."""
+    """Return the patches with over 60 % of pixels above 0.8 certainty: whether any changed, and the mean certainty."""
     found = {}
     for key, _, p in cells(maps):
         sure = p > 0.8 if reading == "change" else (p > 0.8) | (p < np.float32(1) - np.float32(0.8))
@@ -78,7 +78,7 @@ def qualified(maps, *, reading="either"):
 
 
 def labelled(maps, name="pseudo_label"):
-    """Patches that have labels now; also that these are those of the map, and lie nowhere else."""
+    """Return the labelled patches; also check that their labels are those of the map, and that there are no others."""
     found = set()
     for scene, values in maps.items():
         labels = open_scene(scene)[name].values
@@ -125,7 +125,7 @@ def test_choice_and_seed_are_heeded(maps, model):
         chosen.append(frozenset(labelled(maps)))
     assert len(set(chosen)) == 4
     surest = [{key for key in one if qualified(maps)[key][0]} for one in chosen[:2]]
-    assert surest[0] == surest[1]  # the seed draws those without change
+    assert surest[0] == surest[1]  # the seed affects only the patches without change
 
 
 def test_a_suffix_names_map_and_labels(maps, model):
@@ -136,7 +136,7 @@ def test_a_suffix_names_map_and_labels(maps, model):
 
 
 def test_self_training(tmp_path, monkeypatch):
-    """A network is trained, it labels, and another one is trained on these labels too."""
+    """A network is trained and labels patches, on which a second network is then also trained."""
     calls, of_another = [], []
 
     def train(options, scenes, validation, output, *, pseudo=(), pseudo_name="", **more):
@@ -158,7 +158,7 @@ def test_self_training(tmp_path, monkeypatch):
     first, labels = (9, "round-0.safetensors"), ("new", "round-0.safetensors", "round0")
     last = (9, "m.safetensors", "new", "pseudo_label_round0")
     assert calls == [first, labels, last]
-    output.unlink()  # as if stopped in the last training: the network that labels is there
+    output.unlink()  # as if stopped in the last training: the labelling network exists
     calls.clear()
     of_another.append("round0")
     self_train(options, ["a"], [], ["new"], output)

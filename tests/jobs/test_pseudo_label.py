@@ -1,4 +1,4 @@
-"""Algorithm 1 on stored scenes: what is labelled, with what provenance, and what is never touched."""
+"""Algorithm 1 on stored scenes: selected patches, provenance, and variables that are never modified."""
 
 from dataclasses import replace
 
@@ -96,7 +96,7 @@ def test_training_on_both_kinds(tmp_path, learnt, unlabelled):
     card = load_model(both.path).card
     assert card.training["pseudo"] == ["new.zarr"]
     assert card.training["transductive"] == []
-    # N counts patches with a person's labels: those of a model do not breed more of their kind.
+    # N counts only patches with manual labels, so that pseudo-labels do not increase later selections.
     assert alone < 16
     again = pseudo_label([unlabelled], both.path, PseudoOptions(confidence=0.5, min_confident=0), name="again")
     assert again.chosen == alone
@@ -108,7 +108,7 @@ def test_self_training_from_nothing_but_labels_and_new_ground(tmp_path, learnt, 
     assert result.pseudo_patches > 0
     assert result.scores["f1"] > 0.5
     card = load_model(result.path).card
-    assert card.training["transductive"] == ["new.zarr"]  # judged on ground it has seen: said in the file
+    assert card.training["transductive"] == ["new.zarr"]  # evaluated on areas seen in training, as the file records
     assert "pseudo_label_round0" in xr.open_zarr(unlabelled)
     assert [path.name for path in result.run.glob("round-*.safetensors")] == ["round-0.safetensors"]
 

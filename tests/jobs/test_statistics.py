@@ -1,4 +1,4 @@
-"""Amplitude statistics kept in the store."""
+"""Amplitude statistics stored in the scene."""
 
 import json
 
@@ -94,7 +94,7 @@ def test_the_command_says_it_and_what_was_left_out(tmp_path, rng, capsys):
 
 
 def appended(path, image):
-    """Put a further date behind those that a scene has."""
+    """Append a date to a scene."""
     folder = path.parent
     file = write_raster(folder / "20230412.tif", image)
     append([file], path)
@@ -102,7 +102,7 @@ def appended(path, image):
 
 @pytest.mark.filterwarnings("ignore:the median amplitudes of")
 def test_prediction_goes_on_after_a_date_was_appended(tmp_path, rng):
-    """Earlier pairs stay as they are, and the new one is what a scene of all three dates has."""
+    """Earlier pairs are kept, and the new one equals that of a scene with all three dates."""
     model = random_model_file(tmp_path / "m.safetensors", widths=(4, 8))
     path, images = louder_scene(tmp_path / "scene.zarr", rng, 3)
     grown = stored_scene(tmp_path / "grown.zarr", rng, (2, 50, 60), slc=images[:2])

@@ -1,4 +1,4 @@
-"""Summaries of many dates: what is known of a stack is found, and the store holds what the lazy dataset does."""
+"""Multi-date summaries: known changes of a stack are found, and the stored result equals the lazy dataset."""
 
 import pickle
 import re
@@ -63,7 +63,7 @@ def detect(path, *, pairs=None):
 
 
 def failure(capsys, *words):
-    """The one line that a failing command leaves."""
+    """Return the one line printed by a failing command."""
     assert main([str(word) for word in words]) == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -132,7 +132,7 @@ def test_same_bytes_for_any_regions_and_chunks(tmp_path, images, of):
 
 
 def test_every_part_knows_its_first_row(path, monkeypatch):
-    """The last bits of coherence depend on it; here all of it does."""
+    """The last bits of coherence depend on the first row; the replacement here depends on it entirely."""
 
     def by_row(before, _after, _window, _min_valid, first_row):
         rows = (np.arange(len(before)) + first_row) // 3 % 2
@@ -198,7 +198,7 @@ def test_says_what_it_chose(path, capsys):
         "omnibus: the scene holds no map of change; this test looks at brightness alone\n"
     )
     times = SceneStore(path).dates("time")
-    extend_pairs(SceneStore(path), consecutive(times))  # listed, which does not say that they are computed
+    extend_pairs(SceneStore(path), consecutive(times))  # listed, which does not mean that they are computed
     detect(path, pairs="2023-03-19:2023-03-31")
     assert main(["summarise", str(path), "--no-persistence", "--name", "b"]) == 0
     err = capsys.readouterr().err
@@ -310,7 +310,7 @@ def test_a_map_made_otherwise_is_another_summary(detected):
     assert stale == {"persistence", "omnibus_score"}
 
 
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # the scene has no place on the ground
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # the scene has no georeference
 def test_info_and_export(path, tmp_path, capsys):
     jobs.summarise(path, SummaryOptions("omnibus"))
     assert main(["info", str(path)]) == 0

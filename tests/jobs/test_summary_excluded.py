@@ -1,4 +1,4 @@
-"""A summary without a bad date: that of a stack which never had it, over the pairs across."""
+"""A summary that excludes a bad date equals that of a stack without it, including the pairs across the gap."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Evaluation of scenes: per pair, pooled, lazy as eager, and what it refuses."""
+"""Evaluation of scenes: per pair, pooled, lazy equals eager, and invalid input."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ SCORES = ["f1", "precision", "recall", "iou", "kappa", "overall_accuracy"]
 
 @pytest.fixture
 def scene():
-    """Three pairs: one mixed, one without any change, one without labels."""
+    """Make three pairs: one mixed, one without change, one without labels."""
     label = np.array([[[1, 1, 1, 0], [0, 0, 0, 255]], [[0, 0, 0, 0], [0, 0, 255, 255]], np.full((2, 4), 255)], np.uint8)
     change = np.array([[[1, 1, 0, 1], [0, 0, 255, 1]], [[0, 0, 0, 0], [0, 0, 1, 1]], np.ones((2, 4))], np.uint8)
     return scene_of(label, change=change)
@@ -38,7 +38,7 @@ def test_by_hand(scene):
     np.testing.assert_allclose(result["recall"], [2 / 3, 2 / 3, 1, np.nan])
     np.testing.assert_allclose(result["iou"], [0.5, 0.5, 1, np.nan])
     np.testing.assert_allclose(result["overall_accuracy"], [10 / 12, 4 / 6, 1, np.nan])
-    # pe of the pool: (3 * 3 + 9 * 9) / 144; of the first pair: (3 * 3 + 3 * 3) / 36
+    # pe of the pooled pairs: (3 * 3 + 9 * 9) / 144; of the first pair: (3 * 3 + 3 * 3) / 36
     np.testing.assert_allclose(result["kappa"], [(10 / 12 - 90 / 144) / (1 - 90 / 144), 1 / 3, 1, np.nan])
     assert result.attrs == {"variable": "change", "truth": "label"}
     assert {result[name].dtype for name in ("tp", "labelled_pixels", "masked_pixels")} == {np.dtype("int64")}

@@ -1,4 +1,4 @@
-"""Scores beyond counts: of probabilities and objects, with intervals, over several sites."""
+"""Scores beyond counts: for probabilities and objects, with intervals, over several sites."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_average_precision_is_unknown_without_change():
     ],
 )
 def test_labels_of_one_class_are_warned_of(rng, value, message):
-    """Of the site that lacks one, and not for a pair that lacks one beside others that hold both."""
+    """Warns for a site that lacks a class, but not for a pair that lacks one if other pairs contain both."""
     fine = random_scene(rng)
     fine["label"][1] = value
     evaluate(fine)
@@ -69,7 +69,7 @@ def test_labels_of_one_class_are_warned_of(rng, value, message):
 
 
 def brute_objects(changed, predicted, evaluated, least):
-    """Return detected, missed, confirmed and false, by labelling the whole."""
+    """Return detected, missed, confirmed and false objects, by labelling the whole."""
     from scipy import ndimage
 
     real, reported = (ndimage.label(where, np.ones((3, 3)))[0] for where in (changed, predicted))
@@ -115,7 +115,7 @@ def test_objects_by_hand():
     change = np.array([[[1, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 1]]], np.uint8)
     scene = scene_of(label, change=change).assign_attrs(spacing_m=[100.0, 50.0], range_spacing="ground")
     result = evaluate(scene, objects=True).isel(over=0)
-    # Found: the left one. False: the corner at the left; at the right that part of a claim which is labelled.
+    # Detected: the left one. False: the corner at the left and, at the right, the labelled part of a detection.
     assert [int(result[f"objects_{name}"]) for name in ("detected", "missed", "confirmed", "false")] == [1, 1, 1, 2]
     assert [float(result[f"object_{name}"]) for name in ("precision", "recall")] == [1 / 3, 1 / 2]
     assert float(result["object_f1"]) == pytest.approx(0.4)
@@ -123,7 +123,7 @@ def test_objects_by_hand():
     assert result["false_objects_per_km2"].attrs["units"] == "km-2"
     strict = evaluate(scene, objects=ObjectRules(min_overlap=0.6)).isel(over=0)
     assert int(strict["objects_detected"]) == 0
-    large = evaluate(scene, objects=ObjectRules(min_area_m2=5001)).isel(over=0)  # more than one pixel
+    large = evaluate(scene, objects=ObjectRules(min_area_m2=5001)).isel(over=0)  # larger than one pixel
     assert [int(large[f"objects_{name}"]) for name in ("detected", "missed", "false")] == [0, 1, 0]
     unknown = evaluate(scene.drop_attrs(), objects=True).isel(over=0)
     assert np.isnan(float(unknown["false_objects_per_km2"]))

@@ -1,4 +1,4 @@
-"""Thresholds chosen on labelled scenes, against trying them all."""
+"""Thresholds chosen on labelled scenes, compared with exhaustive search."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def in_steps(scene):
 
 
 def every_threshold(scenes):
-    """Return each value of the scores, and precision and recall there."""
+    """Return each distinct score with its precision and recall."""
     score, changed = (np.concatenate(parts) for parts in zip(*map(in_play, scenes), strict=True))
     thresholds = np.unique(score).astype(float)
     predicted = [score >= threshold for threshold in thresholds]
@@ -79,7 +79,7 @@ def test_best_f1_is_that_of_the_exact_search(rng):
     choice = choose_threshold([scene], best="f1")
     assert choice.f1 == pytest.approx(best, abs=1e-3)
     assert choice.f1 <= best
-    assert np.isnan(choice.false_objects_per_km2)  # the pixels' size is not known
+    assert np.isnan(choice.false_objects_per_km2)  # pixel size unknown
 
 
 @given(seed=st.integers(0, 2**32), least=st.sampled_from([1, 4]), allowed=st.integers(0, 6))
@@ -110,19 +110,19 @@ def test_false_alarms_stay_under_the_number_from_the_threshold_upward(seed, leas
     above = sorted(threshold for threshold in tried if threshold >= choice.threshold)
     assert all(tried[threshold] <= allowed for threshold in above)
     below = [threshold for threshold in tried if threshold < choice.threshold]
-    if not below:  # nothing exceeds it
+    if not below:  # no threshold exceeds the limit
         assert choice.threshold <= wrong.min() or not above
         return
     assert tried[max(below)] > allowed
-    # Steps are narrow: false pixels grow by a quarter, and by a hundredth at last, or by one or two pixels.
+    # Steps are narrow: false pixels grow by at most a quarter, finally by a hundredth, or by one or two pixels.
     steps = np.array([np.sum(wrong >= threshold) for threshold in (*above[::-1], max(below))])
-    first = max((allowed + 1) * least - 1, 1)  # so many cannot be too many objects
+    first = max((allowed + 1) * least - 1, 1)  # this few cannot form too many objects
     assert (np.diff([first, *steps]) <= 0.25 * np.array([first, *steps[:-1]]) + 2).all()
     assert steps[-1] - np.sum(wrong >= choice.threshold) <= max(0.01 * steps[-1], 2)
 
 
 def test_the_search_comes_from_above():
-    # Falling: two false objects at 0.8, which are one from 0.5 on. The lowest threshold with one would be 0.5.
+    # Not monotonic: two false objects at 0.8 merge into one from 0.5 down. The lowest threshold with one would be 0.5.
     score = np.array([[[0.9, 0.5, 0.8, 0.1, 0.1, 0.95]]], np.float32)
     label = np.array([[[0, 0, 0, 0, 0, 1]]], np.uint8)
     scene = scene_of(label, change_probability=score).assign_attrs(spacing_m=[1000.0, 1000.0], range_spacing="ground")
@@ -154,7 +154,7 @@ def test_a_threshold_of_a_probability_lies_between_0_and_1():
     label = np.array([[[1, 1, 0]]], np.uint8)
     scene = scene_of(label, change_probability=np.array([[[1.0, 0.5, 0.0]]], np.float32))
     assert choose_threshold([scene], precision=1).threshold == 0.5
-    assert choose_threshold([scene], precision=0.5).threshold == 0.5  # 0 would claim all, and is no threshold
+    assert choose_threshold([scene], precision=0.5).threshold == 0.5  # 0 would flag everything and is not a threshold
     sure = scene.assign(change_probability=xr.ones_like(scene["change_probability"]))
     with pytest.raises(SceneError, match="no threshold between 0 and 1 separates the probabilities"):
         choose_threshold([sure], best="f1")

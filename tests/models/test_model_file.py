@@ -1,4 +1,4 @@
-"""Model files: what is written comes back, and what anybody else wrote ends in one clear line."""
+"""Model files: saved models load unchanged, and invalid files give one clear error."""
 
 import contextlib
 import dataclasses
@@ -33,7 +33,7 @@ CARD = ModelCard(
 
 @pytest.fixture
 def network():
-    """A network whose batch norm statistics are not the initial ones."""
+    """Make a network whose batch norm statistics differ from the initial ones."""
     torch.manual_seed(1)
     network = create_model("unet", 3, **CARD.options)
     network.train()(torch.rand(4, 3, 16, 16))
@@ -54,7 +54,7 @@ def test_logits_and_card_come_back(path, network):
     assert not loaded.network.training
     assert loaded.device == torch.device("cpu")
     assert loaded.path == str(path)
-    # every option is written out, so that defaults may change later
+    # every option is stored, so that defaults may change later
     assert loaded.card == dataclasses.replace(CARD, options={**CARD.options, "convolutions": 2})
 
 
@@ -128,7 +128,7 @@ def test_only_what_the_card_describes_is_written(tmp_path, network):
 
 
 def rewrite(path, *, card=None, tensors=None, raw=None):
-    """Write a file again with entries of its metadata, or tensors, changed; None removes one."""
+    """Rewrite a file with changed metadata entries or tensors; None removes one."""
     with safetensors.safe_open(path, "pt") as file:
         metadata = json.loads(file.metadata()["sarcd"])
     weights = safetensors.torch.load_file(path)

@@ -1,4 +1,4 @@
-"""The pretrained model: small, the default where it fits, and better than thresholds on a mine it has not seen."""
+"""The pretrained model: small, used by default where it applies, and better than thresholds on an unseen mine."""
 
 import json
 import shutil
@@ -63,7 +63,7 @@ def test_the_command_takes_it_by_default(stored, capsys):
     assert "the pretrained one maps the changes" in captured.err
     kept = parameters_of(open_scene(stored).change_probability)
     assert kept["model"] == load_model(MINES).digest
-    assert main(["predict", str(stored), "--model", str(MINES), "--json"]) == 0  # the same by its path
+    assert main(["predict", str(stored), "--model", str(MINES), "--json"]) == 0  # the same, given its path
     assert json.loads(capsys.readouterr().out)["regions_computed"] == 0
 
 

@@ -1,4 +1,4 @@
-"""The registry of pretrained models: what it says is so, and is what the command prints."""
+"""The registry of pretrained models: its entries are correct and are what the command prints."""
 
 import hashlib
 import json
@@ -71,7 +71,7 @@ def test_channels_are_those_that_enter():
 
 @every
 def test_figures_are_those_of_the_documentation(name):
-    """And the benchmarks that print them exist."""
+    """The benchmarks that print the figures exist too."""
     text = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("model.md", "detect.md"))
     benchmarks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "benchmarks").glob("test_*.py"))
     files = {path.stem for path in (ROOT / "tests" / "benchmarks").glob("test_*.py")}

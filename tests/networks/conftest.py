@@ -5,4 +5,4 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread(one_torch_thread):
-    """Run every test of this folder on one thread of torch."""
+    """Run every test of this folder on one torch thread."""

@@ -1,4 +1,4 @@
-"""Weights of a trunk from a file: taken as named, adapted at the first layer, and everything else refused."""
+"""Backbone weights from a file: loaded by name, adapted at the first layer, and all other files refused."""
 
 import pickle
 
@@ -13,7 +13,7 @@ from sarcd.networks.backbone_weights import load_backbone
 
 @pytest.fixture(scope="module")
 def states():
-    """State dicts of torchvision's networks with random weights."""
+    """Make state dicts of torchvision's networks with random weights."""
     from torchvision import models
 
     torch.manual_seed(3)
@@ -38,7 +38,7 @@ def test_the_trunk_gets_what_the_file_holds(states, tmp_path, name, source, opti
     path = tmp_path / f"weights{suffix}"
     write = torch.save if suffix == ".pth" else safetensors.torch.save_file
     write(states[source], path)
-    network = create_model(name, 4, **options)  # three channels a date: taken as they are
+    network = create_model(name, 4, **options)  # three channels per date: loaded unchanged
     load_backbone(network, path)
     state = network.trunk.state_dict()
     assert first in state
@@ -53,7 +53,7 @@ def test_an_image_equal_in_all_channels_makes_the_response_of_a_grey_photograph(
     grey = torch.rand(1, 1, 16, 16)
     photograph = torch.conv2d(grey.expand(-1, 3, -1, -1), states["resnet18"]["conv1.weight"])
     found = torch.conv2d(grey.expand(-1, channels - 1, -1, -1), network.trunk.conv1.weight)
-    # Sums of 3 x 49 products of float32 up to about 1: sqrt(147) x 2^-24 = 7e-7 off.
+    # Sums of 3 x 49 float32 products of magnitude up to 1 have an error of sqrt(147) x 2^-24 = 7e-7.
     torch.testing.assert_close(found, photograph, atol=1e-5, rtol=1e-4)
 
 
@@ -131,5 +131,5 @@ def test_weights_of_another_network_and_networks_without_a_trunk(states, resnet,
     refused(create_model("tinycd", 3), resnet, message, capsys)
     refused(create_model("unet-small", 3), resnet, "UNet has no backbone to load", capsys)
     torch.save(states["efficientnet_b0"], tmp_path / "b0.pth")
-    # the smaller one has other widths, or other names
+    # the smaller one has different widths or names
     refused(create_model("tinycd", 3), tmp_path / "b0.pth", "use the state dict of", capsys)

@@ -1,4 +1,4 @@
-"""ChangerEx: its published size, and its parts beside their definitions."""
+"""ChangerEx: published size, and its parts compared with their definitions."""
 
 import torch
 
@@ -43,7 +43,7 @@ def test_exchanges_are_of_even_columns_and_even_channels_and_undo_themselves():
 
 
 def test_what_is_exchanged_and_where():
-    """Columns after the second stage, channels after the third and the fourth, nothing after the first."""
+    """Columns are exchanged after the second stage, channels after the third and fourth, nothing after the first."""
     torch.manual_seed(0)
     network = ChangerEx(2).eval()
     before, after = torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64)

@@ -1,4 +1,4 @@
-"""The choice of a device."""
+"""Choice of a device."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from sarcd.networks.devices import choose_device
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Pretend to have so many CUDA devices, and mps or not."""
+    """Mock the number of CUDA devices and the availability of mps."""
 
     def pretend(cuda=0, mps=False):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)

@@ -1,4 +1,4 @@
-"""What holds for every network: shapes, linear heads, gradients, and the same function when made quick."""
+"""Properties of every network: shapes, linear heads, gradients, and unchanged output after optimisation."""
 
 import shutil
 
@@ -55,7 +55,7 @@ def test_every_weight_gets_a_gradient(label):
     network = build(label)
     generator = torch.Generator().manual_seed(0)
     target = torch.randn(2, 1, 2 * network.stride, 2 * network.stride, generator=generator)
-    for _ in range(4):  # stochastic depth leaves out whole blocks of a pass
+    for _ in range(4):  # stochastic depth skips whole blocks in a pass
         (network(torch.rand(2, 3, *target.shape[2:], generator=generator)) * target).sum().backward()
     still = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert still == []
@@ -89,7 +89,7 @@ def test_every_channel_moves_the_logits(network):
 
 
 def test_logits_are_linear_in_the_head(network):
-    """A temperature may divide the head's weights, and its bias is what every logit begins from."""
+    """A temperature can be folded into the head's weights, and its bias is the offset of every logit."""
     image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         before = network(image)

@@ -1,4 +1,4 @@
-"""Networks made quick for prediction: the same function, without batch norms."""
+"""Networks optimised for inference: the same function without batch norms."""
 
 import shutil
 from itertools import product
@@ -48,8 +48,8 @@ def test_a_network_in_training_is_refused(network):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with a C++ compiler")
 def test_a_compiled_network_takes_tiles_of_any_shape():
-    """More shapes than torch compiles one by one: nine for the edges of a scene, and batches of their own."""
-    torch._dynamo.reset()  # what other tests compiled
+    """Use more shapes than torch specialises for; a scene's edges have nine, and batches add more."""
+    torch._dynamo.reset()  # clear what other tests compiled
     torch._dynamo.utils.counters.clear()
     network = random_network(widths=(4, 8))
     quick = for_inference(network, compiled=True)
@@ -58,7 +58,7 @@ def test_a_compiled_network_takes_tiles_of_any_shape():
             image = torch.rand(1, 3, y, x)
             torch.testing.assert_close(quick(image), network(image), atol=LOGIT, rtol=0)
     frames = torch._dynamo.utils.counters["frames"]
-    assert frames["ok"] == frames["total"]  # none fell back to what is not compiled
+    assert frames["ok"] == frames["total"]  # no fallback to eager mode
 
 
 def test_where_nothing_compiles_it_is_said_at_once(monkeypatch):

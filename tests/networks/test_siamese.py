@@ -1,4 +1,4 @@
-"""The Siamese U-Net: its published size, how far it looks, and what it does with two dates."""
+"""The Siamese U-Net: published size, receptive field, and handling of two dates."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def size(network):
 def test_size_as_published_with_two_channels_a_date(fusion, published):
     with torch.device("meta"):
         assert size(SiameseUNet(3, fusion=fusion)) == published
-        # the first convolution alone knows how many channels there are
+        # only the first convolution depends on the number of channels
         assert size(SiameseUNet(2, fusion=fusion)) == published - 9 * 16
 
 
@@ -38,7 +38,7 @@ def test_a_pixel_moves_the_output_as_far_as_the_reach_and_no_farther(options, ax
 
 @pytest.mark.parametrize("fusion", ["conc", "diff"])
 def test_a_tile_needs_its_halo_and_no_less(fusion):
-    """What lies beyond the halo moves no pixel of a tile; beyond a halo one step smaller it does."""
+    """Pixels beyond the halo do not affect a tile; with a halo one step smaller they do."""
     torch.manual_seed(2)
     network = with_seen_statistics(SiameseUNet(3, fusion=fusion), seed=3)
     tile, halo = slice(144, 160), network.tile_halo
@@ -79,7 +79,7 @@ def test_a_stream_keeps_shared_channels_from_the_dates():
 
 
 def test_diff_sees_of_equal_dates_nothing_but_the_last():
-    """The skips are then zero, and the weights that see them make no difference."""
+    """The skips are then zero, and the weights applied to them have no effect."""
     torch.manual_seed(0)
     network = SiameseUNet(2, fusion="diff").eval()
     image = torch.rand(1, 1, 32, 32).expand(-1, 2, -1, -1)

@@ -1,4 +1,4 @@
-"""TinyCD: its published size, and its parts beside their definitions."""
+"""TinyCD: published size, and its parts compared with their definitions."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_the_trunk_is_torchvisions():
 
 
 def test_weights_are_drawn_as_torchvision_draws_them():
-    """Zero mean, variance 2 / fan out; nothing is left undrawn."""
+    """Zero mean and variance 2 / fan out, for every weight."""
     torch.manual_seed(0)
     backbone = TinyCD(4).trunk
     for name, weight in backbone.state_dict().items():
@@ -72,5 +72,5 @@ def test_where_the_mask_is_zero_nothing_comes_up():
     up.convolutions.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     up(x, mask)
     assert not seen[0][..., :4].any()
-    # the corners stay where they are, and a slope stays one
+    # corners stay fixed, and a linear ramp stays linear
     torch.testing.assert_close(seen[0][0, 0, 5, 4:], torch.linspace(0, 3, 8)[4:])

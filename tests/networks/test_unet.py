@@ -1,4 +1,4 @@
-"""The U-Net: its size, its reach, and what it refuses."""
+"""The U-Net: size, receptive field, and invalid options."""
 
 import pytest
 import torch

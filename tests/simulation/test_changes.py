@@ -24,7 +24,7 @@ def ground():
 
 @pytest.fixture(scope="module")
 def many():
-    """Of many mines and pairs."""
+    """Collected over many mines and pairs."""
     return [
         edit
         for seed in range(40)
@@ -85,15 +85,15 @@ def test_a_change_edits_what_it_covers_and_nothing_else(ground, kind):
         assert step.max() <= 1e-3
         assert step.min() < -0.8 * MINE.pit.bench_m
         assert np.isin(after.cover[changed], (Cover.BENCH_FLOOR, Cover.BENCH_FACE)).all()
-    elif kind == "slump":  # down at the top, up at the foot
+    elif kind == "slump":  # lower at the top, higher at the foot
         assert step.min() < -3
         assert step.max() > 3
     else:
         assert step.max() > 1
         assert step.min() > -1.5
-    # One object, larger than what a network resolves.
+    # A single object larger than a network's resolution.
     pieces = np.bincount(ndimage.label(changed)[0].ravel())[1:]
-    assert pieces.max() > 0.75 * changed.sum()  # wet tailings cut some off
+    assert pieces.max() > 0.75 * changed.sum()  # wet tailings cut off some parts
     assert ndimage.binary_opening(changed, np.ones((12, 12))).any()
 
 
@@ -123,7 +123,7 @@ def test_a_part_changes_as_the_whole(ground):
 
 
 def test_brightness_changes_by_what_was_drawn(ground):
-    # Of heaps on a dump: the class stays, so the mean changes by the offset, up to the tone of the ground before.
+    # For heaps on a dump the class stays, so the mean changes by the offset, up to the texture of the ground before.
     edit = replace(one_of("heaps"), offset_db=-3.0)
     after = fresh(ground)
     changed = apply_edits(after, [edit]).changed & (ground.cover == Cover.DUMP)

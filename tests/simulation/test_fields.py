@@ -58,12 +58,12 @@ def test_blocks_and_names_are_independent():
 
 
 def test_fractal_is_of_unit_variance_and_zero_mean():
-    # Many small independent fields: one field has few coarse features, so its own variance says little.
+    # Many small independent fields: one field has few coarse features, so its own variance is a poor estimate.
     region = Region(0, 0, 128, 128)
     fields = np.stack([RandomStreams(seed, "T").fractal(region, "f", coarsest=16, roughness=0.6) for seed in range(40)])
     assert abs(fields.mean()) < 0.03
     assert fields.var() == pytest.approx(1, abs=0.05)
-    # No lattice may show: pixels on and between the lattice points vary alike.
+    # The lattice must be invisible: pixels on and between the lattice points have equal variance.
     by_place = fields.reshape(40, 8, 16, 8, 16).var(axis=(0, 1, 3))
     assert by_place.max() / by_place.min() < 1.4
 

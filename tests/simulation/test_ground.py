@@ -80,7 +80,7 @@ def test_the_ramp_goes_down_to_the_bottom(ground):
 
 
 def test_shares_follow_the_options():
-    far = Region(9000, 200, 700, 900)  # mines and all
+    far = Region(9000, 200, 700, 900)  # including the mines
     plain = SiteOptions("T", vegetation=0.0, water=0.0, tailings=0.0)
     bare = build(DICE, plain, far)
     assert not np.isin(bare.cover, (Cover.VEGETATION, Cover.WATER, Cover.TAILINGS)).any()

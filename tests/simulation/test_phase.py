@@ -23,7 +23,7 @@ def test_a_ramp_keeps_its_frequency_far_from_the_origin():
 
 
 def test_wrong_heights_make_fringes_of_the_baseline():
-    # The height of one fringe: lambda R sin(theta) / (2 B); a twentieth of the terrain's height is wrong.
+    # The height of one fringe: lambda R sin(theta) / (2 B); a twentieth of the terrain's height is DEM error.
     ambiguity = WAVELENGTH_M * RANGE_M * np.sin(np.deg2rad(35)) / (2 * 100.0)
     height = np.linspace(0, 20 * ambiguity, 80, dtype=np.float32)[None].repeat(64, 0)
     phase = phase_of(DICE, CALM, REGION, 1, 100.0, height)
@@ -49,7 +49,7 @@ def test_geometric_loss_by_hand():
     critical = WAVELENGTH_M * RANGE_M / (2 * resolution)  # at a local incidence of 45 degrees
     np.testing.assert_allclose(loss[0], [0, 150 / critical, 50 / critical], rtol=1e-5)
     assert loss[1, 2] == pytest.approx(200 / critical, rel=1e-5)
-    # On level ground at 35 degrees it is 1 / tan(35 deg) times that; slopes towards the radar lose more.
+    # On level ground at 35 degrees it is 1 / tan(35 deg) times that; slopes towards the radar decorrelate more.
     slopes = np.tan(np.deg2rad(np.array([0.0, 20.0, -20.0, 35.0], np.float32)))
     expected = [1 / np.tan(np.deg2rad(35)), 1 / np.tan(np.deg2rad(15)), 1 / np.tan(np.deg2rad(55)), 20]
     np.testing.assert_allclose(pull(slopes, 35.0), expected, rtol=1e-4)

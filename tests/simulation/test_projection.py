@@ -11,7 +11,7 @@ NEAR = 120
 
 
 def seen(profile, view=VIEW, width=100, power=None):
-    """One range line whose image begins `NEAR` columns into the ground."""
+    """Project one range line whose image begins `NEAR` columns into the ground."""
     height = np.repeat(np.asarray(profile, np.float32)[None], 3, axis=0)
     power = np.ones((1, len(profile)), np.float32) if power is None else power
     image, source, flags = project(height, power, view, near=NEAR, width=width)
@@ -34,7 +34,7 @@ def test_level_ground_keeps_power_and_order_wherever_it_lies():
 
 
 def test_power_is_kept_by_foreshortening():
-    # A slope towards the radar, short of layover: its ground falls into fewer columns, its area times cos^p is kept.
+    # A slope towards the radar, short of layover: its ground occupies fewer columns; its area times cos^p is conserved.
     profile = flat()
     profile[NEAR + 40 :] = np.minimum(np.arange(180) * 2 * np.tan(np.deg2rad(20)), 21.8)
     image, _, flags = seen(profile)
@@ -45,7 +45,7 @@ def test_power_is_kept_by_foreshortening():
     assert image.max() == pytest.approx(bright, rel=0.02)
     steps = round(21.8 / (2 * np.tan(slope)))
     extra = image.sum() - 100
-    # The columns that the slope no longer takes show the ground beyond.
+    # The columns vacated by the slope show the ground beyond.
     assert extra == pytest.approx(
         steps * (area * (np.cos(local) / np.cos(np.deg2rad(35))) ** 1.5 - 1) + 21.8 / 1.4, abs=1.5
     )
@@ -57,7 +57,7 @@ def test_a_face_towards_the_radar_is_laid_over():
     profile[NEAR + 59] = 10.0
     image, source, flags = seen(profile, width=90)
     over = np.flatnonzero(flags == LAYOVER)
-    # 20 m stand 20 / tan(35 deg) / 2 m = 14.3 columns nearer: from 60 - 14.3 to the foot of the face at 58.
+    # 20 m are shifted by 20 / tan(35 deg) / 2 m = 14.3 columns: from 60 - 14.3 to the foot of the face at 58.
     np.testing.assert_array_equal(over, np.arange(46, 58))
     assert image[over].mean() > 2
     assert image[over[0] - 10 : over[0] - 1] == pytest.approx(1, abs=1e-4)
@@ -69,7 +69,7 @@ def test_a_wall_that_faces_away_casts_a_shadow():
     profile[NEAR + 60 :] = 0.0
     image, source, flags = seen(profile, width=120)
     dark = np.flatnonzero(flags & SHADOW)
-    # From the edge of the wall, 14.3 columns nearer, to where its last ray lands: 20 m tan(35 deg) = 7 columns beyond.
+    # From the edge of the wall, 14.3 columns nearer, to where its last ray ends: 20 m tan(35 deg) = 7 columns beyond.
     assert dark[0] == pytest.approx(59 - 14.3, abs=1)
     assert dark[-1] == pytest.approx(59 + 7, abs=1.1)
     assert (image[dark] < 0.6).all()
@@ -78,14 +78,14 @@ def test_a_wall_that_faces_away_casts_a_shadow():
 
 
 def test_power_falls_with_the_cosine_of_local_incidence():
-    tilt = np.deg2rad(25)  # along azimuth: no column moves, only the light is slanting
+    tilt = np.deg2rad(25)  # along azimuth: no column is shifted, only illumination changes
     height = (np.arange(3, dtype=np.float32) * 2 * np.tan(tilt))[:, None].repeat(NEAR + 220, axis=1)
     image, _, _ = project(height - height[1], np.ones((1, NEAR + 220), np.float32), VIEW, near=NEAR, width=50)
     np.testing.assert_allclose(image, np.cos(tilt) ** 1.5 / np.cos(tilt), rtol=1e-4)
 
 
 def test_against_brute_force(rng):
-    """Ground cut into a thousand pieces a pixel, each dropped into its column if no piece before it hides it."""
+    """Divide the ground into a thousand pieces per pixel and add each to its column unless an earlier one hides it."""
     profile = (ndimage.gaussian_filter(rng.standard_normal(NEAR + 220), 6) * 90).astype(np.float32)
     image, _, flags = seen(profile)
     at = np.linspace(0, len(profile) - 1, (len(profile) - 1) * 1000 + 1)[:-1] + 0.0005

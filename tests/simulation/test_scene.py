@@ -11,7 +11,7 @@ from sarcd.simulation.core.parts import parts, simulate_arrays
 from sarcd.simulation.core.projection import LAYOVER, SHADOW
 from sarcd.simulation.core.pseudo import Pseudo
 
-# No phase, so that coherence may be pooled over a class; no brightness of weather is left out by that.
+# No phase, so that coherence can be pooled over a class; the effect of weather on intensity is unaffected.
 OPTIONS = SiteOptions(
     "T",
     vegetation=0.25,
@@ -81,7 +81,7 @@ def test_the_spectral_weight_changes_speckle_and_not_the_ground():
     )
     for name in ("label", "mask", "cover", "power", "pseudo_change"):
         np.testing.assert_array_equal(getattr(usual, name), getattr(light, name))
-    # What is missing at the edges of the band: Hamming 0.6 falls to 0.2 there, 0.9 to 0.8.
+    # Weighting at the edges of the band: Hamming 0.6 falls to 0.2 there, 0.9 to 0.8.
     shares = []
     for scene in (usual, light):
         level = np.sqrt(scene.power[0] + 10 ** (OPTIONS.noise_db / 10))
@@ -97,9 +97,9 @@ def test_labels_say_what_cannot_be_judged(scene):
         assert set(np.unique(label)) == {0, 1, 255}
         assert (scene.mask[label == 255] != 0).all()
     judged_once = (scene.label != 255).any(axis=0) & (scene.mask != 0)
-    assert judged_once.mean() < 0.02  # hidden at one date of three
+    assert judged_once.mean() < 0.02  # masked at one of three dates
     assert not scene.pseudo_change[scene.label == 1].any()
-    # Of what is in shadow there is nothing but noise.
+    # Shadow contains only noise.
     dark = (scene.mask == SHADOW) & (scene.label[0] == 255) & (scene.label[1] == 255)
     inner = ndimage.binary_erosion(dark, iterations=2)
     assert np.mean(np.abs(scene.slc[0][inner]) ** 2) < 2 * 10 ** (OPTIONS.noise_db / 10)
@@ -112,7 +112,7 @@ def test_the_near_wall_lies_over_and_the_far_wall_is_dark():
         pit = np.isin(scene.cover, (Cover.BENCH_FACE,))
         middle = np.median(np.nonzero(pit)[1])
         right = np.broadcast_to(np.arange(640) > middle, pit.shape)
-        # Seen from the left, the right wall of a pit faces the radar.
+        # When looking left, the right wall of a pit faces the radar.
         lit, dark = (right, ~right) if look == "right" else (~right, right)
         near = np.isin(scene.cover, (Cover.BENCH_FLOOR, Cover.BENCH_FACE))
         assert ((scene.mask & LAYOVER) > 0)[lit & near].mean() > 3 * ((scene.mask & LAYOVER) > 0)[dark & near].mean()
@@ -121,7 +121,7 @@ def test_the_near_wall_lies_over_and_the_far_wall_is_dark():
 
 
 def test_outlines_move_with_the_terrain(scene):
-    # A cut moves faces: what was laid over or in shadow before is not all so after, inside the change alone.
+    # Excavation moves faces, so some earlier layover and shadow disappears, only within the changed area.
     still = simulate_arrays(replace(OPTIONS, changes=(0, 0)), SHAPE, DAYS[:2], seed=1)
     assert set(np.unique(still.label)) == {0, 255}
     moved = (scene.label[0] == 255) & (still.label[0] != 255)
@@ -134,7 +134,7 @@ def test_outlines_move_with_the_terrain(scene):
 def test_images_have_the_coherence_that_is_called_true(scene, cover):
     where = (scene.cover == cover) & (scene.label[0] == 0) & (scene.pseudo_change[0] == 0)
     noise = 10 ** (OPTIONS.noise_db / 10)
-    # The estimate weighs pixels by their power, and so must the truth.
+    # The estimate weights pixels by their power, so the true value must too.
     powers = (scene.power[0][where] + noise, scene.power[1][where] + noise)
     expected = np.sum(scene.coherence[0][where] * np.sqrt(powers[0] * powers[1])) / np.sqrt(
         powers[0].sum() * powers[1].sum()
@@ -172,7 +172,7 @@ def test_texture_is_shared_by_unchanged_ground_and_new_where_it_moved(scene):
     assert np.quantile(np.abs(ratio_db[still]), 0.97) < 0.2
     changed = scene.label[0] == 1
     assert abs(np.median(ratio_db[changed])) < 5
-    # The grain alone, without slopes and classes: what is left of logarithms after the mean of their neighbours.
+    # Only the fine texture, without slopes and classes: the residual of logarithms after subtracting the local mean.
     logs = np.log(np.maximum(scene.power[:2], 1e-9))
     grain = logs - ndimage.uniform_filter(logs, (0, 7, 7))
     inner = ndimage.binary_erosion(changed, iterations=3)
@@ -186,14 +186,14 @@ def test_moisture_raises_brightness_and_keeps_coherence(scene):
     moist &= scene.mask == 0
     assert moist.mean() > 0.01
     ratio_db = 10 * np.log10(scene.power[1][moist] / scene.power[0][moist])
-    assert np.quantile(ratio_db, 0.02) > 1.5  # columns that also see some dry ground
+    assert np.quantile(ratio_db, 0.02) > 1.5  # columns that also contain some dry ground
     assert np.quantile(ratio_db, 0.99) < 5.1
     dry = simulate_arrays(replace(OPTIONS, moist=(0.0, 0.0)), SHAPE, DAYS[:2], seed=1)
     kept = (scene.coherence[0] / np.maximum(dry.coherence[0], 1e-3))[moist]
-    # Brighter ground also has less noise in proportion, so a little more than 1 is possible.
+    # Brighter ground also has relatively less noise, so slightly more than 1 is possible.
     assert np.quantile(kept, 0.01) > 0.69
     assert np.quantile(kept, 0.99) < 1.2
-    # What was wetted dries again by the third date.
+    # Wetted ground has dried again by the third date.
     back = moist & (scene.label[1] == 0)
     np.testing.assert_allclose(np.median(scene.power[2][back] / scene.power[0][back]), 1, rtol=0.01)
 

@@ -54,12 +54,12 @@ def test_thresholds_on_one_quantity_fail(scene):
         assert best_threshold(label, 1 - boxcar_coherence(z1, z2, window))[1] < 0.55
         before, after = (ndimage.uniform_filter(np.abs(z) ** 2, window) for z in (z1, z2))
         assert best_threshold(label, np.abs(np.log(after / before)))[1] < 0.35
-    # Even the truth about coherence does not separate change from vegetation, water and busy roads.
+    # Even true coherence does not separate change from vegetation, water and busy roads.
     assert best_threshold(label, 1 - scene["true_coherence"].values[0])[1] < 0.85
 
 
 def test_the_class_map_would_make_coherence_enough(scene):
-    """An oracle that knows the class of each pixel, and how likely change is in it at each coherence."""
+    """Use an oracle that knows the class of each pixel and the probability of change at each coherence."""
     label = scene["label"].values[0]
     judged = label != schema.NO_LABEL
     coherence = boxcar_coherence(*scene["slc"].values, 13)
@@ -74,7 +74,7 @@ def test_changes_are_few_large_and_low_coherence_is_not(scene):
     changed = label == 1
     assert 0.004 < changed.mean() < 0.05
     assert ((coherence < 0.25) & (label == 0)).mean() > 2 * changed.mean()
-    # What is hidden within an object belongs to it.
+    # Masked pixels within an object belong to it.
     objects = np.bincount(ndimage.label(label > 0)[0][changed])
     assert np.sum(objects[objects > 144]) > 0.95 * changed.sum()
     patches = changed.reshape(4, 256, 4, 256).any(axis=(1, 3))

@@ -24,7 +24,7 @@ def white(number, shape=(500, 500)):
 
 
 def mixed(looks, table, *, cover=None, left=None, keeps=None, geometric=None, pull=None):
-    """`correlate` with nothing but the causes that are given; returns the images and the coherence."""
+    """Call `correlate` with only the given causes of decorrelation; returns the images and the coherence."""
     dates, *shape = looks.shape
     out = looks.copy()
     g = correlate(
@@ -63,7 +63,7 @@ def test_impulse_response_fills_its_band_and_no_more(oversampling, hamming):
     spectrum = np.abs(np.fft.fft(response, 4096)) ** 2
     frequency = np.abs(np.fft.fftfreq(4096))
     assert spectrum[frequency > 0.5 / oversampling].sum() / spectrum.sum() < 0.005
-    # The weight falls to 2 hamming - 1 of its peak at the edge of the band.
+    # The weighting falls to 2 hamming - 1 of its peak at the edge of the band.
     edge = np.argmin(np.abs(np.fft.fftfreq(4096) - 0.45 / oversampling))
     assert np.sqrt(spectrum[edge] / spectrum[0]) == pytest.approx(
         hamming + (1 - hamming) * np.cos(0.9 * np.pi), abs=0.06
@@ -174,7 +174,7 @@ def test_many_dates_equal_numpys_cholesky():
     cover = rng.integers(0, len(Cover), (3, 4)).astype(np.uint8)
     by_class = temporal_table(days)
     matrix = np.moveaxis(by_class[:, :, cover], (0, 1), (2, 3)).astype(np.float64)
-    # Moved between the third date and the fourth: what spans that keeps a tenth.
+    # Ground changed between the third and fourth date: pairs across the change keep a tenth.
     left = np.ones((4, 3, 4), np.float32)
     own = matrix[..., 3, 2].copy()
     left[2] = 0.1 * own

@@ -30,7 +30,7 @@ def test_a_target_has_the_systems_point_spread(hamming):
 
 def test_a_lighter_weight_has_higher_side_lobes_and_is_stamped_farther():
     assert [reach_px(hamming) for hamming in (0.5, 0.6, 0.75, 1.0)] == [6, 6, 12, 16]
-    # The highest side lobe: -13.3 dB without weight, -31.6 dB with 0.6 (Harris 1978 has -42.7 for 0.54).
+    # The highest side lobe: -13.3 dB without weighting, -31.6 dB with 0.6 (Harris 1978 has -42.7 for 0.54).
     at = np.linspace(1.3, 6, 2000)
     for hamming, lobe_db in ((1.0, -13.3), (0.6, -31.6), (0.54, -42.7)):
         beyond = np.abs(response_at(at[at > (1.3 if hamming == 1 else 2)], 1.0, hamming=hamming)).max() / hamming

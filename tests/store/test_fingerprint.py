@@ -1,4 +1,4 @@
-"""A digest that changes with what is stored, and with nothing else."""
+"""The digest changes with the stored data and with nothing else."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def test_same_store_same_digest(tmp_path, path):
     assert digest(path) == digest(path)
     assert digest(path, "slc", "time") == digest(path, "time", "slc", "slc")
     assert digest(path, "slc") != digest(path, "time")
-    faithful = shutil.copytree(path, tmp_path / "b.zarr")  # which keeps the files' times
+    faithful = shutil.copytree(path, tmp_path / "b.zarr")  # keeps the modification times
     assert digest(faithful) == digest(path)
 
 

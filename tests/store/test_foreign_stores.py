@@ -1,4 +1,4 @@
-"""Stores that others wrote or touched: each works, or says what it is, and none is left unreadable."""
+"""Stores written or modified by other software: each works or gives a clear error, and none is made unreadable."""
 
 import shutil
 
@@ -25,13 +25,13 @@ from tests.factories.scenes import dates, memory_scene, random_slc, stored_scene
 
 SHAPE = (3, 70, 60)
 
-# xarray's and rasterio's own remarks on what they write
+# warnings of xarray and rasterio about their own output
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata", "ignore:Dataset has no geotransform")
 
 
 @pytest.fixture
 def foreign(tmp_path, rng):
-    """A store as xarray writes it: days since the first date, one chunk of all dates, no list of pairs."""
+    """Write a store as xarray does: days since the first date, one chunk for all dates, no list of pairs."""
     path = tmp_path / "foreign.zarr"
     memory_scene(rng, SHAPE).to_zarr(path)
     return path
@@ -63,7 +63,7 @@ def test_coherence_into_a_foreign_store(foreign):
     np.testing.assert_array_equal(opened["coherence"], wanted)
     np.testing.assert_array_equal(opened["before"], wanted["before"])
     xr.testing.assert_identical(opened[["slc"]].drop_vars(["before", "after"], errors="ignore").load(), before[["slc"]])
-    assert opened["coherence"].chunks[0] == (1, 1)  # not the images' three dates to a chunk
+    assert opened["coherence"].chunks[0] == (1, 1)  # instead of the images' three dates per chunk
     again = jobs.coherence(foreign)
     assert again.computed == 0
 
@@ -182,7 +182,7 @@ def copy(path, target):
 @pytest.mark.parametrize("change", [copy, cut, rechunk])
 def test_copies_that_xarray_wrote(tmp_path, rng, change):
     images = random_slc(rng, SHAPE)
-    images[:, :32, :32] = np.nan + 1j * np.nan  # a chunk that xarray leaves out, since it holds nothing
+    images[:, :32, :32] = np.nan + 1j * np.nan  # an empty chunk, which xarray does not write
     path = stored_scene(tmp_path / "s.zarr", rng, SHAPE, slc=images)
     jobs.coherence(path)
     target = tmp_path / "copy.zarr"
@@ -257,7 +257,7 @@ def test_a_new_store_of_a_scene_keeps_its_mask(tmp_path):
 
 
 def test_unlabelled_stays_unlabelled(tmp_path, rng):
-    """A fill value in the encoding makes floats of labels: NaN is unlabelled, and never "no change"."""
+    """A fill value in the encoding turns labels into floats: NaN is unlabelled, and never "no change"."""
     scene = sites.simulate("A", size=64)[["slc", "label"]]
     scene["label"][:, :9] = 255
     scene.to_zarr(tmp_path / "old.zarr", encoding={"label": {"_FillValue": np.uint8(255)}})
@@ -291,7 +291,7 @@ def test_a_grid_mapping_of_another_name_is_kept(tmp_path, rng):
     assert tuple(found.transform)[:6] == (10.0, 0.0, 499_995.0, 0.0, -10.0, 5_700_005.0)
 
 
-@pytest.mark.filterwarnings("ignore:The data type")  # zarr's own, of text and dates
+@pytest.mark.filterwarnings("ignore:The data type")  # of zarr, about text and dates
 @pytest.mark.parametrize("kind", ["text", "times", "uneven"])
 def test_coordinates_that_place_nothing(tmp_path, rng, kind, caplog):
     scene = memory_scene(rng, SHAPE)

@@ -1,4 +1,4 @@
-"""What a scene holds, and what of it is unfinished or damaged."""
+"""Contents of a scene, and which of them are unfinished or damaged."""
 
 import json
 import shutil

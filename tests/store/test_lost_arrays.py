@@ -1,4 +1,4 @@
-"""Stores that were copied in part, or of which files were deleted: refused with what helps, never made unreadable."""
+"""Partly copied stores and deleted files: refused with a helpful hint, and never made unreadable."""
 
 import shutil
 

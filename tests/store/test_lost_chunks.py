@@ -1,4 +1,4 @@
-"""A lost chunk is an error for every reader, and never passes for no-data."""
+"""A lost chunk is an error for every reader, and never read as no-data."""
 
 import dataclasses
 import shutil
@@ -23,7 +23,7 @@ METHODS = ("ratio-test", "log-ratio", "coherence-test", "network", "coherence-lo
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A finished scene of four chunks an image, with labels, coherence and a map."""
+    """Store a finished scene of four chunks per image, with labels, coherence and a map."""
     path = tmp_path_factory.mktemp("lost") / "s.zarr"
     write_scene(sites.simulate("A", size=96, dates=3), path, chunk=48)
     jobs.coherence(path)
@@ -83,7 +83,7 @@ def test_evaluate_and_export(scene, tmp_path, key):
         with pytest.raises(CorruptChunkError, match=key):
             opened.sarcd.plot()
     assert not list(tmp_path.glob("map.*"))
-    export(xr.open_zarr(scene), tmp_path / "map.tif", variable=name, pair=1 - pair)  # which has lost nothing
+    export(xr.open_zarr(scene), tmp_path / "map.tif", variable=name, pair=1 - pair)  # the intact pair
 
 
 def test_evidence_that_lost_a_chunk(scene, tmp_path):
@@ -106,7 +106,7 @@ LAZY = {
 
 
 @pytest.mark.parametrize("verb", LAZY)
-@pytest.mark.parametrize("key", ["slc/c/0/0/0", "coherence/c/1/1/1"])  # which features takes from the store
+@pytest.mark.parametrize("key", ["slc/c/0/0/0", "coherence/c/1/1/1"])  # read by features
 def test_lazy_verbs_on_a_plain_open(scene, verb, key):
     lose(scene, key)
     with pytest.raises(CorruptChunkError, match=key):
@@ -143,7 +143,7 @@ def test_pairs_that_were_never_computed_are_no_loss(tmp_path):
 
 
 def test_training_on_labels_that_lost_a_chunk(scene):
-    """Read as they are, they would count as unlabelled, and no patch would be drawn there."""
+    """Read as fill values they would count as unlabelled, and no patches would be sampled there."""
     lose(scene, "label/c/0/1/1")
     with pytest.raises(CorruptChunkError, match=r"label/c/0/1/1.*absent"):
         index_patches(SceneReader(scene), 32)

@@ -1,4 +1,4 @@
-"""Scenes on object storage: a server of S3's protocol on this machine."""
+"""Scenes on object storage, using a local S3 server."""
 
 import sys
 
@@ -42,7 +42,7 @@ def keys(url):
 
 
 def test_every_command(bucket, tmp_path, capsys):
-    """What a command makes there is what it makes in a folder."""
+    """A command's output is the same as in a folder."""
     model = str(random_model_file(tmp_path / "m.safetensors", widths=(4, 8)))
     commands = (
         ["simulate", "{}", "--size", "96", "--seed", "1"],
@@ -125,7 +125,7 @@ def test_a_new_scene_that_failed_is_gone_and_a_killed_one_is_begun_anew(bucket):
     with pytest.raises(KeyError), NewScene(url, layout):
         raise KeyError
     assert keys(url) == set()
-    NewScene(url, layout).__enter__().array("slc")[...] = 1  # and no end
+    NewScene(url, layout).__enter__().array("slc")[...] = 1  # never finished
     assert keys(url)
     with NewScene(url, layout) as store:
         store.array("slc")[...] = 2

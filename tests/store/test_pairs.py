@@ -1,4 +1,4 @@
-"""Policies of pairs."""
+"""Policies for pairing dates."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Windows of a scene through the cache of chunks."""
+"""Windows of a scene read through the chunk cache."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Which pair and which variable is meant."""
+"""Selection of a pair and a variable."""
 
 import numpy as np
 import pytest
@@ -62,5 +62,5 @@ def test_completeness(scene):
     coherence = scene["coherence"]
     assert is_made(coherence, 1)
     assert not is_made(coherence.assign_attrs(sarcd_complete=[True, False]), 1)
-    # a part of a scene keeps the flags of all its pairs, which then tell nothing
+    # a subset of a scene keeps the flags of all pairs, which are then not informative
     assert is_made(coherence.assign_attrs(sarcd_complete=[False, False, True]), 1)

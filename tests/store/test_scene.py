@@ -1,4 +1,4 @@
-"""The store: what a plain open sees, and what is refused."""
+"""The store: what a plain open shows, and invalid input."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def scene(tmp_path, rng):
 
 
 def test_plain_xarray_opens_it_quietly_without_sarcd(scene):
-    """In a process where sarcd is not imported and every warning is an error."""
+    """Open in a process where sarcd is not imported and every warning is an error."""
     program = f"""
     import sys, warnings
     warnings.simplefilter("error")
@@ -129,7 +129,7 @@ def test_other_settings_are_refused_and_overwrite_replaces(scene):
 
 
 def test_chunks_of_a_removed_array_are_not_taken_for_done(scene):
-    """A kill amid the removal may leave chunks whose metadata are gone."""
+    """A kill during the removal may leave chunks without metadata."""
     store = SceneStore(scene)
     with stage(store, ["coherence"], [0], MADE_BY) as staging:
         write_all(staging)

@@ -1,4 +1,4 @@
-"""Augmentations, by what each must keep."""
+"""Augmentations and the properties that each must preserve."""
 
 import math
 from dataclasses import replace
@@ -62,7 +62,7 @@ def test_swap_changes_the_dates_alone_and_undoes_itself():
 
 
 def test_shear_moves_columns_by_their_distance_from_the_centre():
-    """y' = y + x tan(angle), x and y from the centre; by hand where the tangent makes whole pixels."""
+    """y' = y + x tan(angle), x and y from the centre; by hand where the tangent gives whole pixels."""
     side = 9
     x = torch.full((2, 3, side, side), 0.5)
     x[:, 2] = 0
@@ -75,7 +75,7 @@ def test_shear_moves_columns_by_their_distance_from_the_centre():
     torch.testing.assert_close(moved[0, 0, 5, 6], torch.tensor(1.0), atol=1e-5, rtol=0)
     assert torch.equal(moved[1], x[1])
     assert torch.equal(label[1], target[1])
-    # The corners come from outside: holes as everywhere, and no label.
+    # The corners come from outside the patch: the usual fill values, and no label.
     assert label[0, 0, 8] == 255
     torch.testing.assert_close(moved[0, :, 0, 8], torch.tensor([0.5, 0.5, 0.0]), atol=1e-6, rtol=0)
     assert set(label.unique().tolist()) == {0, 1, 255}
@@ -83,7 +83,7 @@ def test_shear_moves_columns_by_their_distance_from_the_centre():
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 70), (1, 5)])
 def test_shear_is_its_formula_at_every_pixel(height, width):
-    """Against y' = y + x tan(angle) in float64, each column interpolated by itself."""
+    """Compare with y' = y + x tan(angle) in float64, interpolating each column separately."""
     x, target = batch(count=4, side=80)
     x, target = x[..., :height, :width].contiguous(), target[..., :height, :width].contiguous()
     degrees = torch.tensor([10.0, -7.3, 0.0, 44.0])
@@ -105,7 +105,7 @@ def test_shear_is_its_formula_at_every_pixel(height, width):
 
 
 def test_shear_carries_features_and_labels_alike():
-    """A label that is a threshold of a smooth image stays that, but where the threshold runs."""
+    """A label that thresholds a smooth image still matches it, except along the threshold itself."""
     side = 64
     y, x = torch.meshgrid(torch.linspace(0, 1, side), torch.linspace(0, 1, side), indexing="ij")
     images = torch.stack([y, x, y * x])[None].repeat(3, 1, 1, 1)
@@ -113,7 +113,7 @@ def test_shear_carries_features_and_labels_alike():
     moved, label = shear(images, target, CHANNELS, torch.tensor([10.0, -10.0, 0.0]), torch.ones(3, dtype=torch.bool))
     clear = (label != 255) & ((moved[:, 2] - 0.25).abs() > 0.02)
     wrong = (moved[:, 2] > 0.25)[clear] != (label[clear] == 1)
-    assert wrong.float().mean() < 0.002  # the outermost pixels, which are mixed with what lies outside
+    assert wrong.float().mean() < 0.002  # the outermost pixels, which are mixed with fill values
     assert clear.float().mean() > 0.8
     torch.testing.assert_close(moved[2], images[2], atol=1e-4, rtol=0)
     assert not torch.equal(label[0], label[1])
@@ -122,7 +122,7 @@ def test_shear_carries_features_and_labels_alike():
 def test_scaling_touches_low_coherence_of_unchanged_ground_alone():
     x, target = batch()
     target[:, 0] = 255
-    x[:, 2, 1], target[:, 1] = 0.5, 0  # not below
+    x[:, 2, 1], target[:, 1] = 0.5, 0  # not below the limit
     options = AugmentOptions(scale_below=0.5)
     chosen = torch.tensor([True, True, False, True, True, True])
     below = low_coherence(x, target, CHANNELS, options)
@@ -135,7 +135,7 @@ def test_scaling_touches_low_coherence_of_unchanged_ground_alone():
 
 def test_low_coherence_as_a_quantile_of_each_patch():
     x, target = batch(side=40)
-    target[:, 20:] = 255  # takes no part in the quantile
+    target[:, 20:] = 255  # excluded from the quantile
     below = low_coherence(x, target, CHANNELS, AugmentOptions(scale_by="quantile", scale_below=0.3))
     expected = np.quantile(x[:, 2, :20].reshape(6, -1).numpy(), 0.3, axis=1)
     np.testing.assert_allclose(below[:, 0, 0], expected, rtol=1e-6)
@@ -159,7 +159,7 @@ def test_one_depth_a_patch_or_one_a_pixel():
 
 
 def test_scaled_amplitudes_are_those_of_scaled_images():
-    """Normalising twice the amplitude, by the kernel, equals scaling what was normalised."""
+    """Scaling normalised amplitudes equals normalising scaled amplitudes with the kernel."""
     rng = np.random.default_rng(0)
     amplitude = rng.rayleigh(3.0, (2, 2, 20, 20)).astype("float32")
     median, mad = 3.5, 1.4
@@ -201,7 +201,7 @@ def test_cut_mix_takes_a_rectangle_with_its_labels():
     chosen = torch.tensor([True] * 5 + [False])
     mixed, label = cut_mix(x, target, partners, boxes, chosen)
     inside = torch.zeros(16, 16, dtype=torch.bool)
-    inside[4:12, 4:12] = True  # a quarter of the area about the centre
+    inside[4:12, 4:12] = True  # a quarter of the area, around the centre
     assert torch.equal(mixed[0], torch.where(inside, x[1], x[0]))
     assert torch.equal(label[0], torch.where(inside, target[1], target[0]))
     assert torch.equal(mixed[5], x[5])
@@ -230,9 +230,9 @@ def test_probabilities():
     ("name", "kept"), [("speckle", [2]), ("gain", [2]), ("scale_coherence", [0, 1]), ("cut_mix", [0, 1, 2])]
 )
 def test_one_augmentation_does_not_move_the_others(name, kept):
-    """What it does not touch is as it would be without it: the draws of all others are the same."""
+    """Channels that an augmentation does not modify are unchanged by enabling it: other random draws are the same."""
     one, of_one = batch(count=1)
-    x, target = one.expand(12, -1, -1, -1), of_one.expand(12, -1, -1)  # alike: a rectangle of another changes nothing
+    x, target = one.expand(12, -1, -1, -1), of_one.expand(12, -1, -1)  # identical, so that pasting has no effect
     brightness = torch.full((12, 2), 2.6)
     options = replace(OFF, flip_azimuth=0.5, flip_range=0.5, shear=0.5, swap_dates=0.5)
     alone, label = augment(x, target, CHANNELS, options, seeded(), brightness=brightness)
@@ -245,7 +245,7 @@ def test_one_augmentation_does_not_move_the_others(name, kept):
 
 
 def drawn(options, count=4000, side=2):
-    """Factors (N, 2, side, side) that amplitudes at the median of images of unlike brightness are multiplied by."""
+    """Return the factors (N, 2, side, side) applied to amplitudes at the median, over images of different amplitude."""
     x = torch.full((count, 3, side, side), 0.5)
     target = torch.zeros(count, side, side, dtype=torch.uint8)
     brightness = torch.linspace(2, 4, 2 * count).reshape(count, 2)
@@ -268,7 +268,7 @@ def test_gains_are_in_decibels_one_a_date():
 
 
 def test_speckle_multiplies_each_pixel_of_each_date_by_its_own():
-    """Of so many looks as told, mean intensity 1; five pixels in a million are so bright that tanh hides them."""
+    """Check the given looks and mean intensity 1; tanh saturates for five pixels in a million."""
     intensity = drawn({"speckle": 1, "speckle_looks": 12.0}) ** 2
     count = intensity.size
     assert intensity.mean() == pytest.approx(1, abs=4 * math.sqrt(1 / 12 / count))

@@ -1,4 +1,4 @@
-"""Batches of an epoch: the same whatever keeps or reads the patches, and shared out among ranks."""
+"""Batches of an epoch: independent of cache and reader, and distributed among ranks."""
 
 import itertools
 import time
@@ -23,7 +23,7 @@ OPTIONS = TrainOptions(patch=16, coherence=CoherenceOptions(window=Window(5, 5))
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Toy scenes of several blocks, as real ones are."""
+    """Store toy scenes of several blocks, as real ones are."""
     monkeypatch.setattr(data, "_BLOCK", 48)
 
 
@@ -75,12 +75,12 @@ def test_same_from_worker_processes(path, order):
     kept = batches(path, order=order, cache="memory", workers=2)
     for number in (1, 2):
         assert_same(collect(read, number), collect(kept, number))
-    next(read.epoch(3))  # broken off
+    next(read.epoch(3))  # abandoned
     assert_same(collect(read, 4), collect(kept, 4))
 
 
 def test_read_ahead_by_threads_is_the_same(path, monkeypatch):
-    """Blocks come whenever they are read; the slowest are those that are wanted first."""
+    """Blocks arrive in any order; the first ones needed are the slowest."""
     expected = [collect(batches(path, order="chunks", sampling="weighted", cache="none"), number) for number in (1, 2)]
     real = LabelledScene.read_patches
 
@@ -159,14 +159,14 @@ def test_weighted_draw(path, order, tmp_path):
     for drawn in orders:
         assert len(set(drawn.tolist())) == len(drawn) == found._patches.per_epoch
         counts[drawn] += 1
-    # where weights are alike so are the odds, and the changed are drawn more often
+    # patches of equal weight are equally likely, and changed ones are sampled more often
     low = weights == weights.min()
     assert counts[~low].min() > counts[low].mean()
     assert np.ptp(counts[low]) < 400 * 0.25
     np.testing.assert_array_equal(np.concatenate(found._batches(7)), orders[6])
     next(found.epoch(1))
     collect(found, 2)
-    assert not found._patches._waiting  # an epoch that is broken off leaves nothing behind
+    assert not found._patches._waiting  # an abandoned epoch leaves nothing behind
 
 
 def test_pseudo_labels_are_in_every_epoch(tmp_path):
@@ -216,7 +216,7 @@ def test_seeds_of_uses_and_epochs_differ():
 
 
 def test_stored_coherence_is_read(tmp_path):
-    """Values that nothing would compute arrive as they are stored."""
+    """Stored values arrive unchanged, because no arithmetic is applied to them."""
     from sarcd.store.scene import SceneStore
 
     path = toy_scene(tmp_path / "a.zarr", side=64)

@@ -1,4 +1,4 @@
-"""Patches on disk: the same bytes as those read, used again, never incomplete."""
+"""Patches on disk: the same bytes as those read, reused, and never incomplete."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ OPTIONS = TrainOptions(patch=16, coherence=CoherenceOptions(window=Window(5, 5))
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Toy scenes of several blocks, as real ones are."""
+    """Store toy scenes of several blocks, as real ones are."""
     monkeypatch.setattr(data, "_BLOCK", 48)
 
 
@@ -37,7 +37,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def read_patches(monkeypatch):
-    """Numbers of patches read from the store."""
+    """Record the number of patches read from the store."""
     calls, real = [], LabelledScene.read_patches
     monkeypatch.setattr(
         LabelledScene, "read_patches", lambda self, p, size: calls.append(len(p)) or real(self, p, size)
@@ -62,7 +62,7 @@ def test_same_bytes_wherever_they_are_kept(tmp_path, path):
 
 
 def test_used_again_while_nothing_has_changed(tmp_path, path, read_patches):
-    jobs.statistics(path)  # else they would change with the images, and tell
+    jobs.statistics(path)  # otherwise statistics would change with the images and reveal the change
     count = len(ready(path, tmp_path).training)
     assert sum(read_patches) == count
     read(ready(path, tmp_path).training)
@@ -85,7 +85,7 @@ def test_used_again_while_nothing_has_changed(tmp_path, path, read_patches):
 
 
 def test_read_anew_when_labels_coherence_or_statistics_change(tmp_path, path, read_patches):
-    """The patches are the same ones each time; what is in them is not."""
+    """The same patches are used each time, but their contents differ."""
     jobs.statistics(path)
     options = {"sampling": "all", "coherence": CoherenceOptions(window=Window(3, 3))}
     first = ready(path, tmp_path, **options).training
@@ -101,7 +101,7 @@ def test_read_anew_when_labels_coherence_or_statistics_change(tmp_path, path, re
     SceneStore(path).array("label")[0, 90:, 90:] = 1
     assert (again()[1] != target).any()
     jobs.coherence(path, options["coherence"])
-    np.testing.assert_allclose(again()[0], x, atol=5e-7)  # stored, it is that which was computed
+    np.testing.assert_allclose(again()[0], x, atol=5e-7)  # stored and computed coherence are the same
     SceneStore(path).array("coherence")[0, 90:, 90:] = 0.125
     assert (again()[0][-1, 2, -6:, -6:] == 0.125).all()
     assert [after - before for before, after in itertools.pairwise(reads)] == [0, *[len(first)] * 3]
@@ -147,7 +147,7 @@ def test_stopped_while_it_is_filled(tmp_path, path, monkeypatch, at):
         with pytest.raises(KeyboardInterrupt):
             ready(path, tmp_path)
     (partial,) = tmp_path.glob("cache/*.partial")
-    held = shutil.copytree(partial, partial.with_name("held.partial"))  # of another run, which goes on
+    held = shutil.copytree(partial, partial.with_name("held.partial"))  # of another run that is still active
     other = shutil.copytree(partial, partial.with_name("other.partial"))  # of another killed run
     with FileLock(tmp_path / "cache/held.lock"):
         x, _, _ = read(ready(path, tmp_path).training)
@@ -201,5 +201,5 @@ def test_no_objects_are_unpickled(tmp_path, path):
     ready(path, tmp_path)
     (place,) = tmp_path.glob("cache/*/values.npy")
     np.save(place, np.array([{}], dtype=object), allow_pickle=True)
-    assert ready(path, tmp_path).cache == "disk"  # made anew
+    assert ready(path, tmp_path).cache == "disk"  # rebuilt
     assert np.load(place).dtype == np.float32

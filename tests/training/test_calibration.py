@@ -1,4 +1,4 @@
-"""Temperature: found where it is known, and harmless where there is nothing to find."""
+"""Temperature scaling: recovers a known temperature, and does no harm to calibrated logits."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests.factories.networks import random_network
 
 
 def overconfident(temperature, count=400_000):
-    """Logits that are `temperature` times too large, and labels drawn by the true probability."""
+    """Make logits that are `temperature` times too large, and labels sampled from the true probability."""
     rng = np.random.default_rng(0)
     true = rng.normal(-1, 1.5, count)
     labels = rng.random(count) < 1 / (1 + np.exp(-true))
@@ -33,7 +33,7 @@ def test_measures_are_those_of_the_single_pixels():
     counts, logits, labels = overconfident(2.0)
     p = 1 / (1 + np.exp(-logits))
     expected = -np.where(labels, np.log(p), np.log(1 - p)).mean()
-    # Logits are counted in bins of 1/64: what a bin does to a mean, not what a processor does.
+    # Logits are counted in bins of 1/64; the tolerance covers binning, not the processor.
     assert cross_entropy(counts) == pytest.approx(expected, abs=1e-4)
     bins = np.minimum((p * 15).astype(int), 14)
     error = sum((bins == b).mean() * abs(p[bins == b].mean() - labels[bins == b].mean()) for b in range(15))
@@ -56,5 +56,5 @@ def test_a_network_is_calibrated_in_its_last_layer():
         network.head.bias.fill_(-1.5)
         before = network(x)
         divide_logits(network, 2.5)
-        # The last layer alone sums anew: 4 products of float32, 2 roundings of 2^-24 of logits of 1.5.
+        # Only the last layer is summed again: 4 float32 products, 2 roundings of 2^-24 for logits of 1.5.
         torch.testing.assert_close(network(x), before / 2.5, atol=1e-5, rtol=1e-5)

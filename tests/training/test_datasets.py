@@ -1,4 +1,4 @@
-"""What is learnt from and judged on: draws, held-out ground, pseudo-labels, and their refusals."""
+"""Training and validation sets: sampling, held-out areas, pseudo-labels, and invalid input."""
 
 from dataclasses import replace
 
@@ -73,7 +73,7 @@ def test_what_is_mostly_unlabelled_is_drawn_last(tmp_path):
 
 
 def test_held_out_ground_is_never_read_to_learn(tmp_path):
-    """What lies under the cells judged on may be anything: the features learnt from stay the same bytes."""
+    """Training features keep the same bytes whatever the validation cells contain."""
     slc, label = toy_images(
         np.random.default_rng(0), (160, 160), squares=[(8 * i, 40 * (i % 4), 12) for i in range(18)]
     )
@@ -117,7 +117,7 @@ def test_scenes_of_one_place_share_what_is_held_out(tmp_path, path):
 
 
 def pseudo_scene(path, chosen, *, label=255, **options):
-    """A scene with labels of one value, and pseudo-labels in a rectangle."""
+    """Make a scene with labels of one value, and pseudo-labels in a rectangle."""
     slc, truth = toy_images(np.random.default_rng(5), (64, 64), squares=[(8, 8, 20)])
     stored = store_toy(path, slc, np.full_like(truth, label), **options)
     add_pseudo_labels(stored, np.where(chosen, truth, 255).astype("uint8"))
@@ -188,8 +188,8 @@ def test_kept_where_it_fits(tmp_path, path):
     }
     assert [data.cache for data in found.values()] == ["memory", "disk", "none", "disk"]
     assert [data.order for data in found.values()] == ["random", "random", "chunks", "random"]
-    assert len(list((tmp_path / "m.run/cache").glob("*/values.npy"))) == 1  # the second has used what the first left
-    assert ready([path], memory_bytes=0).cache == "none"  # no folder
+    assert len(list((tmp_path / "m.run/cache").glob("*/values.npy"))) == 1  # the second run used the cache of the first
+    assert ready([path], memory_bytes=0).cache == "none"  # no directory
     with pytest.raises(TrainingError, match="memory_bytes"):
         ready([path], cache="memory", memory_bytes=needed - 1)
     with pytest.raises(OptionError, match="cache_dir"):

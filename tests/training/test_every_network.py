@@ -1,4 +1,4 @@
-"""Every network from labels to a score: trained for a moment, saved, mapped with, evaluated."""
+"""Every network from labels to scores: trained briefly, saved, used for mapping, and evaluated."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A batch taken in parts, or by several processes, is the batch taken at once."""
+"""A batch in parts or over several processes is equivalent to the whole batch at once."""
 
 import os
 import subprocess
@@ -35,12 +35,12 @@ OPTIONS = TrainOptions(
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toys")
-    hole = (slice(0, 40), slice(0, 100))  # patches with few labels, which a mean of means would count too much
+    hole = (slice(0, 40), slice(0, 100))  # patches with few labels, which averaging over patches would overweight
     return toy_scene(folder / "learn.zarr", hole=hole), toy_scene(folder / "judge.zarr", seed=1)
 
 
 def test_parts_of_a_batch_add_up(tmp_path, scenes):
-    """But for batch norm, which sees one part at a time: with its momentum the weights stay near, the loss too."""
+    """Equal except for batch norm, which sees one part at a time; weights and loss stay close."""
     results = [
         train(replace(OPTIONS, micro_batch=size), [scenes[0]], [], tmp_path / f"{size}.safetensors")
         for size in (8, 3, 1)
@@ -54,7 +54,7 @@ def test_parts_of_a_batch_add_up(tmp_path, scenes):
 
 
 def test_gradients_of_parts_are_those_of_the_batch():
-    """With fixed batch norms, exactly but for rounding, also where patches have different numbers of labels."""
+    """With fixed batch norms the results are equal up to rounding, also if patches differ in their number of labels."""
     from sarcd.training.checkpoint import TrainState
     from sarcd.training.distributed import ProcessGroup
     from sarcd.training.loop import StepOptions, TrainingLoop
@@ -77,7 +77,7 @@ def test_gradients_of_parts_are_those_of_the_batch():
         found.append((loss, [value.grad.clone() for value in network.parameters()]))
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)  # against float64, AVX2 or SSE4.1: 9e-8
     for one, other in zip(found[0][1], found[1][1], strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)  # in the same way: 4e-9 of 0.2
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)  # likewise: 4e-9 of 0.2
 
 
 def test_micro_batch_follows_the_memory(monkeypatch):
@@ -88,7 +88,7 @@ def test_micro_batch_follows_the_memory(monkeypatch):
     assert bytes_per_patch(network, replace(options, patch=64), cpu) == pytest.approx(4 * needed, rel=0.1)
     free = type("Memory", (), {"available": int(20.5 * needed / micro_batch._SHARE["cpu"])})
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
-    assert choose_micro_batch(network, options, cpu) == 16  # four equal parts of 20 at most
+    assert choose_micro_batch(network, options, cpu) == 16  # four equal parts of at most 20
     assert choose_micro_batch(network, replace(options, micro_batch=5), cpu) == 5
     assert choose_micro_batch(network, options, cpu, world=4) == 16
     monkeypatch.setattr(micro_batch, "free_memory", lambda: Limit(free.available // 2, "left by a container"))
@@ -96,7 +96,7 @@ def test_micro_batch_follows_the_memory(monkeypatch):
 
 
 def test_gradients_of_two_processes_are_those_of_one(tmp_path):
-    """Not what an optimiser makes of them: Adam would forgive any factor."""
+    """Gradients are compared, not the optimiser's result, because Adam would hide any constant factor."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--local-addr", "127.0.0.1"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]  # any free port
     command += ["--module", "tests.training.two_steps", str(tmp_path)]
@@ -118,7 +118,7 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path, scenes):
-    """By torch's own launcher, on CPUs; batch norms see half of each batch, so losses are near and not equal."""
+    """Use torch's launcher on CPUs; batch norms see half of each batch, so losses are close but not equal."""
     options = ["patch=32", "batch=8", "epochs=3", "network.widths=[4, 8]", "device=cpu", "learning_rate=0.01"]
     flags = [part for setting in options for part in ("--set", setting)]
     augment = ("flip_azimuth", "flip_range", "shear", "swap_dates", "scale_coherence")
@@ -136,6 +136,6 @@ def test_two_processes_train_as_one(tmp_path, scenes):
     alone, _ = run("alone")
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "localhost", "--master-port"]
     together, printed = run("together", *launcher, "29533")
-    assert printed.count("together.safetensors") == 1  # one of them speaks
+    assert printed.count("together.safetensors") == 1  # only one of them prints
     assert together["loss"] == pytest.approx(alone["loss"], rel=0.15)
     assert together["scores"]["tn"] + together["scores"]["fp"] == alone["scores"]["tn"] + alone["scores"]["fp"]

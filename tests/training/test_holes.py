@@ -1,4 +1,4 @@
-"""Holes filled and channels put side by side, as the several passes of the labelled function do it."""
+"""Filling holes and stacking channels in one compiled pass equals the separate passes of the labelled function."""
 
 import numpy as np
 from hypothesis import given
@@ -14,7 +14,7 @@ def test_equals_fill_holes(seed, height, width, channels):
     values = rng.random((len(channels), height + 2, width + 3), np.float32)
     values[rng.random(values.shape) < 0.1] = np.nan
     label = rng.choice(np.array([0, 1, 255], "uint8"), values.shape[1:])
-    inner = np.s_[1:-1, 2:-1]  # parts of larger arrays, as they come
+    inner = np.s_[1:-1, 2:-1]  # non-contiguous parts of larger arrays
     found, target = fill_interleaved(
         [layer[inner] for layer in values], [FILL[name] for name in channels], label[inner], 255
     )

@@ -1,4 +1,4 @@
-"""What the loop does to a network, whoever it trains for: clipping, means of the weights, batch norms that stay."""
+"""The training loop: gradient clipping, weight averaging, and fixed batch norm statistics."""
 
 import copy
 import math
@@ -65,7 +65,7 @@ def test_the_mean_loss_counts_each_pixel_once():
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_gradients_are_clipped_before_the_step(precision):
-    """Of the true gradient also where the loss is scaled."""
+    """The true gradient is clipped even if the loss is scaled."""
     state = new(precision=precision)
     if precision == "float16":
         state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": 64.0})
@@ -91,7 +91,7 @@ def test_gradients_within_the_norm_stay():
 
 
 def test_the_average_is_the_recursion_by_hand():
-    """After each step ``decay * mean + (1 - decay) * weights``, from the first step's weights on; norms as well."""
+    """After each step ``decay * mean + (1 - decay) * weights``, starting from the first step's weights; norms too."""
     state, decay = new(average=0.6), 0.6
     loop, mean = TrainingLoop(state, StepOptions(), ALONE), None
     for batch in batches(4):
@@ -143,7 +143,7 @@ def test_batch_norms_that_keep_their_statistics(estimated):
     now = weights(state)
     moved = {name for name in before if not torch.equal(before[name], now[name])}
     assert any("running_mean" in name for name in moved) == estimated
-    assert "head.weight" in moved  # all else learns
+    assert "head.weight" in moved  # all other weights are trained
 
 
 def test_a_loss_that_is_not_finite_leaves_the_weights():

@@ -1,4 +1,4 @@
-"""The losses, by their formulas, and blind where there is no label."""
+"""Losses compared with their formulas; unlabelled pixels have no effect."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def example():
 
 
 def terms(logits, target):
-    """Probability of what is true, probability of change, and labels, where there are any."""
+    """Return the probability of the true class, the probability of change, and labels, over labelled pixels."""
     p = torch.sigmoid(logits.detach().double())
     part = target != 255
     return torch.where(target == 1, p, 1 - p)[part], p[part], (target[part] == 1).double()

@@ -1,4 +1,4 @@
-"""Patches of a scene on object storage: a server of S3's protocol on this machine."""
+"""Patches of a scene on object storage, using a local S3 server."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""Counts of labels are kept with the scene, seen by nobody else, and made anew when they are old."""
+"""Label counts are stored with the scene, hidden from other readers, and recomputed when they are out of date."""
 
 import json
 import warnings
@@ -29,7 +29,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """The scenes that are counted, and not read from what was kept."""
+    """Record the scenes that are counted instead of read from stored counts."""
     calls, real = [], module._count
     monkeypatch.setattr(module, "_count", lambda reader, *more: calls.append(reader.path) or real(reader, *more))
     return calls

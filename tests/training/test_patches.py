@@ -1,4 +1,4 @@
-"""Which patches are drawn, and that their features are those of the whole scene."""
+"""Selection of patches, and their features, which equal those of the whole scene."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from tests.factories.scenes import stored_scene
 
 
 def test_counts_of_the_paper():
-    """2160, 722 and 2208 patches of 256 x 256 from the sizes and pairs of its three sites."""
+    """2160, 722 and 2208 patches of 256 x 256 follow from the sizes and pairs of the paper's three sites."""
     sites = {2160: ((5352, 9356), 3), 722: ((5099, 4939), 2), 2208: ((6040, 6312), 4)}
     for count, (shape, pairs) in sites.items():
         rows, columns = patch_grid(shape, 256)
@@ -100,7 +100,7 @@ def test_foreign_label_values(tmp_path):
 
 
 def test_pairs_without_labels_are_passed_over(tmp_path):
-    """Three dates, of which only the second pair is labelled."""
+    """Of three dates only the second pair is labelled."""
     slc, label = toy_images(np.random.default_rng(0), (64, 64), squares=[(8, 8, 20)])
     path = store_toy(tmp_path / "a.zarr", np.concatenate([slc[:1], slc]), np.concatenate([255 + 0 * label, label]))
     index = index_patches(SceneReader(path), 32)

@@ -1,4 +1,4 @@
-"""Choice of the patches a model is sure of, by hand and by invariants."""
+"""Selection of patches on which a model is confident, by hand and by invariants."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_cap_and_strata():
     assert chosen.sum() == 40
     assert (chosen & changed).sum() == 20
     assert set(np.flatnonzero(chosen & changed)) == set(np.flatnonzero(changed)[np.argsort(-certainty[changed])[:20]])
-    # What one kind lacks the other fills.
+    # Patches of one kind make up for a lack of the other.
     few = counts_of(np.full(200, 100), np.where(np.arange(200) < 3, 7, 0), certainty)
     chosen = choose_cells(few, 100, min_confident=0.9, max_cells=40, stratified=True, seed=0)
     assert (chosen.sum(), chosen[:3].sum()) == (40, 3)
@@ -73,7 +73,7 @@ def test_seed_decides(stratified):
 
 
 def test_a_random_choice_knows_nothing_of_change_or_certainty():
-    """60 of 300 drawn: of the 30 with change about 6, hypergeometric, and not the surest."""
+    """60 of 300: about 6 of the 30 with change, hypergeometric, and not the most confident ones."""
     changed, certainty = np.arange(300) % 10 == 0, np.linspace(0.5, 1, 300)
     counts = counts_of(np.full(300, 100), np.where(changed, 7, 0), certainty)
     masks = [

@@ -1,4 +1,4 @@
-"""Stopped at any moment, a training goes on and ends with the same bytes."""
+"""A training run stopped at any time resumes and ends with the same bytes."""
 
 import json
 import math
@@ -37,7 +37,7 @@ def scenes(tmp_path_factory):
 
 
 def stopping_after(steps):
-    """A progress that presses Ctrl-C in the middle of training."""
+    """A progress callback that simulates Ctrl-C during training."""
 
     @contextmanager
     def progress(description, total):
@@ -70,7 +70,7 @@ def test_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, scenes, change):
     learn, validate = scenes
     whole = train(options, [learn], [validate], tmp_path / "whole" / "m.safetensors")
     output = tmp_path / "torn" / "m.safetensors"
-    for steps in (2, 9, 3):  # within the first epoch, some later, and soon again
+    for steps in (2, 9, 3):  # in the first epoch, in a later one, and soon again
         with pytest.raises(KeyboardInterrupt):
             train(options, [learn], [validate], output, progress=stopping_after(steps))
         assert not output.exists()
@@ -85,7 +85,7 @@ def test_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, scenes, change):
 
 
 def test_each_epoch_has_random_numbers_of_its_own_also_after_a_stop(tmp_path, scenes, monkeypatch):
-    """Of dropout and of augmentation, whose generators begin anew with every epoch."""
+    """Applies to dropout and augmentation, whose generators are reseeded in every epoch."""
 
     def seeds(output, steps=None):
         seen = []
@@ -152,7 +152,7 @@ def test_a_learner_comes_back_whole(tmp_path):
         assert all(torch.equal(one[name], two[name]) for name in one)
     for each in (train_state, other):
         torch.manual_seed(2)
-        take_steps(each, 5)  # as the same from here on: moments and rates are those that were
+        take_steps(each, 5)  # identical from here on, because moments and learning rates were restored
     assert other.schedule.get_last_lr() == train_state.schedule.get_last_lr()
     for name, value in train_state.network.state_dict().items():
         assert torch.equal(value, other.network.state_dict()[name])
@@ -186,7 +186,7 @@ def test_a_damaged_state_is_said(tmp_path, scenes):
 
 @pytest.mark.slow
 def test_killed_processes(tmp_path, scenes):
-    """Real processes, killed without a word, at whatever they were doing."""
+    """Use real processes, killed without warning at any point."""
     settings = ["patch=32", "batch=4", "epochs=30", "checkpoint_seconds=0", "network.widths=[4, 8]", "device=cpu"]
 
     def start(output):

@@ -1,4 +1,4 @@
-"""The folder of a run: log, picture, TensorBoard."""
+"""The run directory: log, plot and TensorBoard files."""
 
 import importlib.util
 import json
@@ -29,7 +29,7 @@ def test_a_log_goes_on_after_the_epochs_that_count(tmp_path):
     run = written(tmp_path / "m.run", RECORDS)
     assert run.records() == RECORDS
     with (run.path / "log.jsonl").open("a") as log:
-        log.write('{"epoch": 4, "lo')  # what a kill leaves
+        log.write('{"epoch": 4, "lo')  # left by a kill
     assert run.records() == RECORDS
     written(run.path, RECORDS[1:2], resumed_at=1)
     assert run.records() == RECORDS[:2]

@@ -1,4 +1,4 @@
-"""Orders of an epoch: every patch once, full batches, and every block read where and when it is wanted."""
+"""Order of an epoch: every patch once, full batches, and every block read where and when it is needed."""
 
 import itertools
 
@@ -41,7 +41,7 @@ def test_drawn_anew_by_the_seed_alone():
 
 
 def test_shuffle_is_bounded_and_is_one():
-    """No more blocks are open at a time than the buffer holds, and batches are no blocks."""
+    """No more blocks are open at a time than the buffer holds, and batches mix blocks."""
     counts, hold = [8] * 200, 64
     order = np.concatenate(draw(counts, 16, 1, hold))
     place = np.argsort(order)  # of each patch
@@ -53,7 +53,7 @@ def test_shuffle_is_bounded_and_is_one():
         assert is_open.sum() * 8 <= 8 * (hold + 8)
     assert begun_at[0] == 0
     batch_blocks = [len(set(order[i : i + 16] // 8)) for i in range(0, 1600, 16)]
-    assert np.mean(batch_blocks) > 8  # of 2 if nothing were shuffled, 16 at most
+    assert np.mean(batch_blocks) > 8  # 2 without shuffling, 16 at most
 
 
 def test_without_a_seed_the_order_is_that_of_the_blocks():
@@ -69,7 +69,7 @@ def test_each_block_is_read_once_by_its_worker(workers):
     read = np.concatenate([numbers for request in found for numbers in request.reads])
     assert sorted(read) == list(range(counts.sum()))
     readings = sum(len(request.reads) for request in found)
-    assert 61 <= readings <= 61 + 16 * streams  # once a block, but for what is put together in the end
+    assert 61 <= readings <= 61 + 16 * streams  # once per block, except those combined at the end
     waiting = [set() for _ in range(streams)]
     for place, request in enumerate(found):
         mine = waiting[place % streams]

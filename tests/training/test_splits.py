@@ -1,4 +1,4 @@
-"""Ground held out: near the share asked for, the same for all dates, and never read by what is learnt from."""
+"""Held-out areas: close to the requested fraction, the same for all dates, and never read for training."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def random_index(rng, size, pairs, rows, columns, labelled=0.8):
 
 
 def pixels(cells, size, halo=(0, 0)):
-    """Pixels of the cells with what is read around them, by brute force."""
+    """Return the pixels of the cells with everything read around them, by brute force."""
     rows, columns = cells.shape
     found = np.zeros((rows * size, columns * size), bool)
     for row, column in np.argwhere(cells):
@@ -46,7 +46,7 @@ def test_nothing_that_is_read_to_learn_is_judged(seed, size, shape, share, halo)
         if size * max(shape) < 1000:
             assert not (pixels(training, size, halo) & pixels(validation, size)).any()
         assert not (training & validation).any()
-    # no cell is left out without need: without halo all are used
+    # no cell is excluded unnecessarily: without a halo all are used
     if halo == (0, 0):
         np.testing.assert_array_equal(split.training[0], ~split.validation[0])
 
@@ -64,7 +64,7 @@ def test_shares_of_ground_and_change():
 
 
 def test_rare_changes_are_shared_out():
-    """Twelve changed cells of unlike sizes: one draw of blocks would hold 0.2 of them give or take 0.1."""
+    """Twelve changed cells of different size: a single random split would hold out 0.2 of them, plus or minus 0.1."""
     rng = np.random.default_rng(0)
     for seed in range(5):
         changed = np.zeros((1, 40, 40), int)
@@ -90,7 +90,7 @@ def test_too_little_ground():
 
 @pytest.fixture(scope="module")
 def grounds(tmp_path_factory):
-    """Scenes of 64 pixels of 3 m: one, its twin, its neighbour, one half beside it, and two that lie nowhere."""
+    """Scenes of 64 pixels of 3 m: one, its twin, its neighbour, one half overlapping, and two without georeference."""
     folder = tmp_path_factory.mktemp("grounds")
     corners = {"one": (0, 0), "twin": (0, 0), "next": (192, 0), "half": (96, 0), "nowhere": None, "unknown": None}
     return {

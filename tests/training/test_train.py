@@ -1,4 +1,4 @@
-"""Training learns, repeats itself to the bit, and leaves all that is needed to use the model again."""
+"""Training reduces the loss, is reproducible bit for bit, and saves everything needed to use the model."""
 
 import json
 import math
@@ -46,7 +46,7 @@ def test_learns_and_maps_an_unseen_scene_of_other_calibration(tmp_path, scenes):
     assert [record["epoch"] for record in log] == list(range(1, 31))
     assert log[-1]["loss"] < 0.5 * log[0]["loss"]
     assert result.scores["f1"] > 0.8
-    assert result.scores["f1"] == log[-1]["scores"]["f1"]  # a temperature moves no pixel across a half
+    assert result.scores["f1"] == log[-1]["scores"]["f1"]  # a temperature moves no pixel across 0.5
     assert result.scores["calibration_error"] == pytest.approx(result.calibration["error_after"], rel=0.01)
     assert result.calibration["error_after"] <= result.calibration["error_before"]
     jobs.predict(validate, result.path)
@@ -106,7 +106,7 @@ def amplitudes(*paths):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_statistics_of_the_training_set(tmp_path, scenes, count):
-    """Pooled over scenes of different sizes they equal numpy's over all their pixels, and normalise every scene."""
+    """Pooled over scenes of different size, they equal NumPy's over all pixels and normalise every scene."""
     learn = [toy_scene(tmp_path / "large.zarr", seed=5, side=160, gain=2.0, chunk=48), scenes[1]][:count]
     result = train(replace(SHORT, epochs=1, statistics="model"), learn, [], tmp_path / "m.safetensors")
     card = load_model(result.path).card
@@ -155,7 +155,7 @@ def test_scores_only_where_asked(tmp_path, scenes):
 
 
 def test_what_cannot_be_judged_takes_no_part(tmp_path):
-    """Weights after training are the same to the bit, whatever the labels say under a hole."""
+    """Trained weights are identical bit for bit, whatever the labels in a hole."""
     rng = np.random.default_rng(3)
     slc, label = toy_images(rng, (128, 128), squares=[(8, 8, 24), (80, 24, 24)])
     slc[0, 20:40, 60:80] = np.nan + 1j * np.nan
@@ -170,7 +170,7 @@ def test_what_cannot_be_judged_takes_no_part(tmp_path):
 
 
 def test_first_claim_is_the_share_of_change(tmp_path, scenes):
-    """The loss of the first batch is near the entropy of that share, not ln 2."""
+    """The loss of the first batch is close to the entropy of the fraction of change, not ln 2."""
     result = train(replace(SHORT, epochs=1), [scenes[0]], [], tmp_path / "m.safetensors")
     assert result.loss < 0.9 * math.log(2)
 
@@ -182,7 +182,7 @@ def test_model_file_and_run_tell_all(tmp_path, scenes):
     assert loaded.card.coherence == SHORT.coherence
     assert loaded.card.statistics_policy == "scene"
     assert loaded.card.training["scenes"] == ["learn.zarr", "judge.zarr"]
-    # batch norm has seen every batch, in training mode
+    # batch norm has processed every batch in training mode
     steps = SHORT.epochs * math.ceil(result.patches / SHORT.batch)
     assert loaded.network.state_dict()["encoder.0.1.num_batches_tracked"] == steps
     written = read_toml(result.run / "config.toml", TrainOptions)
@@ -240,7 +240,7 @@ def test_loss_that_is_not_finite_names_its_batch(tmp_path, scenes, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with a C++ compiler")
 def test_a_compiled_network_trains_as_any_other(tmp_path, scenes):
-    torch._dynamo.reset()  # what other tests compiled
+    torch._dynamo.reset()  # clear what other tests compiled
     options = replace(SHORT, epochs=1, learning_rate=1e-2)
     plain = train(options, [scenes[0]], [], tmp_path / "a.safetensors")
     compiled = train(replace(options, compiled=True), [scenes[0]], [], tmp_path / "b.safetensors")

@@ -1,4 +1,4 @@
-"""Scores of a network, before and after its temperature."""
+"""Validation scores of a network before and after temperature scaling."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def test_scores_after_calibration_are_those_of_judging_again(tmp_path, threshold
     batches = Batches(data.validation, options, torch.device("cpu"), shuffle=False)
     network = random_network()
     with torch.no_grad():
-        network.head.weight *= 8  # far too sure
+        network.head.weight *= 8  # far too confident
     with join_process_group("cpu") as processes:
         before, counts = validate(network, batches, options, processes)
         found, after = calibrated(network, batches, options, processes, before, counts if counted else None)
@@ -32,5 +32,5 @@ def test_scores_after_calibration_are_those_of_judging_again(tmp_path, threshold
     assert found.temperature > 1.5
     assert after["cross_entropy"] < before["cross_entropy"]
     assert (before["tp"] == expected["tp"]) == (threshold == 0.5)
-    assert after == pytest.approx(expected, abs=3e-3)  # counts of logits are in bins of 1/64
+    assert after == pytest.approx(expected, abs=3e-3)  # logits are counted in bins of 1/64
     data.close()

@@ -1,4 +1,4 @@
-"""One step on a batch by every process there is; run by torch's launcher, or called in the process of a test."""
+"""One step on a batch split over all processes; run by torch's launcher or called in the process of a test."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from sarcd.training.loop import StepOptions, TrainingLoop
 
 
 def batch():
-    """Five patches (5, 3, 16, 16), of which each process and each part has another number of labels."""
+    """Make five patches (5, 3, 16, 16), with different numbers of labels in each process and part."""
     generator = torch.Generator().manual_seed(4)
     x = torch.rand(5, 3, 16, 16, generator=generator)
     target = (torch.rand(5, 16, 16, generator=generator) < 0.3).to(torch.uint8)
@@ -23,7 +23,7 @@ def batch():
 
 
 def step(*, micro_batch):
-    """Take one step; returns loss, pixels that took part, and the gradients. Batch norms are fixed, as are weights."""
+    """Take one step with fixed batch norms and weights; returns loss, labelled pixels and gradients."""
     torch.set_num_threads(1)
     with join_process_group("cpu") as processes:
         torch.manual_seed(0)

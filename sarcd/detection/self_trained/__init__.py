@@ -1,4 +1,4 @@
-"""Change without labels: a network trained on simulated pairs, fitted to the pair at hand by what it is sure of."""
+"""Change detection without labels: a network trained on simulated pairs and self-trained on the pair being mapped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fitting to one pair: the pretrained amplitude network says what surely changed, and learns the rest from that."""
+"""Fit to one pair: the pretrained amplitude network labels its confident pixels and is then trained on them."""
 
 from __future__ import annotations
 
@@ -22,28 +22,29 @@ if TYPE_CHECKING:
     from sarcd.networks.base import Network
 
 WHOLE, WINDOW, WINDOWS = 1024, 256, 4
-"""Scenes of sides up to `WHOLE` are learnt from whole, others from `WINDOWS` x `WINDOWS` squares of side `WINDOW`."""
+"""Fitting uses all of a scene with sides up to `WHOLE` pixels, else `WINDOWS` x `WINDOWS` windows of side `WINDOW`."""
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a network is fitted to a pair.
+    """Options for fitting a network to a pair.
 
     Parameters
     ----------
     rounds : int
-        Times that the network learns from what it is sure of; 0 takes the pretrained one as it is, and only scale and
-        threshold come from the pair. 0 is the default: one round gained on one real pair and lost more on another.
+        Number of self-training rounds on confident pixels. With 0 the pretrained network is used unchanged, and only
+        scale and threshold are fitted to the pair. The default is 0 because one round improved the result on one real
+        pair and degraded it more on another.
     sure : float
-        Probability, or one minus it, from which a pixel is sure.
+        Minimum probability, of change or of no change, for a pixel to count as confident; in [0.5, 1).
     least_share : float
-        Share of the pixels that must be surely changed: with fewer there is nothing to learn from.
+        Minimum fraction of pixels that must be confidently changed; below it no further round is run.
     plan : Plan
-        How it learns in a round.
+        Training options of one round.
     lowest, least_kappa, least_gain : float
-        How low the threshold may be, and for which promise; see `best_threshold`.
+        Limits on lowering the threshold; see `best_threshold`.
     seed : int
-        Of the crops.
+        Seed for sampling the crops.
     """
 
     rounds: int = 0
@@ -72,30 +73,30 @@ def fit(
     decibels: bool = False,
     progress: Progress = silent,
 ) -> SelfTrained:
-    """Fit a network to a pair of detected images, without labels.
+    """Fit a network to a pair of amplitude images, without labels.
 
     Parameters
     ----------
     read : callable
-        Gives the two images of a rectangle of the scene, NaN where invalid.
+        Returns the two images of a rectangle of the scene, NaN where invalid.
     shape : (int, int)
         Rows and columns of the scene.
     options : FitOptions, optional
-        How; the defaults are those of the published figures.
+        Options of the fit; the published figures were obtained with the defaults.
     decibels : bool
-        Whether the values are decibels, of any scale, instead of linear amplitudes.
+        Whether the values are in decibels, on any scale, rather than linear amplitudes.
     progress : callable
-        Told of every step.
+        Reports each training step.
 
     Returns
     -------
     SelfTrained
-        Its `score` maps any part of the pair.
+        The fitted network; its `score` maps any part of the pair.
 
     Raises
     ------
     SceneError
-        If no pixel is valid on both dates.
+        If no pixel is valid at both dates.
     """
     options = options or FitOptions()
     windows = sample_windows(shape)
@@ -130,7 +131,7 @@ def fit(
 
 
 def sample_windows(shape: tuple[int, int]) -> list[Rectangle]:
-    """Return the parts of a scene that are learnt from: all of a small one, else squares spread evenly.
+    """Return the parts of a scene used for fitting: the whole of a small scene, else evenly spaced windows.
 
     Examples
     --------
@@ -151,7 +152,7 @@ def sample_windows(shape: tuple[int, int]) -> list[Rectangle]:
 
 @dataclass(frozen=True)
 class _Part:
-    """A window of the scene: its features, at sides that the network can take, and which pixels are valid."""
+    """A window of the scene: its features, padded to sides the network accepts, and its valid pixels."""
 
     features: np.ndarray
     valid: np.ndarray

@@ -1,4 +1,4 @@
-"""A network fitted to one pair of images, the map it makes of any part of them, and the decision on it."""
+"""A network fitted to one pair of images, the maps it predicts for any part of them, and the choice of threshold."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _BINS = 200
 
 @dataclass(frozen=True)
 class Decision:
-    """A threshold, and what it promises if the probabilities are right.
+    """A threshold and its expected scores, assuming calibrated probabilities.
 
     Parameters
     ----------
     threshold : float
-        Probability from which a pixel is called changed.
+        Probability from which a pixel is classified as changed.
     kappa : float
         Expected kappa, in [0, 1].
     flagged, changed : float
-        Shares of the pixels that are called changed, and that are expected to have changed.
+        Fractions of the pixels that are classified as changed, and that are expected to have changed.
     """
 
     threshold: float
@@ -40,20 +40,21 @@ class Decision:
 
 
 def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float, least_gain: float) -> Decision:
-    """Choose the threshold of the largest expected kappa.
+    """Choose the threshold with the highest expected kappa.
 
-    Where changes are seen dimly most of them have a probability under one half, and a threshold of one half leaves them
-    all out. If probabilities are right, hits and false alarms of every threshold can be counted without labels.
+    Where changes are faint, most changed pixels have a probability below one half and a threshold of 0.5 misses them.
+    If probabilities are calibrated, the hits and false alarms of each threshold can be estimated without labels.
 
     Parameters
     ----------
     scores : (N,) float
         Probabilities of a sample of the scene.
     lowest : float
-        Lowest threshold that is chosen; the highest is 0.5.
+        Lowest threshold that may be chosen; the highest is 0.5.
     least_kappa, least_gain : float
-        Expected kappa, and what it gains over that of 0.5, from which a lower threshold is taken: where little is
-        promised there may be no change, and probabilities are not so right that small gains would be real.
+        Minimum expected kappa, and minimum gain in expected kappa over a threshold of 0.5, for choosing a lower
+        threshold. If expected kappa is low there may be no change at all, and calibration is not accurate enough for
+        small gains to be real.
 
     Examples
     --------
@@ -64,7 +65,7 @@ def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float, lea
     edges = np.arange(_BINS + 1) / _BINS
     counts, _ = np.histogram(scores, edges)
     middles = (edges[:-1] + edges[1:]) / 2
-    # of the pixels at or above the lower edge of each bin
+    # sums over the pixels at or above the lower edge of each bin
     flagged = np.cumsum(counts[::-1])[::-1].astype(float)
     hits = np.cumsum((counts * middles)[::-1])[::-1]
     total, changed = float(counts.sum()), float((counts * middles).sum())
@@ -72,7 +73,7 @@ def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float, lea
     by_chance = (flagged * changed + (total - flagged) * (total - changed)) / total**2
     kappa = np.divide(agreed - by_chance, 1 - by_chance, out=np.zeros_like(agreed), where=by_chance < 1)
     allowed = (edges[:-1] >= lowest - 1e-9) & (edges[:-1] <= 0.5 + 1e-9)
-    best = int(np.flatnonzero(allowed & (kappa >= kappa[allowed].max()))[-1])  # the highest of equals
+    best = int(np.flatnonzero(allowed & (kappa >= kappa[allowed].max()))[-1])  # the highest of equal maxima
     half = _BINS // 2
     if kappa[best] < least_kappa or kappa[best] - kappa[half] < least_gain:
         best = half
@@ -80,30 +81,30 @@ def best_threshold(scores: np.ndarray, *, lowest: float, least_kappa: float, lea
 
 
 ReadPair = Callable[[Rectangle], tuple[np.ndarray, np.ndarray]]
-"""Returns the two images, (h, w) linear amplitude each, of a rectangle of the scene; NaN where invalid."""
+"""Callable that returns the two images of a rectangle, (h, w) linear amplitude each; NaN where invalid."""
 
 TILE = 512
-"""Side of the part of a scene that goes through the network at a time; the map does not depend on it."""
+"""Side in pixels of the tiles passed through the network; the map does not depend on it."""
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-2,), (-1,), (-2, -1))
 
 
 @dataclass(frozen=True)
 class SelfTrained:
-    """What `fit` returns: all that is needed to map a pair of images, part by part.
+    """Result of `fit`: everything needed to map a pair of images, part by part.
 
     Parameters
     ----------
     network : Network
-        In eval mode; seven channels, as `sarcd.detection.kernels.CHANNELS`.
+        Network in eval mode, with the seven input channels of `sarcd.detection.kernels.CHANNELS`.
     scale : PairScale
-        What normalises the images.
+        Scale used to normalise the images.
     threshold : float
-        Probability from which a pixel is called changed.
+        Probability from which a pixel is classified as changed.
     shape : (int, int)
         Rows and columns of the scene.
     record : dict
-        What was found in the scene, chosen, and why; of JSON types, for the attributes of a result.
+        What was measured and chosen, and why; JSON types, stored in the attributes of a result.
     """
 
     network: Network
@@ -113,27 +114,27 @@ class SelfTrained:
     record: dict[str, Any]
 
     def score(self, read: ReadPair, region: Rectangle, *, tile: int = TILE) -> np.ndarray:
-        """Return how likely each pixel of a region changed.
+        """Return the probability of change of each pixel of a region.
 
         Parameters
         ----------
         read : callable
-            Gives the two images of a rectangle of the scene.
+            Returns the two images of a rectangle of the scene.
         region : (slice, slice)
-            Rows and columns wanted.
+            Rows and columns of the region.
         tile : int
-            Side of a tile, a multiple of the network's stride; the map is the same for any but for rounding.
+            Side of a tile in pixels, a multiple of the network's stride; the map depends on it only by rounding.
 
         Returns
         -------
         (h, w) float32
-            Probability in [0, 1], the mean of the logits over both orders of the dates and four flips; NaN where
+            Probability in [0, 1], from the mean logit over both orders of the dates and four flips; NaN where
             either image is invalid.
         """
         return np.asarray(self.score_and_spread(read, region, tile=tile)[0])
 
     def score_and_spread(self, read: ReadPair, region: Rectangle, *, tile: int = TILE) -> np.ndarray:
-        """Return how likely each pixel changed, and how far the eight views of it are from agreeing.
+        """Return the probability of change of each pixel and its spread over the eight augmented views.
 
         Parameters
         ----------
@@ -143,8 +144,8 @@ class SelfTrained:
         Returns
         -------
         (2, h, w) float32
-            What `score` returns, and the standard deviation of the probability among the eight, in [0, 0.5]; NaN where
-            either image is invalid.
+            The result of `score`, and the standard deviation of the probability over the eight views, in [0, 0.5]; NaN
+            where either image is invalid.
         """
         tiling = Tiling(self.shape, int(self.network.stride), int(self.network.tile_halo), tile)
         out = np.empty((2, region[0].stop - region[0].start, region[1].stop - region[1].start), np.float32)
@@ -160,7 +161,7 @@ class SelfTrained:
 
 
 def features_of(read: ReadPair, source: Rectangle, shape: tuple[int, int], scale: PairScale) -> np.ndarray:
-    """Return the features (7, h, w) of a rectangle, which may reach beyond the end of the scene: 0 there."""
+    """Return the features (7, h, w) of a rectangle; they are 0 where it extends beyond the scene."""
     inside = tuple(slice(part.start, min(part.stop, size)) for part, size in zip(source, shape, strict=True))
     seen = tuple(
         slice(max(part.start - REACH_PX, 0), min(part.stop + REACH_PX, size))
@@ -174,14 +175,14 @@ def features_of(read: ReadPair, source: Rectangle, shape: tuple[int, int], scale
 
 
 def logits_and_spread(network: Network, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Look at features (7, h, w) in both orders of the dates and four flips.
+    """Predict from features (7, h, w) in both orders of the dates and four flips.
 
     Returns
     -------
     logits : (h, w) float32
-        Mean over the eight.
+        Mean over the eight views.
     spread : (h, w) float32
-        Standard deviation of the probability among them.
+        Standard deviation of the probability over the eight views.
     """
     import torch
 

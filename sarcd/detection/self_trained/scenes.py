@@ -1,4 +1,4 @@
-"""Label-free maps of two arrays, and of the pairs of a scene."""
+"""Label-free change maps of two arrays and of the pairs of a scene."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from sarcd.inference.tiling import Tiling
 
 @dataclass(frozen=True)
 class ChangeMap:
-    """A map of what changed between two images.
+    """Change map of two images.
 
     Parameters
     ----------
     score : (Y, X) float32
         Probability of change in [0, 1], NaN where invalid.
     change : (Y, X) uint8
-        1 from the threshold of the record on, 0 below, 255 where invalid.
+        1 at or above the threshold in `record`, 0 below, 255 where invalid.
     record : dict
-        What was found, chosen, and why.
+        What was measured and chosen, and why.
     """
 
     score: np.ndarray
@@ -47,30 +47,30 @@ def map_pair(
     decibels: bool = False,
     progress: Progress = silent,
 ) -> ChangeMap:
-    """Map what changed between two detected images, without labels.
+    """Map the change between two amplitude images, without labels.
 
     Parameters
     ----------
     before, after : (Y, X) float or integer
-        Linear amplitude of any scale, 8-bit images among them; NaN where invalid.
+        Linear amplitude on any scale, including 8-bit images; NaN where invalid.
     options : FitOptions, optional
-        How a network is fitted.
+        Options for fitting the network.
     decibels : bool
-        Whether the values are decibels, of any scale, instead.
+        Whether the values are in decibels, on any scale, rather than linear amplitudes.
     progress : callable
-        Told of every step.
+        Reports each training step.
 
     Returns
     -------
     ChangeMap
-        The same for the same input, options and number of threads.
+        Score, change map and record; identical for the same input, options and number of threads.
 
     Raises
     ------
     OptionError
-        If the images are not two of one shape.
+        If the images are not two arrays of the same shape.
     SceneError
-        If no pixel is valid on both dates.
+        If no pixel is valid at both dates.
 
     Examples
     --------
@@ -101,26 +101,26 @@ def fit_pairs(
 ) -> tuple[SelfTrained, ...]:
     """Fit a network to each pair, given by the positions of its dates along `time`.
 
-    They are fitted now, each on a sample of its pair of at most a million pixels.
+    Each network is fitted immediately, on a sample of at most a million pixels of its pair.
 
     Raises
     ------
     SceneError
-        If there are no images, or no pixel that is valid on both dates of a pair.
+        If the scene has no images, or a pair has no pixel that is valid at both dates.
     """
     images = schema.images_of(scene)
     return tuple(fit(_reader(images, *dates), _shape(images), options, progress=progress) for dates in chosen)
 
 
 def map_pairs(scene: xr.Dataset, chosen: Sequence[tuple[int, int]], fitted: Sequence[SelfTrained]) -> xr.Dataset:
-    """Map the change of each pair by the network that was fitted to it.
+    """Map the change of each pair with the network fitted to it.
 
     Returns
     -------
     xr.Dataset
-        All (pair, y, x): `change_score` float32, probability in [0, 1], NaN where invalid; `change` uint8, 1 from the
-        pair's threshold on, 255 where invalid; `uncertainty` float32, the spread among the eight views. Lazy if the
-        images are.
+        All (pair, y, x): `change_score` float32, probability in [0, 1], NaN where invalid; `change` uint8, 1 at or
+        above the threshold of the pair, 255 where invalid; `uncertainty` float32, the spread over the eight views.
+        Lazy if the images are.
     """
     images = schema.images_of(scene)
     layers = [_layer(one, images, *dates) for one, dates in zip(fitted, chosen, strict=True)]
@@ -145,7 +145,7 @@ def _reader(images: xr.DataArray, before: int, after: int) -> ReadPair:
 
 
 def _layer(fitted: SelfTrained, images: xr.DataArray, before: int, after: int) -> Any:
-    """Return score and spread (2, y, x) of a pair, as a dask array of one task a region if the images are lazy."""
+    """Return score and spread (2, y, x) of a pair; for lazy images as a dask array with one task per region."""
     shape = _shape(images)
     if images.chunks is None:
         return fitted.score_and_spread(_reader(images, before, after), (slice(0, shape[0]), slice(0, shape[1])))

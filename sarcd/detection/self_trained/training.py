@@ -1,7 +1,7 @@
-"""Training on random crops of pairs of images: simulated ones for the pretrained amplitude network, one scene's own.
+"""Training on random crops of image pairs: simulated pairs for the pretrained network, or parts of one real pair.
 
-``python -m sarcd.detection.self_trained.training FILE`` trains the pretrained amplitude network anew, in one run of
-about an hour on two cores that compute in bfloat16; it needs 9 GB of memory.
+``python -m sarcd.detection.self_trained.training FILE`` retrains the pretrained amplitude network. A run takes about
+an hour on two cores with native bfloat16 arithmetic and needs 9 GB of memory.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ _WARM_UP = 0.1  # of the steps
 
 @dataclass(frozen=True)
 class Example:
-    """A part of a pair, and what is known of it.
+    """Part of a pair and its training target.
 
     Parameters
     ----------
     features : (7, Y, X) float16 or float32
-        As `sarcd.detection.kernels.pair_features` returns.
+        Features as returned by `sarcd.detection.kernels.pair_features`.
     target : (Y, X) uint8
-        1 change, 0 none, `IGNORE` unknown.
+        1 change, 0 no change, `IGNORE` unknown.
     """
 
     features: np.ndarray
@@ -54,24 +54,25 @@ class Example:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a network learns.
+    """Training options.
 
     Parameters
     ----------
     steps, batch : int
-        Steps of the optimiser, and crops in each.
+        Number of optimiser steps, and crops per step.
     side : int
-        Of a crop in pixels, a multiple of the network's stride; examples may be smaller by less than that.
+        Side of a crop in pixels, a multiple of the network's stride. Smaller examples are padded; they may be smaller
+        by less than one stride.
     rate : float
-        Largest learning rate of the one cycle.
+        Maximum learning rate of the one-cycle schedule.
     about_change : float
-        Share of the crops that are drawn so that a changed pixel lies in them, where there is one.
+        Fraction of crops placed so that they contain a changed pixel, if the example has one.
     average : float
-        Decay of the running mean of the weights that is returned; 0 for none.
+        Decay of the exponential moving average of the weights that is returned; 0 disables it.
     statistics : bool
-        Whether batch norms go on learning their statistics.
+        Whether batch norms keep updating their running statistics.
     precision : {"float32", "bfloat16"}
-        Of the forward pass, where autocast allows; some processors are several times as fast in ``bfloat16``.
+        Precision of the forward pass where autocast allows; some processors are several times faster in ``bfloat16``.
     """
 
     steps: int
@@ -87,20 +88,20 @@ class Plan:
 def learn(
     network: Network, examples: Sequence[Example], plan: Plan, *, seed: int, progress: Progress = silent
 ) -> Network:
-    """Return a copy of a network, trained on crops of examples, in eval mode.
+    """Train a copy of a network on crops of examples and return it in eval mode.
 
     Parameters
     ----------
     network : Network
-        Where it starts from; it stays as it is.
+        Network to start from; it is not modified.
     examples : sequence of Example
-        What it learns from.
+        Training examples.
     plan : Plan
-        How.
+        Training options.
     seed : int
-        The same seed gives the same weights on the same machine with as many threads.
+        Random seed; the same seed gives the same weights on the same machine with the same number of threads.
     progress : callable
-        Told of every step.
+        Reports each training step.
     """
     trained = copy.deepcopy(network).requires_grad_(True).to(memory_format=torch.channels_last)
     state = new_state(
@@ -124,12 +125,12 @@ def _one_cycle(optimizer: torch.optim.Optimizer, *, rate: float, steps: int) -> 
 
 
 def _warm_up(steps: int) -> float:
-    """Return the share of the steps in which the rate rises: of so few, more, as one alone has no slope."""
+    """Return the fraction of steps in which the rate rises; larger for few steps, since one step makes no ramp."""
     return _WARM_UP if steps > 2 / _WARM_UP else 0.3
 
 
 def _batches(seed: int, examples: Sequence[Example], plan: Plan) -> Iterator[Batch]:
-    """Yield a batch of crops a step."""
+    """Yield one batch of crops per step."""
     rng = np.random.default_rng(seed)
     for step in range(plan.steps):
         crops = [_crop(rng, examples[int(rng.integers(len(examples)))], plan) for _ in range(plan.batch)]
@@ -139,7 +140,7 @@ def _batches(seed: int, examples: Sequence[Example], plan: Plan) -> Iterator[Bat
 
 
 def _crop(rng: np.random.Generator, example: Example, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a square at random, turn it, swap its dates, and vary the scale of its brightness."""
+    """Cut a random square and augment it: rotation, flip, order of the dates, contrast and amplitude scale."""
     shape = example.target.shape
     first = [int(rng.integers(max(size - plan.side, 0) + 1)) for size in shape]
     changed = np.flatnonzero(example.target == 1) if rng.random() < plan.about_change else ()
@@ -154,10 +155,10 @@ def _crop(rng: np.random.Generator, example: Example, plan: Plan) -> tuple[np.nd
     features, target = np.pad(features, [(0, 0), *missing]), np.pad(target, missing, constant_values=IGNORE)
     if rng.random() < 0.5:
         features = swap_dates(features)
-    if rng.random() < 0.3:  # another root of the intensity
+    if rng.random() < 0.3:  # as if the amplitude were another root of the intensity
         features *= np.float32(rng.uniform(0.75, 1.35))
     features[:2] += np.float32(rng.normal(0, 0.15))
-    features[1:4] += np.float32(rng.normal(0, 0.03))  # the dates' common scale is never known exactly
+    features[1:4] += np.float32(rng.normal(0, 0.03))  # the relative scale of the dates is never known exactly
     turns = int(rng.integers(4))
     features, target = np.rot90(features, turns, (1, 2)), np.rot90(target, turns)
     if rng.random() < 0.5:
@@ -166,13 +167,13 @@ def _crop(rng: np.random.Generator, example: Example, plan: Plan) -> tuple[np.nd
 
 
 PAIRS, PLAN, SEED = 7990, Plan(steps=16000, average=0.998, precision="bfloat16"), 0
-"""Simulated pairs of 256 x 256 pixels, how the network learns from them, and the seed of its weights and crops."""
+"""Simulated pairs of 256 x 256 pixels, training options, and the seed for weights and crops."""
 
 _WIDTHS = (16, 32, 48, 64)
 
 
 def new_network(seed: int = SEED) -> UNet:
-    """Return an untrained network of the size of the pretrained one."""
+    """Return an untrained network with the architecture of the pretrained one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet(len(CHANNELS), widths=_WIDTHS, bottleneck=_WIDTHS[-1])
@@ -180,12 +181,12 @@ def new_network(seed: int = SEED) -> UNet:
 
 @functools.lru_cache(maxsize=1)
 def load_amplitude_network() -> UNet:
-    """Return the pretrained amplitude network, in eval mode; nobody may change it.
+    """Return the pretrained amplitude network, in eval mode. It is cached and shared, so callers must not modify it.
 
     Raises
     ------
     ModelError
-        If its file is not there, or not whole.
+        If its file is missing or truncated.
 
     Examples
     --------
@@ -207,7 +208,7 @@ def load_amplitude_network() -> UNet:
 
 
 def simulated(seed: int) -> Example:
-    """Return what a network sees of a simulated pair, in half precision."""
+    """Return the features and labels of a simulated pair, features in half precision."""
     pair = amplitude_pair(seed)
     scale = measure_scale([(pair.before, pair.after)])
     assert scale is not None  # there is speckle everywhere
@@ -221,18 +222,18 @@ def train_amplitude_network(
     plan: Plan = PLAN,
     progress: Progress = silent,
 ) -> None:
-    """Simulate pairs, train the network on them, write its weights in half precision.
+    """Simulate pairs, train the network on them, and write its weights in half precision.
 
     Parameters
     ----------
     path : str or Path
-        File to write, safetensors.
+        Safetensors file to write.
     pairs : int
-        Number of pairs; about 1 MB of memory each.
+        Number of pairs; each needs about 1 MB of memory.
     plan : Plan
-        How it learns.
+        Training options.
     progress : callable
-        Told of pairs simulated and steps done.
+        Reports each pair simulated and each training step.
     """
     from safetensors.torch import save
 

@@ -1,4 +1,4 @@
-"""Small objects, holes and outlines against scikit-image and scipy."""
+"""Small objects, holes and outlines against scikit-image and SciPy."""
 
 import numpy as np
 import pytest

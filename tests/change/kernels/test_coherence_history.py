@@ -1,4 +1,4 @@
-"""Coherence against its past: by hand, and against the statistics of simulated coherence that did not change."""
+"""Coherence against its history: by hand, and against the statistics of simulated unchanged coherence."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.factories.speckle import noise_pair
 
 
 def sample_coherence(rng, looks, true, count):
-    """Coherence over that many independent looks, (1, count) float32."""
+    """Return coherence estimated over the given number of independent looks, (1, count) float32."""
     a, b = noise_pair(rng, (looks, count), true)
     return (np.abs((a * b.conj()).sum(0)) / np.sqrt((np.abs(a) ** 2).sum(0) * (np.abs(b) ** 2).sum(0)))[None]
 

@@ -1,4 +1,4 @@
-"""Sums of standardised scores and of ranks: against the statistics of correlated images, and scipy's Fisher method."""
+"""Sums of standardised scores and of ranks, against the statistics of correlated images and SciPy's Fisher method."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_the_sum_of_unchanged_ground_has_unit_deviation(correlation, rng):
 def test_changed_pixels_do_not_count_in_the_correlation(rng):
     layers = list(rng.normal(size=(2, 50000)))
     for layer in layers:
-        layer[:5000] += 50  # changed in both: alone they would make the correlation 1
+        layer[:5000] += 50  # changed in both layers; without robust estimation these alone would make the correlation 1
     layers[0][5000] = np.nan
     assert sum_deviation(layers, (0, 0), (1, 1)) == pytest.approx(np.sqrt(2), rel=0.02)
     assert sum_deviation([np.full(9, 99.0)] * 2, (0, 0), (1, 1)) == pytest.approx(np.sqrt(2))
@@ -43,7 +43,7 @@ def test_ranks_are_summed_as_fisher_does(rng):
     found = rank_sum(*layers, histograms=histograms)
     processes = [1 - (layer.argsort().argsort() + 0.5) / 400 for layer in layers]
     expected = [combine_pvalues([a, b], "fisher").statistic / 4 for a, b in zip(*processes, strict=True)]
-    ordinary = np.minimum(*processes) > 0.02  # beyond, half a rank matters
+    ordinary = np.minimum(*processes) > 0.02  # below this, half a rank matters
     np.testing.assert_allclose(found[ordinary], np.array(expected)[ordinary], atol=0.12)
     layers[0][3] = np.nan
     assert np.isnan(rank_sum(*layers, histograms=histograms)[3])

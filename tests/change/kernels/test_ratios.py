@@ -1,4 +1,4 @@
-"""Difference images of brightness: by hand, against loops over windows, and against the statistics of speckle."""
+"""Intensity difference images: by hand, against loops over windows, and against the statistics of speckle."""
 
 import numpy as np
 import pytest
@@ -12,19 +12,19 @@ KERNELS = (log_ratio, gauss_log_ratio, mean_ratio, neighbourhood_ratio)
 
 
 def speckled(rng, shape, looks):
-    """Amplitude of speckle of unit power, float32."""
+    """Return the amplitude of speckle of unit power, float32."""
     return np.sqrt(rng.gamma(looks, 1 / looks, shape)).astype("float32")
 
 
 def windows_of(image, y, x, window):
-    """The window around a pixel as the image's border cuts it, and the place of the pixel in it."""
+    """Return the window around a pixel, clipped at the image border, and the position of the pixel in it."""
     top, left = max(y - window[0] // 2, 0), max(x - window[1] // 2, 0)
     part = image[top : y + window[0] // 2 + 1, left : x + window[1] // 2 + 1]
     return part, (y - top, x - left)
 
 
 def by_hand(kernel, before, after, window, floor):
-    """Each difference image as its formula says, pixel by pixel, of amplitude."""
+    """Return each difference image computed from its formula, pixel by pixel, from amplitudes."""
     out = np.full(before.shape, np.nan)
     down, along = np.meshgrid(*(gaussian_weights(size) for size in window), indexing="ij")
     for y, x in np.ndindex(before.shape):
@@ -64,10 +64,10 @@ def test_equals_the_formula_at_every_pixel(kernel, rng):
 def test_invariants(kernel, rng):
     before, after = (rng.gamma(2, size=(20, 21)).astype("float32") for _ in range(2))
     found = kernel(before, after, (3, 5))
-    np.testing.assert_allclose(kernel(after, before, (3, 5)), found, rtol=1e-5)  # which is first does not matter
-    np.testing.assert_allclose(kernel(7 * before, 7 * after, (3, 5)), found, rtol=1e-4)  # nor does the scale
+    np.testing.assert_allclose(kernel(after, before, (3, 5)), found, rtol=1e-5)  # symmetric in the dates
+    np.testing.assert_allclose(kernel(7 * before, 7 * after, (3, 5)), found, rtol=1e-4)  # scale invariant
     np.testing.assert_allclose(kernel(before, before, (3, 5)), 0, atol=1e-6)
-    np.testing.assert_array_equal(kernel(before * np.complex64(1j), after, (3, 5)), found)  # nor the phase
+    np.testing.assert_array_equal(kernel(before * np.complex64(1j), after, (3, 5)), found)  # phase invariant
     assert found.min() >= 0
 
 

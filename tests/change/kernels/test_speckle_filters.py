@@ -1,4 +1,4 @@
-"""Lee filters: by hand, against loops, and what they do to even ground, edges and holes."""
+"""Lee filters: by hand, against loops, and their effect on homogeneous areas, edges and holes."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from sarcd.change.kernels.speckle_filters import lee, refined_lee
 
 
 def between(own, window, looks):
-    """Lee's value of a pixel from the valid values of its window."""
+    """Return Lee's estimate for a pixel from the valid values of its window."""
     mean, variance = window.mean(), window.var()
     k = 0.0 if variance == 0 else max(0.0, (1 - mean**2 / (looks * variance)) / (1 + 1 / looks))
     return mean + k * (own - mean)
@@ -64,7 +64,7 @@ def test_even_ground_is_averaged_without_bias(looks, rng):
     for filtered, least in ((lee(power, (7, 7), looks), 8), (refined_lee(power, looks), 4)):
         assert filtered.mean() == pytest.approx(1, abs=0.06)
         assert power.var() / filtered.var() > least
-    many = lee(power, (7, 7), looks=1e9)  # nothing is speckle: nothing is averaged
+    many = lee(power, (7, 7), looks=1e9)  # without speckle nothing is averaged
     np.testing.assert_allclose(many, power, rtol=1e-4, atol=1e-6)
 
 

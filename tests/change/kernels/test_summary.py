@@ -1,4 +1,4 @@
-"""How often, when and whether for good: summaries of many dates."""
+"""Multi-date summaries: count, dates and persistence of changes."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def inner(found):
 
 
 def mean(found):
-    """Mean away from the edges; a few pixels of any change show so little that they cannot be followed."""
+    """Return the mean away from the edges, ignoring the few pixels whose change is too faint to be followed."""
     known = np.isfinite(inner(found))
     assert known.mean() > 0.95
     return inner(found)[known].mean()
@@ -39,14 +39,14 @@ def test_counts_do_not_wrap():
 
 
 def test_new_ground_stays_though_it_is_as_bright(rng):
-    """Blasting: coherence is lost between dates 1 and 2, brightness is not."""
+    """Blasting: coherence is lost between dates 1 and 2, but intensity is unchanged."""
     images = list(speckle_stack(rng, (5, 20, 20), 0.8, breaks=(2,)))
     found = persistence(images, planes(0, 1, 0, 0), **ARGUMENTS)
     assert mean(found) > 0.98
 
 
 def test_what_came_back_is_told_by_its_coherence(rng):
-    """A vehicle: another echo on date 2 alone."""
+    """A vehicle changes the backscatter on date 2 only."""
     images = list(speckle_stack(rng, (5, 20, 20), 0.8))
     images[2] = speckle_stack(rng, (1, 20, 20), 0.0)[0]
     found = persistence(images, planes(0, 1, 1, 0), **ARGUMENTS)
@@ -54,7 +54,7 @@ def test_what_came_back_is_told_by_its_coherence(rng):
 
 
 def test_wet_ground_dries(rng):
-    """Brightness rises by 4 dB on date 2 and comes back on date 4 of 0 ... 5; the echo stays the same all the time."""
+    """Intensity rises by 4 dB on date 2 and reverts on date 4 of 0 ... 5; the speckle stays the same throughout."""
     images = list(speckle_stack(rng, (6, 20, 20), 0.8))
     for date in (2, 3):
         images[date] = images[date] * np.float32(10 ** (4 / 20))
@@ -83,7 +83,7 @@ def test_nobody_knows_without_a_change_or_at_the_end(rng):
 
 
 def test_a_change_that_does_not_show_is_not_said_to_have_come_back(rng):
-    """New ground as bright as the old, never coherent: a map may know of the change, these images do not."""
+    """New ground of equal intensity that is never coherent: a map may have the change, these images do not show it."""
     images = list(speckle_stack(rng, (5, 20, 20), 0.0))
     found = inner(persistence(images, planes(0, 1, 0, 0), **ARGUMENTS))
     assert np.isnan(found).mean() > 0.97
@@ -92,7 +92,7 @@ def test_a_change_that_does_not_show_is_not_said_to_have_come_back(rng):
 
 
 def test_coherence_is_told_where_a_part_begins(rng, monkeypatch):
-    """Its last bits depend on that; here everything does."""
+    """Its last bits depend on the first row; the replacement here depends on it entirely."""
 
     def by_row(before, _after, _window, _min_valid, first_row):
         rows = (np.arange(len(before)) + first_row) // 3 % 2

@@ -1,4 +1,4 @@
-"""Coherence kernel: by hand, against a brute-force sum, in theory, and its invariants."""
+"""Coherence kernel: by hand, against a brute-force sum, against theory, and its invariants."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from sarcd.estimation.kernels.boxcar import boxcar, boxcar_framed
 
 
 def brute_force(before, after, window, min_valid=0.5):
-    """The definition, pixel by pixel in float64."""
+    """Compute coherence from its definition, pixel by pixel in float64."""
     height, width = before.shape
     half_y, half_x = window[0] // 2, window[1] // 2
     valid = np.isfinite(before) & np.isfinite(after)
@@ -36,7 +36,7 @@ def noise(rng, shape):
 def test_by_hand():
     before = np.array([[1, 1j, -1]], "complex64")
     after = np.array([[1, 1, 1]], "complex64")
-    # windows of 3 cut at the border: (1, j), (1, j, -1), (j, -1)
+    # 3-pixel windows clipped at the border: (1, j), (1, j, -1), (j, -1)
     expected = [abs(1 + 1j) / 2, abs(1j) / 3, abs(1j - 1) / 2]
     np.testing.assert_allclose(boxcar(before, after, (1, 3))[0], expected, rtol=1e-6)
 
@@ -53,7 +53,7 @@ windows = st.tuples(st.sampled_from([1, 3, 5, 7, 11]), st.sampled_from([1, 3, 5,
     seed=st.integers(0, 2**32 - 1),
 )
 def test_equals_brute_force(shape, window, hole, clean, min_valid, seed):
-    """With holes from some row on: counting valid pixels begins only there."""
+    """Holes begin at some row, from which on the kernel counts valid pixels."""
     rng = np.random.default_rng(seed)
     before, after = noise(rng, shape), noise(rng, shape)
     before[clean:][rng.random(shape)[clean:] < hole / 2] = np.nan + 1j * np.nan
@@ -66,7 +66,7 @@ def test_equals_brute_force(shape, window, hole, clean, min_valid, seed):
 
 @pytest.mark.parametrize("row", range(14))
 def test_a_hole_is_counted_from_whatever_row_it_begins(rng, row):
-    """Counts of valid pixels are kept from the first hole on only: the rows above must be counted in all the same."""
+    """Valid pixels are counted only from the first hole on, but the rows above must be included in the counts."""
     before, after = noise(rng, (16, 12)), noise(rng, (16, 12))
     before[row, 4] = np.nan
     for min_valid in (0.8, 1.0):
@@ -133,7 +133,7 @@ def test_swap_scale_and_phase_change_nothing(scale, phase, image):
 
 @pytest.mark.parametrize(("truth", "expected"), [(0.0, 0.178134), (0.3, 0.331010), (0.6, 0.607269), (0.9, 0.900432)])
 def test_mean_of_25_looks_follows_theory(truth, expected):
-    """E[g] of the sample coherence over L = 25 independent looks, from non-overlapping windows."""
+    """Check E[g] of the sample coherence over L = 25 independent looks, from non-overlapping windows."""
     rng = np.random.default_rng(5)
     before = noise(rng, (800, 800))
     after = (truth * before + np.sqrt(1 - truth**2) * noise(rng, (800, 800))).astype("complex64")
@@ -149,7 +149,7 @@ def test_empty_image():
 
 @given(data=st.data(), window=windows, hole=st.sampled_from([0.0, 0.2]), first_hole=st.integers(0, 24))
 def test_a_framed_part_has_the_bytes_of_the_whole(data, window, hole, first_hole):
-    """Cut out anywhere, with as much around it as the window reaches."""
+    """Any part, cut with a halo of the window's reach, gives the same bytes."""
     rng = np.random.default_rng(5)
     images = noise(rng, (25, 22)), noise(rng, (25, 22))
     images[0][first_hole:][rng.random((25 - first_hole, 22)) < hole] = np.nan

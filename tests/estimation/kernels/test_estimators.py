@@ -1,4 +1,4 @@
-"""Weighted, fringe-compensated and adaptive coherence: against brute force, and what all estimators hold to."""
+"""Weighted, fringe-compensated and adaptive coherence against brute force, and properties of all estimators."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ every_estimator = pytest.mark.parametrize("name", ESTIMATORS)
 
 
 def windows(valid, window):
-    """Where the window around each pixel lies, cut at the border."""
+    """Return the bounds of the window around each pixel, clipped at the border."""
     half_y, half_x = window[0] // 2, window[1] // 2
     for y, x in np.ndindex(valid.shape):
         yield (y, x), np.s_[max(0, y - half_y) : y + half_y + 1, max(0, x - half_x) : x + half_x + 1]
@@ -111,7 +111,7 @@ def test_fringe_follows_any_clean_ramp(frequency):
     np.testing.assert_allclose(found, frequency, atol=1e-3)
     found = fringe(before, after, WINDOW)
     np.testing.assert_allclose(np.abs(found), 1, atol=1e-3)
-    interferogram = before * after.conj()  # the phase is still that of the centre, fringes and all
+    interferogram = before * after.conj()  # the phase remains that of the centre pixel, including fringes
     np.testing.assert_allclose(np.angle(found * interferogram.conj()), 0, atol=2e-2)
 
 
@@ -158,7 +158,7 @@ def test_part_of_an_image_gives_the_same_bytes(name, top, left, height, hole):
     reach = REACH[name]
     inner = np.s_[reach:-reach, reach:-reach]
     whole, alone = (ESTIMATORS[name](*images) for images in ((before, after), (before[part], after[part])))
-    if name == "boxcar":  # its sums follow the rows they start from
+    if name == "boxcar":  # its running sums depend on the row they start from
         np.testing.assert_allclose(alone[inner], whole[part][inner], atol=1e-5)
     else:
         np.testing.assert_array_equal(alone[inner], whole[part][inner])

@@ -1,4 +1,4 @@
-"""Frequencies of an interferogram's parts, found in the sum of its tiles' spectra."""
+"""Local frequencies of an interferogram, found in the sum of its tiles' spectra."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Looks from brightness alone, against simulated speckle of known looks on ground that is not even."""
+"""Looks estimated from intensity alone, on simulated speckle of known looks over heterogeneous ground."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from sarcd.estimation.kernels.looks import local_looks, looks_mode
 @pytest.mark.parametrize(("looks", "bias"), [(1, 0.1), (4, 0.06), (9, 0.05), (30, 0.05)])
 def test_looks_are_found_where_a_part_of_the_ground_is_even(looks, bias, rng):
     ground = np.ones((300, 300))
-    ground[:, 180:] = rng.gamma(2, 0.5, (300, 120))  # texture of its own at every pixel
-    ground[::40] *= 30  # and roads
+    ground[:, 180:] = rng.gamma(2, 0.5, (300, 120))  # independent texture at every pixel
+    ground[::40] *= 30  # roads
     power = ground * rng.gamma(looks, 1 / looks, ground.shape)
     assert looks_mode([local_looks(power, 9)]) == pytest.approx(looks, rel=bias)
     assert power.mean() ** 2 / power.var() < 0.5 * looks

@@ -1,4 +1,4 @@
-"""Effective looks and the bias table: against the formulas' reference values, and against each other."""
+"""Effective looks and the bias table, against reference values of the formulas and against each other."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from sarcd.simulation.core.speckle import impulse_response, speckle
 from tests.factories.speckle import noise
 
 TRUTHS = (0.0, 0.3, 0.6, 0.9)
-MEANS = {  # METHODS: by mpmath and Monte Carlo
+MEANS = {  # METHODS.md: by mpmath and Monte Carlo
     4: (0.457143, 0.511336, 0.666437, 0.904470),
     9: (0.299538, 0.395041, 0.623040, 0.901392),
     25: (0.178134, 0.331010, 0.607269, 0.900432),
@@ -42,7 +42,7 @@ def test_mean_and_deviation_are_those_of_the_tables(looks):
 
 @pytest.mark.parametrize(("looks", "truth"), [(2.5, 0.4), (8.96, 0.7), (30.0, 0.95)])
 def test_mean_equals_the_integral_of_the_density(looks, truth):
-    """The density of Touzi et al. 1999, integrated: another road to the same, at looks that are no whole number."""
+    """Integrate the density of Touzi et al. 1999, an independent method, at non-integer looks."""
 
     def density(g):
         scale = 2 * (looks - 1) * (1 - truth**2) ** looks * g * (1 - g * g) ** (looks - 2)
@@ -94,7 +94,7 @@ def test_floor_looks_are_exact_where_the_answer_is_known():
     assert floor_looks(boxcar_of(5), (white, white)) == pytest.approx(25, rel=1e-9)
     assert floor_looks((np.ones(1), np.ones(2)), (white, white)) == pytest.approx(2, rel=1e-9)
     assert floor_looks(boxcar_of(3), (np.ones(2), np.ones(2))) == pytest.approx(1, rel=1e-9)
-    # pixels wholly alike in pairs: as many looks as pairs
+    # pixels fully correlated in pairs: as many looks as pairs
     alike = np.array([1.0, 0.0, 0.0])
     assert floor_looks((np.ones(2), np.ones(5)), (alike, white)) == pytest.approx(5, rel=1e-9)
     assert floor_looks((np.ones(31), np.ones(31)), (white, white)) == pytest.approx(961, rel=1e-6)
@@ -125,7 +125,7 @@ def test_lag_correlation_is_that_of_the_spectrum_wherever_it_lies(rng):
 @pytest.mark.parametrize("rows_a_turn", [150, 75])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_lag_correlation_follows_a_centroid_that_moves(axis, rows_a_turn):
-    """As of a TOPS burst that was not deramped: the centroid crosses the spectrum within the image."""
+    """In a TOPS burst that was not deramped, the centroid crosses the spectrum within the image."""
     image = speckle(np.random.default_rng(3), (300, 300), oversampling=(1.4, 1.2))
     chirp = np.exp(1j * np.pi * np.indices(image.shape)[axis] ** 2 / rows_a_turn)
     still, moving = lag_correlation(image, (4, 4)), lag_correlation((image * chirp).astype("complex64"), (4, 4))
@@ -135,7 +135,7 @@ def test_lag_correlation_follows_a_centroid_that_moves(axis, rows_a_turn):
 
 
 def test_lag_correlation_follows_a_centroid_that_jumps(rng):
-    """At the seam of two bursts."""
+    """At the seam of two bursts the centroid jumps."""
     image = speckle(rng, (300, 300), oversampling=(1.4, 1.2))
     y = np.arange(300)
     seam = np.exp(1j * np.pi * np.where(y < 140, y - 70, y - 220)[:, None] ** 2 / 150)
@@ -146,8 +146,8 @@ def test_lag_correlation_follows_a_centroid_that_jumps(rng):
 
 @pytest.mark.parametrize("shape", [(24, 24), (256, 256)])
 def test_white_pixels_do_not_look_correlated_with_themselves(shape):
-    """The centre is found in the same noise; if a product were among those its own phase is taken from, r_1 would be
-    0.04, whatever the size of the image.
+    """The centroid is estimated from the same noise; if a product contributed to the phase that is removed from it, r_1
+    would be 0.04 for any image size.
     """
     found = [lag_correlation(noise(np.random.default_rng(seed), shape), (3, 3)) for seed in range(4)]
     np.testing.assert_allclose(np.mean(found, axis=0), 0, atol=1.7 / np.sqrt(2 * np.prod(shape)))

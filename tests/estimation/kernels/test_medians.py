@@ -1,4 +1,4 @@
-"""Medians from histograms of bits against numpy's."""
+"""Medians from histograms of bit patterns against NumPy's."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Normalisation against its formula."""
+"""Normalisation compared with its formula."""
 
 import numpy as np
 

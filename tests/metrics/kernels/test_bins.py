@@ -1,4 +1,4 @@
-"""Bins of scores: their edges are exact for every float32, and they are as fine as they say."""
+"""Score bins: edges are exact for every float32, and bins are as fine as specified."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from sarcd.metrics.kernels.reliability import Bins
 
 BINS = st.builds(Bins, st.sampled_from(["probability", "score"]), st.integers(0, 11))
 PROBABILITY = st.floats(0, 1, width=32)
-# Near 1 no two float32 are closer than 2^-24, which drawing hardly ever finds.
+# Adjacent float32 values below 1 are 2^-24 apart, which random sampling hardly ever hits.
 NEAR_ONE = st.integers(0, 2000).map(lambda steps: float(np.float32(1) - np.float32(steps * 2.0**-24)))
 SCORE = st.floats(width=32, allow_nan=False)
 
@@ -25,7 +25,7 @@ def test_an_edge_parts_the_scores_as_the_bins_do(bins, data):
     assert edges.dtype == np.float32
     around = np.unique(np.clip(np.concatenate([index - 1, index, index + 1]), 0, bins.count - 1))
     for k in around.tolist():
-        # As a Python number too, which is how a threshold travels.
+        # Compared as a Python number, the type in which thresholds are passed.
         np.testing.assert_array_equal(values >= float(edges[k]), index >= k)
 
 

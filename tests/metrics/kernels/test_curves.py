@@ -1,4 +1,4 @@
-"""Average precision and the curve behind it, against scikit-learn, by hand, and within their own bounds."""
+"""Average precision and precision-recall curves, against scikit-learn, by hand, and within their own bounds."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def arrays(pixels):
 
 
 def simulated(rng, count=100_000, *, share=0.02, shift=2.5, spread=1.5, offset=-4.0):
-    """Probabilities of a network: logits of two normal classes."""
+    """Simulate probabilities of a network: logits of two normal classes."""
     changed = rng.random(count) < share
     logit = rng.normal(offset, spread, count) + shift * changed
     return (1 / (1 + np.exp(-logit))).astype(np.float32), changed
@@ -29,7 +29,7 @@ def simulated(rng, count=100_000, *, share=0.02, shift=2.5, spread=1.5, offset=-
     [
         {},
         {"share": 0.3, "offset": 0.0},
-        {"offset": -12.0, "shift": 8.0},  # nearly all is sure
+        {"offset": -12.0, "shift": 8.0},  # nearly all confident
         {"offset": 9.0, "shift": 3.0},  # close to 1
         {"spread": 0.05, "shift": 0.05, "offset": 0.0},  # close together in the middle
         {"count": 300},
@@ -65,14 +65,14 @@ def test_bounds_hold_in_bins_of_any_width(pixels, bits, data):
     expected = average_precision_score(changed, score)
     assert low - 1e-9 <= expected <= high + 1e-9
     assert low - 1e-9 <= curves.average_precision(histogram) <= high + 1e-9
-    low, high = curves.average_precision_bounds(histogram)  # the smooth one knows of no ties
+    low, high = curves.average_precision_bounds(histogram)  # the smooth estimate ignores ties
     assert low - 1e-9 <= curves.smooth_average_precision(histogram) <= high + 1e-9
 
 
 @given(PIXELS)
 def test_equal_scores_are_claimed_together(pixels):
     score, changed = arrays(pixels)
-    score = np.round(score * 4) / 4  # each value in a bin of its own
+    score = np.round(score * 4) / 4  # one value per bin
     if changed.any():
         histogram = curves.score_histogram(score, changed, FINE["probability"])
         assert curves.average_precision(histogram) == pytest.approx(average_precision_score(changed, score), abs=1e-12)
@@ -110,7 +110,7 @@ def test_curve_is_that_of_scikit_learn(rng):
     )
     precisions, recalls, thresholds = precision_recall_curve(changed, probability)
     for level, found, at in zip(levels, precision, threshold, strict=True):
-        place = np.flatnonzero(recalls[:-1] >= level - 1e-12)[-1]  # the highest threshold that reaches it
+        place = np.flatnonzero(recalls[:-1] >= level - 1e-12)[-1]  # the highest threshold with this recall
         assert found == pytest.approx(precisions[place])
         predicted = probability >= at
         np.testing.assert_array_equal(predicted, probability >= thresholds[place])
@@ -120,7 +120,7 @@ def test_curve_is_that_of_scikit_learn(rng):
 @given(PIXELS, st.integers(0, 60))
 def test_packed_histograms_add_up_to_the_whole(pixels, cut):
     score, changed = arrays(pixels)
-    for bins in (Bins("probability", 1), FINE["probability"]):  # 98 bins: whole blocks and small ones
+    for bins in (Bins("probability", 1), FINE["probability"]):  # 98 bins: full and small blocks
         parts = [curves.packed_histogram(score[part], changed[part], bins) for part in (slice(cut), slice(cut, None))]
         whole = curves.score_histogram(score, changed, bins)
         packed = curves.add_packed([*parts, curves.pack(np.zeros_like(whole))])

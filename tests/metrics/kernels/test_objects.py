@@ -1,4 +1,4 @@
-"""Objects cut into blocks and joined again, against labelling the whole and looking at one object at a time."""
+"""Objects cut into blocks and joined again, compared with labelling the whole and evaluating one object at a time."""
 
 import itertools
 
@@ -15,7 +15,7 @@ CORNERS = np.ones((3, 3), bool)
 
 
 def brute_counts(changed, predicted, evaluated, rules):
-    """Return the counts, an object at a time."""
+    """Return the counts, computed object by object."""
     real, count_real = ndimage.label(changed, CORNERS)
     reported, count_reported = ndimage.label(predicted, CORNERS)
     least = rules.min_pixels
@@ -60,7 +60,7 @@ def cuts(size):
     seed=st.integers(0, 2**32),
 )
 def test_blocks_of_any_grid_equal_the_whole(data, shape, least, overlap, density, seed):
-    rng = np.random.default_rng(seed)  # drawn pixel by pixel, hypothesis seldom makes objects worth joining
+    rng = np.random.default_rng(seed)  # hypothesis rarely draws pixels that form objects worth joining
     changed, predicted = rng.random(shape) < density, rng.random(shape) < density
     predicted |= changed & (rng.random(shape) < 0.4)
     evaluated = rng.random(shape) < 0.9
@@ -81,9 +81,9 @@ def test_drawn_maps_in_blocks_of_one_pixel(changed, predicted):
 
 def test_by_hand():
     picture = [
-        "RR..C...",  # R real, C claimed, B both; lower case: not judged
+        "RR..C...",  # R reference, C detected, B both; lower case: not evaluated
         "RB..C..R",
-        "......r.",  # touches by its corner, and makes one object of what lies on its two sides
+        "......r.",  # touches by a corner and joins the objects on both sides
         ".c..CRR.",
     ]
     letters = np.array([list(row) for row in picture])
@@ -92,7 +92,7 @@ def test_by_hand():
     for rows, columns in (([], []), ([2], [4]), ([1, 2, 3], [1, 6, 7])):
         rules = Rules()
         blocks = cut((changed, predicted, evaluated), rows, columns, rules)
-        # The claim that is not judged counts nowhere; that at the foot only touches.
+        # The unevaluated detection counts nowhere; the one at the bottom only touches.
         assert join_objects(blocks, rules).tolist() == [1, 1, 1, 2]
         assert join_objects(cut((changed, predicted, evaluated), rows, columns, Rules(2)), Rules(2)).tolist() == [
             0,
@@ -139,7 +139,7 @@ def test_a_block_of_noise_keeps_only_what_reaches_its_sides(rng):
     block = block_objects(noise, np.roll(noise, 1, 0), np.ones(noise.shape, bool), Rules())
     assert block.closed.sum() > 5000
     assert len(block.real.sizes) < 400
-    assert all(line.base is None for line in block.real.sides.values())  # else the whole block would stay in memory
+    assert all(line.base is None for line in block.real.sides.values())  # a view would keep the whole block in memory
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1)])

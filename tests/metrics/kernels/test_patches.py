@@ -1,4 +1,4 @@
-"""Patches in blocks and whole, and intervals against brute-force resampling and what they promise."""
+"""Patches in blocks and whole, and intervals compared with brute-force resampling and their nominal coverage."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ BINS = Bins("probability", 1)
 
 
 def brute_patches(score, changed, evaluated, patch):
-    """Return counts and histogram by place, a patch at a time."""
+    """Return counts and histogram by position, computed patch by patch."""
     found = {}
     for y in range(0, score.shape[0], patch):
         for x in range(0, score.shape[1], patch):
@@ -85,7 +85,7 @@ def test_more_units_than_are_weighed_at_once(rng):
 
 
 def simulated_units(rng, count):
-    """Patches whose number of changes, and share of them that is found, differ from one to the next."""
+    """Simulate patches that vary in the number of changed pixels and in the fraction detected."""
     changed = rng.poisson(60, count)
     tp = rng.binomial(changed, rng.beta(6, 4, count))
     fp = rng.poisson(20, count)
@@ -93,13 +93,13 @@ def simulated_units(rng, count):
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say(rng):
-    # Recall of all patches there could be: 6 / (6 + 4).
+    # Expected recall over all patches: 6 / (6 + 4).
     ends = [
         bootstrap_intervals(simulated_units(rng, 60), rates, resamples=200, seed=0, level=0.9)["recall"]
         for _ in range(200)
     ]
     covered = np.mean([low <= 0.6 <= high for low, high in ends])
-    assert 0.82 <= covered <= 0.97  # 0.9, less the percentile's own fault, within 3 standard errors
+    assert 0.82 <= covered <= 0.97  # nominal 0.9, minus the bias of the percentile method, within 3 standard errors
 
 
 def test_intervals_shrink_with_the_root_of_the_patches(rng):

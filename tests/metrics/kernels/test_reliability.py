@@ -1,4 +1,4 @@
-"""Calibration and loss against brute force and scikit-learn."""
+"""Calibration error and log loss, compared with brute force and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ PROBABILITIES = hnp.arrays(np.float32, st.integers(1, 50), elements=st.floats(0,
 
 
 def brute_error(probability, changed, bins):
-    """Expected calibration error, a pixel at a time."""
+    """Return the expected calibration error, computed pixel by pixel."""
     groups = {}
     for p, truth in zip(probability.astype(float).tolist(), changed.tolist(), strict=True):
         groups.setdefault(min(int(p * bins), bins - 1), []).append((p, truth))
@@ -51,7 +51,7 @@ def test_a_calibrated_probability_has_next_to_no_error(rng):
     probability = rng.random(400_000).astype(np.float32)
     changed = rng.random(400_000) < probability
     assert reliability.calibration_error(reliability.reliability_counts(probability, changed, 15)) < 0.005
-    over = np.clip(probability * 2 - 0.5, 0, 1)  # too sure of itself
+    over = np.clip(probability * 2 - 0.5, 0, 1)  # overconfident
     assert reliability.calibration_error(reliability.reliability_counts(over, changed, 15)) > 0.1
 
 

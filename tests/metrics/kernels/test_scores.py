@@ -1,4 +1,4 @@
-"""Scores against hand cases, brute force, published figures and their own definitions."""
+"""Scores by hand, by brute force, and against published figures and definitions."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ LABELLED_SCORE = st.tuples(st.sampled_from([0, 1, 255]), st.sampled_from([0.0, 0
 
 
 def brute_counts(truth, prediction, threshold=None):
-    """Return the counts one pixel at a time."""
+    """Return the counts, computed pixel by pixel."""
     found = dict.fromkeys(COUNTS, 0)
     for label, value in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True):
         if threshold is not None:
@@ -80,7 +80,7 @@ def test_counts_refuse(prediction, threshold, message):
 
 
 def test_published_scores_of_two_real_pairs():
-    # Pixels, changed pixels, FP, FN and the PCC and kappa (%) that the papers on these pairs print.
+    # Pixels, changed pixels, FP and FN, with the PCC and kappa (%) published in the papers on these pairs.
     for pixels, changed, fp, fn, pcc, kappa in (
         (350 * 290, 16049, 637, 1051, 98.34, 93.69),
         (350 * 290, 16049, 762, 885, 98.38, 93.89),
@@ -106,7 +106,7 @@ def test_scores_follow_their_definitions(tp, fp, fn, tn):
     }
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, rel=1e-12), name
-    # In whole numbers: po and pe over total squared.
+    # In integers: po and pe times the squared total.
     agreed, chance = (tp + tn) * total, (tp + fp) * (tp + fn) + (fn + tn) * (fp + tn)
     kappa = 1.0 if chance == total**2 else (agreed - chance) / (total**2 - chance)
     assert found["kappa"] == pytest.approx(kappa, rel=1e-9, abs=1e-12)
@@ -169,7 +169,7 @@ def test_best_threshold_does_not_part_equal_scores_and_takes_the_highest():
     truth = np.array([1, 0, 1, 0, 1, 0], np.uint8)
     assert best_threshold(truth, np.array([0.5, 0.5, 0.5, 0.5, 0.9, 0.1])) == (0.5, 0.75)
     assert best_threshold(np.array([1, 1, 0], np.uint8), np.array([0.3, 0.9, 0.2])) == (0.3, 1.0)
-    # F1 is 2/3 at 0.9 (1 of 2 found) and at 0.1 (2 found, 2 false): the higher threshold is taken.
+    # F1 is 2/3 at 0.9 (1 of 2 detected) and at 0.1 (2 detected, 2 false alarms): the higher threshold is chosen.
     assert best_threshold(np.array([1, 0, 0, 1], np.uint8), np.array([0.9, 0.5, 0.3, 0.1])) == (
         0.9,
         pytest.approx(2 / 3),

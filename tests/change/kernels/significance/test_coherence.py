@@ -1,4 +1,4 @@
-"""Tests on coherence: distributions against the density, rates against what was asked for."""
+"""Coherence tests: distributions against the density, false-alarm rates against the nominal ones."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from tests.factories.stacks import coherence_of, pair_sums, rates, speckle_stack
 
 @pytest.mark.parametrize(("looks", "truth", "at"), [(2.5, 0.4, 0.5), (8.96, 0.7, 0.4), (30, 0.95, 0.93), (9, 0.0, 0.3)])
 def test_distribution_is_the_integral_of_the_density(looks, truth, at):
-    """The density of Touzi et al. 1999."""
+    """Return the density of Touzi et al. 1999."""
 
     def density(g):
         scale = 2 * (looks - 1) * (1 - truth**2) ** looks * g * (1 - g * g) ** (looks - 2)
@@ -75,7 +75,7 @@ def test_bergers_coherence_is_independent_of_the_ratio():
     g = coherence_of(sums)
     ratio = coherent_ratio_p(sums[1] / sums[0], 4, g)
     low = berger(g, sums[0], sums[1]) < 0.7
-    # the ratio's p-value is uniform among the low ones too, which it is not among low sample coherences
+    # the ratio's p-value is uniform in its low tail too, unlike that of low sample coherences
     assert (ratio[low] <= 0.05).mean() == pytest.approx(0.05, abs=0.004)
 
 
@@ -91,7 +91,7 @@ def test_power_is_the_share_of_losses_found():
 
 
 def test_history_flags_no_more_than_asked_for_where_it_can_judge(rng):
-    """Stable ground of every coherence, all dates alike: fewest false alarms; what is lost is found."""
+    """Stable ground with all dates equally coherent has the fewest false alarms; losses are detected."""
     for truth in (0.1, 0.5, 0.8, 0.95):
         flat = speckle_stack(rng, (4, 9, 20_000), truth)
         g = [coherence_of(_sums(flat[i], flat[i + 1])) for i in range(3)]
@@ -103,7 +103,7 @@ def test_history_flags_no_more_than_asked_for_where_it_can_judge(rng):
 
 
 def test_history_by_integration(rng):
-    """The mean of the distribution over what one earlier pair makes likely, on a grid of its own."""
+    """Compare with the mean distribution over the posterior given one earlier pair, on an independent grid."""
     looks = float(looks_of_step(look_steps(np.array(9.0))))
     z = np.linspace(0, 3, 2001)
     truth = np.tanh(z)

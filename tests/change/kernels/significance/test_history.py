@@ -1,4 +1,4 @@
-"""Coherence against its own past: pairs of unlike coherence, outliers, and what holds on ground fit to be judged."""
+"""Coherence against its history: pairs of different coherence, outliers, and rates on testable ground."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ NINE = float(looks_of_step(look_steps(np.array(9.0))))
 
 
 def drawn(rng, truths):
-    """Coherences of ground of several truths, as much of each, in one independent pair."""
+    """Sample coherences of ground with several true values in equal parts, for one independent pair."""
     return np.concatenate([coherence_of(pair_sums(rng, LOOKS, truth, COUNT)) for truth in truths])
 
 
@@ -24,7 +24,7 @@ def judge(now, past, rate=0.01, **options):
 
 
 def test_a_pair_in_which_the_scene_lost_coherence_is_held_against_that(rng):
-    """0.8 as a rule, 0.4 in the pair that is judged: without its scale most of it is flagged."""
+    """Coherence is usually 0.8 and 0.4 in the tested pair; without the scale of that pair most of it is flagged."""
     past, now = [drawn(rng, [0.8]) for _ in range(2)], drawn(rng, [0.4])
     assert (judge(now, past)[0] <= 0.01).mean() > 0.3
     assert (judge(now, past, scales=[1, 1, 0.5])[0] <= 0.01).mean() == pytest.approx(0.01, abs=0.005)
@@ -50,7 +50,7 @@ def test_ground_that_changed_once_is_no_riddle_for_ever():
 
 
 def test_scales_move_the_truths(rng):
-    """One earlier pair, by integration on a grid of its own."""
+    """Compare one earlier pair with numerical integration on an independent grid."""
     from scipy.special import hyp2f1
 
     from sarcd.change.kernels.significance.coherence import coherence_cdf
@@ -64,7 +64,7 @@ def test_scales_move_the_truths(rng):
 
 @pytest.mark.parametrize("truths", [[0.3], [0.6], [0.8], [0.0, 0.3, 0.6, 0.8, 0.9]])
 def test_with_the_scenes_own_distribution_the_rate_holds_on_what_is_judged(truths, rng):
-    """Of ground of 0.3 that is judged by luck, a flat prior flags many times what was asked for."""
+    """A flat prior far exceeds the rate on ground of coherence 0.3 that qualifies for testing only by chance."""
     rate, past = 0.01, [drawn(rng, truths) for _ in range(2)]
     now = drawn(rng, truths)
     prior = fit_prior([histogram(layer) for layer in past], LOOKS)
@@ -74,7 +74,7 @@ def test_with_the_scenes_own_distribution_the_rate_holds_on_what_is_judged(truth
     share = {0.3: 0.0, 0.6: 0.002, 0.8: 0.99, 0.0: 0.39}[truths[0]]
     assert fit.mean() == pytest.approx(share, abs=0.02)
     p, fit = judge(now, past, rate, prior=flat_prior())
-    assert (p <= rate).mean() < 1.6 * rate  # over all pixels it holds, nearly
+    assert (p <= rate).mean() < 1.6 * rate  # nearly nominal over all pixels
     if truths == [0.3]:
         assert 0 < fit.mean() < 0.01
         assert (p[fit] <= rate).mean() > 0.05

@@ -1,4 +1,4 @@
-"""How coherent whole scenes are: what was drawn is found, whatever part of it changed."""
+"""Coherence levels of whole scenes are recovered, whichever part of the scene changed."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_the_distribution_of_truths_is_found():
 @pytest.mark.parametrize("scale", [0.3, 0.6, 1.0])
 @pytest.mark.parametrize("changed", [0.0, 0.25])
 def test_the_loss_of_a_scene_is_told_from_change(scale, changed):
-    """Ground of two kinds; a quarter of it changed, which is no loss of the scene."""
+    """With two kinds of ground, a change of a quarter of it is not a loss of the whole scene."""
     rule = fit_prior([drawn(2, 0.5) + drawn(3, 0.85)], LOOKS)
     kept = round(20_000 * (1 - changed))
     now = drawn(4, 0.5 * scale, kept) + drawn(5, 0.85 * scale, kept)

@@ -1,4 +1,4 @@
-"""Looks of stacks: the omnibus test has its rate over correlated pixels, whatever the number of dates."""
+"""Looks of stacks: the omnibus test has its nominal rate over correlated pixels for any number of dates."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SQUARE = np.ones(5), np.ones(5)
 
 
 def means(rng, dates, count):
-    """Mean powers over 5 x 5 pixels, drawn from the eigenvalues of their correlation."""
+    """Sample mean powers over 5 x 5 pixels from the eigenvalues of their correlation."""
     out = np.zeros((dates, count))
     for value in eigenvalues(SQUARE, (LAGS, LAGS)):
         out += value * rng.standard_exponential((dates, count))
@@ -22,7 +22,7 @@ def means(rng, dates, count):
 
 @pytest.mark.parametrize(("dates", "over"), [(3, 1.0), (5, 1.12), (10, 1.25)])
 def test_rates_on_oversampled_speckle(dates, over):
-    """At 1 % within four standard errors of 150,000 draws; the looks of two dates give more dates too many."""
+    """Check the 1 % rate within four standard errors of 150,000 samples; for more dates, looks of two are too many."""
     powers = means(np.random.default_rng(dates), dates, 150_000)
     looks = stack_looks(SQUARE, (LAGS, LAGS), dates, 0.01)
     assert len(looks.whole) == len(looks.one_more) == dates - 1
@@ -35,7 +35,7 @@ def test_rates_on_oversampled_speckle(dates, over):
 
 
 def test_of_two_dates_they_are_those_of_the_ratio():
-    """The grid and the inversion of characteristic functions are two ways to the same number."""
+    """Inverting characteristic functions gives the same result as the grid."""
     from sarcd.change.kernels.significance.looks import _levels, _omnibus_looks, _one_more_looks
 
     levels = _levels(eigenvalues(SQUARE, (LAGS, LAGS)))
@@ -56,7 +56,7 @@ def test_independent_pixels_are_their_number(side):
 def test_the_threshold_is_that_of_the_p_value():
     for dates, looks in ((2, 9.0), (5, 3.5)):
         value = omnibus_quantile(dates, looks, 0.02)
-        # K - 1 dates equal, and one that makes up the statistic
+        # K - 1 equal dates, and one that gives the required statistic
         low, high = 1e-6, 1.0
         for _ in range(60):
             middle = (low + high) / 2

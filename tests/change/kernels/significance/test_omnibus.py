@@ -1,4 +1,4 @@
-"""The omnibus test: exact at any number of looks, and the times of changes."""
+"""Omnibus test: exact for any number of looks, and the dates of changes."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_of_two_dates_it_is_the_ratio_test(looks):
 
 @pytest.mark.parametrize("dates", [3, 6, 12])
 def test_of_many_looks_it_is_the_approximation_by_chi_square(dates):
-    """Conradsen et al. 2016, two terms, whose error falls with the looks cubed."""
+    """Return the two-term expansion of Conradsen et al. 2016, whose error falls with the cube of the looks."""
     n, rng = 30.0, np.random.default_rng(3)
     powers = rng.gamma(n, size=(dates, 200))
     ln_q = n * (dates * np.log(dates) + np.log(powers).sum(0) - dates * np.log(powers.sum(0)))
@@ -34,7 +34,7 @@ def test_of_many_looks_it_is_the_approximation_by_chi_square(dates):
 @pytest.mark.parametrize("looks", [1, 4, 9])
 @pytest.mark.parametrize("dates", [2, 4, 10])
 def test_rates_of_false_alarms(looks, dates):
-    """At 5 % and 1 % within 10 %, at 0.1 % within four standard errors of 200,000 draws."""
+    """Check rates of 5 % and 1 % within 10 %, and 0.1 % within four standard errors of 200,000 samples."""
     powers = np.random.default_rng(5).gamma(looks, size=(dates, 200_000))
     p, changed = change_times(powers, looks, 0.01)
     np.testing.assert_allclose(rates(p, (0.05, 0.01)), 1, atol=0.1)
@@ -56,7 +56,7 @@ def test_looks_of_each_pixel_count(rng):
 
 
 def test_times_of_changes(rng):
-    """9 looks, 10 dB at known dates: found when they happened, and nothing else but the rate of false alarms."""
+    """At 9 looks, 10 dB changes at known dates are detected at those dates; the rest is at the false-alarm rate."""
     level = np.array([1, 1, 10, 10, 10, 1, 1], float)
     powers = rng.gamma(9, size=(7, 20_000)) * level[:, None]
     p, changed = change_times(powers, 9, 0.01)

@@ -1,4 +1,4 @@
-"""Ratio tests: exact at any number of looks and any coherence."""
+"""Ratio tests: exact for any number of looks and any coherence."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_without_coherence_it_is_the_f_test(looks):
 
 @pytest.mark.parametrize(("looks", "truth"), [(1, 0.5), (4.5, 0.8), (9, 0.95)])
 def test_with_coherence_it_is_the_integral_of_the_density(looks, truth):
-    """The density of Lee et al. 1994, integrated over both tails."""
+    """Integrate the density of Lee et al. 1994 over both tails."""
 
     def density(w):
         scale = np.exp(gammaln(2 * looks) - 2 * gammaln(looks)) * (1 - truth**2) ** looks
@@ -31,9 +31,9 @@ def test_with_coherence_it_is_the_integral_of_the_density(looks, truth):
 
 
 def test_by_hand():
-    """At one look and no coherence the ratio of exponential variables exceeds w with probability 1 / (1 + w)."""
+    """At one look and zero coherence the ratio of exponential variables exceeds w with probability 1 / (1 + w)."""
     assert float(ratio_p(np.array(3.0), 1)) == pytest.approx(2 / 4)
-    # two looks: degrees of freedom 2, where Student's t has P(|t| > x) = 1 - x / sqrt(2 + x^2)
+    # two looks give 2 degrees of freedom, where Student's t has P(|t| > x) = 1 - x / sqrt(2 + x^2)
     s, g = np.sinh(np.log(4) / 2), 0.6
     x = s * np.sqrt(2 / (1 - g * g))
     assert float(coherent_ratio_p(np.array(4.0), 2, np.array(g))) == pytest.approx(1 - x / np.sqrt(2 + x * x))
@@ -55,7 +55,7 @@ def test_what_is_unknown_stays_so():
 @pytest.mark.parametrize("looks", [1, 4, 9])
 @pytest.mark.parametrize("truth", [0.0, 0.6, 0.9])
 def test_rates_of_false_alarms(looks, truth):
-    """Within 10 % of nominal at 5 % and 1 %: four standard errors at 1 % and 200,000 draws are 9 %."""
+    """Within 10 % of nominal at 5 % and 1 %: four standard errors are 9 % at 1 % and 200,000 samples."""
     sums = pair_sums(np.random.default_rng(11), looks, truth, 200_000)
     found = [rates(ratio_p(sums[1] / sums[0], looks, truth), (0.05, 0.01))]
     if looks > 1:
@@ -64,7 +64,7 @@ def test_rates_of_false_alarms(looks, truth):
 
 
 def test_the_plain_test_is_blind_on_stable_ground():
-    """METHODS' figures: at 9 looks the 5 % F test flags 1.7 % at coherence 0.6 and 0.27 % at 0.8."""
+    """Reproduce METHODS.md: at 9 looks the 5 % F test flags 1.7 % at coherence 0.6 and 0.27 % at 0.8."""
     for truth, expected in ((0.6, 0.017), (0.8, 0.0027)):
         sums = pair_sums(np.random.default_rng(11), 9, truth, 200_000)
         assert (ratio_p(sums[1] / sums[0], 9) <= 0.05).mean() == pytest.approx(expected, abs=5e-4)

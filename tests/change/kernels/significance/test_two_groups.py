@@ -1,4 +1,4 @@
-"""Changed and unchanged ground told apart by their p-values."""
+"""Mixture model that separates changed from unchanged ground by p-values."""
 
 import numpy as np
 import pytest
@@ -21,19 +21,19 @@ def test_finds_the_mixture_and_the_rate_of_errors(rng, share, exponent):
     probability = groups.probability(-np.log10(p))
     for low, high in ((0.2, 0.5), (0.5, 0.9), (0.9, 1.0)):
         inside = (probability >= low) & (probability < high)
-        # what the heap has left at p = 1 counts as unchanged: a little less is promised than is true
+        # changes near p = 1 are attributed to the unchanged group, so the probability is slightly too low
         slack = share * exponent / (1 - share) + 0.06
         assert probability[inside].mean() == pytest.approx(changed[inside].mean(), abs=slack)
 
 
 def test_even_p_values_hold_no_change(rng):
     assert fitted(rng.random(200_000)) == TwoGroups(0.0, 1.0)
-    assert fitted(rng.random(200_000) ** 0.8) == TwoGroups(0.0, 1.0)  # a test that promises too little
+    assert fitted(rng.random(200_000) ** 0.8) == TwoGroups(0.0, 1.0)  # a conservative test
     assert (TwoGroups(0.0, 1.0).probability(np.array([0.0, 5.0, 300.0])) == 0).all()
 
 
 def test_windows_that_overlap_are_not_so_many_witnesses(rng):
-    p = np.concatenate([rng.random(100_000), np.full(25, 1e-6)])  # one window's worth of pixels
+    p = np.concatenate([rng.random(100_000), np.full(25, 1e-6)])  # number of pixels in one window
     assert fitted(p).share > 0
     assert fitted(p, correlated=25).share == 0
 

@@ -1,4 +1,4 @@
-"""Means over windows, their looks, and the looks of correlated speckle."""
+"""Window means, their looks, and the looks of correlated speckle."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_looks_of_independent_pixels_are_their_number(rate):
 
 
 def test_rates_on_oversampled_speckle():
-    """Means over 5 x 5 pixels drawn from the eigenvalues of their correlation: the F test has the rate asked for."""
+    """With 5 x 5 means sampled from the eigenvalues of their correlation, the F test has its nominal rate."""
     weights = np.ones(5), np.ones(5)
     distance = abs(np.subtract.outer(np.arange(5), np.arange(5)))
     line = np.linalg.eigvalsh(np.r_[1, LAGS][distance])

@@ -1,4 +1,4 @@
-"""Clusters of values against scikit-image, scikit-learn, exhaustive search and the definition of fuzzy c-means."""
+"""Clustering of values against scikit-image, scikit-learn, exhaustive search and the definition of fuzzy c-means."""
 
 from itertools import combinations
 
@@ -16,7 +16,7 @@ def of(values):
 
 @pytest.fixture
 def mixture(rng):
-    """Magnitudes, a tenth of them large, float32."""
+    """Return magnitudes of which a tenth are large, float32."""
     values = np.concatenate([np.abs(rng.normal(0, 0.3, 9000)), rng.normal(2, 0.4, 1000)])
     return values.astype("float32")
 

@@ -1,4 +1,4 @@
-"""Histograms without limits: counts, quantiles and equal cells against numpy's of the values themselves."""
+"""Unbounded histograms: counts, quantiles and equal bins compared with NumPy's results from the values."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Minimum-error thresholds against the published criterion, on mixtures of known shape, and on no change at all."""
+"""Minimum-error thresholds against the published criterion, for mixtures of known distribution and without change."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ def of(values):
 
 
 def generalised(rng, shape, size):
-    """Values of a generalised Gaussian of unit scale."""
+    """Sample a generalised Gaussian of unit scale."""
     return rng.choice([-1, 1], size) * rng.gamma(1 / shape, size=size) ** (1 / shape)
 
 
 def criterion(even, cut):
-    """J of Kittler and Illingworth at a border of cells, in the published form."""
+    """Return J of Kittler and Illingworth at a bin edge, in the published form."""
     width = even.edges[1] - even.edges[0]
     total = 1.0
     for part in (slice(None, cut), slice(cut, None)):

@@ -1,4 +1,4 @@
-"""PCA-k-means against scikit-learn's PCA and KMeans on blocks taken one by one."""
+"""PCA-k-means against scikit-learn's PCA and KMeans on individually extracted blocks."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from sarcd.change.kernels.thresholds.pca_kmeans import BlockSplit, block_feature
 
 @pytest.fixture
 def image(rng):
-    """A difference image with patches of change, float32."""
+    """Return a difference image with patches of change, float32."""
     where = gaussian_filter(rng.normal(size=(48, 57)), 4)
     return (np.abs(rng.normal(0, 0.4, where.shape)) + 1.5 * (where > np.quantile(where, 0.85))).astype("float32")
 

@@ -1,4 +1,4 @@
-"""Probability of change by the classes that Kittler and Illingworth's thresholds lie between."""
+"""Probability of change from the class densities of Kittler and Illingworth's thresholds."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_right_as_often_as_it_says(rng):
     probability = probability_of_change(values, split)
     flagged = split.apply(values) == 1
     wrong = np.where(flagged, 1 - probability, probability).mean()
-    assert wrong == pytest.approx((flagged != changed).mean(), rel=0.35)  # classes that are cut look narrower
+    assert wrong == pytest.approx((flagged != changed).mean(), rel=0.35)  # truncated classes appear narrower
     assert abs(probability[np.abs(values - split.above) < 0.02].mean() - 0.5) < 0.1
 
 
