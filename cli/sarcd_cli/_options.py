@@ -115,7 +115,7 @@ def parse_window(text: str) -> Window:
     """
     parts = text.lower().split("x")
     if not all(part.strip().isdigit() for part in parts) or len(parts) > 2:
-        raise click.BadParameter(f"{text!r} is no window; use an odd number such as 7, or 7x5 for y and x")
+        raise click.BadParameter(f"{text!r} is not a window; use an odd number such as 7, or 7x5 for y and x")
     return Window(int(parts[0]), int(parts[-1]))
 
 

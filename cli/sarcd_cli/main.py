@@ -36,7 +36,7 @@ COMMANDS = {
     "detect": "Find change by what suits the scene, without a model of your own.",
     "predict": "Map the changes of a scene with a network, the pretrained one or your own.",
     "models": "List the pretrained models, or show the card of one.",
-    "summarise": "Tell of three or more dates how often the ground changed, when, and whether it came back.",
+    "summarise": "Count the changes of three or more dates, with their times and whether they persisted.",
     "evaluate": "Score a change map against the labels of the scene.",
     "threshold": "Choose the threshold of a change probability on labelled scenes.",
     "export": "Write a result as a GeoTIFF, as polygons, or as a picture, by the suffix of the file.",

@@ -33,7 +33,7 @@ class _Tiles(click.ParamType[int | str]):
             return text
         if text.isdigit() and int(text) > 0:
             return int(text)
-        raise click.BadParameter(f"{text!r} is no number of pixels, auto or whole; put the scene before --tiles")
+        raise click.BadParameter(f"{text!r} is not a number of pixels, auto or whole; put the scene before --tiles")
 
 
 @click.command("predict")

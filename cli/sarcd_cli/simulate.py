@@ -47,7 +47,7 @@ def command(
 
     parts = size.lower().split("x")
     if not all(part.isdigit() for part in parts) or len(parts) > 2:
-        raise click.BadParameter(f"{size!r} is no size; use 1024, or 1000x2000 for y and x", param_hint="--size")
+        raise click.BadParameter(f"{size!r} is not a size; use 1024, or 1000x2000 for y and x", param_hint="--size")
     shape = int(parts[0]), int(parts[-1])
     options = with_settings(SITES[site], settings)
     if no_change:

@@ -33,7 +33,7 @@ def command(
     overwrite: bool,
     json: bool,
 ) -> None:
-    """Tell of three or more dates how often the ground changed, when, and whether it came back.
+    """Count the changes of three or more dates, with their times and whether they persisted.
 
     Writes change_count, first_change, last_change and persistence, of omnibus also omnibus_score, region by region;
     stopped at any moment, the same command resumes.

@@ -139,5 +139,5 @@ def command(
 def _numbers(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.strip().isdigit() for part in parts):
-        raise click.BadParameter(f"{text!r} is no list of whole numbers such as 16,32,64,128", param_hint="--widths")
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers such as 16,32,64,128", param_hint="--widths")
     return tuple(int(part) for part in parts)

@@ -249,7 +249,7 @@ def from_dict(kind: type[Kind], values: dict[str, Any], *, source: str = "config
         If a key is unknown; names the key and the valid ones.
     """
     if not isinstance(values, dict):
-        raise OptionError(f"{kind.__name__} wants a table of keys", source=source)
+        raise OptionError(f"{kind.__name__} must be a table of keys", source=source)
     known = [item.name for item in dataclasses.fields(typing.cast(Any, kind))]
     unknown = sorted(set(values) - set(known))
     if unknown:

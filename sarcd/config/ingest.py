@@ -82,7 +82,7 @@ class IngestOptions(Options):
             _check_nodata(text)
         if self.shard % self.chunk:
             raise OptionError(
-                f"shard is {self.shard}, which is no multiple of chunk, {self.chunk}",
+                f"shard is {self.shard}, which is not a multiple of chunk, {self.chunk}",
                 option="shard",
                 hint="use a multiple, or 0 for none",
             )
@@ -95,5 +95,5 @@ def _check_nodata(text: str) -> None:
         complex(text)
     except ValueError as error:
         raise OptionError(
-            f"{text!r} is no value of pixels", option="nodata", hint="use a number as stored in the file, none or auto"
+            f"{text!r} is not a pixel value", option="nodata", hint="use a number as stored in the file, none or auto"
         ) from error

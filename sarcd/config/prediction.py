@@ -24,7 +24,7 @@ class PredictOptions(Options):
     statistics: StatisticsPolicy | None = option(
         None,
         "whose median and MAD normalise the amplitudes",
-        empty="what the model says, as a rule the scene's",
+        empty="that of the model file, usually the scene's",
     )
     threshold: InnerProbability | None = option(
         None, "probability from which a pixel counts as changed", empty="the model's"

@@ -125,7 +125,7 @@ def change(options: Kind, settings: Sequence[str]) -> Kind:
         for part in tables:
             table = table.get(part, {}) if isinstance(table, dict) else {}
         if not equals or not isinstance(table, dict) or (tables and not table and tables != ["network"]):
-            raise OptionError(f"{setting!r} is no KEY=VALUE of the options", option=key.strip() or "--set")
+            raise OptionError(f"{setting!r} is not KEY=VALUE with an option as the key", option=key.strip() or "--set")
         try:
             table[name] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

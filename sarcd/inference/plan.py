@@ -334,10 +334,10 @@ def _check_channels(scene: xr.Dataset, loaded: LoadedModel) -> None:
     if "coherence" not in loaded.card.channels:
         return
     if loaded.card.coherence is None:
-        raise ModelError("wants coherence but does not say how it is estimated", hint="train it again")
+        raise ModelError("needs coherence but does not record how it is estimated", hint="train it again")
     if "slc" not in scene:
         raise SceneError(
-            "the model wants coherence, and detected images have none",
+            "the model needs coherence, which amplitude images do not have",
             source=schema.source_of(scene),
             hint="use a model trained with 'sarcd train --no-coherence', or 'sarcd detect', which needs none",
         )

@@ -62,7 +62,7 @@ class Tiling:
 
     def __post_init__(self) -> None:
         if self.tile < 1 or self.tile % self.stride:
-            raise OptionError(f"tile {self.tile} is no multiple of the stride {self.stride}", option="tiles")
+            raise OptionError(f"tile {self.tile} is not a multiple of the stride {self.stride}", option="tiles")
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -162,7 +162,7 @@ class BlendedTiling:
 
     def __post_init__(self) -> None:
         if self.tile < 1 or self.tile % self.stride:
-            raise OptionError(f"tile {self.tile} is no multiple of the stride {self.stride}", option="tiles")
+            raise OptionError(f"tile {self.tile} is not a multiple of the stride {self.stride}", option="tiles")
 
     @property
     def halo(self) -> int:

@@ -88,7 +88,9 @@ def coherence(  # noqa: PLR0913  the arguments of every job, and two options
     """
     options = config.with_keywords(CoherenceOptions, options, settings)
     if schema.variable(name).name != "coherence":
-        raise SceneError(f"'{name}' is no name of a coherence", hint="use coherence, or coherence_ and another suffix")
+        raise SceneError(
+            f"'{name}' is not the name of a coherence variable", hint="use coherence, or coherence_ and another suffix"
+        )
     names = [name, sibling(name, "coherence_phase")] if phase else [name]
     scene = open_scene(path, chunks=None)
     schema.require(scene, "slc")

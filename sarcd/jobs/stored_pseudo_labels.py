@@ -126,7 +126,7 @@ def pseudo_label(  # noqa: PLR0913  options of prediction, choice and output
     max_patches = options.max_patches or int(facts.get("patches", 0)) - int(facts.get("pseudo_patches", 0))
     if not max_patches:
         raise OptionError(
-            "the model does not say from how many patches it learnt", option="max_patches", hint="give a number"
+            "the model does not record how many patches it was trained on", option="max_patches", hint="give a number"
         )
     for scene in scenes:
         stored_prediction.predict(scene, model, predict, name=name, overwrite=overwrite, progress=progress, note=note)
@@ -145,7 +145,7 @@ def pseudo_label(  # noqa: PLR0913  options of prediction, choice and output
     )
     if not chosen.any():
         raise TrainingError(
-            f"the model is sure of {options.min_confident:.0%} of the pixels of no patch",
+            f"no patch has more than {options.min_confident:.0%} confident pixels",
             source=str(model),
             hint="lower --confidence or --min-confident, or train it better",
         )

@@ -122,7 +122,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> LoadedMo
     device = choose_device(str(device))
     with _located(path):
         if not path.is_file():
-            raise ModelError("is no file" if path.exists() else "no such file", hint="make one with 'sarcd train'")
+            raise ModelError("is not a file" if path.exists() else "no such file", hint="make one with 'sarcd train'")
         with path.open("rb") as file:
             header = _read_header(file)
             card = ModelCard.from_json(_metadata(header))
@@ -182,13 +182,13 @@ def _read_header(file: BinaryIO) -> Json:
     length = int.from_bytes(file.read(8), "little")
     hint = "a model file is made by 'sarcd train'"
     if size < 8 or length > min(size, _LARGEST_HEADER):
-        raise ModelError("no safetensors file", hint=hint)
+        raise ModelError("not a safetensors file", hint=hint)
     try:
         header = json.loads(file.read(length))
     except (ValueError, RecursionError) as error:
-        raise ModelError("no safetensors file: its header is no JSON", hint=hint) from error
+        raise ModelError("not a safetensors file: its header is not JSON", hint=hint) from error
     if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
-        raise ModelError("no safetensors file: its header holds no tensors", hint=hint)
+        raise ModelError("not a safetensors file: its header holds no tensors", hint=hint)
     expected = 8 + length + sum(math.prod(shape) * _bytes_of(dtype) for shape, dtype in _described(header).values())
     if size != expected:
         fault = "truncated" if size < expected else "longer than its header says"
@@ -222,7 +222,7 @@ def _metadata(header: Json) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ModelError("no model of sarcd: its metadata are no JSON") from error
+        raise ModelError("no model of sarcd: its metadata are not JSON") from error
 
 
 def _skeleton(card: ModelCard) -> Network:
@@ -253,7 +253,7 @@ def _tensors(data: bytes) -> dict[str, torch.Tensor]:
     try:
         return safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
-        raise ModelError(f"no safetensors file ({str(error).splitlines()[0][:80]})") from error
+        raise ModelError(f"not a safetensors file ({str(error).splitlines()[0][:80]})") from error
 
 
 def _check_values(tensors: dict[str, torch.Tensor]) -> None:
@@ -332,7 +332,7 @@ class ModelCard:
             If an entry is missing or invalid; the message names it.
         """
         if not isinstance(values, dict):
-            raise ModelError("metadata are no JSON object")
+            raise ModelError("metadata are not a JSON object")
         version = _entry(values, "format", int)
         if version != FORMAT:
             raise ModelError(

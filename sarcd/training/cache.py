@@ -325,7 +325,7 @@ def _choose(patches: PatchDataset, cache: str, left: int, place: Path | None, no
         )
     if cache != "auto":
         if cache == "none":
-            note(f"{len(patches)} patches are read anew each time: cache is 'none'")
+            note(f"{len(patches)} patches are read again in each epoch: cache is 'none'")
         return cache
     if fits:
         return "memory"
@@ -333,5 +333,5 @@ def _choose(patches: PatchDataset, cache: str, left: int, place: Path | None, no
     if patches.nbytes <= free / 2:
         note(f"{size}, more than memory_bytes leaves: they are kept in {place}")
         return "disk"
-    note(f"{size}, more than memory_bytes and half of the free disk: they are read anew each time")
+    note(f"{size}, more than memory_bytes and half of the free disk: they are read again in each epoch")
     return "none"

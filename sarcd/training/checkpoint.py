@@ -177,7 +177,7 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _damaged(path: Path) -> TrainingError:
     return TrainingError(
-        "state of an earlier run cannot be read", source=str(path), hint="pass --overwrite to begin anew"
+        "state of an earlier run cannot be read", source=str(path), hint="pass --overwrite to start again"
     )
 
 

@@ -150,7 +150,7 @@ def prepare(  # noqa: PLR0913  the inputs of a training run
         options.patch,
     )
     if validation and not every_patch(found.validation_cells):
-        raise TrainingError("the scenes to judge on hold no labelled pixel", hint="choose others, or leave out --val")
+        raise TrainingError("the validation scenes have no labelled pixel", hint="choose others, or leave out --val")
     _tell_of_coherence([*training.scenes, *validation_set.scenes[: len(validation)]], options, note)
     about = [describe(patches, options) for patches in (training, validation_set)]
     keep((training, validation_set), about, options, folder, progress, note)

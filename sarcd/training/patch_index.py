@@ -302,7 +302,7 @@ def _refuse_repeated(paths: Sequence[str]) -> None:
             raise TrainingError(
                 "scene is given twice",
                 source=path,
-                hint="name each once; to judge on a part of a scene that is learnt from, use --val-fraction",
+                hint="name each once; to validate on a part of a training scene, use --val-fraction",
             )
 
 
@@ -310,9 +310,9 @@ def _refuse_training_ground(ground: Ground, others: Sequence[Ground]) -> None:
     for other in others:
         if ground.overlaps(other):
             raise TrainingError(
-                f"shows ground of {other.path}, which is learnt from",
+                f"covers ground of {other.path}, which is a training scene",
                 source=ground.path,
-                hint="judge on other ground, or on a part of the training scenes with --val-fraction",
+                hint="validate on other ground, or on a part of the training scenes with --val-fraction",
             )
 
 

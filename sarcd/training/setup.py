@@ -130,7 +130,7 @@ def check_options(options: TrainOptions, *, has_validation: bool) -> TrainOption
         )
     if options.checkpoint == "best" and not has_validation:
         raise OptionError(
-            "checkpoint is 'best', and nothing to judge by",
+            "checkpoint is 'best', but there is no validation set",
             option="checkpoint",
             hint="name a scene with --val, or use val_fraction",
         )
@@ -225,7 +225,7 @@ def resolve(
         raise TrainingError(
             f"a run with {', '.join(differing)} was stopped here",
             source=str(run.path),
-            hint="give the same, choose another name, or pass --overwrite to begin anew",
+            hint="give the same, choose another name, or pass --overwrite to start again",
         )
     return options, begun, True
 

@@ -101,7 +101,7 @@ def hold_out(
     if len(blocks) < 2:
         raise TrainingError(
             "too few patches with labels to hold some of them out",
-            hint="choose smaller patches with --patch, or name a scene to judge on with --val",
+            hint="choose smaller patches with --patch, or name a validation scene with --val",
         )
     weights = np.array([(ground[place][part].sum(), change[place][part].sum()) for place, part in blocks], float)
     shares = weights / np.maximum(weights.sum(axis=0), 1)  # (block, 2)

@@ -59,7 +59,7 @@ def test_what_is_not_given_is_left_out():
     [
         (["--sides", "0"], "0 is not in the range x>=1"),
         (["--kind", "round"], "'round' is not one of 'open', 'closed'"),
-        (["--window", "3x"], "Invalid value for '--window': '3x' is no window"),
+        (["--window", "3x"], "Invalid value for '--window': '3x' is not a window"),
         (["--length", "long"], "'long' is not a valid float"),
     ],
 )

@@ -186,7 +186,7 @@ def test_one_clear_line(tmp_path, files, capsys):
         (["--kind", "db"], 1, "is complex (complex64), not db. Leave --kind out"),
         (["--date", "2023-01-01"], 1, "--date: is passed 1 times for 2 images"),
         (["--label", files["one"]], 1, "label values are 0, 9, not 0 and 1. Specify those that mean change"),
-        (["--shard", "1000"], 1, "shard is 1000, which is no multiple of chunk, 1024"),
+        (["--shard", "1000"], 1, "shard is 1000, which is not a multiple of chunk, 1024"),
         (["--spacing", "1"], 2, "is not two numbers"),
         (["--append", "--chunk", "8"], 2, "--append uses those of the scene"),
         (["--append"], 1, "no such scene"),
@@ -232,4 +232,4 @@ def test_no_data_and_gain_of_each_image(tmp_path, rng, capsys):
     assert json.loads(out)["invalid"] == [{"option": 200}, {}]
     code, _, err = run(capsys, *paths, "-o", scene, *words, "--nodata", "x", "--overwrite")
     assert code != 0
-    assert "'x' is no value of pixels" in err
+    assert "'x' is not a pixel value" in err

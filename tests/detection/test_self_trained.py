@@ -250,7 +250,7 @@ def test_the_recipe_makes_a_file_that_loads(tmp_path, monkeypatch):
         assert not torch.equal(again.head.weight, new_network(training.SEED).head.weight)
         path.write_bytes(path.read_bytes()[:1000])
         load_amplitude_network.cache_clear()
-        with pytest.raises(ModelError, match="Install sarcd anew"):
+        with pytest.raises(ModelError, match="Reinstall sarcd"):
             load_amplitude_network()
     finally:
         monkeypatch.undo()

@@ -188,15 +188,15 @@ def test_slurm_by_groups_of_either_version(machine):
 
 
 def test_what_slurm_promised_where_no_group_holds_it(machine):
-    def promised(**variables):
+    def slurm_memory(**variables):
         found = machine.least(SLURM_JOB_ID="1", **variables)
         return found and (found[0] + psutil.Process().memory_info().rss) / GIB  # minus what is already used
 
-    assert promised(SLURM_MEM_PER_NODE="8192") == pytest.approx(8, abs=0.1)
-    assert promised(SLURM_MEM_PER_CPU="4096", SLURM_CPUS_ON_NODE="3") == pytest.approx(12, abs=0.1)
-    assert promised(SLURM_MEM_PER_GPU="6144", SLURM_GPUS_ON_NODE="2") == pytest.approx(12, abs=0.1)
-    assert promised(SLURM_MEM_PER_NODE="0") is None  # all memory of the node
-    assert promised(SLURM_MEM_PER_CPU="4096") is None  # the number of CPUs is missing
+    assert slurm_memory(SLURM_MEM_PER_NODE="8192") == pytest.approx(8, abs=0.1)
+    assert slurm_memory(SLURM_MEM_PER_CPU="4096", SLURM_CPUS_ON_NODE="3") == pytest.approx(12, abs=0.1)
+    assert slurm_memory(SLURM_MEM_PER_GPU="6144", SLURM_GPUS_ON_NODE="2") == pytest.approx(12, abs=0.1)
+    assert slurm_memory(SLURM_MEM_PER_NODE="0") is None  # all memory of the node
+    assert slurm_memory(SLURM_MEM_PER_CPU="4096") is None  # the number of CPUs is missing
     assert machine.least(SLURM_MEM_PER_NODE="8192") is None  # left in the environment outside a job
 
 

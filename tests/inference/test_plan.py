@@ -100,7 +100,7 @@ def test_what_is_known_is_told_before_the_scene_is_read(models, scene):
     ]  # fmt: skip
     with pytest.raises(OptionError, match="no spread"):
         build_plan(models[0], PredictOptions(uncertainty=True), scene, CPU, survey)
-    with pytest.raises(SceneError, match="detected images have none"):
+    with pytest.raises(SceneError, match="amplitude images do not have"):
         build_plan(models[0], PredictOptions(), scene.rename(slc="amplitude"), CPU, survey)
     assert len(told) == 1
 

@@ -290,7 +290,7 @@ def test_a_value_that_no_pixel_has(tmp_path, rng):
 
 @pytest.mark.parametrize("text", ["", "nothing", "1,2"])
 def test_no_value(text):
-    with pytest.raises(OptionError, match="is no value of pixels"):
+    with pytest.raises(OptionError, match="is not a pixel value"):
         IngestOptions(nodata=(text,))
 
 

@@ -69,7 +69,7 @@ def test_phase_is_added_to_a_coherence_that_is_there(tmp_path, rng):
     np.testing.assert_array_equal(scene.coherence_small, before)
     np.testing.assert_array_equal(scene.coherence_phase_small.isnull(), scene.coherence_small.isnull())
     assert jobs.coherence(path, name="coherence_small", phase=True).computed == 0
-    with pytest.raises(SceneError, match="no name of a coherence"):
+    with pytest.raises(SceneError, match="not the name of a coherence"):
         jobs.coherence(path, name="coherence_phase")
 
 

@@ -216,10 +216,10 @@ def assert_one_line(error, path, message):
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ("{not json", "its metadata are no JSON"),
-        ("[" * 100_000, "its metadata are no JSON"),
-        ('{"format": ' + "9" * 5000 + "}", "its metadata are no JSON"),
-        ("[1, 2]", "metadata are no JSON object"),
+        ("{not json", "its metadata are not JSON"),
+        ("[" * 100_000, "its metadata are not JSON"),
+        ('{"format": ' + "9" * 5000 + "}", "its metadata are not JSON"),
+        ("[1, 2]", "metadata are not a JSON object"),
         ("{}", "'format' is missing"),
     ],
 )
@@ -257,13 +257,13 @@ def header_file(header, data=b""):
 
 
 FOREIGN = {
-    "empty": (b"", "no safetensors file. A model file is made by 'sarcd train'"),
-    "short": (b"\x01\x02", "no safetensors file"),
-    "text": (b"epoch,loss\n" * 50, "no safetensors file"),
-    "pickle": (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94.", "no safetensors file"),
-    "header beyond the file": (struct.pack("<Q", 2**40) + b"{}", "no safetensors file"),
-    "header no json": (header_file(b"{" * 40), "its header is no JSON"),
-    "header deep": (header_file(b"[" * 100_000), "its header is no JSON"),
+    "empty": (b"", "not a safetensors file. A model file is made by 'sarcd train'"),
+    "short": (b"\x01\x02", "not a safetensors file"),
+    "text": (b"epoch,loss\n" * 50, "not a safetensors file"),
+    "pickle": (b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94.", "not a safetensors file"),
+    "header beyond the file": (struct.pack("<Q", 2**40) + b"{}", "not a safetensors file"),
+    "header no json": (header_file(b"{" * 40), "its header is not JSON"),
+    "header deep": (header_file(b"[" * 100_000), "its header is not JSON"),
     "header list": (header_file([1]), "its header holds no tensors"),
     "header scalar": (header_file({"a": 1}), "its header holds no tensors"),
     "no metadata": (header_file({}), "no model of sarcd: its metadata are missing"),
@@ -292,7 +292,7 @@ def test_offsets_that_overlap(path):
     header = json.loads(data[8 : 8 + length])
     header["decoder.0.0.weight"]["data_offsets"] = header["decoder.1.0.weight"]["data_offsets"]
     path.write_bytes(header_file(header, data[8 + length :]))
-    with pytest.raises(ModelError, match="no safetensors file"):
+    with pytest.raises(ModelError, match="not a safetensors file"):
         load_model(path)
 
 
@@ -300,7 +300,7 @@ def test_offsets_that_overlap(path):
 def test_truncated_files(path, share):
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(ModelError, match=r"truncated|no safetensors file"):
+    with pytest.raises(ModelError, match=r"truncated|not a safetensors file"):
         load_model(path)
 
 
@@ -323,7 +323,7 @@ def test_flipped_bytes_never_end_in_anything_else(path, rng):
 def test_what_is_no_file(tmp_path):
     with pytest.raises(ModelError, match=r"none: no such file[.] Make one with 'sarcd train'"):
         load_model(tmp_path / "none")
-    with pytest.raises(ModelError, match="is no file"):
+    with pytest.raises(ModelError, match="is not a file"):
         load_model(tmp_path)
 
 

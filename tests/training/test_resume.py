@@ -180,7 +180,7 @@ def test_a_damaged_state_is_said(tmp_path, scenes):
     data = state.read_bytes()
     for damage in (data[:100], b"", data[: len(data) // 2]):
         state.write_bytes(damage)
-        with pytest.raises(TrainingError, match="--overwrite to begin anew"):
+        with pytest.raises(TrainingError, match="--overwrite to start again"):
             train(OPTIONS, [scenes[0]], [], output)
 
 

@@ -78,7 +78,7 @@ def test_patches_read_from_disk_train_as_those_in_memory(tmp_path, scenes, worke
     read = train(options, [scenes[0]], [], tmp_path / "read.safetensors", note=notes.append)
     first, second = (load_model(result.path).network.state_dict() for result in (kept, read))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert any("read anew" in text for text in notes)
+    assert any("read again" in text for text in notes)
 
 
 def test_the_callers_random_numbers_stay_his_own(tmp_path, scenes):

@@ -202,7 +202,7 @@ def load_amplitude_network() -> UNet:
         network.load_state_dict({name: value.to(network.state_dict()[name].dtype) for name, value in weights.items()})
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(
-            "the pretrained amplitude network cannot be read", source=str(AMPLITUDE), hint="install sarcd anew"
+            "the pretrained amplitude network cannot be read", source=str(AMPLITUDE), hint="reinstall sarcd"
         ) from error
     return network.eval()
 
