@@ -45,7 +45,7 @@ def common_options(*, json: bool = False) -> Callable[[Function], Function]:
         option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
         decorated = option(command)
         if json:
-            decorated = click.option("--json", is_flag=True, help="Print one JSON object, errors too.")(decorated)
+            decorated = click.option("--json", is_flag=True, help="Print one JSON object, also for errors.")(decorated)
         return decorated  # type: ignore[return-value]
 
     return decorate
@@ -55,7 +55,7 @@ def result_options(function: Function) -> Function:
     """Add ``--name`` and ``--overwrite`` to a command that writes variables."""
     for option in (
         click.option("--overwrite", is_flag=True, help="Replace a result that was made with other settings."),
-        click.option("--name", default="", metavar="SUFFIX", help="Keep the result beside others, as VARIABLE_SUFFIX."),
+        click.option("--name", default="", metavar="SUFFIX", help="Suffix of the result's variables, as VARIABLE_SUFFIX, to keep several."),
     ):
         function = option(function)
     return function

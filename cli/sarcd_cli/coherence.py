@@ -35,7 +35,7 @@ def command(
     overwrite: bool,
     json: bool,
 ) -> None:
-    """Estimate coherence, how alike two radar echoes are, and keep it in the scene.
+    """Estimate the coherence of each pair, and store it in the scene.
 
     Written region by region; stopped at any moment, the same command resumes.
     """

@@ -38,7 +38,7 @@ def command(
     overwrite: bool,
     json: bool,
 ) -> None:
-    """Find change by what suits the scene, without a model of your own.
+    """Detect changes without a model of your own, by the method that suits the scene.
 
     Writes change, and change_probability or change_score, region by region. Stopped at any moment, the same command
     resumes.

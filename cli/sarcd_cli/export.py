@@ -20,7 +20,7 @@ from sarcd_cli._frame import common_options, dask_progress, echo_result
 def command(
     scene: str, out: str, variable: str | None, pair: str | None, min_pixels: int | None, overwrite: bool, json: bool
 ) -> None:
-    """Write a result as a GeoTIFF, as polygons, or as a picture, by the suffix of the file.
+    """Write a result as a GeoTIFF, polygons or a picture, by the suffix of the file.
 
     .tif is a cloud-optimised GeoTIFF; .gpkg and .geojson hold the changes as polygons; .png explains one pair.
     """

@@ -18,7 +18,7 @@ _COMMANDS = {"summarise_changes": "summarise"}  # for operations with another na
 @click.argument("scene")
 @common_options(json=True)
 def command(scene: str, json: bool) -> None:
-    """Show what a scene holds, what was made from what, and what is unfinished."""
+    """Show the contents of a scene, how they were made, and what is unfinished."""
     from sarcd.store.info import scene_info
 
     info = scene_info(scene)

@@ -39,7 +39,7 @@ def command(
     json: bool,
     given: dict[str, Any],
 ) -> None:
-    """Make a scene of two or more coregistered radar images.
+    """Create a scene from two or more coregistered radar images.
 
     IMAGE is anything that GDAL opens. Dates come from --date, else from the file's metadata, else from its name; UTC.
     Of two times in a name within 15 minutes the first counts; two days, or a day that could be a month, are refused.

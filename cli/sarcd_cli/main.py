@@ -26,20 +26,20 @@ import click
 COMMANDS = {
     "demo": "Map the changes of a simulated mine with the pretrained model, in less than a minute.",
     "simulate": "Simulate a mine with known changes as a scene.",
-    "ingest": "Make a scene of two or more coregistered radar images.",
-    "info": "Show what a scene holds, what was made from what, and what is unfinished.",
-    "remove": "Remove results from a scene, finished or begun.",
-    "statistics": "Compute the median and MAD of the amplitudes, and keep them in the scene.",
-    "coherence": "Estimate coherence, how alike two radar echoes are, and keep it in the scene.",
+    "ingest": "Create a scene from two or more coregistered radar images.",
+    "info": "Show the contents of a scene, how they were made, and what is unfinished.",
+    "remove": "Remove results from a scene, finished or unfinished.",
+    "statistics": "Compute the median and MAD of the amplitudes, and store them in the scene.",
+    "coherence": "Estimate the coherence of each pair, and store it in the scene.",
     "train": "Train a network on labelled scenes.",
-    "pseudo-label": "Let a model label the patches of scenes that it is confident of, for another training.",
-    "detect": "Find change by what suits the scene, without a model of your own.",
-    "predict": "Map the changes of a scene with a network, the pretrained one or your own.",
+    "pseudo-label": "Label the patches of scenes where a model is confident, for further training.",
+    "detect": "Detect changes without a model of your own, by the method that suits the scene.",
+    "predict": "Map the changes of a scene with a network: the pretrained model or your own.",
     "models": "List the pretrained models, or show the card of one.",
     "summarise": "Count the changes of three or more dates, with their times and whether they persisted.",
     "evaluate": "Score a change map against the labels of the scene.",
     "threshold": "Choose the threshold of a change probability on labelled scenes.",
-    "export": "Write a result as a GeoTIFF, as polygons, or as a picture, by the suffix of the file.",
+    "export": "Write a result as a GeoTIFF, polygons or a picture, by the suffix of the file.",
 }
 """All commands with one line of help each. The file ``<name>.py`` beside this one (``_`` for ``-``) has a click command
 called ``command`` whose docstring begins with the same line."""
@@ -126,7 +126,7 @@ def _show_versions(ctx: click.Context, _option: click.Parameter, wanted: bool) -
 def group(ctx: click.Context) -> None:
     """Map the changes that matter between radar images of the same ground.
 
-    'sarcd demo' shows the whole way on a simulated mine; 'sarcd COMMAND --help' explains one step.
+    'sarcd demo' runs all steps on a simulated mine; 'sarcd COMMAND --help' explains one step.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

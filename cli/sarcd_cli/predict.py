@@ -72,7 +72,7 @@ def command(
     overwrite: bool,
     json: bool,
 ) -> None:
-    """Map the changes of a scene with a network, the pretrained one or your own.
+    """Map the changes of a scene with a network: the pretrained model or your own.
 
     Writes change_probability and change, region by region; stopped at any moment, the same command resumes. The map
     does not depend on the tiles, except of networks that look at the whole of a tile. Each model, and each

@@ -31,7 +31,7 @@ def command(
     overwrite: bool,
     json: bool,
 ) -> None:
-    """Let a model label the patches of scenes that it is confident of, for another training.
+    """Label the patches of scenes where a model is confident, for further training.
 
     Writes change_probability, change and pseudo_label; 'sarcd train --pseudo SCENE' then trains on them too. Manual
     labels are neither read nor touched. Stopped at any moment, the same command resumes.

@@ -12,7 +12,7 @@ from sarcd_cli._frame import common_options, echo_result
 @click.argument("variables", nargs=-1, required=True, metavar="VARIABLE...")
 @common_options(json=True)
 def command(scene: str, variables: tuple[str, ...], json: bool) -> None:
-    """Remove results from a scene, finished or begun.
+    """Remove results from a scene, finished or unfinished.
 
     'sarcd info' lists them. Images and labels are never removed.
     """

@@ -21,7 +21,7 @@ from sarcd_cli._frame import common_options, echo_result, memory_option, note, p
 @scheduler_option
 @common_options(json=True)
 def command(scene: str, per_date: bool | None, refresh: bool, memory_bytes: int | None, json: bool) -> None:
-    """Compute the median and MAD of the amplitudes, and keep them in the scene.
+    """Compute the median and MAD of the amplitudes, and store them in the scene.
 
     Exact, over the valid pixels of all dates, and frozen: dates that are appended later do not change them, and get
     their own where there is one a date.
