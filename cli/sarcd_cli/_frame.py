@@ -55,7 +55,12 @@ def result_options(function: Function) -> Function:
     """Add ``--name`` and ``--overwrite`` to a command that writes variables."""
     for option in (
         click.option("--overwrite", is_flag=True, help="Replace a result that was made with other settings."),
-        click.option("--name", default="", metavar="SUFFIX", help="Suffix of the result's variables, as VARIABLE_SUFFIX, to keep several."),
+        click.option(
+            "--name",
+            default="",
+            metavar="SUFFIX",
+            help="Suffix of the result's variables, as VARIABLE_SUFFIX, to keep several.",
+        ),
     ):
         function = option(function)
     return function
@@ -79,7 +84,7 @@ def memory_option(function: Function) -> Function:
         type=click.FloatRange(min=0.01),
         callback=lambda _context, _option, gib: None if gib is None else int(gib * 2**30),
         metavar="GIB",
-        help="Maximum memory in GiB [half of what is free, at most 1, beyond what it takes to start].",
+        help="Maximum memory in GiB [half of the free memory, at most 1, on top of the memory in use].",
     )
     return option(function)
 

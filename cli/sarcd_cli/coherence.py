@@ -37,7 +37,7 @@ def command(
 ) -> None:
     """Estimate the coherence of each pair, and store it in the scene.
 
-    Written region by region; stopped at any moment, the same command resumes.
+    The result is written region by region. If the command is interrupted, run it again to resume.
     """
     from sarcd import jobs
 

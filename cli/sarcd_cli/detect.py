@@ -40,8 +40,8 @@ def command(
 ) -> None:
     """Detect changes without a model of your own, by the method that suits the scene.
 
-    Writes change, and change_probability or change_score, region by region. Stopped at any moment, the same command
-    resumes.
+    Writes change, and change_probability or change_score, region by region. If the command is
+    interrupted, run it again to resume.
     """
     from sarcd import jobs
 

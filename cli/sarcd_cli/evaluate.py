@@ -82,8 +82,8 @@ def command(
     """Score a change map against the labels of the scene.
 
     F1, precision, recall, IoU, Cohen's kappa and overall accuracy of each pair, of each scene, and of all together,
-    over the pixels that are labelled. Of a probability (--variable change_probability) also average precision and
-    calibration, with the curves behind them in --json.
+    over the pixels that are labelled. For a probability (--variable change_probability), also average precision
+    and calibration, with the curves behind them in --json.
     """
     from sarcd.metrics import Bootstrap, ObjectRules, report
     from sarcd.optional import require

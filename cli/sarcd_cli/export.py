@@ -14,8 +14,8 @@ from sarcd_cli._frame import common_options, dask_progress, echo_result
 @click.option(
     "--pair", metavar="N|BEFORE:AFTER", help="The one pair to write [all, as bands or polygons; in a picture pair 0]."
 )
-@click.option("--min-pixels", type=int, metavar="N", help="Size from which a patch of change becomes a polygon [1].")
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+@click.option("--min-pixels", type=int, metavar="N", help="Minimum size of a change in pixels, for polygons [1].")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @common_options(json=True)
 def command(
     scene: str, out: str, variable: str | None, pair: str | None, min_pixels: int | None, overwrite: bool, json: bool

@@ -26,7 +26,7 @@ _ONLY_NEW = ("chunk", "shard")
     "--memory", type=click.FloatRange(min=0.01), metavar="GIB", help="Memory of one block of an image [0.25]."
 )
 @click.option("--config", type=click.Path(dir_okay=False), metavar="FILE", help="TOML file of options; flags win.")
-@click.option("--overwrite", is_flag=True, help="Replace a scene, or with --append labels, that is there already.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing scene, or existing labels with --append.")
 @common_options(json=True)
 def command(
     images: tuple[str, ...],
@@ -44,7 +44,7 @@ def command(
     IMAGE is anything that GDAL opens. Dates come from --date, else from the file's metadata, else from its name; UTC.
     Of two times in a name within 15 minutes the first counts; two days, or a day that could be a month, are refused.
     Labels are rasters of the scene's size that hold 0 and 1, or vector files, FILE or 'FILE|layername=NAME': every
-    shape is change, unless an attribute called label says otherwise, and ground outside all shapes is none.
+    shape is change, unless an attribute called label says otherwise, and ground outside all shapes is unchanged.
     """
     from sarcd.ingestion.append import append as append_images
     from sarcd.ingestion.images import causes_text, percent

@@ -54,7 +54,7 @@ class _Tiles(click.ParamType[int | str]):
     default="auto",
     metavar="[N|auto|whole]",
     help="Side of a tile in pixels, rounded up to the network's stride [auto: from the memory]. The map is the same, "
-    "but of networks that cannot be tiled exactly: their tiles overlap and are blended [auto: as in training].",
+    "except for networks that cannot be tiled exactly: their tiles overlap and are blended [auto: as in training].",
 )
 @options_of(PredictOptions, without=("tiles", "memory_bytes"))
 @memory_option
@@ -74,9 +74,9 @@ def command(
 ) -> None:
     """Map the changes of a scene with a network: the pretrained model or your own.
 
-    Writes change_probability and change, region by region; stopped at any moment, the same command resumes. The map
-    does not depend on the tiles, except of networks that look at the whole of a tile. Each model, and each
-    test-time augmentation, costs one more pass.
+    Writes change_probability and change, region by region. If the command is interrupted, run it again to resume. The
+    map does not depend on the tile size, except for networks that use the whole tile. Each model and each test-time
+    augmentation takes one more pass.
     """
     from sarcd import jobs
 

@@ -34,7 +34,8 @@ def command(
     """Label the patches of scenes where a model is confident, for further training.
 
     Writes change_probability, change and pseudo_label; 'sarcd train --pseudo SCENE' then trains on them too. Manual
-    labels are neither read nor touched. Stopped at any moment, the same command resumes.
+    labels are neither read nor touched. If the command is interrupted, run it
+    again to resume.
     """
     from sarcd.jobs.stored_pseudo_labels import pseudo_label
 

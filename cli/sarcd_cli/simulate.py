@@ -24,7 +24,7 @@ from sarcd_cli._frame import common_options, echo_result, progress
     metavar="NAME=VALUE",
     help="Another value of an option of the site, as in incidence_deg=28 or changes=2,5; may be repeated.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a scene that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing scene.")
 @common_options(json=True)
 def command(
     output: str,
@@ -41,7 +41,7 @@ def command(
     """Simulate a mine with known changes as a scene.
 
     Changes of interest are labelled; wet ground, vegetation, water and vehicles change too, and are not. The store also
-    holds the expected coherence, and which pixels are laid over or in shadow.
+    holds the expected coherence, and a layover and shadow mask.
     """
     from sarcd.simulation.sites import SITES, with_settings, write_site
 

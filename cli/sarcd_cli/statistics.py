@@ -14,17 +14,17 @@ from sarcd_cli._frame import common_options, echo_result, memory_option, note, p
 @click.option(
     "--per-date/--pooled",
     default=None,
-    help="One median and MAD a date, or one for all together [one a date where their medians differ by over 1 dB].",
+    help="One median and MAD per date, or one for all dates [per date if their medians differ by more than 1 dB].",
 )
-@click.option("--refresh", is_flag=True, help="Compute them again, and mark what was made with the old ones as stale.")
+@click.option("--refresh", is_flag=True, help="Compute them again, and mark results that used the old ones as stale.")
 @memory_option
 @scheduler_option
 @common_options(json=True)
 def command(scene: str, per_date: bool | None, refresh: bool, memory_bytes: int | None, json: bool) -> None:
     """Compute the median and MAD of the amplitudes, and store them in the scene.
 
-    Exact, over the valid pixels of all dates, and frozen: dates that are appended later do not change them, and get
-    their own where there is one a date.
+    They are exact, over the valid pixels of all dates. Dates that are appended later do not change them, and get their
+    own where statistics are per date.
     """
     from sarcd import jobs
     from sarcd.config.ingest import LEVEL_JUMP_DB

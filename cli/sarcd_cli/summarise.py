@@ -35,8 +35,8 @@ def command(
 ) -> None:
     """Count the changes of three or more dates, with their times and whether they persisted.
 
-    Writes change_count, first_change, last_change and persistence, of omnibus also omnibus_score, region by region;
-    stopped at any moment, the same command resumes.
+    Writes change_count, first_change, last_change and persistence, and with omnibus also omnibus_score, region by
+    region. If the command is interrupted, run it again to resume.
     """
     from sarcd import jobs
 

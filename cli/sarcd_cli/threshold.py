@@ -42,8 +42,8 @@ def command(
 ) -> None:
     """Choose the threshold of a change probability on labelled scenes.
 
-    By its precision, by false alarms an area, or by F1, over all pairs of all scenes together: scenes for validation,
-    which the network was not trained on.
+    The criterion is precision, false alarms per area, or F1, over all pairs of all scenes together. Use validation
+    scenes, which the network was not trained on.
     """
     given = {"--precision": precision, "--false-alarms-per-km2": false_alarms_per_km2, "--best-f1": best_f1 or None}
     if sum(value is not None for value in given.values()) != 1:

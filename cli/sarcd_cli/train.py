@@ -59,7 +59,7 @@ FLAGS = (
 @click.option("--widths", metavar="N,N,...", help="Channels of each encoder level.")
 @click.option("--no-coherence", is_flag=True, help="Two channels, the amplitudes alone.")
 @click.option("--window", metavar="N|YxX", help="Odd size of the coherence window in pixels: 7, or 7x5.")
-@click.option("--overwrite", is_flag=True, help="Train from the start, and replace a model file that is there.")
+@click.option("--overwrite", is_flag=True, help="Train from the start, and replace an existing model file.")
 @common_options(json=True)
 def command(
     scenes: tuple[str, ...],
@@ -79,10 +79,10 @@ def command(
 ) -> None:
     """Train a network on labelled scenes.
 
-    Trains on every patch with change, and as many without; all patches of --val scenes are for validation. The
-    defaults are the paper's. Beside the model file appears a directory .run with the filled configuration, a log and
-    its picture. Stopped at any moment, the same command resumes. 'torchrun --nproc-per-node N -m sarcd train' trains
-    on N GPUs.
+    Trains on all patches with change and as many without; all patches of --val scenes are for validation. The
+    defaults are the paper's. A directory .run beside the model file holds the complete configuration, a log and its
+    plot. If the command is interrupted, run it again to resume. 'torchrun --nproc-per-node N -m sarcd train' trains on
+    N GPUs.
     """
     options = read_toml(config_file, TrainOptions) if config_file else TrainOptions()
     options = merge(change(options, settings), **given)

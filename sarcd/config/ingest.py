@@ -24,16 +24,16 @@ class IngestOptions(Options):
     )
     bands: tuple[str, ...] = option(
         (),
-        "band to read, of every image or one an image: number, name, or two as in '1,2' for real and imaginary part",
+        "band to read, for all images or one per image: number, name, or two as in '1,2' for real and imaginary part",
         flag="--band",
         metavar="N|NAME",
     )
     iq: bool = option(False, "the two bands are real and imaginary part")
     nodata: tuple[str, ...] = option(
         (),
-        "no-data beside what the files declare, of every image or one an image: a value as stored; none: nothing else "
-        "(but exact zeros of complex images always are); auto: a border of exact zeros in floating-point amplitude or "
-        "intensity, which is then said",
+        "no-data besides that declared by the files, for all images or one per image: a value as stored; none: nothing "
+        "else, except exact zeros of complex images; auto: a border of exact zeros in floating-point amplitude or "
+        "intensity, which is then reported",
         empty="auto",
         metavar="VALUE|none|auto",
     )
@@ -59,7 +59,7 @@ class IngestOptions(Options):
     wavelength_m: Positive | None = option(None, "wavelength in metres", flag="--wavelength", metavar="M")
     spacing_m: tuple[Positive, ...] | None = option(None, "pixel spacing in metres, along y and x")
     range_spacing: Literal["slant", "ground"] | None = option(
-        None, "what the spacing along x is of", empty="slant for complex images, ground for others"
+        None, "geometry of the spacing along x", empty="slant for complex images, ground for others"
     )
     incidence_deg: Annotated[float, Bounds(gt=0, lt=90)] | None = option(
         None,
@@ -70,7 +70,7 @@ class IngestOptions(Options):
     looks: Positive | None = option(None, "number of looks", metavar="N")
     chunk: Count = option(1024, "side of a stored chunk in pixels", metavar="N")
     shard: Whole = option(0, "side of a shard in pixels, a multiple of chunk", empty="none", metavar="N")
-    overwrite: bool = option(False, "replace a scene that is there already, or where labels are added, labels")
+    overwrite: bool = option(False, "replace an existing scene, or existing labels where labels are added")
     memory_bytes: Count = option(2**28, "memory of one block of an image in bytes")
 
     def __post_init__(self) -> None:

@@ -40,7 +40,9 @@ class PredictOptions(Options):
     adapt_batchnorm: bool = option(False, "estimate batch-norm statistics again on a sample of the scene (AdaBN)")
     uncertainty: bool = option(False, "keep the spread among models, swap and flips beside the map")
     memory_bytes: int | None = option(
-        None, "memory of the whole process in bytes", empty="half of what is free, at most 1 GiB, beyond what it has"
+        None,
+        "memory of the whole process in bytes",
+        empty="half of the free memory, at most 1 GiB, on top of the memory in use",
     )
 
 
