@@ -83,10 +83,10 @@ BASE = (
     "train --print-config",
 )
 
-NETWORKS = "networks need PyTorch, which is not installed: install it with: pip install 'sarcd[learn]'"
-PICTURES = "pictures need matplotlib, which is not installed: install it with: pip install 'sarcd[plot]'"
-STORAGE = "object storage needs obstore, which is not installed: install it with: pip install 'sarcd[s3]'"
-CLUSTER = "a cluster needs dask.distributed, which is not installed: install it with: pip install 'sarcd[cluster]'"
+NETWORKS = "networks need PyTorch, which is not installed. Install it with: pip install 'sarcd[learn]'"
+PICTURES = "pictures need matplotlib, which is not installed. Install it with: pip install 'sarcd[plot]'"
+STORAGE = "object storage needs obstore, which is not installed. Install it with: pip install 'sarcd[s3]'"
+CLUSTER = "a cluster needs dask.distributed, which is not installed. Install it with: pip install 'sarcd[cluster]'"
 REFUSED = {
     "predict scene.zarr --name own": NETWORKS,
     "predict scene.zarr --name own --model none.safetensors": NETWORKS,
@@ -123,7 +123,7 @@ def test_the_base_install_runs_what_needs_no_extra(ran, command):
 def test_a_missing_extra_is_named_in_one_line(ran, command, line):
     code, out, err = ran[command]
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1] == f"error: {line}"
+    assert err.splitlines()[-1] == f"error: {line}."
     assert err.count("error") == 1
 
 

@@ -164,5 +164,5 @@ def test_stored_coherence_with_another_estimator_is_not_used(rng):
 
 
 def test_bad_estimator(rng):
-    with pytest.raises(OptionError, match="Use boxcar, gaussian, fringe, adaptive"):
+    with pytest.raises(OptionError, match="Use boxcar, gaussian, fringe or adaptive"):
         estimation.coherence(memory_scene(rng), estimator="magic")

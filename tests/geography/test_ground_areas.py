@@ -112,7 +112,7 @@ def test_angles_that_are_none(rng, attrs):
 
 def test_rates_and_least_areas_of_slant_range_say_so(rng):
     scene = scene_with_results(rng).assign_attrs(spacing_m=[4.0, 3.0])
-    with logged("areas and rates refer to slant range, .*. Say it by 'sarcd ingest -o SCENE"):
+    with logged("areas and rates refer to slant range, .*: set it with 'sarcd ingest -o SCENE"):
         slant = evaluate(scene, objects=ObjectRules(min_area_m2=24.0)).isel(over=0)
     ground = evaluate(scene.assign_attrs(incidence_deg=30.0), objects=ObjectRules(min_area_m2=48.0)).isel(over=0)
     assert int(slant["objects_false"]) == int(ground["objects_false"])

@@ -274,7 +274,9 @@ def test_refusals(path, detected, tmp_path, rng, capsys):
     assert "time has 2 dates; a summary needs 3. Add images" in failure(capsys, "summarise", pair)
     assert "no 'change' in the scene. Run 'sarcd predict' or" in failure(capsys, "summarise", path, "--of", "change")
     assert "'slc' is not a change map" in failure(capsys, "summarise", path, "--of", "slc")
-    assert "false_alarms: a rate" in failure(capsys, "summarise", path, "--false-alarms", 0)
+    assert "false_alarms is 0.0. Use a number above 0, below 0.5." in failure(
+        capsys, "summarise", path, "--false-alarms", 0
+    )
     assert "--memory" in failure(capsys, "summarise", path, "--memory", 0.01, "--of", "omnibus")
     for words, line in (
         (("--of", "change", "--threshold", 0.4), "threshold: change is already thresholded. Leave it out"),

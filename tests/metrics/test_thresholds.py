@@ -185,7 +185,7 @@ def test_refuses(rng):
     with pytest.raises(SceneError, match="no labelled pixel is changed"):
         choose_threshold([scene.assign(label=scene["label"] * 0)], best="f1")
     with pytest.raises(
-        SceneError, match=r"no threshold reaches a precision of 1: the highest is 0\.\d+, at 0\.\d+: ask"
+        SceneError, match=r"no threshold reaches a precision of 1: the highest is 0\.\d+, at 0\.\d+[.] Ask"
     ):
         choose_threshold(
             [scene.assign(label=xr.where(scene["change_probability"] > 0.9, 0, scene["label"]))], precision=1

@@ -99,7 +99,7 @@ def test_the_licence_is_that_of_sarcd():
 
 def test_names_and_paths():
     assert (pretrained_model("mines").path, pretrained_model("amplitude").path) == (MINES, AMPLITUDE)
-    with pytest.raises(ModelError, match=r"no pretrained model is called 'mine': known are amplitude, mines"):
+    with pytest.raises(ModelError, match=r"no pretrained model is called 'mine'. Known are amplitude, mines"):
         pretrained_model("mine")
     with pytest.raises(FrozenInstanceError):
         pretrained_model("mines").sha256 = ""
@@ -134,4 +134,4 @@ def test_the_command_shows_a_card(name, capsys):
 
 def test_a_name_that_is_none(capsys):
     assert main(["models", "mine"]) == 1
-    assert capsys.readouterr().err == "error: no pretrained model is called 'mine': known are amplitude, mines\n"
+    assert capsys.readouterr().err == "error: no pretrained model is called 'mine'. Known are amplitude, mines.\n"

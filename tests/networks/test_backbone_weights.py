@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_refused(states, tmp_path, capsys, spoil, message):
 
 
 def test_weights_of_another_network_and_networks_without_a_trunk(states, resnet, tmp_path, capsys):
-    message = "to another network.*use the state dict of torchvision's efficientnet_b4"
+    message = "to another network.*Use the state dict of torchvision's efficientnet_b4"
     refused(create_model("tinycd", 3), resnet, message, capsys)
     refused(create_model("unet-small", 3), resnet, "UNet has no backbone to load", capsys)
     torch.save(states["efficientnet_b0"], tmp_path / "b0.pth")

@@ -38,10 +38,10 @@ def test_settings_as_text():
     [
         ("colour=red", "unknown site option 'colour'"),
         ("site=Q", "unknown site option 'site'"),
-        ("gain_db=loud", "write it as"),
-        ("gain_db", "write it as"),
-        ("changes=3", "write it as 3,4"),
-        ("town=maybe", "write it as false"),
+        ("gain_db=loud", "Write it as"),
+        ("gain_db", "Write it as"),
+        ("changes=3", "Write it as 3,4"),
+        ("town=maybe", "Write it as false"),
         ("vegetation=3", "Use a value from 0 to 1"),
     ],
 )

@@ -151,7 +151,7 @@ def test_a_loss_that_is_not_finite_leaves_the_weights():
     before = weights(state)
     x, target, describe = next(batches(1))
     broken = Batch(torch.full_like(x, math.nan), target, describe)
-    with pytest.raises(TrainingError, match=r"loss is nan in step 0: lower the learning rate"):
+    with pytest.raises(TrainingError, match=r"loss is nan in step 0[.] Lower the learning rate"):
         TrainingLoop(state, StepOptions(norm_statistics=False), ALONE).run([broken])
     assert_equal(before, weights(state))
     state.use_average()
