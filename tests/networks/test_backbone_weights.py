@@ -132,4 +132,4 @@ def test_weights_of_another_network_and_networks_without_a_trunk(states, resnet,
     refused(create_model("unet-small", 3), resnet, "UNet has no backbone to load", capsys)
     torch.save(states["efficientnet_b0"], tmp_path / "b0.pth")
     # the smaller one has different widths or names
-    refused(create_model("tinycd", 3), tmp_path / "b0.pth", "use the state dict of", capsys)
+    refused(create_model("tinycd", 3), tmp_path / "b0.pth", "Use the state dict of", capsys)
