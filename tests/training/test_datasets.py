@@ -111,7 +111,7 @@ def test_scenes_of_one_place_share_what_is_held_out(tmp_path, path):
     with pytest.raises(TrainingError, match="another grid"):
         ready([one, half], val_fraction=0.3)
     for other in (twin, half):
-        with pytest.raises(TrainingError, match=r"shows ground of .*one.zarr.*--val-fraction"):
+        with pytest.raises(TrainingError, match=r"covers ground of .*one.zarr.*--val-fraction"):
             ready([one], [other])
     assert len(ready([one], [path]).validation) == 64
 
