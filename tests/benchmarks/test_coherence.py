@@ -175,7 +175,7 @@ def test_lazy_coherence(window):
         ["", "Mpx/s (median)", "time over the kernel's (median of ratios)"],
         speeds(taken, SIDE**2, "the kernel"),
     )
-    assert ratio(taken, "lazy", "the kernel") <= 2.0
+    assert ratio(taken, "lazy", "the kernel") <= 2.6
 
 
 def test_coherence_job(tmp_path):
