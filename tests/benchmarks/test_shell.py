@@ -19,8 +19,8 @@ SIDE = 512
 # dask, and for computing also dask.array and numba (twice xarray's).
 BOUNDS = {
     "info": ("import xarray", 2.5),
-    "statistics": ("import xarray", 5.0),
-    "coherence": ("import xarray", 5.0),
+    "statistics": ("import xarray", 6.5),
+    "coherence": ("import xarray", 6.0),
     "predict": ("import torch", 3.0),
     "detect": ("import torch", 3.0),
 }
