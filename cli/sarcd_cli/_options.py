@@ -41,8 +41,8 @@ def options_of(
         def command(*args: Any, **kwargs: Any) -> Any:
             values = {item.name: kwargs.pop(item.name) for item in fields}
             if given:
-                told = {item.name: values[item.name] for item in fields if _is_given(item, values[item.name])}
-                return function(*args, given=told, **kwargs)
+                chosen = {item.name: values[item.name] for item in fields if _is_given(item, values[item.name])}
+                return function(*args, given=chosen, **kwargs)
             return function(*args, options=kind(**values), **kwargs)
 
         for item in reversed(fields):
@@ -84,8 +84,8 @@ def _type(kind: Any) -> Any:
     if get_origin(kind) is Annotated:
         number, bounds, *_ = get_args(kind)
         if number is int and isinstance(bounds, Bounds):
-            least, largest = (None if bound is None else int(bound) for bound in (bounds.ge, bounds.le))
-            return click.IntRange(least, largest)
+            lowest, highest = (None if bound is None else int(bound) for bound in (bounds.ge, bounds.le))
+            return click.IntRange(lowest, highest)
         return number
     return click.Choice(get_args(kind)) if get_origin(kind) is Literal else kind
 

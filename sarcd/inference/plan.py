@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import config, schema
+from sarcd.attributes import Json
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.engine.tasks import Opened, Rectangle
 from sarcd.errors import ModelError, OptionError, SceneError
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from sarcd.models.file import LoadedModel
     from sarcd.networks import Network
 
-Json = dict[str, Any]
 
 OPERATION = "predict"
 

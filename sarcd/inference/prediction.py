@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from sarcd import schema
-from sarcd.attributes import parameters_of
+from sarcd.attributes import Json, parameters_of
 from sarcd.config import PredictOptions
 from sarcd.engine.lazy import made_by_attrs, paired_array
 from sarcd.engine.tasks import Rectangle
@@ -21,7 +21,7 @@ from sarcd.errors import OptionError
 from sarcd.estimation.channels import features
 from sarcd.estimation.coherence_layers import pairs_of
 from sarcd.inference.adabn import Statistics, digest_of
-from sarcd.inference.plan import OPERATION, Json, Member, Place, PredictionPlan, RegionTask, Survey, build_plan
+from sarcd.inference.plan import OPERATION, Member, Place, PredictionPlan, RegionTask, Survey, build_plan
 from sarcd.inference.predictor import Ensemble, decide
 from sarcd.inference.tiling import BlendedTiling, blocks_of
 from sarcd.models.pretrained import MINES

@@ -12,14 +12,14 @@ import numpy as np
 import xarray as xr
 
 from sarcd import config, schema
-from sarcd.attributes import parameters_of
+from sarcd.attributes import Json, parameters_of
 from sarcd.config import CoherenceOptions, PredictOptions
 from sarcd.engine.cluster import active_client, ask_worker, worker_threads
 from sarcd.engine.memory import Shares, cores, left, share_out
 from sarcd.engine.run import JobResult, choose_pairs, count_regions, in_bands, pair_positions, run_regions
 from sarcd.engine.tasks import Opened, Progress, return_memory, silent
 from sarcd.estimation.looks import Calibration, calibrate
-from sarcd.inference.plan import OPERATION, Json, Place, PredictionPlan, RegionTask, Survey, build_plan, region_task
+from sarcd.inference.plan import OPERATION, Place, PredictionPlan, RegionTask, Survey, build_plan, region_task
 from sarcd.inference.predictor import decide
 from sarcd.inference.scene_features import SceneFeatures
 from sarcd.inference.tiling import BlendedTiling, blocks_of

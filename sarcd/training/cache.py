@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from sarcd import config
+from sarcd.attributes import Json
 from sarcd.config import TrainOptions
 from sarcd.engine.tasks import Progress
 from sarcd.errors import OptionError, TrainingError
@@ -230,9 +231,6 @@ def _sweep(folder: Path) -> None:
         lock = FileLock(folder / f"{partial.stem}.lock")
         with contextlib.suppress(Timeout), lock.acquire(timeout=0):
             shutil.rmtree(partial, ignore_errors=True)
-
-
-Json = dict[str, Any]
 
 
 def describe(patches: PatchDataset, options: TrainOptions) -> Json:

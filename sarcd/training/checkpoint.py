@@ -17,13 +17,12 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sarcd import config
+from sarcd.attributes import Json
 from sarcd.config import TrainOptions
 from sarcd.config.renamed import current_training
 from sarcd.errors import TrainingError
 from sarcd.networks import Network
 from sarcd.store.storage import write_atomic
-
-Json = dict[str, Any]
 
 FILE = "state.safetensors"
 _KEY = "sarcd"

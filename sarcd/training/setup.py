@@ -7,12 +7,12 @@ import dataclasses
 import math
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sarcd import config
+from sarcd.attributes import Json
 from sarcd.config import TrainOptions
 from sarcd.config.training import MACHINE
 from sarcd.engine.memory import free_memory
@@ -88,9 +88,6 @@ def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return free_memory().free
-
-
-Json = dict[str, Any]
 
 
 def check_output(output: str | Path, *, overwrite: bool) -> Path:

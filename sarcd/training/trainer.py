@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sarcd import config
+from sarcd.attributes import Json
 from sarcd.config import TrainOptions
 from sarcd.engine.tasks import Progress, silent
 from sarcd.models.file import ModelCard, save_model
@@ -24,8 +24,6 @@ from sarcd.training.distributed import ProcessGroup, join_process_group
 from sarcd.training.loop import Batch, StepOptions, TrainingLoop
 from sarcd.training.setup import check_options, check_output, network_options, new_train_state, resolve
 from sarcd.training.validation import LogitCounts, Scores, calibrated, validate
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
