@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,4 +73,8 @@ def _show(model: PretrainedModel) -> None:
 
 
 def _wrapped(text: str, first: str = "", further: str | None = None) -> str:
-    return click.wrap_text(text, _WIDTH, initial_indent=first, subsequent_indent=first if further is None else further)
+    rest = first if further is None else further
+    # Names of methods and options have hyphens, and are not broken there.
+    return textwrap.fill(
+        " ".join(text.split()), _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+    )
